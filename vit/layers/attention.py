@@ -1,0 +1,252 @@
+"""Attention has one home: here.
+
+`attention` is the fused path, `attention_with_weights` the explicit one that also returns the
+weights; they agree to 1e-6 in float32. Both mend the two slips of the founding article's
+`attention(Q, K, V, mask)`: its scores lack the factor 1/√d_k, and its softmax by plain
+exponentials overflows. Its −1e9 where the mask is 0 becomes an exact zero weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vit.layers.linear import linear
+
+# Turns queries and keys, for instance by their positions: (q, k) -> (q, k).
+Rotate = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+# On a CPU plain products beat the fused kernel where a score matrix has fewer entries than this.
+PLAIN_SCORES_ON_CPU = 64 * 64
+
+
+def attention(
+    q: Float[Tensor, "batch heads queries head_dim"],
+    k: Float[Tensor, "batch heads keys head_dim"],
+    v: Float[Tensor, "batch heads keys value_dim"],
+    mask: Tensor | None = None,
+    *,
+    causal: bool = False,
+    scale: float | None = None,
+    dropout: float = 0.0,
+) -> Float[Tensor, "batch heads queries value_dim"]:
+    """Mean of the values, weighted by the softmax of scale · q·k; scale defaults to 1/√head_dim.
+
+    `mask` has the axes [queries, keys] or [batch, heads, queries, keys], any of them may be 1.
+    Boolean (or the article's 0/1 integers): True means "may attend". Floating: added to the
+    scores, −inf forbids. `causal` lets query i see the keys 0…i, as torch does, also where there
+    are more keys than queries. A query that may see no key at all gives zeros, and finite
+    gradients. `dropout` drops weights whenever it is above 0: pass 0 in evaluation.
+
+    On a CPU small problems take the explicit path, which is faster there; no other device does.
+
+    Raises ValueError for a mask of another number of axes.
+    """
+    small = q.shape[-2] * k.shape[-2] < PLAIN_SCORES_ON_CPU
+    if small and q.device.type == "cpu":
+        return attention_with_weights(q, k, v, mask, causal=causal, scale=scale, dropout=dropout)[0]
+    if mask is None:
+        return F.scaled_dot_product_attention(
+            q, k, v, is_causal=causal, scale=scale, dropout_p=dropout
+        )
+    mask, blind = _open_blind_rows(q, k, mask, causal)
+    if mask.is_floating_point():
+        mask = mask.to(q.dtype)
+    out = F.scaled_dot_product_attention(q, k, v, mask, scale=scale, dropout_p=dropout)
+    return out.masked_fill(blind, 0.0)
+
+
+def attention_with_weights(
+    q: Float[Tensor, "batch heads queries head_dim"],
+    k: Float[Tensor, "batch heads keys head_dim"],
+    v: Float[Tensor, "batch heads keys value_dim"],
+    mask: Tensor | None = None,
+    *,
+    causal: bool = False,
+    scale: float | None = None,
+    dropout: float = 0.0,
+) -> tuple[
+    Float[Tensor, "batch heads queries value_dim"], Float[Tensor, "batch heads queries keys"]
+]:
+    """As `attention`, by plain products; also returns the weights.
+
+    Each row of the weights sums to 1, or to 0 for a query that may see no key. They are the
+    softmax before dropout, in float32 at least.
+    """
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    scores = (q * scale) @ k.transpose(-2, -1)  # [batch, heads, queries, keys]
+    wide = torch.float32 if scores.dtype in (torch.bfloat16, torch.float16) else scores.dtype
+    blind = None
+    if mask is None and causal:
+        mask = _causal(q, k)
+    elif mask is not None:
+        mask, blind = _open_blind_rows(q, k, mask, causal)
+    if mask is not None and mask.dtype == torch.bool:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    elif mask is not None:
+        scores = scores + mask
+    weights = scores.softmax(-1, dtype=wide)
+    if blind is not None:
+        weights = weights.masked_fill(blind, 0.0)
+    used = F.dropout(weights, dropout) if dropout else weights
+    return used.to(v.dtype) @ v, weights
+
+
+def _causal(q: Tensor, k: Tensor) -> Tensor:
+    return torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).tril()
+
+
+def _open_blind_rows(q: Tensor, k: Tensor, mask: Tensor, causal: bool) -> tuple[Tensor, Tensor]:
+    """The mask with its fully masked rows opened, and which rows those were.
+
+    A softmax over nothing is NaN, in its gradient too. So such rows attend to everything first
+    and are set to zero afterwards, which also cuts their gradient. No value is read back, so
+    nothing waits for the device.
+    """
+    if mask.ndim not in (2, 4):
+        raise ValueError(
+            f"mask has the shape {tuple(mask.shape)}; wanted [queries, keys] or "
+            "[batch, heads, queries, keys] with 1 for axes that are shared. A mask per image "
+            "needs an axis for the heads: mask[:, None]."
+        )
+    if mask.is_floating_point():
+        if causal:
+            mask = mask.masked_fill(~_causal(q, k), float("-inf"))
+        blind = (mask == float("-inf")).all(-1, keepdim=True)
+        return mask.masked_fill(blind, 0.0), blind
+    mask = mask.bool()
+    if causal:
+        mask = mask & _causal(q, k)
+    blind = ~mask.any(-1, keepdim=True)
+    return mask | blind, blind
+
+
+class Attention(nn.Module):
+    """Multi-head attention: of tokens among themselves, or of tokens to a context.
+
+    `qk_norm` makes a norm of width head_dim for queries and for keys; the scale stays
+    1/√head_dim. `key_bias=False` leaves the bias out for the keys alone, as DINOv3 does (without
+    qk_norm or rotation it cancels in the softmax). `context_dim` makes it a cross-attention to
+    contexts of that width; without it one module serves for both, by one fused matrix. Dropouts
+    act in training only.
+
+    Raises ValueError where `heads` does not divide `dim`.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        *,
+        context_dim: int | None = None,
+        qkv_bias: bool = True,
+        key_bias: bool = True,
+        proj_bias: bool = True,
+        qk_norm: Callable[[int], nn.Module] | None = None,
+        dropout: float = 0.0,
+        proj_dropout: float = 0.0,
+    ):
+        super().__init__()
+        check_heads(dim, heads)
+        self.heads = heads
+        self.dropout = dropout
+        self.proj_dropout = proj_dropout
+        self.context_dim = context_dim
+        whole_bias = qkv_bias and key_bias
+        if context_dim is None:
+            self.qkv = linear(dim, 3 * dim, bias=whole_bias)
+        else:
+            self.query = linear(dim, dim, bias=whole_bias)
+            self.key_value = linear(context_dim, 2 * dim, bias=whole_bias)
+        self.query_bias = self.value_bias = None
+        if qkv_bias and not key_bias:
+            self.query_bias = nn.Parameter(torch.zeros(dim))
+            self.value_bias = nn.Parameter(torch.zeros(dim))
+        self.query_norm = self.key_norm = None
+        if qk_norm is not None:
+            self.query_norm, self.key_norm = qk_norm(dim // heads), qk_norm(dim // heads)
+        self.proj = linear(dim, dim, bias=proj_bias)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch tokens dim"],
+        context: Float[Tensor, "batch context context_dim"] | None = None,
+        mask: Tensor | None = None,
+        *,
+        causal: bool = False,
+        rotate: Rotate | None = None,
+    ) -> Float[Tensor, "batch tokens dim"]:
+        """Tokens attend to `context`, or to one another. Masks as in `attention`."""
+        q, k, v = self._queries_keys_values(x, context, rotate)
+        dropout = self.dropout if self.training else 0.0
+        out = attention(q, k, v, mask, causal=causal, dropout=dropout)
+        out = self.proj(out.transpose(1, 2).flatten(2))
+        if self.proj_dropout:
+            out = F.dropout(out, self.proj_dropout, self.training)
+        return out
+
+    def weights(
+        self,
+        x: Float[Tensor, "batch tokens dim"],
+        context: Float[Tensor, "batch context context_dim"] | None = None,
+        mask: Tensor | None = None,
+        *,
+        causal: bool = False,
+        rotate: Rotate | None = None,
+    ) -> Float[Tensor, "batch heads tokens keys"]:
+        """How much each token attends to each key in `forward` with the same arguments."""
+        q, k, v = self._queries_keys_values(x, context, rotate)
+        return attention_with_weights(q, k, v, mask, causal=causal)[1]
+
+    def flops(self, tokens: int, context_tokens: int | None = None) -> int:
+        """Of one forward pass for one image; a multiplication and an addition are two."""
+        dim = self.proj.in_features
+        keys = tokens if context_tokens is None else context_tokens
+        projections = 4 * tokens * dim**2 + 4 * keys * (self.context_dim or dim) * dim
+        return projections + 4 * tokens * keys * dim
+
+    def _queries_keys_values(
+        self, x: Tensor, context: Tensor | None, rotate: Rotate | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Each as [batch, heads, tokens, head_dim], normalised and rotated."""
+        q, k, v = self._project(x, context)
+        if self.query_bias is not None:
+            q, v = q + self.query_bias, v + self.value_bias
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
+        if self.query_norm is not None and self.key_norm is not None:
+            # Under autocast a norm answers in float32; the products want one type for all three.
+            q, k = self.query_norm(q).to(v.dtype), self.key_norm(k).to(v.dtype)
+        if rotate is not None:
+            q, k = rotate(q, k)
+        return q, k, v
+
+    def _project(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        if self.context_dim is None and context is None:
+            q, k, v = self.qkv(x).chunk(3, -1)
+            return q, k, v
+        if context is None:
+            raise ValueError(
+                f"this attention has context_dim={self.context_dim} and got no context. "
+                "Pass one, or build it without context_dim to attend among the tokens."
+            )
+        if self.context_dim is not None:
+            return self.query(x), *self.key_value(context).chunk(2, -1)
+        dim = self.proj.in_features
+        weight, bias = self.qkv.weight, self.qkv.bias
+        q = F.linear(x, weight[:dim], None if bias is None else bias[:dim])
+        kv = F.linear(context, weight[dim:], None if bias is None else bias[dim:])
+        return q, *kv.chunk(2, -1)
+
+
+def check_heads(dim: int, heads: int) -> None:
+    """Raises ValueError unless `dim` divides into `heads`, saying what to change."""
+    if heads < 1 or dim % heads:
+        near = max(1, round(dim / max(1, heads))) * max(1, heads)
+        raise ValueError(
+            f"a width of dim={dim} does not divide into heads={heads}. "
+            f"Change backbone.heads, or set backbone.dim={near}."
+        )

@@ -1,0 +1,23 @@
+"""Normalisation over the last axis."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+class LayerNorm(nn.LayerNorm):
+    """torch's LayerNorm with the epsilon of the vision-transformer papers, 1e-6.
+
+    torch's own default is 1e-5; Hugging Face's ViT uses 1e-12, its DINOv3 1e-5. Weights trained
+    under one epsilon give other numbers under another, so it is a key of the config.
+    """
+
+    def __init__(self, dim: int, *, eps: float = 1e-6, bias: bool = True):
+        super().__init__(dim, eps=eps, bias=bias)
+
+
+class RMSNorm(nn.RMSNorm):
+    """LayerNorm without centring and without bias. Source: Zhang and Sennrich, arXiv:1910.07467."""
+
+    def __init__(self, dim: int, *, eps: float = 1e-6):
+        super().__init__(dim, eps=eps)

@@ -1,0 +1,245 @@
+"""Where a patch lies in the image, told to the tokens.
+
+Every part here is called as `position(dim=…, heads=…, grid=…)` with the grid of the training
+images, and has two ways to act: `forward` changes the patch tokens once, `rotation` gives a
+function that the attention of every block applies to queries and keys. Another grid than that
+of training is served from the original table each time, so resizes never chain.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class NoPosition(nn.Module):
+    """The tokens stay a set. Also the base of the other parts."""
+
+    def __init__(self, dim: int, heads: int, grid: tuple[int, int]):
+        super().__init__()
+        self.grid = (grid[0], grid[1])
+
+    def forward(
+        self, patches: Float[Tensor, "batch tokens dim"], grid: tuple[int, int]
+    ) -> Float[Tensor, "batch tokens dim"]:
+        return patches
+
+    def rotation(
+        self,
+        grid: tuple[int, int],
+        prefix: int,
+        kept: Int[Tensor, "batch kept"] | None = None,
+    ) -> Rotation | None:
+        """What to do to queries and keys of `prefix` tokens followed by the patches.
+
+        `kept` says which patches of the grid are there, per image, where some were dropped.
+        """
+        return None
+
+
+class LearnedPosition(NoPosition):
+    """A learned vector per patch, added. Class and register tokens have none: theirs would only
+    be a second parameter added to their own.
+    """
+
+    def __init__(self, dim: int, heads: int, grid: tuple[int, int]):
+        super().__init__(dim, heads, grid)
+        self.table = nn.Parameter(torch.zeros(*self.grid, dim))
+        nn.init.trunc_normal_(self.table, std=0.02)
+
+    def forward(
+        self, patches: Float[Tensor, "batch tokens dim"], grid: tuple[int, int]
+    ) -> Float[Tensor, "batch tokens dim"]:
+        return patches + resized(self.table, grid).flatten(0, 1)
+
+
+class SinCosPosition(NoPosition):
+    """Fixed sines and cosines of column and row, added: sin x, cos x, sin y, cos y, a quarter each.
+
+    Wavelengths go from 2π to 2π·temperature patches. Raises ValueError unless 4 divides dim.
+
+    Source: Beyer et al. 2022, arXiv:2205.01580 (big_vision's order of the quarters).
+    """
+
+    table: Tensor
+
+    def __init__(
+        self, dim: int, heads: int, grid: tuple[int, int], *, temperature: float = 10_000.0
+    ):
+        super().__init__(dim, heads, grid)
+        if dim % 4:
+            raise ValueError(
+                f"sin-cos positions need a width that 4 divides; dim={dim}. "
+                f"Set backbone.dim={dim // 4 * 4 + 4}, or use backbone/position=learned."
+            )
+        rows, cols = (torch.arange(side, dtype=torch.float32) for side in self.grid)
+        steps = torch.arange(dim // 4, dtype=torch.float32) / max(1, dim // 4 - 1)
+        frequencies = temperature**-steps
+        y = (rows[:, None] * frequencies)[:, None].expand(-1, self.grid[1], -1)
+        x = (cols[:, None] * frequencies)[None].expand(self.grid[0], -1, -1)
+        table = torch.cat([x.sin(), x.cos(), y.sin(), y.cos()], dim=-1)  # [rows, cols, dim]
+        self.register_buffer("table", table, persistent=False)
+
+    def forward(
+        self, patches: Float[Tensor, "batch tokens dim"], grid: tuple[int, int]
+    ) -> Float[Tensor, "batch tokens dim"]:
+        return patches + resized(self.table, grid).flatten(0, 1)
+
+
+def resized(
+    table: Float[Tensor, "rows cols dim"], grid: tuple[int, int]
+) -> Float[Tensor, "new_rows new_cols dim"]:
+    """The table at another grid: bicubic with antialiasing, as timm does (others differ)."""
+    if table.shape[:2] == grid:
+        return table
+    stacked = table.float().permute(2, 0, 1)[None]  # [1, dim, rows, cols]
+    stacked = F.interpolate(stacked, size=tuple(grid), mode="bicubic", antialias=True)
+    return stacked[0].permute(1, 2, 0).to(table.dtype)
+
+
+class Rotation:
+    """Rotates pairs of channels, half a head apart, by an angle per token.
+
+    A class and not a closure, so that a compiled graph sees two plain tensors.
+    """
+
+    def __init__(self, cos: Float[Tensor, "*axes head_dim"], sin: Float[Tensor, "*axes head_dim"]):
+        self.cos, self.sin = cos, sin
+
+    def __call__(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        return self._rotated(q), self._rotated(k)
+
+    def _rotated(self, x: Tensor) -> Tensor:
+        first, second = x.chunk(2, dim=-1)
+        turned = torch.cat([-second, first], dim=-1)
+        return (x * self.cos + turned * self.sin).to(x.dtype)
+
+
+class AxialRope(NoPosition):
+    """Rotary positions over rows and columns, in DINOv3's convention.
+
+    Patch centres go from −1 to 1 along each axis, whatever the size of the image; half of the
+    angles follow the row, half the column, with periods from 1 to `base` (2π·coordinate/period).
+    Scores then depend only on the offset between two patches. Prefix tokens are not rotated.
+
+    In training only, the coordinates may be shifted by up to `shift`, and stretched by a factor
+    log-uniform in [1/f, f]: one per axis for `jitter`, one for both axes for `rescale`.
+
+    Raises ValueError unless 4 divides the width of a head.
+
+    Source: Siméoni et al. 2025 (DINOv3), arXiv:2508.10104.
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        grid: tuple[int, int],
+        *,
+        base: float = 100.0,
+        shift: float | None = None,
+        jitter: float | None = None,
+        rescale: float | None = None,
+    ):
+        super().__init__(dim, heads, grid)
+        self.head_dim = dim // heads
+        if self.head_dim % 4:
+            raise ValueError(
+                f"rotary positions need a head width that 4 divides; dim={dim} over "
+                f"heads={heads} gives {self.head_dim}. Change backbone.dim or backbone.heads."
+            )
+        for name, factor in (("jitter", jitter), ("rescale", rescale)):
+            if factor is not None and factor < 1.0:
+                raise ValueError(f"{name}={factor} is a largest factor; it must be at least 1.")
+        self.base, self.shift, self.jitter, self.rescale = base, shift, jitter, rescale
+        angles = self._angles(self._coordinates(self.grid, None))
+        self.register_buffer("cos", angles.cos(), persistent=False)
+        self.register_buffer("sin", angles.sin(), persistent=False)
+
+    def rotation(
+        self,
+        grid: tuple[int, int],
+        prefix: int,
+        kept: Int[Tensor, "batch kept"] | None = None,
+    ) -> Rotation | None:
+        cos, sin = self._tables(grid)  # [tokens, head_dim]
+        if kept is not None:
+            cos, sin = cos[kept][:, None], sin[kept][:, None]  # [batch, 1, kept, head_dim]
+        if prefix:  # an angle of zero leaves a token as it is
+            cos = F.pad(cos, (0, 0, prefix, 0), value=1.0)
+            sin = F.pad(sin, (0, 0, prefix, 0), value=0.0)
+        return Rotation(cos, sin)
+
+    def _tables(self, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        moved = self.training and (self.shift or self.jitter or self.rescale)
+        if tuple(grid) == self.grid and not moved:
+            return self.cos, self.sin
+        coordinates = self._coordinates(grid, self.cos.device)
+        if moved:
+            coordinates = self._moved(coordinates)
+        angles = self._angles(coordinates)
+        return angles.cos(), angles.sin()
+
+    def _coordinates(self, grid: tuple[int, int], device: torch.device | None) -> Tensor:
+        rows, cols = (
+            (torch.arange(side, dtype=torch.float32, device=device) + 0.5) / side * 2 - 1
+            for side in grid
+        )
+        return torch.cartesian_prod(rows, cols)  # [tokens, 2]
+
+    def _moved(self, coordinates: Tensor) -> Tensor:
+        if self.shift:
+            coordinates = coordinates + coordinates.new_empty(2).uniform_(-self.shift, self.shift)
+        for factor, count in ((self.jitter, 2), (self.rescale, 1)):
+            if factor:
+                reach = math.log(factor)
+                stretch = coordinates.new_empty(count).uniform_(-reach, reach).exp()
+                coordinates = coordinates * stretch
+        return coordinates
+
+    def _angles(self, coordinates: Tensor) -> Tensor:
+        quarter = self.head_dim // 4
+        steps = torch.arange(quarter, dtype=torch.float32, device=coordinates.device) / quarter
+        angles = 2 * math.pi * coordinates[:, :, None] / self.base**steps  # [tokens, 2, quarter]
+        return angles.flatten(1).repeat(1, 2)  # [tokens, head_dim]
+
+
+class Combined(NoPosition):
+    """An added position and a rotary one together, as ViT-5 has them.
+
+    Source: github.com/wangf3014/ViT-5.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        grid: tuple[int, int],
+        *,
+        added: Callable[..., nn.Module],
+        rotary: Callable[..., nn.Module],
+    ):
+        super().__init__(dim, heads, grid)
+        self.added = added(dim=dim, heads=heads, grid=grid)
+        self.rotary = rotary(dim=dim, heads=heads, grid=grid)
+
+    def forward(
+        self, patches: Float[Tensor, "batch tokens dim"], grid: tuple[int, int]
+    ) -> Float[Tensor, "batch tokens dim"]:
+        return self.added(patches, grid)
+
+    def rotation(
+        self,
+        grid: tuple[int, int],
+        prefix: int,
+        kept: Int[Tensor, "batch kept"] | None = None,
+    ) -> Rotation | None:
+        return self.rotary.rotation(grid, prefix, kept)

@@ -1,0 +1,1 @@
+"""What can be trained: backbones, and the models built on them."""

@@ -1,0 +1,280 @@
+"""The vision transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from vit.layers.attention import Attention, check_heads
+from vit.layers.block import Block
+from vit.layers.mlp import Mlp
+from vit.layers.norm import LayerNorm
+from vit.layers.patch import LinearPatch
+from vit.layers.position import LearnedPosition
+from vit.structures import Features, Grid
+
+
+class ViT(nn.Module):
+    """A vision transformer, in stages that models can use one by one.
+
+    `embed` makes tokens, `encode` takes them through the blocks, `forward` does both. In between,
+    tokens are [prefix, patches]: class token, registers, then whatever a model adds, and the
+    patches last. Models may drop patches (`kept` says which are left), add tokens between prefix
+    and patches, or walk part of the way by `advance` and end with `finish`.
+
+    `image_size` (height, width in pixels) fixes the grid of the position table; any other image
+    whose sides divide by `patch_size` works too. The parts `patch`, `position`, `norm`, `mlp` and
+    `attention` are called with what the backbone knows (see their files). Rates are off at 0,
+    `layer_scale` at None: then there is no module, and the numbers are the plain model's.
+    `drop_path` is the rate of the last block, rising from 0 in the first, or that of all blocks
+    ("constant", as DeiT-III). `patch_dropout` leaves that share of the patches out of a training
+    pass, so `Features.patches` are then fewer than its grid says.
+
+    Raises ValueError where sizes do not divide, or a rate is out of range.
+    """
+
+    def __init__(
+        self,
+        image_size: tuple[int, int],
+        channels: int,
+        *,
+        dim: int = 192,
+        depth: int = 12,
+        heads: int = 3,
+        patch_size: int = 16,
+        patch: Callable[..., nn.Module] = LinearPatch,
+        position: Callable[..., nn.Module] = LearnedPosition,
+        norm: Callable[..., nn.Module] = LayerNorm,
+        mlp: Callable[..., nn.Module] = Mlp,
+        attention: Callable[..., nn.Module] = Attention,
+        mlp_ratio: float = 4.0,
+        class_token: bool = False,
+        registers: int = 0,
+        qkv_bias: bool = True,
+        key_bias: bool = True,
+        proj_bias: bool = True,
+        mlp_bias: bool = True,
+        qk_norm: bool = False,
+        layer_scale: float | None = None,
+        drop_path: float = 0.0,
+        drop_path_mode: Literal["linear", "constant"] = "linear",
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        patch_dropout: float = 0.0,
+        gradient_checkpointing: bool = False,
+    ):
+        super().__init__()
+        if dim < 1 or depth < 1 or patch_size < 1 or registers < 0:
+            raise ValueError(
+                f"dim={dim}, depth={depth}, patch_size={patch_size} must be at least 1 and "
+                f"registers={registers} at least 0. Change them under backbone."
+            )
+        check_heads(dim, heads)
+        for name, rate in (
+            ("dropout", dropout),
+            ("attention_dropout", attention_dropout),
+            ("patch_dropout", patch_dropout),
+        ):
+            if not 0.0 <= rate < 1.0:
+                raise ValueError(
+                    f"{name} is {rate}; it must be at least 0 and less than 1. "
+                    f"Change backbone.{name}."
+                )
+        self.dim, self.depth, self.heads, self.patch_size = dim, depth, heads, patch_size
+        self.has_class_token = class_token
+        self.num_prefix = int(class_token) + registers
+        self.dropout, self.patch_dropout = dropout, patch_dropout
+        self.gradient_checkpointing = gradient_checkpointing
+        grid = self.grid(*image_size)
+
+        self.patch = patch(channels=channels, dim=dim, patch_size=patch_size)
+        self.position = position(dim=dim, heads=heads, grid=grid)
+        self.class_token = nn.Parameter(torch.zeros(1, 1, dim)) if class_token else None
+        self.registers = nn.Parameter(torch.zeros(1, registers, dim)) if registers else None
+        for tokens in (self.class_token, self.registers):
+            if tokens is not None:
+                nn.init.normal_(tokens, std=1e-6)
+        constant = drop_path_mode == "constant"
+        self.blocks = nn.ModuleList(
+            Block(
+                dim,
+                attention(
+                    dim=dim,
+                    heads=heads,
+                    qkv_bias=qkv_bias,
+                    key_bias=key_bias,
+                    proj_bias=proj_bias,
+                    qk_norm=norm if qk_norm else None,
+                    dropout=attention_dropout,
+                    proj_dropout=dropout,
+                ),
+                mlp(dim=dim, hidden=int(dim * mlp_ratio), bias=mlp_bias, dropout=dropout),
+                norm,
+                layer_scale=layer_scale,
+                drop_path=drop_path if constant else drop_path * number / max(1, depth - 1),
+            )
+            for number in range(depth)
+        )
+        self.norm = norm(dim)
+
+    def grid(self, height: int, width: int) -> Grid:
+        """The patches of an image of this many pixels; ValueError where it does not divide."""
+        size = self.patch_size
+        if height < size or width < size or height % size or width % size:
+            raise ValueError(
+                f"image is {height}x{width} px; both sides must divide by patch_size={size}. "
+                "Change data.image_size, or backbone.patch_size."
+            )
+        return Grid(height // size, width // size)
+
+    def forward(
+        self, images: Float[Tensor, "batch channels height width"], blocks: tuple[int, ...] = ()
+    ) -> Features:
+        """`blocks` asks for the patch tokens after those blocks, too: 0 the first, -1 the last."""
+        tokens, grid = self.embed(images)
+        kept = None
+        if self.patch_dropout and self.training:
+            tokens, kept = self._drop_patches(tokens)
+        return self.encode(tokens, grid, blocks, kept=kept)
+
+    def embed(
+        self, images: Float[Tensor, "batch channels height width"]
+    ) -> tuple[Float[Tensor, "batch tokens dim"], Grid]:
+        """Prefix and patch tokens with their positions, before the first block."""
+        grid = self.grid(*images.shape[-2:])
+        tokens = self.position(self.patch(images), grid)
+        prefix = [part for part in (self.class_token, self.registers) if part is not None]
+        if prefix:
+            prefix = [part.expand(len(images), -1, -1) for part in prefix]
+            tokens = torch.cat([*prefix, tokens], dim=1)
+        if self.dropout:
+            tokens = nn.functional.dropout(tokens, self.dropout, self.training)
+        return tokens, grid
+
+    def encode(
+        self,
+        tokens: Float[Tensor, "batch tokens dim"],
+        grid: Grid,
+        blocks: tuple[int, ...] = (),
+        *,
+        kept: Int[Tensor, "batch kept"] | None = None,
+        mask: Tensor | None = None,
+    ) -> Features:
+        """Takes tokens of `embed`, or a model's own arrangement of them, through all blocks.
+
+        `kept` are the row-major numbers of the patches that are there, where a model dropped
+        some; `mask` goes to every block (see `vit.layers.attention.attention`).
+        """
+        wanted = [self._block_number(number) for number in blocks]
+        num_patches = self._num_patches(grid, kept)
+        taken: dict[int, Tensor] = {}
+        done = 0
+        for number in sorted(set(wanted)):
+            tokens = self.advance(tokens, grid, done, number + 1, kept=kept, mask=mask)
+            taken[number] = tokens[:, tokens.shape[1] - num_patches :]
+            done = number + 1
+        tokens = self.advance(tokens, grid, done, self.depth, kept=kept, mask=mask)
+        features = self.finish(tokens, grid, kept=kept)
+        features.blocks = tuple(taken[number] for number in wanted)
+        return features
+
+    def advance(
+        self,
+        tokens: Float[Tensor, "batch tokens dim"],
+        grid: Grid,
+        start: int,
+        stop: int,
+        *,
+        kept: Int[Tensor, "batch kept"] | None = None,
+        mask: Tensor | None = None,
+    ) -> Float[Tensor, "batch tokens dim"]:
+        """Through the blocks start, …, stop - 1; arguments as in `encode`."""
+        extra = tokens.shape[1] - self._num_patches(grid, kept)
+        rotate = self.position.rotation(grid, extra, kept)
+        for block in self.blocks[start:stop]:
+            if self.gradient_checkpointing and self.training:
+                tokens = checkpoint(block, tokens, mask, rotate=rotate, use_reentrant=False)
+            else:
+                tokens = block(tokens, mask, rotate=rotate)
+        return tokens
+
+    def finish(
+        self,
+        tokens: Float[Tensor, "batch tokens dim"],
+        grid: Grid,
+        *,
+        kept: Int[Tensor, "batch kept"] | None = None,
+    ) -> Features:
+        """Normalises, and parts the patch tokens from all that stand before them."""
+        tokens = self.norm(tokens)
+        extra = tokens.shape[1] - self._num_patches(grid, kept)
+        return Features(patches=tokens[:, extra:], grid=grid, prefix=tokens[:, :extra])
+
+    def attention_weights(
+        self, images: Float[Tensor, "batch channels height width"]
+    ) -> tuple[Float[Tensor, "batch heads tokens tokens"], ...]:
+        """The attention of every block, by the explicit path; prefix tokens come first.
+
+        All blocks' weights are held at once: depth · heads · tokens² numbers per image.
+        """
+        tokens, grid = self.embed(images)
+        rotate = self.position.rotation(grid, self.num_prefix)
+        weights = []
+        for block in self.blocks:
+            weights.append(block.attention.weights(block.norm1(tokens), rotate=rotate))
+            tokens = block(tokens, rotate=rotate)
+        return tuple(weights)
+
+    def flops(self, height: int, width: int) -> int:
+        """Matrix products of one forward pass for one image; one multiply and add are two."""
+        grid = self.grid(height, width)
+        tokens = grid.rows * grid.cols + self.num_prefix
+        return self.patch.flops(height, width) + sum(block.flops(tokens) for block in self.blocks)
+
+    def depths(self) -> dict[str, int]:
+        """How deep each parameter lies: 0 the embeddings, 1…depth the blocks, then the norm."""
+        depths = {}
+        for name, _ in self.named_parameters():
+            first, _, rest = name.partition(".")
+            if first == "blocks":
+                depths[name] = int(rest.partition(".")[0]) + 1
+            else:
+                depths[name] = self.depth + 1 if first == "norm" else 0
+        return depths
+
+    def no_weight_decay(self) -> set[str]:
+        """Biases, norms, gains, and tokens and positions that are learned one by one."""
+        return {
+            name
+            for name, parameter in self.named_parameters()
+            if parameter.ndim < 2 or name.partition(".")[0] in _UNDECAYED
+        }
+
+    def _drop_patches(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Keeps a random choice of the patches of each image, and all prefix tokens."""
+        batch, count, dim = tokens.shape
+        num_patches = count - self.num_prefix
+        keep = max(1, round(num_patches * (1 - self.patch_dropout)))
+        kept = torch.rand(batch, num_patches, device=tokens.device).argsort(1)[:, :keep]
+        chosen = (kept + self.num_prefix)[:, :, None].expand(-1, -1, dim)
+        return torch.cat([tokens[:, : self.num_prefix], tokens.gather(1, chosen)], dim=1), kept
+
+    def _num_patches(self, grid: Grid, kept: Tensor | None) -> int:
+        return grid.rows * grid.cols if kept is None else kept.shape[1]
+
+    def _block_number(self, number: int) -> int:
+        if not -self.depth <= number < self.depth:
+            raise ValueError(
+                f"block {number} was asked for; this backbone has the blocks 0 to "
+                f"{self.depth - 1} (or -{self.depth} to -1). Ask for one of these."
+            )
+        return number % self.depth
+
+
+# By the first word of a parameter's name.
+_UNDECAYED = ("class_token", "registers", "position")

@@ -1,0 +1,92 @@
+"""A backbone with a linear head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vit.layers.linear import linear
+from vit.layers.pool import MeanPool
+from vit.structures import Features
+
+
+class Head(nn.Module):
+    """Pools the features and gives one logit per class.
+
+    Starts near uniform: weights of deviation 0.02, biases at `bias_init`. For a binary
+    cross-entropy over many classes, -log(num_classes) starts from a small probability each.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_classes: int,
+        *,
+        pool: Callable[..., nn.Module] = MeanPool,
+        dropout: float = 0.0,
+        bias_init: float = 0.0,
+    ):
+        super().__init__()
+        self.pool = pool(dim=dim)
+        self.dropout = dropout
+        self.linear = linear(dim, num_classes)
+        nn.init.constant_(self.linear.bias, bias_init)
+
+    def forward(self, features: Features) -> Float[Tensor, "batch classes"]:
+        x = self.pool(features.patches, features.prefix)
+        if self.dropout:
+            x = F.dropout(x, self.dropout, self.training)
+        return self.linear(x)
+
+    def flops(self, tokens: int) -> int:
+        """Of one forward pass over the `tokens` patch tokens of one image."""
+        return self.pool.flops(tokens) + 2 * self.linear.weight.numel()
+
+    def no_weight_decay(self) -> set[str]:
+        return {
+            name
+            for name, parameter in self.named_parameters()
+            if parameter.ndim < 2 or name == "pool.probe"
+        }
+
+
+class Classifier(nn.Module):
+    """From images to logits.
+
+    Raises ValueError where the head pools a class token that the backbone does not have.
+    """
+
+    def __init__(self, backbone: nn.Module, head: Head):
+        super().__init__()
+        if head.pool.needs_class_token and not backbone.has_class_token:
+            raise ValueError(
+                "the head pools the class token and this backbone has none. "
+                "Set backbone.class_token=true, or choose head/pool=mean."
+            )
+        self.backbone = backbone
+        self.head = head
+
+    def forward(
+        self, images: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch classes"]:
+        return self.head(self.backbone(images))
+
+    def flops(self, height: int, width: int) -> int:
+        """Matrix products of one forward pass for one image; one multiply and add are two."""
+        grid = self.backbone.grid(height, width)
+        return self.backbone.flops(height, width) + self.head.flops(grid.rows * grid.cols)
+
+    def depths(self) -> dict[str, int]:
+        """For each parameter, how deep it lies; the head with what follows the last block."""
+        depths = {f"backbone.{name}": at for name, at in self.backbone.depths().items()}
+        last = self.backbone.depth + 1
+        return depths | {f"head.{name}": last for name, _ in self.head.named_parameters()}
+
+    def no_weight_decay(self) -> set[str]:
+        """The names of parameters that weight decay leaves alone."""
+        return {f"backbone.{name}" for name in self.backbone.no_weight_decay()} | {
+            f"head.{name}" for name in self.head.no_weight_decay()
+        }
