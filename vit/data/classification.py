@@ -1,0 +1,227 @@
+"""The base of every kind of classification data: facts, splits, loaders.
+
+A kind is a dataclass that adds its own keys and says in `read` what there is. No
+`from __future__ import annotations` here: signatures are the schema (see transforms.py).
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from vit.data.loading import Split, start_worker, whole, worker_context
+from vit.data.sampling import EpochSampler, EvaluationSampler
+from vit.data.sources import Contents
+from vit.data.splits import stratified_split
+from vit.data.transforms import Augmentation, EvaluationTransform, NoAugmentation
+from vit.structures import Facts
+
+
+@dataclass(kw_only=True, eq=False)
+class ClassificationData(ABC):
+    """Images with their classes, in splits named train, val and test.
+
+    Making one reads nothing. The order of training samples and each augmentation are pure
+    functions of (seed, epoch, sample): workers, ranks and batch size change neither.
+
+    Args:
+        seed: of order and augmentation; the run's own, given in code.
+        batch_size: images of one optimizer step, over all devices and accumulated batches.
+        eval_batch_size: images of one device at once in evaluation; None as many as in training.
+        image_size: side in pixels, or (height, width); None where the set has one size itself.
+        channels: 1 or 3; None as the set has.
+        mean, std: per channel, as fractions of white; None as the set knows.
+        augment: what training does to images.
+        erasing: probability of a rectangle of noise in a training image.
+        crop_fraction: share of the shorter side that evaluation's centre crop keeps.
+        fit: evaluation's way to image_size: "crop" keeps the shape, "squash" the whole image.
+        val_fraction: of every class in train, where the set has no val of its own.
+        test_fraction: likewise for test; 0 leaves the set without one.
+        split_seed: of these fractions; not the run's seed, so that runs are comparable.
+        train_limit: train on this many images only, drawn evenly from the classes.
+        balanced: draw classes equally often, with replacement.
+        class_weights: "balanced" asks the loss to weigh a class by the inverse of its count.
+        on_bad_image: stop at an image that cannot be read, or leave it out and name it.
+        num_workers: processes that prepare batches; 0 does it in the training process.
+    """
+
+    seed: int = 0
+    batch_size: int = 128
+    eval_batch_size: int | None = None
+    image_size: int | tuple[int, int] | None = None
+    channels: Literal[1, 3] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    augment: Augmentation = field(default_factory=NoAugmentation)
+    erasing: float = 0.0
+    crop_fraction: float = 1.0
+    fit: Literal["crop", "squash"] = "crop"
+    val_fraction: float = 0.1
+    test_fraction: float = 0.0
+    split_seed: int = 0
+    train_limit: int | None = None
+    balanced: bool = False
+    class_weights: Literal["balanced"] | None = None
+    on_bad_image: Literal["error", "skip"] = "error"
+    num_workers: int = 0
+
+    @abstractmethod
+    def read(self) -> Contents:
+        """What there is, without decoding images; called once.
+
+        Raises ValueError saying what is missing and how to get it.
+        """
+
+    @cached_property
+    def contents(self) -> Contents:
+        return self.read()
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What models and losses must agree with; reads headers, not pixels."""
+        contents = self.contents
+        channels = self.channels or contents.channels
+        return Facts(
+            num_classes=len(contents.class_names),
+            class_names=contents.class_names,
+            image_size=self._image_size(),
+            channels=channels,
+            mean=_per_channel(self.mean or contents.mean, channels),
+            std=_per_channel(self.std or contents.std, channels),
+            multi_label=contents.multi_label,
+        )
+
+    def _image_size(self) -> tuple[int, int]:
+        if isinstance(self.image_size, int):
+            return self.image_size, self.image_size
+        if self.image_size is not None:
+            height, width = self.image_size
+            return height, width
+        assert self.contents.image_size is not None
+        return self.contents.image_size
+
+    @cached_property
+    def splits(self) -> dict[str, tuple[str, np.ndarray]]:
+        """Split → the name of its source and the positions of its samples there."""
+        sources = self.contents.sources
+        found = {name: (name, np.arange(len(source))) for name, source in sources.items()}
+        members = found["train"][1]
+        labels = sources["train"].labels
+        for name, fraction in (("test", self.test_fraction), ("val", self.val_fraction)):
+            if name in found or fraction == 0:
+                continue
+            rest, part = stratified_split(labels[members], fraction, self.split_seed)
+            found[name] = ("train", members[part])
+            members = members[rest]
+        found["train"] = ("train", members)
+        return found
+
+    @property
+    def lengths(self) -> dict[str, int]:
+        """Split → number of images."""
+        return {name: len(members) for name, (_, members) in self.splits.items()}
+
+    @cached_property
+    def eval_transform(self) -> EvaluationTransform:
+        """From any Pillow image to the tensor [channels, height, width] that the model wants."""
+        facts = self.facts
+        return EvaluationTransform(
+            image_size=facts.image_size,
+            channels=facts.channels,
+            mean=facts.mean,
+            std=facts.std,
+            crop_fraction=self.crop_fraction,
+            fit=self.fit,
+        )
+
+    def loader(
+        self, split: str, *, rank: int = 0, world_size: int = 1, accumulate: int = 1
+    ) -> DataLoader:
+        """Batches of a split on one of `world_size` devices.
+
+        "train" is shuffled and augmented; its `batch_sampler` is an EpochSampler, whose `start`
+        the loop calls before every epoch. Other splits come in order, each sample once over all
+        ranks. `len()` counts the batches of this rank in a whole epoch.
+        """
+        training = split == "train"
+        sampler = self._sampler(split, rank, world_size, accumulate)
+        workers = self.num_workers
+        return DataLoader(
+            self.dataset(split, training=training),
+            batch_sampler=sampler,
+            collate_fn=whole,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            multiprocessing_context=worker_context() if workers else None,
+            worker_init_fn=start_worker if workers else None,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # else the loader would draw from the global one
+        )
+
+    def _sampler(
+        self, split: str, rank: int, world_size: int, accumulate: int
+    ) -> EpochSampler | EvaluationSampler:
+        self._require(split)
+        length = self.lengths[split]
+        if split == "train":
+            return EpochSampler(
+                length,
+                self.batch_size,
+                self.seed,
+                rank=rank,
+                world_size=world_size,
+                accumulate=accumulate,
+            )
+        size = self.eval_batch_size or max(self.batch_size // (world_size * accumulate), 1)
+        return EvaluationSampler(length, size, rank=rank, world_size=world_size)
+
+    def dataset(self, split: str, *, training: bool) -> Split:
+        """The samples of a split, with or without augmentation."""
+        self._require(split)
+        source, members = self.splits[split]
+        return Split(
+            source=self.contents.sources[source],
+            members=members,
+            prepare=self.eval_transform,
+            seed=self.seed,
+            augment=self.augment if training else None,
+            erasing=self.erasing if training else 0.0,
+            skip_bad=self.on_bad_image == "skip",
+        )
+
+    def _require(self, split: str) -> None:
+        if split not in self.splits:
+            known = ", ".join(self.splits)
+            raise ValueError(
+                f"this data has no {split!r} split, only {known}. "
+                f"data.{split}_fraction=0.1 would set a part of train aside."
+            )
+
+    def describe(self) -> dict[str, Any]:
+        """The splits as plain values: images, images per class, and where they are from."""
+        names = self.contents.class_names
+        told: dict[str, Any] = {}
+        for split, (source, members) in self.splits.items():
+            labels = self.contents.sources[source].labels[members]
+            counts = (
+                labels.sum(axis=0)
+                if self.contents.multi_label
+                else np.bincount(labels, minlength=len(names))
+            )
+            told[split] = {
+                "images": len(members),
+                "from": self.contents.origin.get(split, f"carved from {source}"),
+                "per_class": dict(zip(names, counts.astype(int).tolist(), strict=True)),
+            }
+        return told
+
+
+def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    if len(values) == channels:
+        return tuple(values)
+    average = sum(values) / len(values)
+    return (average,) * channels

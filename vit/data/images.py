@@ -1,0 +1,92 @@
+"""From whatever an image file holds to eight bits and one or three channels."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image, ImageOps
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 lie on their side
+
+Result = TypeVar("Result")
+
+
+class BadImage(ValueError):
+    """A file that is no image, or one that breaks off; the message names it."""
+
+
+def open_image(path: Path, channels: int) -> Image.Image:
+    """The image in a file, upright (EXIF), as 8-bit RGB or greyscale.
+
+    Raises BadImage where the file is missing, empty, truncated or not an image.
+    """
+
+    def upright(image: Image.Image) -> Image.Image:
+        ImageOps.exif_transpose(image, in_place=True)
+        return eight_bit(image, channels)
+
+    return _with_image(path, upright)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width as they will be after EXIF's turn, read from the header alone."""
+
+    def upright_size(image: Image.Image) -> tuple[int, int]:
+        on_its_side = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+        return image.size if on_its_side else (image.height, image.width)
+
+    return _with_image(path, upright_size)
+
+
+def eight_bit(image: Image.Image, channels: int) -> Image.Image:
+    """Mode RGB (channels 3) or L (channels 1), from any mode that Pillow reads.
+
+    Transparent pixels are laid on white, as on a page; 16-bit values keep their high byte;
+    floating-point images are taken as fractions where no value exceeds 1, else as 0 to 255.
+    """
+    if image.has_transparency_data:
+        page = Image.new("RGBA", image.size, "white")
+        page.alpha_composite(image.convert("RGBA"))
+        image = page
+    elif image.mode.startswith("I") or image.mode == "F":
+        image = _from_deep(image)
+    mode = "RGB" if channels == 3 else "L"
+    if image.mode == mode:
+        image.load()
+        return image
+    return image.convert(mode)
+
+
+def _from_deep(image: Image.Image) -> Image.Image:
+    values = np.asarray(image).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise BadImage("holds values that are not finite.")
+    highest = values.max(initial=0)
+    if image.mode == "F":
+        scaled = values * 255 if highest <= 1 else values
+    else:
+        scaled = values / 257 if highest > 255 or image.mode != "I" else values
+    return Image.fromarray(scaled.round().clip(0, 255).astype(np.uint8))
+
+
+def _with_image(path: Path, use: Callable[[Image.Image], Result]) -> Result:
+    try:
+        with Image.open(path) as image:
+            return use(image)
+    except BadImage as fault:
+        raise BadImage(f"{path}: {fault}") from None
+    except Image.UnidentifiedImageError:
+        what = "an empty file" if path.stat().st_size == 0 else "not an image"
+        raise BadImage(f"{path}: {what}.") from None
+    except Image.DecompressionBombError:
+        raise BadImage(f"{path}: more pixels than a photo has; store it smaller.") from None
+    except FileNotFoundError:
+        raise BadImage(f"{path}: no such file.") from None
+    # Pillow's decoders raise any of these on broken bytes.
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as fault:
+        raise BadImage(f"{path}: cannot be read to its end ({fault}).") from None

@@ -1,0 +1,133 @@
+"""From keys to batches: what the loader's workers do."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import threading
+import warnings
+from dataclasses import dataclass
+from multiprocessing.context import BaseContext
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+from torchvision.transforms import v2
+
+from vit.data.images import BadImage
+from vit.data.randomness import borrowed_generators, sample_seed, seed_everything_used
+from vit.data.sampling import Key
+from vit.data.sources import Source
+from vit.data.transforms import Augmentation, EvaluationTransform, normalised, pixels
+from vit.structures import Batch
+
+ERASING = 1  # the purpose of a second seed per sample; see sample_seed
+
+
+@dataclass
+class Split(Dataset[Batch]):
+    """One split of a source, prepared for training (with `augment`) or for evaluation.
+
+    `members` are the positions of the split's samples in `source`; `Batch.index` and the keys
+    count within the split.
+    """
+
+    source: Source
+    members: np.ndarray
+    prepare: EvaluationTransform
+    seed: int
+    augment: Augmentation | None = None
+    erasing: float = 0.0
+    skip_bad: bool = False
+
+    def __post_init__(self) -> None:
+        self._build()
+
+    def _build(self) -> None:
+        fitted = self.prepare.fitted
+        size = self.prepare.image_size
+        self._change = self.augment.change(size, fitted) if self.augment else fitted
+        self._erase = v2.RandomErasing(self.erasing, value="random") if self.erasing else None
+
+    def __getstate__(self) -> dict:
+        # The functions are made anew on the other side: closures cannot be sent to a worker.
+        unsent = ("_change", "_erase")
+        return {name: value for name, value in vars(self).items() if name not in unsent}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state)
+        self._build()
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __getitems__(self, keys: list[Key]) -> Batch:
+        """The batch of these keys; pixels depend on (seed, epoch, index) and on nothing else.
+
+        Raises BadImage, unless `skip_bad`: then the batch lacks the image and a warning names it.
+        """
+        with borrowed_generators():
+            images, kept = [], []
+            for key in keys:
+                try:
+                    images.append(self._image(key))
+                except BadImage as fault:
+                    if not self.skip_bad:
+                        raise
+                    warnings.warn(f"left out: {fault}", stacklevel=2)
+                else:
+                    kept.append(key)
+            if not kept:
+                raise BadImage("no image of this batch can be read; see the warnings above.")
+            batch = normalised(pixels(images), self.prepare.mean, self.prepare.std)
+            if self._erase is not None:
+                for row, key in enumerate(kept):
+                    seed_everything_used(sample_seed(self.seed, key.epoch, key.sample, ERASING))
+                    batch[row] = self._erase(batch[row])
+        index = np.array([key.sample for key in kept])
+        labels = self.source.labels[self.members[index]]
+        return Batch(batch, torch.from_numpy(labels), torch.from_numpy(index))
+
+    def _image(self, key: Key) -> Image.Image:
+        image = self.source.read(int(self.members[key.sample]), self.prepare.channels)
+        if self.augment:
+            seed_everything_used(sample_seed(self.seed, key.epoch, key.sample))
+        return self._change(image)
+
+
+def whole(batch: Any) -> Any:
+    """What torch's loader calls to join samples; ours come joined."""
+    return batch
+
+
+def worker_context() -> BaseContext:
+    """How worker processes are started.
+
+    Not by fork, torch's default on Linux before Python 3.14: a training process has threads, and
+    a lock that one of them holds at the fork stays locked in the worker for ever.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["vit.data.loading"])  # no effect once the server runs
+    return context
+
+
+def start_worker(worker_id: int) -> None:
+    """Ends this worker when the training process is gone, however it went.
+
+    torch's own watch looks at the parent process, which under a forkserver is the server; that
+    one lives as long as any worker does.
+    """
+    trainer = multiprocessing.parent_process()
+    if trainer is not None:
+        threading.Thread(target=_end_with, args=(trainer,), daemon=True).start()
+
+
+def _end_with(trainer) -> None:  # a process handle of multiprocessing's private type
+    import os
+
+    trainer.join()
+    os._exit(1)

@@ -1,0 +1,114 @@
+"""Labelled images one at a time, from memory or from files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from vit.data.images import eight_bit, image_size, open_image
+
+
+class Source(Protocol):
+    """Images with labels; cheap to send to another process.
+
+    `labels` are class numbers [n], int64, or a row of zeros and ones per image [n, classes],
+    float32, where an image may have several.
+    """
+
+    labels: np.ndarray
+
+    def __len__(self) -> int: ...
+
+    def read(self, position: int, channels: int) -> Image.Image:
+        """The image as 8-bit RGB or greyscale; raises BadImage where it cannot be read."""
+        ...
+
+    def size(self, position: int) -> tuple[int, int]:
+        """Height and width in pixels, without decoding the pixels."""
+        ...
+
+    def name(self, position: int) -> str:
+        """What a person would look for: a path under the root, or a number in the set."""
+        ...
+
+    def content(self, position: int) -> bytes:
+        """The bytes as stored, for a fingerprint."""
+        ...
+
+
+@dataclass
+class ArraySource:
+    """Images of one size in memory: bytes [n, height, width] or [n, height, width, 3]."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, position: int, channels: int) -> Image.Image:
+        return eight_bit(Image.fromarray(self.images[position]), channels)
+
+    def size(self, position: int) -> tuple[int, int]:
+        height, width = self.images.shape[1:3]
+        return height, width
+
+    def name(self, position: int) -> str:
+        return f"image {position}"
+
+    def content(self, position: int) -> bytes:
+        return self.images[position].tobytes()
+
+
+@dataclass
+class FileSource:
+    """Image files under one root.
+
+    Paths are kept as one array of bytes: a million of them as Python strings would be copied,
+    object by object, to every worker.
+    """
+
+    root: Path
+    names: np.ndarray  # bytes, relative to root (or absolute, where a table says so)
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def path(self, position: int) -> Path:
+        return self.root / self.name(position)
+
+    def read(self, position: int, channels: int) -> Image.Image:
+        return open_image(self.path(position), channels)
+
+    def size(self, position: int) -> tuple[int, int]:
+        return image_size(self.path(position))
+
+    def name(self, position: int) -> str:
+        return self.names[position].decode()
+
+    def content(self, position: int) -> bytes:
+        return self.path(position).read_bytes()
+
+
+@dataclass
+class Contents:
+    """All that a kind of data set must say; the rest is the same for every kind.
+
+    `sources` has "train" at least; "val" and "test" where the set comes with them.
+    `image_size` is None where images differ or nobody has looked. `statistics` are the channel
+    means and deviations as fractions of white, of one or three channels.
+    """
+
+    sources: dict[str, Source]
+    class_names: tuple[str, ...]
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    image_size: tuple[int, int] | None = None
+    multi_label: bool = False
+    origin: dict[str, str] = field(default_factory=dict)  # split → where it is from, in words

@@ -1,0 +1,123 @@
+"""How an image is prepared: the same for every evaluation, in many ways for training.
+
+Augmentations are torchvision's; the classes here only hold their settings, since the image size
+is the data set's to say. They draw from the global generators, which the loader seeds for every
+sample (see randomness.py).
+
+No `from __future__ import annotations` where signatures are the schema: a subclass in another
+file could not resolve what its base's annotations name.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import InterpolationMode, v2
+
+from vit.data.images import eight_bit
+
+Change = Callable[[Image.Image], Image.Image]
+
+
+def pixels(images: list[Image.Image]) -> UInt8[Tensor, "batch channels height width"]:
+    """Images of one size and mode as one tensor of bytes."""
+    stacked = np.stack([np.asarray(image) for image in images])
+    if stacked.ndim == 3:
+        return torch.from_numpy(stacked).unsqueeze(1)
+    return torch.from_numpy(stacked).permute(0, 3, 1, 2)
+
+
+def normalised(
+    images: UInt8[Tensor, "batch channels height width"],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> Float[Tensor, "batch channels height width"]:
+    """Bytes as fractions, less the mean, in units of the standard deviation, per channel."""
+    scale = torch.tensor([255 * value for value in std]).view(1, -1, 1, 1)
+    shift = torch.tensor([255 * value for value in mean]).view(1, -1, 1, 1)
+    return images.contiguous().float().sub_(shift).div_(scale)
+
+
+@dataclass(frozen=True)
+class EvaluationTransform:
+    """The one way in which an image is prepared for evaluation and prediction.
+
+    Plain values only, so that `dataclasses.asdict` of it can travel in a checkpoint.
+    `fit="crop"` scales the shorter side to image_size / crop_fraction and cuts out the centre;
+    `fit="squash"` scales both sides to image_size, whatever the shape.
+    """
+
+    image_size: tuple[int, int]  # height, width in pixels
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    crop_fraction: float = 1.0
+    fit: str = "crop"
+
+    def fitted(self, image: Image.Image) -> Image.Image:
+        """The image at `image_size`, not yet a tensor."""
+        height, width = self.image_size
+        if self.fit == "squash":
+            return _resized(image, height, width)
+        scale = max(height / image.height, width / image.width) / self.crop_fraction
+        # Rounded as torchvision and timm do: down, but never below what the crop needs.
+        tall = max(math.floor(image.height * scale + 1e-6), height)
+        wide = max(math.floor(image.width * scale + 1e-6), width)
+        return v2.functional.center_crop(_resized(image, tall, wide), [height, width])
+
+    def __call__(self, image: Image.Image) -> Float[Tensor, "channels height width"]:
+        """Any Pillow image, of any mode and size, as the model wants it."""
+        whole = self.fitted(eight_bit(image, self.channels))
+        return normalised(pixels([whole]), self.mean, self.std)[0]
+
+
+def _resized(image: Image.Image, height: int, width: int) -> Image.Image:
+    if image.size == (width, height):
+        return image
+    return image.resize((width, height), Image.Resampling.BICUBIC)
+
+
+class Augmentation(ABC):
+    """What training does to an image before it becomes numbers."""
+
+    @abstractmethod
+    def change(self, image_size: tuple[int, int], fitted: Change) -> Change:
+        """A function from a Pillow image of any size to one of `image_size` (height, width).
+
+        `fitted` is the evaluation's way to that size, for augmentations that keep the framing.
+        """
+
+
+@dataclass
+class NoAugmentation(Augmentation):
+    """Training images prepared as in evaluation."""
+
+    def change(self, image_size: tuple[int, int], fitted: Change) -> Change:
+        return fitted
+
+
+@dataclass
+class Affine(Augmentation):
+    """Small turns, shifts and zooms, for digits and other things that must not be mirrored.
+
+    `degrees` each way; `translate` as a fraction of the side each way; `scale` from, to.
+    """
+
+    degrees: float = 10.0
+    translate: float = 0.1
+    scale: tuple[float, float] = (0.9, 1.1)
+
+    def change(self, image_size: tuple[int, int], fitted: Change) -> Change:
+        moved = v2.RandomAffine(
+            self.degrees,
+            translate=(self.translate, self.translate),
+            scale=tuple(self.scale),
+            interpolation=InterpolationMode.BILINEAR,
+        )
+        return lambda image: moved(fitted(image))
