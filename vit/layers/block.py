@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -32,10 +33,10 @@ class Block(nn.Module):
     ):
         super().__init__()
         self.norm1 = norm(dim)
-        self.attention = attention
+        self.attention: Any = attention
         self.scale1 = None if layer_scale is None else LayerScale(dim, layer_scale)
         self.norm2 = norm(dim)
-        self.mlp = mlp
+        self.mlp: Any = mlp
         self.scale2 = None if layer_scale is None else LayerScale(dim, layer_scale)
         self.drop_path = DropPath(drop_path) if drop_path else None
 

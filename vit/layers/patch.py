@@ -94,13 +94,14 @@ class ConvStem(nn.Module):
             )
         self.patch_size = patch_size
         widths = [channels] + [max(8, dim // 2 ** (stages - 1 - stage)) for stage in range(stages)]
-        self.convs = nn.ModuleList(
+        convs = [
             nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False)
             for before, after in pairwise(widths)
-        )
+        ]
+        self.convs = nn.ModuleList(convs)
         self.norms = nn.ModuleList(nn.GroupNorm(1, width, eps=1e-6) for width in widths[1:])
         self.proj = nn.Conv2d(widths[-1], dim, 1)
-        for conv in self.convs:
+        for conv in convs:
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
         _start_by_fan_in(self.proj)
 
@@ -116,5 +117,5 @@ class ConvStem(nn.Module):
         total = 0
         for conv in self.convs:
             height, width = height // 2, width // 2
-            total += 2 * height * width * conv.weight.numel()
+            total += 2 * height * width * conv.get_parameter("weight").numel()
         return total + 2 * height * width * self.proj.weight.numel()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -228,8 +229,8 @@ class Combined(NoPosition):
         rotary: Callable[..., nn.Module],
     ):
         super().__init__(dim, heads, grid)
-        self.added = added(dim=dim, heads=heads, grid=grid)
-        self.rotary = rotary(dim=dim, heads=heads, grid=grid)
+        self.added: Any = added(dim=dim, heads=heads, grid=grid)
+        self.rotary: Any = rotary(dim=dim, heads=heads, grid=grid)
 
     def forward(
         self, patches: Float[Tensor, "batch tokens dim"], grid: tuple[int, int]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -92,15 +92,15 @@ class ViT(nn.Module):
         self.gradient_checkpointing = gradient_checkpointing
         grid = self.grid(*image_size)
 
-        self.patch = patch(channels=channels, dim=dim, patch_size=patch_size)
-        self.position = position(dim=dim, heads=heads, grid=grid)
+        self.patch: Any = patch(channels=channels, dim=dim, patch_size=patch_size)
+        self.position: Any = position(dim=dim, heads=heads, grid=grid)
         self.class_token = nn.Parameter(torch.zeros(1, 1, dim)) if class_token else None
         self.registers = nn.Parameter(torch.zeros(1, registers, dim)) if registers else None
         for tokens in (self.class_token, self.registers):
             if tokens is not None:
                 nn.init.normal_(tokens, std=1e-6)
         constant = drop_path_mode == "constant"
-        self.blocks = nn.ModuleList(
+        self.blocks: Any = nn.ModuleList(
             Block(
                 dim,
                 attention(
@@ -150,8 +150,8 @@ class ViT(nn.Module):
         tokens = self.position(self.patch(images), grid)
         prefix = [part for part in (self.class_token, self.registers) if part is not None]
         if prefix:
-            prefix = [part.expand(len(images), -1, -1) for part in prefix]
-            tokens = torch.cat([*prefix, tokens], dim=1)
+            expanded = [part.expand(len(images), -1, -1) for part in prefix]
+            tokens = torch.cat([*expanded, tokens], dim=1)
         if self.dropout:
             tokens = nn.functional.dropout(tokens, self.dropout, self.training)
         return tokens, grid

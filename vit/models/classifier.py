@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -30,7 +31,7 @@ class Head(nn.Module):
         bias_init: float = 0.0,
     ):
         super().__init__()
-        self.pool = pool(dim=dim)
+        self.pool: Any = pool(dim=dim)
         self.dropout = dropout
         self.linear = linear(dim, num_classes)
         nn.init.constant_(self.linear.bias, bias_init)
@@ -59,14 +60,14 @@ class Classifier(nn.Module):
     Raises ValueError where the head pools a class token that the backbone does not have.
     """
 
-    def __init__(self, backbone: nn.Module, head: Head):
+    def __init__(self, backbone: Any, head: Head):
         super().__init__()
         if head.pool.needs_class_token and not backbone.has_class_token:
             raise ValueError(
                 "the head pools the class token and this backbone has none. "
                 "Set backbone.class_token=true, or choose head/pool=mean."
             )
-        self.backbone = backbone
+        self.backbone: Any = backbone
         self.head = head
 
     def forward(
