@@ -1,0 +1,62 @@
+import os
+
+import pytest
+
+from vit.faults import Refused
+from vit.runs.directory import RunFolder, differences, write_text
+from vit.runs.identity import config_hash, group_id, trial_id
+
+CONFIG = {"schema_version": 1, "name": "a", "seed": 0, "data": {"root": "x", "batch_size": 8}}
+
+
+def test_a_frozen_config_comes_back_as_it_was(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    small = {**CONFIG, "lr": 1e-5, "list": [1, 2.5, None, True, "1e-3"]}
+    folder.freeze(small)
+    assert folder.config() == small
+    assert folder.state()["state"] == "planned"
+
+
+def test_a_folder_of_another_config_is_refused_with_the_difference(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.freeze(CONFIG)
+    folder.refuse_conflicts({**CONFIG, "name": "renamed"})
+    with pytest.raises(Refused, match="seed: 0, now 1"):
+        folder.refuse_conflicts({**CONFIG, "seed": 1})
+
+
+def test_a_folder_in_which_a_live_process_trains_is_refused(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.freeze(CONFIG)
+    folder.set_state("running")
+    with pytest.raises(Refused, match=f"process {os.getpid()}"):
+        folder.refuse_conflicts(CONFIG)
+
+
+def test_a_config_of_an_unknown_schema_is_refused(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.freeze({**CONFIG, "schema_version": 99})
+    with pytest.raises(Refused, match="99"):
+        folder.config()
+
+
+def test_a_half_written_file_never_takes_the_place_of_a_whole_one(tmp_path, monkeypatch):
+    path = tmp_path / "state.json"
+    write_text(path, "whole")
+    monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    with pytest.raises(OSError, match="full"):
+        write_text(path, "half")
+    assert path.read_text() == "whole"
+
+
+def test_differences_name_the_key_with_its_path():
+    assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 3, "c": 2}}) == ["a.b: 1, now 3"]
+
+
+def test_identity_ignores_what_changes_no_number():
+    assert config_hash(CONFIG) == config_hash({**CONFIG, "name": "b", "tracking": {"mode": "x"}})
+    assert config_hash(CONFIG) != config_hash({**CONFIG, "seed": 1})
+    assert group_id(CONFIG) == group_id({**CONFIG, "seed": 1})
+    elsewhere = {**CONFIG, "data": {"root": "y", "batch_size": 8}}
+    assert trial_id(CONFIG, "same pixels") == trial_id(elsewhere, "same pixels")
+    assert trial_id(CONFIG, "same pixels") != trial_id(CONFIG, "other pixels")

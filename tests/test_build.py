@@ -1,0 +1,83 @@
+import functools
+
+import pytest
+from torch import nn
+
+from vit.build import TargetError, build, locate
+
+
+def test_a_part_is_built_from_its_mapping_and_the_given_facts():
+    layer = build({"_target_": "torch.nn.Linear", "bias": False}, in_features=3, out_features=2)
+    assert isinstance(layer, nn.Linear)
+    assert layer.weight.shape == (2, 3)
+    assert layer.bias is None
+
+
+def test_nested_parts_are_built_first_and_partials_wait_for_their_owner():
+    built = build(
+        {
+            "_target_": "torch.nn.TransformerEncoder",
+            "num_layers": 2,
+            "enable_nested_tensor": False,
+            "encoder_layer": {
+                "_target_": "torch.nn.TransformerEncoderLayer",
+                "d_model": 8,
+                "nhead": 2,
+            },
+        }
+    )
+    assert len(built.layers) == 2
+    waiting = build({"_target_": "torch.nn.Linear", "_partial_": True, "bias": False})
+    assert isinstance(waiting, functools.partial)
+    assert waiting(2, 2).bias is None
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "builtins.eval",
+        "subprocess.run",
+        "shutil.copy",
+        "distutils.spawn.spawn",
+        "torch.load",
+        "torch.hub.load",
+        "torch.utils.cpp_extension.load_inline",
+        "pickle.loads",
+        "vit.runs.process.run",
+        "torchx.nn.Linear",
+    ],
+)
+def test_targets_outside_the_packages_of_parts_are_refused(target):
+    with pytest.raises(TargetError, match="outside the packages"):
+        locate(target)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "torch.nn.modules.module.warnings.warn",  # reached through an allowed module
+        "torch.optim.optimizer.functools.reduce",
+        "torch.nn.Linear.__init__",
+        "torch.nn.parallel.distributed.copy.copy",
+    ],
+)
+def test_an_allowed_module_lends_no_name_that_it_imported(target):
+    with pytest.raises(TargetError):
+        locate(target)
+
+
+def test_a_package_that_the_user_names_is_allowed():
+    assert locate("collections.OrderedDict", ["collections"])
+    with pytest.raises(TargetError):
+        locate("collections.OrderedDict", ["collect"])
+
+
+def test_a_misspelt_target_names_the_nearest():
+    with pytest.raises(TargetError, match="Did you mean 'Linear'"):
+        locate("torch.nn.Linaer")
+
+
+def test_a_key_that_code_decides_cannot_be_configured_as_well():
+    with pytest.raises(ValueError, match="in_features must not be configured"):
+        build({"_target_": "torch.nn.Linear", "in_features": 2}, in_features=3, out_features=1)

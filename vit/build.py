@@ -1,0 +1,171 @@
+"""From a plain mapping with `_target_` to the object it names, and nothing else.
+
+Hydra's `instantiate` blocks a list of known dangers; whatever is not on that list runs. Here it is
+the other way round: a target must lie in a package of parts, both by the name written down and by
+the place where the object was really defined, unless the user names another package.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from vit.faults import did_you_mean
+
+ALLOWED = (
+    "vit.layers.",
+    "vit.models.",
+    "vit.losses.",
+    "vit.metrics.",
+    "vit.data.",
+    "vit.callbacks.",
+    "vit.optim.",
+    "vit.tasks.",
+    "vit.runs.tracking.",
+    "torch.nn.",
+    "torch._C._nn.",  # where torch.nn.functional's activations are really defined
+    "torch.optim.",
+    "torchvision.transforms.",
+    "torchvision.ops.",
+    "timm.layers.",
+    "timm.loss.",
+    "timm.optim.",
+    "timm.data.",
+    "torchmetrics.",
+    "pytorch_lightning.Trainer",
+    "pytorch_lightning.trainer.trainer.Trainer",
+    "pytorch_lightning.callbacks.",
+    "pytorch_lightning.strategies.",
+    "pytorch_lightning.profilers.",
+    "pytorch_lightning.plugins.",
+)
+CONTROL_KEYS = ("_target_", "_partial_")
+
+
+class TargetError(ValueError):
+    """A `_target_` that is absent, not allowed, or not a class or function."""
+
+
+def locate(target: str, allow_targets: Iterable[str] = ()) -> Callable[..., Any]:
+    """The class or function at a dotted path, if it lies where parts may come from.
+
+    `allow_targets` are further packages, modules or whole dotted names that the user trusts.
+    Raises TargetError, saying what was asked for and where parts may come from.
+    """
+    allowed = (*ALLOWED, *allow_targets)
+    _require_allowed(target, target, allowed)
+    found = _import(target)
+    if not (inspect.isclass(found) or inspect.isroutine(found)):
+        raise TargetError(f"{target!r} is a {type(found).__name__}; wanted a class or a function.")
+    # An allowed module may hold forbidden things that it imported: ask where this one is from.
+    home = f"{getattr(found, '__module__', None)}.{getattr(found, '__qualname__', '?')}"
+    _require_allowed(home, target, allowed)
+    return found
+
+
+def _require_allowed(name: str, written: str, allowed: Iterable[str]) -> None:
+    private = any(part.startswith("_") for part in written.split("."))
+    if not private and any(_within(name, prefix) for prefix in allowed):
+        return
+    origin = "" if name == written else f" (it is really {name!r})"
+    package = written.split(".")[0]
+    raise TargetError(
+        f"{written!r} is outside the packages that parts may come from{origin}. "
+        f"If you trust it, name its package: allow_targets=[{package}]"
+    )
+
+
+def _within(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(prefix if prefix.endswith(".") else prefix + ".")
+
+
+def _import(target: str) -> Any:
+    parts = target.split(".")
+    for split in range(len(parts) - 1, 0, -1):
+        module_name = ".".join(parts[:split])
+        try:
+            found: Any = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            if error.name and module_name.startswith(error.name):
+                continue  # the path goes on inside a module further up
+            raise TargetError(
+                f"{target!r} needs {error.name!r}, which is not installed."
+            ) from error
+        for depth, part in enumerate(parts[split:], start=split):
+            if not hasattr(found, part):
+                known = [name for name in dir(found) if not name.startswith("_")]
+                raise TargetError(
+                    f"{'.'.join(parts[:depth])!r} has no {part!r}.{did_you_mean(part, known)}"
+                )
+            found = getattr(found, part)
+        return found
+    raise TargetError(f"no module {parts[0]!r} for the target {target!r}; is it installed?")
+
+
+def is_part(node: object) -> bool:
+    return isinstance(node, Mapping) and "_target_" in node
+
+
+def build(node: Mapping[str, Any], allow_targets: Iterable[str] = (), /, **given: Any) -> Any:
+    """The object that a part's mapping describes.
+
+    Nested parts are built first. With `_partial_: true` the result is a `functools.partial`
+    that its owner calls with the facts it alone knows. `given` are such facts for this part;
+    they win over nothing: a key that is in the mapping as well is refused, so that YAML cannot
+    contradict the data.
+    """
+    if not is_part(node):
+        raise TargetError(f"wanted a mapping with `_target_`, got {node!r}")
+    factory = locate(node["_target_"], allow_targets)
+    hints = annotations(factory)
+    arguments = {
+        str(key): _fitted(_built(value, allow_targets), hints.get(str(key)))
+        for key, value in node.items()
+        if key not in CONTROL_KEYS
+    }
+    twice = sorted(set(arguments) & set(given))
+    if twice:
+        raise ValueError(
+            f"{node['_target_']}: {', '.join(twice)} must not be configured here; "
+            "the data set or the model before it decides."
+        )
+    if node.get("_partial_"):
+        return functools.partial(factory, **arguments, **given)
+    return factory(**arguments, **given)
+
+
+def _built(value: Any, allow_targets: Iterable[str]) -> Any:
+    if is_part(value):
+        return build(value, allow_targets)
+    if isinstance(value, Mapping):
+        return {key: _built(item, allow_targets) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_built(item, allow_targets) for item in value]
+    return value
+
+
+def _fitted(value: Any, hint: Any) -> Any:
+    """YAML has lists only, and writes 1 for 1.0: give tuples and floats where they are declared."""
+    options = typing.get_args(hint) if is_union(hint) else (hint,)
+    if isinstance(value, list) and any(typing.get_origin(option) is tuple for option in options):
+        return tuple(value)
+    if type(value) is int and float in options and int not in options:
+        return float(value)
+    return value
+
+
+def is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) is typing.Union or type(hint).__name__ == "UnionType"
+
+
+def annotations(factory: Callable[..., Any]) -> dict[str, Any]:
+    """Parameter name → resolved type; empty where the annotations cannot be resolved."""
+    subject = factory.__init__ if inspect.isclass(factory) else factory
+    try:
+        return typing.get_type_hints(subject)
+    except (NameError, TypeError, AttributeError, SyntaxError):
+        return {}

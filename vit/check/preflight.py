@@ -1,0 +1,244 @@
+"""Everything that can be known before training: faults first, then what the run will be.
+
+Models are built on the meta device and run there once, so a ViT-H is checked as fast as a toy.
+Returns plain values only: the door that shows them needs no torch.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vit.build import build
+from vit.check.schema import schema_faults
+from vit.data.classification import ClassificationData
+from vit.faults import Fault, Refused
+from vit.models.classifier import Classifier
+from vit.optim.groups import param_groups, table
+from vit.tasks.assembly import (
+    accumulation,
+    assemble_data,
+    assemble_model,
+    assemble_task,
+    processes,
+    total_steps,
+)
+
+SCHEDULE_POINTS = 60
+
+
+def preflight(
+    config: dict[str, Any], run_dir: str | None = None, full: bool = False
+) -> dict[str, Any]:
+    """`{"faults": [...], "warnings": [...], …}`; without faults also what the run will be.
+
+    `full` reads every image instead of a sample. `run_dir` asks as well whether there is room.
+    """
+    faults = schema_faults(config)
+    broken = {fault.where.split(".")[0] for fault in faults}
+    warnings: list[str] = []
+    told: dict[str, Any] = {}
+    allow = config.get("allow_targets") or []
+    data = None
+    if not broken & {"data", "seed", "allow_targets"}:
+        data = _data(config, allow, full, faults)
+    model = None
+    if data is not None and not broken & {"backbone", "head"}:
+        model = _model(config, data, allow, faults)
+    if data is not None and "trainer" not in broken:
+        _world(config, data, faults, warnings, told)
+    if data is not None and model is not None and not broken & {"task", "optim", "schedule"}:
+        with torch.device("meta"):
+            task = _trying("task", faults, lambda: assemble_task(config, model, data, allow))
+        if task is not None:
+            _monitor(config, task.monitors(), faults)
+        if "steps" in told:
+            _recipe(config, model, told, faults)
+        _cost(model, data, told)
+    if data is not None:
+        told["data"] = {**data.describe(), "fingerprint": data.fingerprint()} if not faults else {}
+        if "val" not in data.lengths:
+            faults.append(Fault("data.val_fraction", "there is no val split to select by"))
+        if "test" not in data.lengths:
+            warnings.append("the data has no test split: nothing will be tested after training")
+    if run_dir is not None and model is not None:
+        _room(Path(run_dir), model, faults)
+    return {
+        "faults": [{"where": fault.where, "message": fault.message} for fault in faults],
+        "warnings": warnings,
+        **(told if not faults else {}),
+    }
+
+
+def preflight_or_refuse(config: dict[str, Any], run_dir: str, full: bool = False) -> dict[str, Any]:
+    """The report, or Refused with every fault."""
+    report = preflight(config, run_dir, full)
+    if report["faults"]:
+        raise Refused([Fault(**fault) for fault in report["faults"]])
+    return report
+
+
+def _trying(where: str, faults: list[Fault], make: Callable[[], Any]) -> Any:
+    """What `make` returns; an error that tells the user what to change becomes a fault."""
+    try:
+        return make()
+    except (ValueError, TypeError, ImportError, OSError) as error:
+        faults.append(Fault(where, str(error)))
+        return None
+
+
+def _data(
+    config: Mapping[str, Any], allow: list[str], full: bool, faults: list[Fault]
+) -> ClassificationData | None:
+    data = _trying("data", faults, lambda: assemble_data(config, allow))
+    if data is None:
+        return None
+    found = _trying("data", faults, lambda: data.faults(full=full))
+    if found is None:
+        return None
+    faults += found
+    if found:
+        try:
+            _ = data.facts, data.splits
+        except ValueError:
+            return None  # already told
+    elif _trying("data", faults, lambda: (data.facts, data.splits)) is None:
+        return None
+    return data
+
+
+def _model(
+    config: Mapping[str, Any], data: ClassificationData, allow: list[str], faults: list[Fault]
+) -> Classifier | None:
+    part = "backbone"
+    try:
+        with torch.device("meta"):
+            backbone = build(
+                config["backbone"],
+                allow,
+                image_size=data.facts.image_size,
+                channels=data.facts.channels,
+            )
+            part = "head"
+            model = assemble_model(config, data.facts, allow)
+            part = "backbone"
+            height, width = data.facts.image_size
+            images = torch.empty(2, data.facts.channels, height, width)
+            with torch.no_grad():
+                logits = model.eval()(images)
+    except (ValueError, TypeError, ImportError, OSError, RuntimeError) as error:
+        faults.append(Fault(part, str(error)))
+        return None
+    del backbone
+    wanted = (2, data.facts.num_classes)
+    if tuple(logits.shape) != wanted:
+        faults.append(Fault("head", f"gives {tuple(logits.shape)} for two images; wanted {wanted}"))
+        return None
+    return model.train()
+
+
+def _world(
+    config: Mapping[str, Any],
+    data: ClassificationData,
+    faults: list[Fault],
+    warnings: list[str],
+    told: dict[str, Any],
+) -> None:
+    world = processes(config)
+    accumulate = accumulation(config)
+    loader = _trying(
+        "data.batch_size",
+        faults,
+        lambda: data.loader("train", rank=0, world_size=world, accumulate=accumulate),
+    )
+    if loader is None:
+        return
+    batches = len(loader)
+    steps, per_epoch = total_steps(config, batches)
+    if steps < 1:
+        faults.append(
+            Fault("trainer.max_epochs", "neither max_epochs nor max_steps bounds the training")
+        )
+        return
+    accelerator = config["trainer"].get("accelerator")
+    if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        warnings.append("trainer.accelerator=gpu, and this machine has none that torch can use")
+    if config["trainer"].get("precision") in ("16-mixed", 16, "16") and accelerator == "cpu":
+        warnings.append("16-mixed on the CPU is slow; bf16-mixed is the CPU's half precision")
+    told.update(
+        processes=world,
+        batch_size=data.batch_size,
+        micro_batch_size=data.batch_size // (world * accumulate),
+        batches_per_epoch=batches,
+        steps_per_epoch=per_epoch,
+        steps=steps,
+    )
+
+
+def _recipe(
+    config: Mapping[str, Any], model: Classifier, told: dict[str, Any], faults: list[Fault]
+) -> None:
+    """The learning rate over the training, and per depth where layers differ."""
+    steps, per_epoch = told["steps"], told["steps_per_epoch"]
+    optim, schedule = build(config["optim"]), build(config["schedule"])
+    points = [round(at * (steps - 1) / (SCHEDULE_POINTS - 1)) for at in range(SCHEDULE_POINTS)]
+    scales = _trying(
+        "schedule", faults, lambda: [schedule.scale(at, steps, per_epoch) for at in points]
+    )
+    if scales is None:
+        return
+    told["schedule"] = {"lr": optim.lr, "lr_of_points": [optim.lr * scale for scale in scales]}
+    groups = _trying(
+        "optim",
+        faults,
+        lambda: param_groups(model, optim.lr, optim.weight_decay, optim.layer_decay),
+    )
+    if groups is not None and optim.layer_decay != 1.0:
+        told["groups"] = table(groups)
+
+
+def _monitor(config: Mapping[str, Any], known: tuple[str, ...], faults: list[Fault]) -> None:
+    from vit.faults import did_you_mean
+
+    monitor = config["checkpoint"].get("monitor")
+    if monitor not in known:
+        faults.append(
+            Fault(
+                "checkpoint.monitor",
+                f"{monitor!r} is never logged; validation logs {', '.join(known)}."
+                f"{did_you_mean(str(monitor), known)}",
+            )
+        )
+
+
+def _cost(model: Classifier, data: ClassificationData, told: dict[str, Any]) -> None:
+    height, width = data.facts.image_size
+    told.update(
+        parameters=sum(p.numel() for p in model.parameters()),
+        gflops_per_image=model.flops(height, width) / 1e9,
+        image_size=[height, width],
+        channels=data.facts.channels,
+        num_classes=data.facts.num_classes,
+    )
+    patch = getattr(model.backbone, "patch_size", None)
+    if isinstance(patch, int):
+        told["tokens"] = (height // patch) * (width // patch) + model.backbone.num_prefix
+
+
+def _room(run_dir: Path, model: Classifier, faults: list[Fault]) -> None:
+    """Weights, two optimizer moments and perhaps an average, in best and last."""
+    needed = sum(p.numel() for p in model.parameters()) * 4 * 4 * 2 + 50_000_000
+    nearest = next(path for path in (run_dir, *run_dir.absolute().parents) if path.exists())
+    free = shutil.disk_usage(nearest).free
+    if free < needed:
+        faults.append(
+            Fault(
+                str(run_dir),
+                f"{free / 1e9:.1f} GB free, checkpoints and log may take {needed / 1e9:.1f} GB; "
+                "choose another hydra.run.dir",
+            )
+        )

@@ -1,0 +1,223 @@
+"""Signatures are the schema: keys and types of a config against what its targets declare."""
+
+from __future__ import annotations
+
+import collections.abc
+import inspect
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from vit.build import CONTROL_KEYS, TargetError, annotations, is_part, is_union, locate
+from vit.faults import Fault, did_you_mean
+
+# Parameters that assembly passes in code, so YAML must not; None: this part may be absent.
+GIVEN: dict[str, frozenset[str]] = {
+    "backbone": frozenset({"image_size", "channels"}),
+    "head": frozenset({"dim", "num_classes"}),
+    "data": frozenset({"seed"}),
+    "task": frozenset({"model", "facts", "optim", "schedule", "seed", "compile"}),
+    "optim": frozenset(),
+    "schedule": frozenset(),
+    "ema": frozenset(),
+    "trainer": frozenset(
+        {
+            "logger",
+            "callbacks",
+            "use_distributed_sampler",
+            "default_root_dir",
+            "enable_progress_bar",
+        }
+    ),
+    "tracking": frozenset(),
+}
+OPTIONAL_PARTS = ("ema",)
+PLAIN: dict[str, Any] = {
+    "schema_version": int,
+    "name": str,
+    "seed": int,
+    "threads": int,
+    "compile": bool,
+    "allow_targets": list[str],
+}
+CHECKPOINT: dict[str, Any] = {
+    "monitor": str,
+    "mode": typing.Literal["max", "min"],
+    "every_n_steps": int | None,
+    "patience": int | None,
+}
+
+
+def schema_faults(config: Mapping[str, Any]) -> list[Fault]:
+    """Every key that nothing takes, every value of another type, every target not allowed."""
+    faults = []
+    known = [*PLAIN, *GIVEN, "checkpoint"]
+    for key in config:
+        if key not in known:
+            faults.append(Fault(str(key), f"no such key at the top.{did_you_mean(key, known)}"))
+    for key, hint in PLAIN.items():
+        faults += _value_faults(key, config.get(key), hint)
+    if isinstance(seed := config.get("seed"), int) and not 0 <= seed < 2**32:
+        faults.append(Fault("seed", f"is {seed}; wanted 0 ≤ seed < 2**32"))
+    allowed = config.get("allow_targets") or []
+    if faults and not isinstance(allowed, list):
+        allowed = []
+    for key, given in GIVEN.items():
+        node = config.get(key)
+        if node is None and key in OPTIONAL_PARTS:
+            continue
+        if not isinstance(node, Mapping):
+            faults.append(Fault(key, f"wanted a part with `_target_`, got {node!r}"))
+        elif "_target_" not in node:
+            faults.append(
+                Fault(key, f"has no `_target_`; choose one of conf/{key}/ or name a class")
+            )
+        else:
+            faults += part_faults(node, key, given, allowed)
+    faults += _checkpoint_faults(config.get("checkpoint"))
+    return faults
+
+
+def _checkpoint_faults(node: object) -> list[Fault]:
+    if not isinstance(node, Mapping):
+        return [Fault("checkpoint", f"wanted a mapping, got {node!r}")]
+    faults = [
+        Fault(f"checkpoint.{key}", f"no such key.{did_you_mean(key, CHECKPOINT)}")
+        for key in node
+        if key not in CHECKPOINT
+    ]
+    for key, hint in CHECKPOINT.items():
+        faults += _value_faults(f"checkpoint.{key}", node.get(key), hint)
+    return faults
+
+
+def part_faults(
+    node: Mapping[str, Any], path: str, given: Iterable[str], allow_targets: Iterable[str]
+) -> list[Fault]:
+    """The faults of one part and of the parts inside it."""
+    target = node["_target_"]
+    if not isinstance(target, str):
+        return [Fault(f"{path}._target_", f"wanted a dotted path, got {target!r}")]
+    try:
+        factory = locate(target, allow_targets)
+        signature = inspect.signature(factory)
+    except TargetError as error:
+        return [Fault(f"{path}._target_", str(error))]
+    except ValueError:
+        return []  # something written in C, which tells no signature
+    faults = []
+    parameters = signature.parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    hints = annotations(factory)
+    for key, value in node.items():
+        if key in CONTROL_KEYS:
+            continue
+        here = f"{path}.{key}"
+        if key in given:
+            faults.append(Fault(here, "is decided by the data or the model; take it out"))
+        elif key not in parameters and not takes_any:
+            known = [name for name in parameters if name not in given]
+            faults.append(Fault(here, f"{target} takes no {key!r}.{did_you_mean(str(key), known)}"))
+        else:
+            faults += _value_faults(here, value, hints.get(str(key), Any))
+        faults += _inside(value, here, allow_targets)
+    if not node.get("_partial_"):
+        for name, parameter in parameters.items():
+            needed = parameter.default is parameter.empty and parameter.kind in (
+                parameter.POSITIONAL_OR_KEYWORD,
+                parameter.KEYWORD_ONLY,
+            )
+            if needed and name not in node and name not in given:
+                faults.append(Fault(f"{path}.{name}", f"must be given: {target} needs it"))
+    return faults
+
+
+def _inside(value: Any, path: str, allow_targets: Iterable[str]) -> list[Fault]:
+    if is_part(value):
+        return part_faults(value, path, (), allow_targets)
+    if isinstance(value, Mapping):
+        return [
+            f for key, item in value.items() for f in _inside(item, f"{path}.{key}", allow_targets)
+        ]
+    if isinstance(value, list):
+        return [
+            f for at, item in enumerate(value) for f in _inside(item, f"{path}.{at}", allow_targets)
+        ]
+    return []
+
+
+def _value_faults(path: str, value: Any, hint: Any) -> list[Fault]:
+    if fits(value, hint):
+        return []
+    came = f"{value!r} ({type(value).__name__})"
+    wanted = readable(hint)
+    near = did_you_mean(str(value), _choices(hint))
+    return [Fault(path, f"is {came}; wanted {wanted}.{near}")]
+
+
+def _choices(hint: Any) -> list[str]:
+    if typing.get_origin(hint) is typing.Literal:
+        return [str(choice) for choice in typing.get_args(hint)]
+    return [choice for option in typing.get_args(hint) for choice in _choices(option)]
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a plain YAML value can stand for a type; what is no plain type is not judged."""
+    if hint is Any or hint is inspect.Parameter.empty or isinstance(hint, str | typing.TypeVar):
+        return True
+    if is_part(value):
+        return True
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if is_union(hint):
+        return any(fits(value, option) for option in arguments)
+    if origin is typing.Literal:
+        return any(value == option and type(value) is type(option) for option in arguments)
+    if origin is typing.Annotated:
+        return fits(value, arguments[0])
+    if hint is None or hint is type(None):
+        return value is None
+    if hint is bool:
+        return isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint in (str, Path):
+        return isinstance(value, str)
+    if origin is tuple:
+        return isinstance(value, list | tuple) and _tuple_fits(value, arguments)
+    if origin in (list, collections.abc.Sequence, collections.abc.Iterable, set, frozenset):
+        return isinstance(value, list) and all(fits(item, arguments[0]) for item in value)
+    if origin in (dict, collections.abc.Mapping):
+        return isinstance(value, Mapping)
+    if hint in (list, dict, tuple):
+        return isinstance(value, list if hint is not dict else Mapping)
+    if origin is collections.abc.Callable or isinstance(hint, type | types.GenericAlias):
+        return not isinstance(value, bool | int | float | str)  # it asks for a part
+    return True
+
+
+def _tuple_fits(value: list[Any] | tuple[Any, ...], arguments: tuple[Any, ...]) -> bool:
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        return all(fits(item, arguments[0]) for item in value)
+    return len(value) == len(arguments) and all(
+        fits(item, hint) for item, hint in zip(value, arguments, strict=True)
+    )
+
+
+def readable(hint: Any) -> str:
+    """`int`, `one of 'crop', 'squash'`, `float or nothing`: a type as a person says it."""
+    if typing.get_origin(hint) is typing.Literal:
+        return "one of " + ", ".join(repr(option) for option in typing.get_args(hint))
+    if is_union(hint):
+        told = dict.fromkeys(readable(option) for option in typing.get_args(hint))
+        return " or ".join(told)
+    if hint is type(None) or hint is None:
+        return "null"
+    if isinstance(hint, type) and not typing.get_args(hint):
+        return {"int": "a whole number", "float": "a number", "str": "text"}.get(
+            hint.__name__, "true or false" if hint is bool else hint.__name__
+        )
+    return str(hint).replace("typing.", "")

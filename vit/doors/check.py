@@ -1,0 +1,64 @@
+"""vit check: every fault together, then what the run would be; trains nothing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from vit.doors.compose import HYDRA_SHOWS, add_compose_arguments, compose_runs
+from vit.doors.screen import show_report
+from vit.faults import Fault, Refused
+from vit.runs import process
+from vit.runs.directory import RunFolder
+
+ABOUT = """Find every fault of a config and its data, and show what the run would be.
+
+  vit check experiment=cifar10
+  vit check data=folder data.root=photos --full      read every image
+  vit check trainer.devices=8 data.batch_size=1024   for another machine than this one
+  vit check experiment=digits --json                 for programs"""
+
+
+def main(argv: list[str]) -> int:
+    if any(word.split("=")[0] in HYDRA_SHOWS for word in argv):
+        from vit.doors.shell import show
+
+        return show("check", argv)
+    parser = argparse.ArgumentParser(
+        prog="vit check", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_compose_arguments(parser)
+    parser.add_argument("--full", action="store_true", help="check every image, not a sample")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    arguments = parser.parse_args(argv)
+    process.warm_up()
+    try:
+        runs = compose_runs(arguments)
+    except Refused as refused:
+        if not arguments.json:
+            raise
+        print(json.dumps({"faults": [vars(fault) for fault in refused.faults]}, indent=1))
+        return 2
+    faulty = False
+    for run in runs:
+        report = process.call(
+            "vit.check.preflight:preflight", run.config, str(run.run_dir), arguments.full
+        )
+        try:
+            RunFolder(run.run_dir).refuse_conflicts(run.config)
+        except Refused as refused:
+            report["faults"] += [
+                {"where": fault.where, "message": fault.message} for fault in refused.faults
+            ]
+        report["run_dir"] = str(run.run_dir)
+        faulty = faulty or bool(report["faults"])
+        if arguments.json:
+            print(json.dumps(report, indent=1))
+        elif report["faults"]:
+            from vit.doors.screen import refuse
+
+            refuse(Refused([Fault(**fault) for fault in report["faults"]]))
+        else:
+            print(f"run         {run.run_dir}")
+            show_report(report)
+    return 2 if faulty else 0

@@ -1,0 +1,103 @@
+"""vit evaluate RUN_DIR: the selected checkpoint's numbers on a split, class by class."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from vit.doors.compose import compose
+from vit.faults import Fault, Refused
+from vit.runs import process
+from vit.runs.directory import RunFolder
+
+ABOUT = """Measure a trained run on its test split, or on other data.
+
+  vit evaluate runs/digits-1a2b3c4d
+  vit evaluate RUN_DIR --split val
+  vit evaluate RUN_DIR data=folder data.root=other_photos     the same classes, other images
+  vit evaluate RUN_DIR data.eval_batch_size=512 --json"""
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="vit evaluate",
+        description=ABOUT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("overrides", nargs="*", metavar="data.key=value")
+    parser.add_argument("--split", default="test", choices=["val", "test"])
+    parser.add_argument("--checkpoint", default="best", help="best, last or a file")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, …; auto takes the GPU")
+    parser.add_argument("--allow-target", action="append", default=[], metavar="PACKAGE")
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    arguments = parser.parse_args(argv)
+    config = RunFolder(arguments.run_dir).config()
+    process.warm_up()
+    data = _data(config, arguments.overrides)
+    result = process.call(
+        "vit.tasks.evaluation:evaluate",
+        str(arguments.run_dir),
+        data,
+        arguments.split,
+        arguments.checkpoint,
+        arguments.device,
+        tuple(arguments.allow_target),
+    )
+    if arguments.json:
+        print(json.dumps(result, indent=1))
+    else:
+        _show(result)
+    return 0
+
+
+def _data(config: dict[str, Any], overrides: list[str]) -> dict[str, Any] | None:
+    """The run's data with the overrides applied; another kind starts from its own config."""
+    if not overrides:
+        return None
+    wrong = [word for word in overrides if word.lstrip("+~").split("=")[0].split(".")[0] != "data"]
+    wrong = [word for word in wrong if not word.startswith("data/")]
+    if wrong:
+        raise Refused([Fault(word, "only data can differ in evaluation") for word in wrong])
+    if any(word.startswith("data=") for word in overrides):
+        return compose(overrides)["data"]
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    frozen = OmegaConf.create(config["data"])
+    OmegaConf.set_struct(frozen, True)
+    try:
+        change = OmegaConf.from_dotlist([word.removeprefix("data.") for word in overrides])
+        merged = OmegaConf.merge(frozen, change)
+    except OmegaConfBaseException as error:
+        raise Refused([Fault("data", str(error).splitlines()[0])]) from error
+    plain = OmegaConf.to_container(merged, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _show(result: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    console.print(f"{result['images']:,} {result['split']} images", markup=False)
+    for key, value in result["metrics"].items():
+        shown = f"{value:.2%}" if key.split("/")[-1] in ("accuracy", "top5") else f"{value:.4f}"
+        console.print(f"  {key:<16}{shown}", markup=False)
+    classes = result["tables"].get("per_class")
+    if classes:
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        table.add_column("class")
+        table.add_column("images", justify="right")
+        table.add_column("accuracy", justify="right")
+        for row in classes:
+            value = row["accuracy"]
+            table.add_row(
+                str(row["class"]).replace("[", r"\["),
+                str(row["images"]),
+                "–" if value is None else f"{value:.2%}",
+            )
+        console.print(table)

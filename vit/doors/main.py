@@ -1,0 +1,72 @@
+"""The `vit` command: names the doors and opens one. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+from vit import __version__
+
+DOORS = {
+    "train": "train a model: vit train experiment=digits backbone.depth=6 seed=1",
+    "check": "find every fault of config and data, show what a run would be",
+    "data": "draw augmented batches with their targets as a picture",
+    "evaluate": "measure a trained run: vit evaluate RUN_DIR [data=…]",
+    "predict": "classify images: vit predict RUN_DIR IMAGE…",
+    "bench": "compare speeds with other libraries on this machine",
+    "run": "what every process of a run executes: vit run RUN_DIR",
+}
+HELP = """vit {version}: experiments with vision transformers whose answers you can trust.
+
+usage: vit DOOR …          vit DOOR --help tells more
+
+{doors}
+
+first steps:
+  vit train experiment=digits             a ViT on handwritten digits, about a minute
+  vit check experiment=cifar10            what a run would be, and what is missing
+  vit train experiment=digits --cfg job   the config, as Hydra composes it
+  eval "$(vit -sc install=bash)"          tab completion (zsh and fish likewise)
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Opens a door and returns its exit code; Refused becomes 2, Ctrl-C 130."""
+    words = sys.argv[1:] if argv is None else argv
+    if not words or words[0] in ("-h", "--help", "help"):
+        width = max(map(len, DOORS))
+        doors = "\n".join(f"  {name:<{width}}  {about}" for name, about in DOORS.items())
+        print(HELP.format(version=__version__, doors=doors))
+        return 0
+    if words[0] in ("--version", "-V"):
+        print(f"vit {__version__}")
+        return 0
+    if words[0] in ("--shell-completion", "-sc"):
+        from vit.doors.shell import complete
+
+        return complete(words, list(DOORS))
+    if words[0] not in DOORS:
+        from vit.faults import did_you_mean
+
+        guess = did_you_mean(words[0], DOORS)
+        print(f"vit: no door {words[0]!r}.{guess} vit --help lists them.", file=sys.stderr)
+        return 2
+    door = importlib.import_module(f"vit.doors.{words[0]}")
+    from vit.faults import Refused
+
+    try:
+        return door.main(words[1:])
+    except Refused as refused:
+        from vit.doors.screen import refuse
+
+        return refuse(refused)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""vit predict RUN_DIR IMAGE…: the classes of images, from files, folders or globs."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import json
+from pathlib import Path
+from typing import Any
+
+from vit.faults import Fault, Refused
+from vit.runs import process
+from vit.runs.directory import RunFolder
+
+ABOUT = """Classify images with a trained run.
+
+  vit predict RUN_DIR photo.jpg
+  vit predict RUN_DIR folder/ 'more/*.png'
+  vit predict RUN_DIR folder/ --json > classes.json"""
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="vit predict",
+        description=ABOUT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders or globs")
+    parser.add_argument("--top", type=int, default=3, help="classes to show for each image")
+    parser.add_argument("--checkpoint", default="best", help="best, last or a file")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--allow-target", action="append", default=[], metavar="PACKAGE")
+    parser.add_argument("--json", action="store_true", help="print JSON, all classes")
+    arguments = parser.parse_args(argv)
+    if arguments.top < 1:
+        raise Refused([Fault("--top", f"is {arguments.top}; wanted at least 1")])
+    RunFolder(arguments.run_dir).config()
+    paths = image_files(arguments.images)
+    process.warm_up()
+    result = process.call(
+        "vit.tasks.prediction:predict",
+        str(arguments.run_dir),
+        [str(path) for path in paths],
+        arguments.checkpoint,
+        arguments.device,
+        tuple(arguments.allow_target),
+    )
+    if arguments.json:
+        print(json.dumps(result, indent=1))
+    else:
+        _show(result, arguments.top)
+    return 0
+
+
+def image_files(words: list[str]) -> list[Path]:
+    """The files meant, in the order given, each once. Raises Refused for what is not there."""
+    faults: list[Fault] = []
+    found: dict[Path, None] = {}
+    for word in words:
+        path = Path(word).expanduser()
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            if not inside:
+                faults.append(Fault(word, "holds no images"))
+            found.update(dict.fromkeys(inside))
+        elif path.is_file():
+            found[path] = None
+        else:
+            named = glob.glob(str(path), recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+            matches = sorted(map(Path, named))
+            if not matches:
+                faults.append(Fault(word, "no such file, folder or match"))
+            found.update(dict.fromkeys(match for match in matches if match.is_file()))
+    if faults:
+        raise Refused(faults)
+    return list(found)
+
+
+def _show(result: dict[str, Any], top: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("image", overflow="fold")
+    table.add_column("class")
+    table.add_column("probability", justify="right")
+    table.add_column("then")
+    for row in result["images"]:
+        ranked = row["classes"][:top]
+        first, rest = ranked[0], ranked[1:]
+        table.add_row(
+            Text(row["path"]),
+            Text(first["class"]),
+            f"{first['probability']:.2%}",
+            Text(", ".join(f"{item['class']} {item['probability']:.1%}" for item in rest)),
+        )
+    Console(highlight=False).print(table)

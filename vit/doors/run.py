@@ -1,0 +1,33 @@
+"""vit run RUN_DIR: what every process of a run executes. Knows no Hydra."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="vit run",
+        description="Train, or go on with, the run that a folder's config.yaml describes. "
+        "For several processes: torchrun --nproc-per-node N -m vit run RUN_DIR",
+    )
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument(
+        "--allow-target",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="a package outside vit, torch, torchvision and timm that parts may come from",
+    )
+    arguments = parser.parse_args(argv)
+    from vit.runs.directory import RunFolder
+
+    folder = RunFolder(arguments.run_dir)
+    folder.config()  # refuses a folder that is no run before torch is imported
+    if folder.is_done():
+        print(f"{arguments.run_dir} is done already; nothing to do.")
+        return 0
+    from vit.tasks.training import train
+
+    return train(arguments.run_dir, tuple(arguments.allow_target))

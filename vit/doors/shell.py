@@ -1,0 +1,63 @@
+"""What Hydra shows instead of running: configs, help, plugins, completion, all left as known."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from vit.doors.compose import config_folder
+
+COMPOSING = ("train", "check", "data")
+
+
+def show(door: str, words: list[str]) -> int:
+    """Hands the words to Hydra itself (`--cfg`, `--info`, `--hydra-help`, `--help`)."""
+    import hydra
+
+    before = sys.argv
+    sys.argv = [f"vit {door}", *_with_own_folder(words)]
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")(
+            _unreached
+        )()
+    finally:
+        sys.argv = before
+    return 0
+
+
+def _unreached(config: object) -> None:
+    raise AssertionError("these words never run a job")
+
+
+def _with_own_folder(words: list[str]) -> list[str]:
+    own = Path.cwd() / "conf"
+    given = any(word.startswith("hydra.searchpath=") for word in words)
+    if own.is_dir() and own.resolve() != config_folder().resolve() and not given:
+        return [*words, f"hydra.searchpath=[file://{own}]"]
+    return words
+
+
+def complete(words: list[str], doors: list[str]) -> int:
+    """Tab completion: the doors first, then Hydra's own for the configs of the chosen door."""
+    line = os.environ.get("COMP_LINE", "")
+    typed = line.split()
+    if any(word.startswith("query=") for word in words) and typed:
+        if len(typed) == 1 or (len(typed) == 2 and not line.endswith(" ")):
+            print("\n".join(doors))
+            return 0
+        if typed[1] not in COMPOSING:
+            return 0
+        # Hydra knows an app without doors: take the door out of the line it is asked about.
+        os.environ["COMP_LINE"] = line.replace(f"{typed[0]} {typed[1]}", typed[0], 1)
+    import hydra
+
+    before = sys.argv
+    sys.argv = ["vit", *words]
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")(
+            _unreached
+        )()
+    finally:
+        sys.argv = before
+    return 0

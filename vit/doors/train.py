@@ -1,0 +1,152 @@
+"""vit train: compose, check, freeze, then train from the frozen file in a fresh process."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from vit.doors.compose import HYDRA_SHOWS, Composed, add_compose_arguments, compose_runs
+from vit.faults import Fault, Refused
+from vit.runs import process
+from vit.runs.directory import RunFolder, write_json
+from vit.runs.stamp import stamp
+
+ABOUT = """Train a model from a config that Hydra composes.
+
+  vit train experiment=digits                        a shipped experiment
+  vit train experiment=digits seed=1 optim.lr=3e-4   with other values
+  vit train data=folder data.root=photos             your own images, a folder a class
+  vit train -m seed=1,2,3                            one run for each value
+  vit train experiment=digits --cfg job              show the config, train nothing
+
+The run's folder is runs/NAME (hydra.run.dir=… chooses another). The same command again goes on
+with an unfinished run, and does nothing to a finished one."""
+
+
+def main(argv: list[str]) -> int:
+    if any(word.split("=")[0] in HYDRA_SHOWS for word in argv):
+        from vit.doors.shell import show
+
+        return show("train", argv)
+    parser = argparse.ArgumentParser(
+        prog="vit train",
+        description=ABOUT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="also Hydra's own: --cfg job|hydra|all [--resolve] [--package P], --info, "
+        "--hydra-help",
+    )
+    add_compose_arguments(parser)
+    parser.add_argument("--full", action="store_true", help="check every image, not a sample")
+    arguments = parser.parse_args(argv)
+    if "LOCAL_RANK" in os.environ:
+        raise Refused(
+            [
+                Fault(
+                    "LOCAL_RANK",
+                    "is set: start `vit train trainer.devices=N` once, it starts its own processes",
+                )
+            ]
+        )
+    process.warm_up()
+    runs = compose_runs(arguments)
+    for run in runs:
+        RunFolder(run.run_dir).refuse_conflicts(run.config)
+    codes = [_train(run, arguments.full, ["vit", "train", *argv]) for run in runs]
+    return max(codes, default=0)
+
+
+def _train(run: Composed, full: bool, command: list[str]) -> int:
+    folder = RunFolder(run.run_dir)
+    if folder.is_done():
+        print(f"{run.run_dir} is done already; nothing to do.")
+        summary(folder)
+        return 0
+    report = process.call(
+        "vit.check.preflight:preflight_or_refuse", run.config, str(run.run_dir), full
+    )
+    from vit.doors.screen import show_report
+
+    print(f"run         {run.run_dir}")
+    show_report(report)
+    folder.freeze(run.config)
+    if not folder.stamp_file.exists():
+        write_json(folder.stamp_file, stamp(command, report["data"]))
+    started = time.monotonic()
+    code = execute(folder, run.config)
+    if code == 0 and not folder.is_done():
+        code = 1  # an exit code of 0 proves nothing
+    if code == 0:
+        summary(folder, time.monotonic() - started)
+    else:
+        failure(folder, code)
+    return code
+
+
+def execute(folder: RunFolder, config: dict[str, Any]) -> int:
+    """Trains a frozen folder in fresh processes: one, or as many as promised under torchrun."""
+    count = config["trainer"]["devices"]
+    nodes = config["trainer"].get("num_nodes", 1)
+    if count == 1 and nodes == 1:
+        return process.run("vit.tasks.training:train", folder.path, tuple(config["allow_targets"]))
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc-per-node={count}",
+        "-m",
+        "vit",
+        "run",
+        str(folder.path),
+    ]
+    for package in config["allow_targets"]:
+        command += ["--allow-target", package]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(config["threads"])}
+    code = subprocess.run(command, env=environment, check=False).returncode
+    told = folder.state().get("exit_code")
+    return told if code and isinstance(told, int) and told else code
+
+
+def summary(folder: RunFolder, seconds: float | None = None) -> None:
+    """What came out, where it lies, what to try next."""
+    results = folder.results()
+    metrics = results["metrics"]
+    split = "test" if "test/accuracy" in metrics else "val"
+    where = _shortest(folder.path)
+    print()
+    if f"{split}/accuracy" in metrics:
+        print(f"{split} accuracy  {metrics[f'{split}/accuracy']:.2%}")
+    else:
+        for key, value in metrics.items():
+            print(f"{key}  {value:.4f}")
+    train_seconds = results["timing"]["train_seconds"]
+    whole = f" ({seconds:.0f} s in all)" if seconds is not None else ""
+    print(f"trained       {results['epochs']} epochs in {train_seconds:.0f} s{whole}")
+    print(f"run           {where}")
+    print("\nnext:")
+    print(f"  vit evaluate {where}            its numbers again, class by class")
+    print(f"  vit predict {where} IMAGE…      classify your own images")
+    print(f"  less {where}/metrics.jsonl      every record, a line each")
+
+
+def failure(folder: RunFolder, code: int) -> None:
+    state = folder.state()
+    names = {130: "stopped", 143: "stopped by a signal"}
+    where = _shortest(folder.path)
+    print(f"\n{names.get(code, 'failed')}: {state.get('error') or where}", file=sys.stderr)
+    if code in names:
+        print("the same command goes on from the last checkpoint", file=sys.stderr)
+    else:
+        print(f"the log: {where / 'log.txt'}", file=sys.stderr)
+
+
+def _shortest(path: Path) -> Path:
+    try:
+        return path.absolute().relative_to(Path.cwd())
+    except ValueError:
+        return path

@@ -1,0 +1,197 @@
+"""The folder of one run: where each thing lies, and what state the run is in.
+
+Files are interfaces: `schema_version` stands in each, writes are atomic, and nothing here needs
+torch, so doors and dashboards can ask quickly.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from vit.faults import Fault, Refused
+
+SCHEMA_VERSION = 1
+State = Literal["planned", "running", "done", "failed", "stopped", "preempted"]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths and small files of one run."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def stamp_file(self) -> Path:
+        return self.path / "stamp.json"
+
+    @property
+    def state_file(self) -> Path:
+        return self.path / "state.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        """Every record: one JSON object a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def results_file(self) -> Path:
+        """Final and best metrics, the marker of a finished run together with the state."""
+        return self.path / "metrics.json"
+
+    @property
+    def log_file(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        return self.checkpoints / "best.ckpt"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        return self.checkpoints / "last.ckpt"
+
+    def config(self) -> dict[str, Any]:
+        """The frozen config. Raises Refused where the folder is no run of ours."""
+        if not self.config_file.is_file():
+            raise Refused([Fault(str(self.path), "no run folder: it holds no config.yaml")])
+        try:
+            config = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise Refused([Fault(str(self.config_file), f"is not YAML: {error}")]) from error
+        version = config.get("schema_version") if isinstance(config, dict) else None
+        if version != SCHEMA_VERSION:
+            raise Refused(
+                [
+                    Fault(
+                        str(self.config_file),
+                        f"schema_version is {version!r}; this vit reads {SCHEMA_VERSION}",
+                    )
+                ]
+            )
+        return config
+
+    def state(self) -> dict[str, Any]:
+        return read_json(self.state_file) or {}
+
+    def results(self) -> dict[str, Any]:
+        return read_json(self.results_file) or {}
+
+    def is_done(self) -> bool:
+        return self.state().get("state") == "done" and self.results_file.is_file()
+
+    def set_state(self, state: State, **more: Any) -> None:
+        """Replaces the state file in one step; `more` are further facts, such as the error."""
+        before = self.state()
+        now = time.time()
+        write_json(
+            self.state_file,
+            {
+                "schema_version": SCHEMA_VERSION,
+                "state": state,
+                "started": now if state == "running" else before.get("started"),
+                "updated": now,
+                "owner": {"host": socket.gethostname(), "pid": os.getpid()},
+                **more,
+            },
+        )
+
+    def owner_alive(self) -> bool:
+        """Whether a process of this machine is training in this folder now."""
+        state = self.state()
+        owner = state.get("owner") or {}
+        if state.get("state") != "running" or owner.get("host") != socket.gethostname():
+            return False
+        try:
+            os.kill(int(owner["pid"]), 0)
+        except (ProcessLookupError, KeyError, ValueError):
+            return False
+        except PermissionError:
+            return True
+        return True
+
+    def refuse_conflicts(self, config: dict[str, Any]) -> None:
+        """Raises Refused where this folder cannot take a run of this config."""
+        if self.path.exists() and not self.path.is_dir():
+            raise Refused([Fault(str(self.path), "is a file; wanted a folder for the run")])
+        if self.config_file.is_file():
+            differing = differences(self.config(), config)
+            if differing:
+                raise Refused(
+                    [
+                        Fault(
+                            str(self.path),
+                            "holds a run of another config; choose another hydra.run.dir, or "
+                            f"remove the folder. It differs in {'; '.join(differing)}",
+                        )
+                    ]
+                )
+        if self.owner_alive():
+            pid = self.state()["owner"]["pid"]
+            raise Refused([Fault(str(self.path), f"is being trained now, by process {pid}")])
+        nearest = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise Refused([Fault(str(self.path), f"no permission to write in {nearest}")])
+
+    def freeze(self, config: dict[str, Any]) -> None:
+        """Writes the config, once; the same one again changes nothing."""
+        if self.config_file.is_file():
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.config_file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        self.set_state("planned")
+
+
+def differences(old: Any, new: Any, above: str = "") -> list[str]:
+    """`backbone.depth: 4, now 6` for every leaf in which two configs differ, paths only to tell.
+
+    Tracking and the like are compared neither: they change no number.
+    """
+    from vit.runs.identity import NO_NUMBER_DEPENDS_ON
+
+    if isinstance(old, dict) and isinstance(new, dict):
+        told = []
+        for key in sorted({*old, *new}, key=str):
+            if not above and key in NO_NUMBER_DEPENDS_ON:
+                continue
+            missing = object()
+            before, after = old.get(key, missing), new.get(key, missing)
+            if before is missing or after is missing:
+                told.append(f"{above}{key}: {'new' if before is missing else 'gone'}")
+            else:
+                told += differences(before, after, f"{above}{key}.")
+        return told
+    return [] if old == new else [f"{above.rstrip('.')}: {old!r}, now {new!r}"]
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        return None
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    write_text(path, json.dumps(content, indent=1, default=str) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """All of it or nothing: a reader never sees half a file, a crash leaves the old one."""
+    staged = path.with_name(f".{path.name}.{os.getpid()}")
+    staged.write_text(text, encoding="utf-8")
+    staged.replace(path)

@@ -1,0 +1,28 @@
+"""What makes two runs the same run: everything in a config that can change a number."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+NO_NUMBER_DEPENDS_ON = ("name", "tracking", "checkpoint", "allow_targets")
+PATHS = ("root", "path", "image_root", "cache_dir")
+
+
+def config_hash(config: dict[str, Any]) -> str:
+    """40 hex digits that change with seed, threads, devices, model, data and recipe."""
+    kept = {key: value for key, value in config.items() if key not in NO_NUMBER_DEPENDS_ON}
+    return hashlib.sha1(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def trial_id(config: dict[str, Any], data_fingerprint: str) -> str:
+    """The same for the same numbers wherever the data lie: paths out, their content in."""
+    kept = {**config, "data": {k: v for k, v in config["data"].items() if k not in PATHS}}
+    both = f"{config_hash(kept)} {data_fingerprint}"
+    return hashlib.sha1(both.encode()).hexdigest()[:12]
+
+
+def group_id(config: dict[str, Any]) -> str:
+    """The same for all seeds of one configuration."""
+    return config_hash({key: value for key, value in config.items() if key != "seed"})[:12]

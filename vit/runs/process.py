@@ -1,0 +1,137 @@
+"""Fresh processes for checks and trainings, forked from a parent that has imported already.
+
+Importing torch and Lightning takes seconds; a forkserver pays it once, while the config is still
+being composed, and every child then starts with nothing but those imports: no thread, no open
+device, no random state of another run. On systems without a forkserver children are spawned.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+from vit.faults import Refused
+
+RANK_VARIABLES = (
+    "LOCAL_RANK",
+    "RANK",
+    "NODE_RANK",
+    "GROUP_RANK",
+    "ROLE_RANK",
+    "LOCAL_WORLD_SIZE",
+    "WORLD_SIZE",
+    "GROUP_WORLD_SIZE",
+    "ROLE_WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "PL_GLOBAL_SEED",
+    "PL_SEED_WORKERS",
+    "TORCHELASTIC_RUN_ID",
+)
+PRELOAD = ["vit.tasks.training", "vit.check.preflight"]
+
+
+def warm_up() -> None:
+    """Starts the imports in the background; call it before anything slow."""
+    strip_rank_variables()
+    if "forkserver" in multiprocessing.get_all_start_methods() and sys.platform != "darwin":
+        multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOAD)
+        multiprocessing.forkserver.ensure_running()
+
+
+def strip_rank_variables() -> None:
+    """A run's processes are this parent's own; what an outer launcher left would mislead them."""
+    for name in RANK_VARIABLES:
+        os.environ.pop(name, None)
+
+
+def call(function: str, *arguments: Any) -> Any:
+    """What `module:function` returns, or the Refused it raises, from a fresh process.
+
+    It is named, not given, so that the parent need not import it. Raises RuntimeError with the
+    child's traceback for any other exception.
+    """
+    context = _context()
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_answer, args=(sender, function, arguments))
+    child.start()
+    sender.close()
+    try:
+        kind, answer = receiver.recv()
+    except EOFError:
+        child.join()
+        raise RuntimeError(f"the process died with exit code {child.exitcode}") from None
+    child.join()
+    if kind == "refused":
+        raise Refused(answer)
+    if kind == "raised":
+        raise RuntimeError(answer)
+    return answer
+
+
+def run(function: str, *arguments: Any) -> int:
+    """The exit code that `module:function` returns in a fresh process; SIGTERM is passed on."""
+    child = _context().Process(target=_exit_with, args=(function, arguments))
+    child.start()
+    before = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    try:
+        while child.is_alive():
+            try:
+                child.join()
+            except KeyboardInterrupt:
+                continue  # the child got it too: it saves, then ends
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    code = child.exitcode
+    assert code is not None
+    return code if code >= 0 else 128 - code
+
+
+def _context() -> Any:
+    forked = "forkserver" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
+    return multiprocessing.get_context("forkserver" if forked else "spawn")
+
+
+def _named(function: str) -> Callable[..., Any]:
+    module, _, name = function.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _answer(sender: Connection, function: str, arguments: tuple[Any, ...]) -> None:
+    die_with_parent()
+    try:
+        message: tuple[str, Any] = ("answer", _named(function)(*arguments))
+    except Refused as refused:
+        message = ("refused", refused.faults)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception:
+        message = ("raised", traceback.format_exc())
+    sender.send(message)
+
+
+def _exit_with(function: str, arguments: tuple[Any, ...]) -> None:
+    die_with_parent()
+    try:
+        sys.exit(_named(function)(*arguments))
+    except Refused as refused:
+        print(refused, file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def die_with_parent() -> None:
+    """A run whose driver was killed must not go on alone (Linux only; a no-op elsewhere)."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1  # PR_SET_PDEATHSIG in <sys/prctl.h>
+        ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, signal.SIGTERM)

@@ -1,0 +1,66 @@
+"""metrics.jsonl: every record of a run, a line each, on disk as soon as it is known.
+
+Results (`metrics`) and clock (`timing`) are kept apart, since only results can be compared bit
+for bit. A run that was cut off and goes on writes some steps again: the last write of a step wins,
+key by key.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vit.runs.directory import SCHEMA_VERSION
+
+
+class Recorder:
+    """Appends records to a file; each is on disk when `write` returns."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def write(
+        self, step: int, epoch: int, metrics: Mapping[str, float], timing: Mapping[str, float]
+    ) -> None:
+        """`step` counts optimizer steps, `epoch` from 0; NaN and infinity become strings."""
+        line = json.dumps(
+            {
+                "schema_version": SCHEMA_VERSION,
+                "step": step,
+                "epoch": epoch,
+                "metrics": {key: _plain(value) for key, value in metrics.items()},
+                "timing": {key: _plain(value) for key, value in timing.items()},
+            }
+        )
+        with self.path.open("ab+") as file:
+            if file.tell() > 0:
+                file.seek(-1, 2)
+                if file.read(1) != b"\n":  # a line was cut off: leave it, start a new one
+                    file.write(b"\n")
+            file.write(line.encode() + b"\n")
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """The records in order of step, each step once; lines that were cut off are passed over."""
+    by_step: dict[int, dict[str, Any]] = {}
+    if not path.is_file():
+        return []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            record = json.loads(line)
+            step = int(record["step"])
+        except (json.JSONDecodeError, KeyError, TypeError, ValueError):
+            continue
+        kept = by_step.setdefault(step, {**record, "metrics": {}, "timing": {}})
+        kept["epoch"] = record["epoch"]
+        kept["metrics"].update(record.get("metrics", {}))
+        kept["timing"].update(record.get("timing", {}))
+    return [by_step[step] for step in sorted(by_step)]
+
+
+def _plain(value: float) -> float | str:
+    number = float(value)
+    return number if math.isfinite(number) else str(number)

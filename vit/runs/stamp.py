@@ -1,0 +1,99 @@
+"""What a number depends on besides the config: code, versions, machine, data."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import vit
+from vit.runs.directory import SCHEMA_VERSION
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "pytorch-lightning",
+    "hydra-core",
+    "omegaconf",
+    "wandb",
+    "timm",
+    "torchmetrics",
+    "scikit-learn",
+    "numpy",
+    "pillow",
+)
+LARGEST_DIFF = 1_000_000  # characters; beyond it the stamp says that it was cut
+
+
+def stamp(command: list[str], data: dict[str, Any]) -> dict[str, Any]:
+    """Plain values for stamp.json; `data` is what the data set tells of itself."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "vit": vit.__version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(command),
+        "folder": str(Path.cwd()),
+        "git": _git(),
+        "python": platform.python_version(),
+        "packages": _versions(),
+        "hardware": _hardware(),
+        "data": data,
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git() -> dict[str, Any] | None:
+    """Commit and uncommitted changes of the folder that the command was given in."""
+    commit = _output("git", "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    diff = _output("git", "diff", "HEAD") or ""
+    untracked = (_output("git", "ls-files", "--others", "--exclude-standard") or "").splitlines()
+    return {
+        "commit": commit.strip(),
+        "diff": diff[:LARGEST_DIFF],
+        "diff_was_cut": len(diff) > LARGEST_DIFF,
+        "untracked": untracked[:200],
+    }
+
+
+def _output(*command: str) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout
+
+
+def _hardware() -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "machine": platform.machine(),
+        "system": platform.platform(),
+        "cores": os.cpu_count(),
+    }
+    cpu_info = Path("/proc/cpuinfo")
+    if cpu_info.is_file():
+        lines = cpu_info.read_text(encoding="utf-8", errors="replace").splitlines()
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        told["cpu"] = names[0] if names else None
+    torch = sys.modules.get("torch")  # never imported for this alone
+    if torch is not None and torch.cuda.is_available():
+        told["gpus"] = [
+            torch.cuda.get_device_name(device) for device in range(torch.cuda.device_count())
+        ]
+    return told

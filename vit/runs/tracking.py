@@ -1,0 +1,98 @@
+"""Weights & Biases for one run, with every file it makes inside the run's folder."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from vit.runs.directory import read_json, write_json
+from vit.runs.identity import config_hash, group_id
+
+
+@dataclass(kw_only=True)
+class Untracked:
+    """No tracker at all."""
+
+    def logger(self, run_dir: Path, config: dict[str, Any]) -> Literal[False]:
+        return False
+
+    def finish(self, exit_code: int) -> None:
+        return None
+
+
+@dataclass(kw_only=True)
+class Wandb:
+    """One W&B run for one run folder, offline unless told otherwise.
+
+    Its id is kept in the folder, so that a run which goes on after a failure is the same run on
+    the server. `group` defaults to the hash of the config without its seed.
+    """
+
+    mode: Literal["offline", "online", "disabled"] = "offline"
+    project: str = "vit"
+    entity: str | None = None
+    group: str | None = None
+    tags: list[str] = field(default_factory=list)
+    notes: str | None = None
+
+    def logger(self, run_dir: Path, config: dict[str, Any]) -> Any:
+        """A Lightning logger; only rank 0 opens the run."""
+        if self.mode == "disabled":
+            return False
+        keep_inside(run_dir, offline=self.mode == "offline")
+        from pytorch_lightning.loggers import WandbLogger
+
+        logger = WandbLogger(
+            name=config["name"],
+            id=run_id(run_dir, config),
+            save_dir=str(run_dir),
+            project=self.project,
+            entity=self.entity,
+            group=self.group or group_id(config),
+            tags=list(self.tags),
+            notes=self.notes,
+            mode=self.mode,
+            resume="allow",
+            job_type="train",
+            config={**config, "config_without_seed": group_id(config)},
+        )
+        return logger
+
+    def finish(self, exit_code: int) -> None:
+        """Closes the run as finished (0) or failed; a run left open would end as finished."""
+        import wandb
+
+        if wandb.run is not None:
+            wandb.finish(exit_code=exit_code, quiet=True)
+
+
+def keep_inside(run_dir: Path, *, offline: bool) -> None:
+    """Every folder of wandb's goes into the run's; called before wandb is imported.
+
+    Online the user's own settings folder stays, since it may name their server.
+    """
+    home = run_dir.absolute() / "wandb"
+    home.mkdir(parents=True, exist_ok=True)
+    os.environ["WANDB_DIR"] = str(run_dir.absolute())
+    os.environ["WANDB_DATA_DIR"] = str(home / "data")
+    os.environ["WANDB_CACHE_DIR"] = str(home / "cache")
+    os.environ["WANDB_ARTIFACT_DIR"] = str(home / "artifacts")
+    if offline:
+        os.environ["WANDB_CONFIG_DIR"] = str(home / "config")
+    os.environ.setdefault("WANDB_SILENT", "true")
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+
+
+def run_id(run_dir: Path, config: dict[str, Any]) -> str:
+    """The W&B id of this folder: readable, kept in `wandb/id.json` from the first start on."""
+    kept = run_dir / "wandb" / "id.json"
+    known = read_json(kept)
+    if known:
+        return str(known["id"])
+    # Two folders with one config are two runs, so the folder takes part.
+    unique = config_hash({"folder": str(run_dir.absolute()), "config": config_hash(config)})[:6]
+    fresh = f"{config['name']}-{unique}"
+    fresh = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in fresh)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    write_json(kept, {"id": fresh})
+    return fresh

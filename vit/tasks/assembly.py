@@ -1,0 +1,85 @@
+"""From a frozen config to its data, its model and its task: the one place where they meet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from vit.build import build
+from vit.data.classification import ClassificationData
+from vit.models.classifier import Classifier
+from vit.structures import Facts
+from vit.tasks.task import Task
+
+
+def assemble_data(
+    config: Mapping[str, Any], allow_targets: Iterable[str] = ()
+) -> ClassificationData:
+    """The data set; reads nothing yet."""
+    return build(config["data"], allow_targets, seed=config["seed"])
+
+
+def assemble_model(
+    config: Mapping[str, Any], facts: Facts, allow_targets: Iterable[str] = ()
+) -> Classifier:
+    """Backbone and head, fitted to what the data set says of itself."""
+    backbone = build(
+        config["backbone"],
+        allow_targets,
+        image_size=facts.image_size,
+        channels=facts.channels,
+    )
+    head = build(config["head"], allow_targets, dim=backbone.dim, num_classes=facts.num_classes)
+    return Classifier(backbone, head)
+
+
+def assemble_task(
+    config: Mapping[str, Any],
+    model: Classifier,
+    data: ClassificationData,
+    allow_targets: Iterable[str] = (),
+) -> Task:
+    """The model with its loss, optimizer, schedule and metrics."""
+    return build(
+        config["task"],
+        allow_targets,
+        model=model,
+        facts=data.facts,
+        optim=build(config["optim"], allow_targets),
+        schedule=build(config["schedule"], allow_targets),
+        seed=config["seed"],
+        compile=config["compile"],
+    )
+
+
+def processes(config: Mapping[str, Any]) -> int:
+    """How many processes a run is promised, over all its machines."""
+    return devices(config) * int(config["trainer"].get("num_nodes", 1))
+
+
+def devices(config: Mapping[str, Any]) -> int:
+    """Processes on each machine; `-1` and `auto` are settled before a config is frozen."""
+    asked = config["trainer"].get("devices", 1)
+    return len(asked) if isinstance(asked, list) else int(asked)
+
+
+def accumulation(config: Mapping[str, Any]) -> int:
+    return int(config["trainer"].get("accumulate_grad_batches", 1))
+
+
+def total_steps(config: Mapping[str, Any], batches: int) -> tuple[int, int]:
+    """Optimizer steps of the whole training, and of one epoch, for `batches` micro-batches."""
+    trainer = config["trainer"]
+    limit = trainer.get("limit_train_batches", 1.0)
+    if limit is not None:
+        batches = min(limit, batches) if isinstance(limit, int) else int(batches * limit)
+    if trainer.get("overfit_batches"):
+        part = trainer["overfit_batches"]
+        batches = min(part, batches) if isinstance(part, int) else int(batches * part)
+    if trainer.get("fast_dev_run"):
+        batches = int(trainer["fast_dev_run"])
+    per_epoch = max(math.ceil(batches / accumulation(config)), 1)
+    epochs, most = trainer.get("max_epochs"), trainer.get("max_steps", -1)
+    steps = per_epoch * epochs if epochs not in (None, -1) else most
+    return (min(steps, most) if most not in (None, -1) else steps), per_epoch

@@ -1,0 +1,80 @@
+"""A trained run measured on a split, in the same way and with the same sums as in training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+
+from vit.check.schema import GIVEN, part_faults
+from vit.faults import Fault, Refused
+from vit.tasks.assembly import assemble_data, assemble_task
+from vit.trained import Trained, load
+
+
+def evaluate(
+    run_dir: str,
+    data_config: dict[str, Any] | None,
+    split: str,
+    checkpoint: str,
+    device: str,
+    allow_targets: tuple[str, ...],
+) -> dict[str, Any]:
+    """Plain values: metrics named `split/…`, tables, the number of images."""
+    trained = load(run_dir, checkpoint=checkpoint, allow_targets=allow_targets)
+    config = trained.config
+    if data_config is not None:
+        faults = part_faults(data_config, "data", GIVEN["data"], allow_targets)
+        if faults:
+            raise Refused(faults)
+        config = {**config, "data": data_config}
+    data = assemble_data(config, allow_targets)
+    try:
+        lengths, facts = data.lengths, data.facts
+    except ValueError as error:
+        raise Refused([Fault("data", str(error))]) from error
+    if split not in lengths:
+        raise Refused([Fault("--split", f"this data has no {split!r}, only {', '.join(lengths)}")])
+    _require_same_classes(trained, facts.class_names)
+    data.eval_transform = trained.transform  # as the model was trained, whatever the data say
+    task = assemble_task({**config, "compile": False}, trained.model, data, allow_targets)
+    torch.set_num_threads(config["threads"])
+    trainer = lightning.Trainer(
+        accelerator="auto" if device == "auto" else device.split(":")[0],
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        precision=config["trainer"].get("precision", "32-true"),
+    )
+    # Lightning's test loop: the same code and the same sums, whatever the split is called.
+    measured = trainer.test(task, data.loader(split), verbose=False)[0]
+    return {
+        "schema_version": 1,
+        "run": str(Path(run_dir)),
+        "split": split,
+        "images": lengths[split],
+        "metrics": {f"{split}/{key.split('/', 1)[1]}": value for key, value in measured.items()},
+        "tables": task.tables(),
+    }
+
+
+def _require_same_classes(trained: Trained, names: tuple[str, ...]) -> None:
+    if names != trained.class_names:
+        raise Refused(
+            [
+                Fault(
+                    "data",
+                    f"holds the classes {_listed(names)}; the run knows "
+                    f"{_listed(trained.class_names)}",
+                )
+            ]
+        )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:6]) + (f", … ({len(names)} in all)" if len(names) > 6 else "")

@@ -1,0 +1,224 @@
+"""What every process of a run executes: a run folder in, a trained and tested model out.
+
+Knows no Hydra and reads nothing but the folder's frozen config, so all ranks agree by
+construction.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
+
+from vit.build import build
+from vit.callbacks.checkpoint import checkpoint_callbacks
+from vit.callbacks.nonfinite import NonFiniteGuard
+from vit.callbacks.progress import Progress
+from vit.callbacks.record import Record
+from vit.callbacks.resume import ExactResume
+from vit.callbacks.throughput import Throughput
+from vit.faults import Fault, Refused
+from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
+from vit.runs.record import Recorder, read_records
+from vit.tasks.assembly import (
+    accumulation,
+    assemble_data,
+    assemble_model,
+    assemble_task,
+    processes,
+)
+
+DONE, FAILED, STOPPED, PREEMPTED = 0, 1, 130, 143
+log = logging.getLogger("vit")
+
+
+def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
+    """Trains, or goes on with, the run in a folder; returns the exit code.
+
+    Raises Refused where the folder holds no run, or where this process group is not the one that
+    the config promises.
+    """
+    folder = RunFolder(run_dir)
+    config = folder.config()
+    rank, world_size = _rank_and_world(config)
+    torch.set_num_threads(config["threads"])
+    with _logging_to(folder.log_file, rank):
+        if rank == 0:
+            folder.set_state("running")
+        tracking = build(config["tracking"], allow_targets)
+        code, error = FAILED, None
+        try:
+            code = _train(folder, config, tracking, rank, world_size, tuple(allow_targets))
+        except FloatingPointError as problem:
+            error = str(problem)
+            log.error("stopped: %s", problem)
+        except Exception as problem:
+            error = f"{type(problem).__name__}: {problem}"
+            log.exception("failed")
+        if rank == 0:
+            names = {DONE: "done", STOPPED: "stopped", PREEMPTED: "preempted"}
+            folder.set_state(names.get(code, "failed"), exit_code=code, error=error)  # type: ignore[arg-type]
+            tracking.finish(code)
+        return code
+
+
+def _train(
+    folder: RunFolder,
+    config: dict[str, Any],
+    tracking: Any,
+    rank: int,
+    world_size: int,
+    allow_targets: tuple[str, ...],
+) -> int:
+    lightning.seed_everything(config["seed"], verbose=False)
+    data = assemble_data(config, allow_targets)
+    task = assemble_task(
+        config, assemble_model(config, data.facts, allow_targets), data, allow_targets
+    )
+    recorder = Recorder(folder.metrics_file)
+    callbacks = [
+        *checkpoint_callbacks(folder.checkpoints, **config["checkpoint"]),
+        *([build(config["ema"], allow_targets)] if config["ema"] else []),
+        ExactResume(),
+        NonFiniteGuard(),
+        throughput := Throughput(),
+        Record(recorder, throughput),
+        Progress(throughput),
+    ]
+    trainer = build(
+        _with_profiler(config["trainer"], folder.path),
+        allow_targets,
+        logger=tracking.logger(folder.path, config) if rank == 0 else False,
+        callbacks=callbacks,
+        use_distributed_sampler=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=str(folder.path),
+    )
+    shared = {"rank": rank, "world_size": world_size}
+    train_loader = data.loader("train", **shared, accumulate=accumulation(config))
+    val_loader = data.loader("val", **shared) if "val" in data.lengths else None
+    last = folder.last_checkpoint
+    log.info("training%s", f" goes on from {last}" if last.exists() else "")
+    started = time.monotonic()
+    try:
+        trainer.fit(task, train_loader, val_loader, ckpt_path=str(last) if last.exists() else None)
+    except SystemExit:  # Lightning leaves this way after a signal, with its checkpoint written
+        if trainer.received_sigterm:
+            return PREEMPTED
+        if trainer.interrupted:
+            return STOPPED
+        raise
+    if trainer.received_sigterm:
+        return PREEMPTED
+    if trainer.interrupted:
+        return STOPPED
+    seconds = time.monotonic() - started
+    results = _results(trainer, config, folder, seconds)
+    if "test" in data.lengths:
+        best = folder.best_checkpoint if folder.best_checkpoint.exists() else last
+        tested = trainer.test(
+            task,
+            data.loader("test", **shared),
+            ckpt_path=str(best),
+            verbose=False,
+            weights_only=True,
+        )
+        results["metrics"].update(tested[0])
+        results["tables"] = task.tables()
+        if rank == 0:
+            recorder.write(trainer.global_step, trainer.current_epoch, tested[0], {})
+            for logger in trainer.loggers:
+                logger.log_metrics(tested[0], trainer.global_step)
+    if rank == 0:
+        write_json(folder.results_file, results)
+        shown = ", ".join(f"{key} {value:.4f}" for key, value in results["metrics"].items())
+        log.info("done in %.0f s: %s", seconds, shown)
+    return DONE
+
+
+def _results(
+    trainer: lightning.Trainer, config: dict[str, Any], folder: RunFolder, seconds: float
+) -> dict[str, Any]:
+    """metrics.json: what came out at the end, and at the checkpoint that was selected."""
+    monitor, mode = config["checkpoint"]["monitor"], config["checkpoint"]["mode"]
+    records = [r for r in read_records(folder.metrics_file) if monitor in r["metrics"]]
+    pick = max if mode == "max" else min
+    best = pick(records, key=lambda record: float(record["metrics"][monitor]), default=None)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": config["name"],
+        "seed": config["seed"],
+        # Selected by val; test joins them once the selected checkpoint has been measured.
+        "metrics": {} if best is None else _validated(best["metrics"]),
+        "best": None if best is None else {"epoch": best["epoch"], "step": best["step"]},
+        "final": _validated(records[-1]["metrics"]) if records else {},
+        "timing": {"train_seconds": seconds},
+        "steps": trainer.global_step,
+        "epochs": trainer.current_epoch,
+    }
+
+
+def _validated(metrics: dict[str, float]) -> dict[str, float]:
+    return {key: value for key, value in metrics.items() if key.startswith("val/")}
+
+
+def _rank_and_world(config: dict[str, Any]) -> tuple[int, int]:
+    promised = processes(config)
+    world_size = int(os.environ.get("WORLD_SIZE", 1))
+    if world_size != promised:
+        raise Refused(
+            [
+                Fault(
+                    "trainer.devices",
+                    f"the run was frozen for {promised} processes, this is one of {world_size}; "
+                    f"start it with: torchrun --nproc-per-node {promised} -m vit run RUN_DIR",
+                )
+            ]
+        )
+    return int(os.environ.get("RANK", 0)), world_size
+
+
+def _with_profiler(trainer: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Lightning's profilers by their short names, writing into the run's folder."""
+    kinds: dict[str, type[Profiler]] = {
+        "simple": SimpleProfiler,
+        "advanced": AdvancedProfiler,
+        "pytorch": PyTorchProfiler,
+    }
+    chosen = trainer.get("profiler")
+    if chosen not in kinds:
+        return trainer
+    return {**trainer, "profiler": kinds[chosen](dirpath=str(folder), filename="profile")}
+
+
+@contextmanager
+def _logging_to(path: Path, rank: int) -> Iterator[None]:
+    """What Lightning and the libraries say goes into log.txt, not between bar and table."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setLevel(logging.INFO if rank == 0 else logging.WARNING)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    log.setLevel(logging.INFO)
+    chatty = logging.getLogger("pytorch_lightning")
+    for own in list(chatty.handlers):
+        chatty.removeHandler(own)
+    chatty.propagate = True
+    logging.captureWarnings(True)
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")  # batches are tiny here
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.removeHandler(handler)
+        handler.close()

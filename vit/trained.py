@@ -1,0 +1,149 @@
+"""A trained run as a Python object: the model, the transform it was trained with, the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor, nn
+
+from vit.data.transforms import EvaluationTransform
+from vit.faults import Fault, Refused
+from vit.runs.directory import RunFolder
+from vit.structures import Facts
+from vit.tasks.assembly import assemble_data, assemble_model
+
+
+@dataclass
+class Trained:
+    """What `vit.load` gives: everything needed to classify an image as the run did."""
+
+    model: nn.Module
+    transform: EvaluationTransform  # any Pillow image → tensor [channels, height, width]
+    facts: Facts
+    config: dict[str, Any]
+    run_dir: Path
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.facts.class_names
+
+    @torch.inference_mode()
+    def probabilities(self, images: Sequence[Image.Image]) -> Float[Tensor, "batch classes"]:
+        """One row per image; each sums to 1, or holds independent values for several labels."""
+        device = next(self.model.parameters()).device
+        batch = torch.stack([self.transform(image) for image in images]).to(device)
+        logits = self.model(batch).float()
+        return logits.sigmoid() if self.facts.multi_label else logits.softmax(-1)
+
+
+def load(
+    run_dir: str | Path,
+    *,
+    checkpoint: str = "best",
+    device: str = "cpu",
+    allow_targets: Iterable[str] = (),
+) -> Trained:
+    """The trained model of a run folder, in evaluation mode.
+
+    `checkpoint` is "best", "last" or a file. `allow_targets` names packages outside the usual
+    ones whose parts the run uses, if you trust them: the folder's own word is not enough.
+    Raises Refused where something is missing or does not fit.
+    """
+    folder = RunFolder(Path(run_dir))
+    config = folder.config()
+    unknown = sorted(set(config.get("allow_targets") or []) - set(allow_targets))
+    if unknown:
+        raise Refused(
+            [
+                Fault(
+                    str(run_dir),
+                    f"the run uses parts of {', '.join(unknown)}, which are code from outside; "
+                    f"if you trust them, pass allow_targets={unknown}",
+                )
+            ]
+        )
+    content = read_checkpoint(folder, checkpoint)
+    data = assemble_data(config, allow_targets)
+    facts = facts_of(content) or data.facts
+    transform = EvaluationTransform(
+        image_size=facts.image_size,
+        channels=facts.channels,
+        mean=facts.mean,
+        std=facts.std,
+        crop_fraction=data.crop_fraction,
+        fit=data.fit,
+    )
+    model = assemble_model(without_downloads(config), facts, allow_targets)
+    load_weights(model, content["state_dict"], folder.path)
+    return Trained(model.eval().to(device), transform, facts, config, folder.path)
+
+
+def read_checkpoint(folder: RunFolder, which: str) -> dict[str, Any]:
+    """A checkpoint's content; only tensors and plain values are ever read from it."""
+    named = {"best": folder.best_checkpoint, "last": folder.last_checkpoint}
+    path = named.get(which, Path(which))
+    if which == "best" and not path.exists():
+        path = folder.last_checkpoint
+    if not path.exists():
+        state = folder.state().get("state", "not begun")
+        raise Refused([Fault(str(folder.path), f"holds no {path.name}; the run is {state}")])
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        message = f"is no checkpoint that can be read safely: {str(error).splitlines()[0]}"
+        raise Refused([Fault(str(path), message)]) from error
+
+
+def without_downloads(config: dict[str, Any]) -> dict[str, Any]:
+    """The weights come from the checkpoint, so the ones it once started from are not wanted."""
+    backbone = dict(config["backbone"])
+    for key, value in (("pretrained", False), ("checkpoint", None)):
+        if key in backbone:
+            backbone[key] = value
+    return {**config, "backbone": backbone}
+
+
+def facts_of(content: dict[str, Any]) -> Facts | None:
+    """The data set's facts as the checkpoint carries them, so that no data need be at hand."""
+    kept = content.get("facts")
+    if kept is None:
+        return None
+    return Facts(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in kept.items()}
+    )
+
+
+def load_weights(model: nn.Module, state_dict: dict[str, Tensor], origin: Path) -> None:
+    """Raises Refused naming the keys and shapes that do not fit."""
+    prefix = "model."
+    weights = {
+        key.removeprefix(prefix): value
+        for key, value in state_dict.items()
+        if key.startswith(prefix)
+    }
+    wanted = model.state_dict()
+    told = [f"lacks {key}" for key in wanted.keys() - weights.keys()]
+    told += [f"has an unknown {key}" for key in weights.keys() - wanted.keys()]
+    told += [
+        f"{key} is {tuple(weights[key].shape)}, wanted {tuple(wanted[key].shape)}"
+        for key in wanted.keys() & weights.keys()
+        if weights[key].shape != wanted[key].shape
+    ]
+    if told:
+        shown = sorted(told)
+        more = [f"and {len(shown) - 8} more"] if len(shown) > 8 else []
+        raise Refused(
+            [
+                Fault(
+                    str(origin),
+                    "the checkpoint is of another architecture: " + "; ".join(shown[:8] + more),
+                )
+            ]
+        )
+    model.load_state_dict(weights)
