@@ -1,0 +1,1 @@
+"""Metrics that count each image once, whatever the batches and the number of processes."""

@@ -1,0 +1,173 @@
+"""The classification task: one label per image, or several."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from vit.losses.classification import binary_cross_entropy, cross_entropy
+from vit.metrics.classification import ClassificationMetrics
+from vit.metrics.ranks import sum_dtype
+from vit.structures import Batch, Facts
+from vit.tasks.mixing import Mixing
+from vit.tasks.task import OptimizerPart, SchedulePart, Task
+
+
+class Classification(Task):
+    """Trains a model to tell which class, or which classes, an image shows.
+
+    Args:
+        loss: softmax cross-entropy, or a binary one per class (DeiT-III); "auto" takes the first
+            where images have one label and the second where they have several.
+        label_smoothing: share of the target that is spread over all classes in training.
+        bce_threshold: with the binary loss, shares of a mixed target above it count as 1, as in
+            DeiT-III; None keeps the shares.
+        mixup, cutmix: alpha of each method's Beta distribution; 0 is off.
+        mix_probability: of mixing a batch at all.
+        mix_off_fraction: of all steps, at the end, that go without mixing.
+        class_weights: a weight per class for the training loss, from the data set.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        facts: Facts,
+        optim: OptimizerPart,
+        schedule: SchedulePart,
+        seed: int,
+        compile: bool = False,
+        *,
+        loss: Literal["auto", "cross_entropy", "bce"] = "auto",
+        label_smoothing: float = 0.0,
+        bce_threshold: float | None = 0.0,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        mix_probability: float = 1.0,
+        mix_off_fraction: float = 0.0,
+        class_weights: tuple[float, ...] | None = None,
+    ):
+        super().__init__(model, facts, optim, schedule, seed, compile)
+        if loss == "cross_entropy" and facts.multi_label:
+            raise ValueError(
+                "task.loss=cross_entropy expects one label per image and this data has several; "
+                "take task.loss=auto or task.loss=bce."
+            )
+        self.binary = facts.multi_label or loss == "bce"
+        self.label_smoothing = label_smoothing
+        self.bce_threshold = bce_threshold
+        self.mix_off_fraction = mix_off_fraction
+        self.mixing = Mixing(
+            facts.num_classes, mixup=mixup, cutmix=cutmix, probability=mix_probability, seed=seed
+        )
+        weights = None if class_weights is None else torch.tensor(class_weights)
+        self.register_buffer("class_weights", weights, persistent=False)
+        self.metrics = ClassificationMetrics(facts.class_names)
+
+    def forward(
+        self, images: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch classes"]:
+        return self.model(images)
+
+    def on_train_start(self) -> None:
+        self._mix_steps = round((1 - self.mix_off_fraction) * self.total_steps)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        images, targets = self._mixed(batch, batch_idx)
+        logits = self.model(images)
+        loss = self.training_loss(logits, targets)
+        self.record(
+            {"train/loss": loss, "train/accuracy": _accuracy(logits, targets)},
+            len(batch),
+            batch.index,
+        )
+        return loss
+
+    def training_loss(
+        self,
+        logits: Float[Tensor, "batch classes"],
+        targets: Int[Tensor, " batch"] | Float[Tensor, "batch classes"],
+    ) -> Float[Tensor, ""]:
+        """What is minimised: the mean over the images."""
+        if self.binary:
+            losses = binary_cross_entropy(
+                logits,
+                targets,
+                label_smoothing=self.label_smoothing,
+                threshold=self.bce_threshold,
+                positive_weights=self.class_weights,
+            )
+        else:
+            losses = cross_entropy(
+                logits,
+                targets,
+                label_smoothing=self.label_smoothing,
+                class_weights=self.class_weights,
+            )
+        return losses.mean()
+
+    def probabilities(
+        self, logits: Float[Tensor, "batch classes"]
+    ) -> Float[Tensor, "batch classes"]:
+        """What the model was trained to mean: a softmax, or with the binary loss a sigmoid each."""
+        return logits.float().sigmoid() if self.binary else logits.float().softmax(dim=-1)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Float[Tensor, "batch classes"]:
+        return self.probabilities(self.model(batch.images))
+
+    def on_validation_epoch_start(self) -> None:
+        self.metrics.reset()
+
+    def on_test_epoch_start(self) -> None:
+        self.metrics.reset()
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_metrics("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_metrics("test")
+
+    def monitors(self) -> tuple[str, ...]:
+        return tuple(f"val/{name}" for name in self.metrics.names)
+
+    def tables(self) -> dict[str, list]:
+        return self.metrics.tables()
+
+    def _mixed(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
+        if not self.mixing.kinds or self.global_step >= self._mix_steps:
+            return batch.images, batch.targets
+        position = batch_idx * self.trainer.world_size + self.global_rank
+        return self.mixing(batch.images, batch.targets, self.current_epoch, position)
+
+    def _evaluate(self, batch: Batch) -> None:
+        logits = self.model(batch.images).float()
+        losses = (binary_cross_entropy if self.binary else cross_entropy)(logits, batch.targets)
+        confidences = self.probabilities(logits).amax(dim=-1)
+        self.metrics.update(logits, confidences, batch.targets, losses)
+
+    def _log_metrics(self, split: str) -> None:
+        found = self.metrics.compute(self.device)
+        dtype = sum_dtype(self.device)  # Lightning would round plain floats to float32
+        self.log_dict(
+            {
+                f"{split}/{name}": torch.tensor(value, dtype=dtype, device=self.device)
+                for name, value in found.items()
+            },
+            # The record callback writes validation where it belongs on the x axis; but what
+            # `trainer.test` returns is what loggers get.
+            logger=split == "test",
+        )
+
+
+def _accuracy(logits: Tensor, targets: Tensor) -> Tensor:
+    """The share of images whose largest logit is the class they show most of."""
+    labels = targets.argmax(dim=-1) if targets.ndim == 2 else targets
+    return (logits.detach().argmax(dim=-1) == labels).float().mean()

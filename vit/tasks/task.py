@@ -1,0 +1,130 @@
+"""What every task shares: optimizer and schedule, cheap recording, the facts in the checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import pytorch_lightning as lightning
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from vit.metrics.running import FirstBad, RunningMeans
+from vit.structures import Batch, Facts
+
+
+@runtime_checkable
+class OptimizerPart(Protocol):
+    """What `optim` must offer; see vit/optim."""
+
+    def build(self, model: nn.Module) -> torch.optim.Optimizer: ...
+
+
+@runtime_checkable
+class SchedulePart(Protocol):
+    """What `schedule` must offer: the factor of every learning rate at an optimizer step."""
+
+    def scale(self, step: int, total_steps: int, steps_per_epoch: int) -> float: ...
+
+
+class Task(lightning.LightningModule):
+    """A model in training. A kind of task adds its steps and its metrics.
+
+    With `compile`, torch.compile wraps the model's forward and nothing else; the keys of the
+    state dict stay those of the plain model.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        facts: Facts,
+        optim: OptimizerPart,
+        schedule: SchedulePart,
+        seed: int,
+        compile: bool,
+    ):
+        super().__init__()
+        self.model = model
+        self.facts = facts
+        self.optim = optim
+        self.schedule = schedule
+        self.seed = seed
+        self._running = RunningMeans()
+        if compile:
+            self.model.compile()  # in place: a wrapping module would rename every parameter
+
+    @abstractmethod
+    def monitors(self) -> tuple[str, ...]:
+        """The names that each validation logs, and that a checkpoint may therefore follow."""
+
+    @abstractmethod
+    def tables(self) -> dict[str, list]:
+        """What the last evaluation found beyond single numbers, as plain lists."""
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        optimizer = self.optim.build(self.model)
+        total_steps = self.total_steps
+        batches = self.trainer.num_training_batches
+        steps_per_epoch = max(math.ceil(batches / self.trainer.accumulate_grad_batches), 1)
+
+        # A function, not an object: a scheduler saves the attributes of objects.
+        def scale(step: int) -> float:
+            return self.schedule.scale(step, total_steps, steps_per_epoch)
+
+        scheduler = {"scheduler": LambdaLR(optimizer, scale), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole training.
+
+        Raises ValueError where no end is set, since a schedule could not know where it is.
+        """
+        steps = self.trainer.estimated_stepping_batches
+        if not math.isfinite(steps):
+            raise ValueError(
+                "the training has no end that the schedule could aim at: set trainer.max_epochs "
+                "or trainer.max_steps."
+            )
+        return int(steps)
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        # Lightning copies without waiting only what is itself a tensor.
+        return batch.to(device, non_blocking=device.type == "cuda")
+
+    def record(
+        self, metrics: Mapping[str, Tensor], weight: int, index: Tensor | None = None
+    ) -> None:
+        """Adds scalars to the means of training without waiting for the device.
+
+        `weight` is the number of images they are means of, `index` which images those were.
+        """
+        self._running.add(metrics, weight, self.global_step, index)
+
+    def peek(self) -> dict[str, float]:
+        """This process's means since the last flush, for a progress bar; waits for the device."""
+        return self._running.peek()
+
+    def flush(self) -> dict[str, float]:
+        """The means over all ranks since the last flush, which are then forgotten.
+
+        Waits for the device once. With several ranks all must call it at the same step.
+        """
+        return self._running.flush(self.device)
+
+    def first_bad(self) -> FirstBad | None:
+        """The first step since the last flush, or within it, whose metrics were not finite.
+
+        `step` counts the optimizer steps done before it; `index` are the images of its batch. On
+        several ranks the answer is the same everywhere once `flush` was called.
+        """
+        return self._running.first_bad()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["facts"] = dataclasses.asdict(self.facts)
