@@ -41,14 +41,14 @@ class ClassificationMetrics:
     def update(
         self,
         logits: Float[Tensor, "batch classes"],
-        confidences: Float[Tensor, " batch"],
+        probabilities: Float[Tensor, "batch classes"],
         targets: Int[Tensor, " batch"],
         losses: Float[Tensor, " batch"],
     ) -> None:
         """Adds a batch without waiting for the device.
 
-        `confidences` are the probabilities of the predicted classes. Of equal logits the lowest
-        class is the prediction, so the result does not depend on a library's sorting.
+        Of equal logits the lowest class is the prediction, so that the result does not depend on
+        a library's way of sorting.
         """
         if self._sums is None:
             self._begin(logits.device)
@@ -58,11 +58,13 @@ class ClassificationMetrics:
         correct = predicted == targets
         sums = [losses.to(dtype).sum(), correct.sum(), _within(logits, targets, 5).sum()]
         self._sums += torch.stack([value.to(dtype) for value in sums])
+        confidences = probabilities.float().amax(dim=-1)
         edges = torch.linspace(0, 1, BINS + 1, device=logits.device)
         bins = (torch.bucketize(confidences, edges) - 1).clamp_(0, BINS - 1)
-        ones = torch.ones_like(confidences, dtype=dtype)
-        rows = torch.stack([ones, correct.to(dtype), confidences.to(dtype)], dim=1)
-        self._bins.index_add_(0, bins, rows)
+        rows = torch.stack([torch.ones_like(confidences), correct, confidences], dim=1).to(dtype)
+        # A product instead of index_add, whose order of adding varies on GPUs.
+        inside = bins[:, None] == torch.arange(BINS, device=bins.device)  # [batch, BINS]
+        self._bins += inside.to(dtype).T @ rows
         self._classes.index_add_(
             0, targets, torch.stack([torch.ones_like(targets), correct.long()], 1)
         )

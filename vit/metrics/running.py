@@ -19,7 +19,7 @@ class FirstBad(NamedTuple):
     """The first step whose metrics were not finite, and the images of that batch."""
 
     step: int
-    index: list[int]
+    indices: list[int]
 
 
 class RunningMeans:

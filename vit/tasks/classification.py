@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vit.losses.classification import binary_cross_entropy, cross_entropy
 from vit.metrics.classification import ClassificationMetrics
+from vit.metrics.multilabel import MultilabelMetrics
 from vit.metrics.ranks import sum_dtype
 from vit.structures import Batch, Facts
 from vit.tasks.mixing import Mixing
@@ -28,8 +29,18 @@ class Classification(Task):
         mixup, cutmix: alpha of each method's Beta distribution; 0 is off.
         mix_probability: of mixing a batch at all.
         mix_off_fraction: of all steps, at the end, that go without mixing.
-        class_weights: a weight per class for the training loss, from the data set.
+        class_weights: a weight per class for the training loss, from the data set; with the
+            binary loss it multiplies the loss where the class is present.
+
+    Each epoch of evaluation logs `accuracy`, `loss`, `ece` and `overconfidence` (its sign), with
+    six classes or more `top5`; with several labels `accuracy` (of exact matches), `map`, `f1` and
+    `loss`. That loss is the plain one: without smoothing, weights or mixing.
+
+    Raises ValueError for a value out of its range, or a loss that does not fit the data.
     """
+
+    class_weights: Tensor | None
+    metrics: ClassificationMetrics | MultilabelMetrics
 
     def __init__(
         self,
@@ -50,6 +61,11 @@ class Classification(Task):
         class_weights: tuple[float, ...] | None = None,
     ):
         super().__init__(model, facts, optim, schedule, seed, compile)
+        _require_valid(label_smoothing, mixup, cutmix, mix_probability, mix_off_fraction)
+        if bce_threshold is not None and not 0 <= bce_threshold < 1:
+            raise ValueError(
+                f"task.bce_threshold={bce_threshold}; wanted 0 or more, below 1, or null."
+            )
         if loss == "cross_entropy" and facts.multi_label:
             raise ValueError(
                 "task.loss=cross_entropy expects one label per image and this data has several; "
@@ -64,7 +80,8 @@ class Classification(Task):
         )
         weights = None if class_weights is None else torch.tensor(class_weights)
         self.register_buffer("class_weights", weights, persistent=False)
-        self.metrics = ClassificationMetrics(facts.class_names)
+        kind = MultilabelMetrics if facts.multi_label else ClassificationMetrics
+        self.metrics = kind(facts.class_names)
 
     def forward(
         self, images: Float[Tensor, "batch channels height width"]
@@ -79,7 +96,7 @@ class Classification(Task):
         logits = self.model(images)
         loss = self.training_loss(logits, targets)
         self.record(
-            {"train/loss": loss, "train/accuracy": _accuracy(logits, targets)},
+            {"train/loss": loss, "train/accuracy": self._accuracy(logits, targets)},
             len(batch),
             batch.index,
         )
@@ -147,11 +164,17 @@ class Classification(Task):
         position = batch_idx * self.trainer.world_size + self.global_rank
         return self.mixing(batch.images, batch.targets, self.current_epoch, position)
 
+    def _accuracy(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The share of images told right; of a mixed image, by what it shows most of."""
+        if self.facts.multi_label:
+            return ((logits.detach() > 0) == (targets > 0.5)).all(dim=-1).float().mean()
+        labels = targets.argmax(dim=-1) if targets.ndim == 2 else targets
+        return (logits.detach().argmax(dim=-1) == labels).float().mean()
+
     def _evaluate(self, batch: Batch) -> None:
         logits = self.model(batch.images).float()
         losses = (binary_cross_entropy if self.binary else cross_entropy)(logits, batch.targets)
-        confidences = self.probabilities(logits).amax(dim=-1)
-        self.metrics.update(logits, confidences, batch.targets, losses)
+        self.metrics.update(logits, self.probabilities(logits), batch.targets, losses)
 
     def _log_metrics(self, split: str) -> None:
         found = self.metrics.compute(self.device)
@@ -163,11 +186,22 @@ class Classification(Task):
             },
             # The record callback writes validation where it belongs on the x axis; but what
             # `trainer.test` returns is what loggers get.
-            logger=split == "test",
+            logger=None if split == "test" else False,
         )
 
 
-def _accuracy(logits: Tensor, targets: Tensor) -> Tensor:
-    """The share of images whose largest logit is the class they show most of."""
-    labels = targets.argmax(dim=-1) if targets.ndim == 2 else targets
-    return (logits.detach().argmax(dim=-1) == labels).float().mean()
+def _require_valid(
+    label_smoothing: float,
+    mixup: float,
+    cutmix: float,
+    mix_probability: float,
+    mix_off_fraction: float,
+) -> None:
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"task.label_smoothing={label_smoothing}; wanted 0 or more, below 1.")
+    for key, alpha in (("mixup", mixup), ("cutmix", cutmix)):
+        if not 0 <= alpha < float("inf"):
+            raise ValueError(f"task.{key}={alpha}; wanted an alpha above 0, or 0 to leave it out.")
+    for key, part in (("mix_probability", mix_probability), ("mix_off_fraction", mix_off_fraction)):
+        if not 0 <= part <= 1:
+            raise ValueError(f"task.{key}={part}; wanted a fraction, 0 to 1.")

@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as lightning
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -65,7 +66,7 @@ class Task(lightning.LightningModule):
     def tables(self) -> dict[str, list]:
         """What the last evaluation found beyond single numbers, as plain lists."""
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optimizer = self.optim.build(self.model)
         total_steps = self.total_steps
         batches = self.trainer.num_training_batches
@@ -75,8 +76,10 @@ class Task(lightning.LightningModule):
         def scale(step: int) -> float:
             return self.schedule.scale(step, total_steps, steps_per_epoch)
 
-        scheduler = {"scheduler": LambdaLR(optimizer, scale), "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, scale), "interval": "step"},
+        }
 
     @property
     def total_steps(self) -> int:
@@ -121,7 +124,7 @@ class Task(lightning.LightningModule):
     def first_bad(self) -> FirstBad | None:
         """The first step since the last flush, or within it, whose metrics were not finite.
 
-        `step` counts the optimizer steps done before it; `index` are the images of its batch. On
+        `step` counts the optimizer steps done before it; `indices` tell the images of its batch. On
         several ranks the answer is the same everywhere once `flush` was called.
         """
         return self._running.first_bad()
