@@ -1,0 +1,275 @@
+"""Any plain vision transformer of timm, with or without its trained weights."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any, NoReturn
+
+import timm
+import torch
+from jaxtyping import Float
+from timm.models import get_pretrained_cfg, load_state_dict, load_state_dict_from_hf
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from vit.faults import did_you_mean
+from vit.structures import Features, Grid
+
+
+class TimmBackbone(nn.Module):
+    """A vision transformer of timm that answers with the same `Features` as our own.
+
+    `name` is one of timm's, with a tag after a dot where weights have several
+    (`vit_small_patch16_224.dino`). `pretrained` takes the weights from timm's cache, or from the
+    network into it; `checkpoint` takes them from a file of timm's own layout (.safetensors, or a
+    .pth that holds tensors only). Position tables and the first convolution are fitted to
+    `image_size` and `channels`. The stages inside stay timm's: models that work between `embed`
+    and `encode` need `vit.models.backbone.ViT`.
+
+    Where timm normalises after pooling, that norm is applied to every token, since `Features`
+    are normalised tokens. `mean` and `std` are those the weights were trained with.
+
+    Raises ValueError for names that are unknown or no plain vision transformers, for weights
+    that are neither on this machine nor within reach, and for weights of another architecture.
+    """
+
+    def __init__(
+        self,
+        image_size: tuple[int, int],
+        channels: int,
+        *,
+        name: str,
+        pretrained: bool = False,
+        checkpoint: str | None = None,
+        drop_path: float = 0.0,
+        dropout: float = 0.0,
+        gradient_checkpointing: bool = False,
+    ):
+        super().__init__()
+        _check_name(name)
+        self.name, self.channels = name, channels
+        arguments: dict[str, Any] = {
+            "in_chans": channels,
+            "img_size": image_size,
+            "drop_path_rate": drop_path,
+            "proj_drop_rate": dropout,
+        }
+        weights = _weights(name, pretrained, checkpoint)
+        if weights is None:
+            model = _create(name, arguments)
+        else:  # fitted and compared for real, on the meta device of the check too
+            device = torch.get_default_device()
+            with torch.device("cpu"):
+                model = _create(name, arguments, weights).to(device)
+        _check_plain(name, model)
+        model.reset_classifier(0, "")  # drops head and pool: they would be idle parameters
+        if gradient_checkpointing:
+            model.set_grad_checkpointing()
+        self.model: Any = model
+        self.dim: int = model.num_features
+        self.depth = len(model.blocks)
+        self.patch_size: int = model.feature_info[0]["reduction"]
+        self.num_prefix: int = model.num_prefix_tokens
+        self.has_class_token = getattr(model, "cls_token", None) is not None
+        self.mean: tuple[float, ...] = tuple(model.pretrained_cfg["mean"])
+        self.std: tuple[float, ...] = tuple(model.pretrained_cfg["std"])
+        resizes = "dynamic_img_size" in inspect.signature(type(model).__init__).parameters
+        self.fixed_size = None if resizes or hasattr(model, "embeds") else tuple(image_size)
+        self.grid(*image_size)
+
+    def grid(self, height: int, width: int) -> Grid:
+        """The patches of an image of this many pixels; ValueError where it does not divide."""
+        size = self.patch_size
+        if height < size or width < size or height % size or width % size:
+            raise ValueError(
+                f"image is {height}x{width} px; both sides must divide by the patch size of "
+                f"{self.name}, {size}. Change data.image_size, or pick another backbone.name."
+            )
+        if self.fixed_size is not None and (height, width) != self.fixed_size:
+            raise ValueError(
+                f"image is {height}x{width} px; {self.name} was built for "
+                f"{self.fixed_size[0]}x{self.fixed_size[1]} and cannot change. "
+                "Change data.image_size and build again."
+            )
+        return Grid(height // size, width // size)
+
+    def forward(
+        self, images: Float[Tensor, "batch channels height width"], blocks: tuple[int, ...] = ()
+    ) -> Features:
+        """`blocks` asks for the patch tokens after those blocks, too: 0 the first, -1 the last."""
+        grid = self.grid(*images.shape[-2:])
+        wanted = [self._block_number(number) for number in blocks]
+        asked = sorted(set(wanted)) or [self.depth - 1]
+        tokens, taken = self.model.forward_intermediates(images, indices=asked, output_fmt="NLC")
+        if isinstance(self.model.norm, nn.Identity):
+            tokens = self.model.fc_norm(tokens)
+        by_number = dict(zip(asked, taken, strict=True))
+        return Features(
+            patches=tokens[:, self.num_prefix :],
+            grid=grid,
+            prefix=tokens[:, : self.num_prefix],
+            blocks=tuple(by_number[number] for number in wanted),
+        )
+
+    def embed(self, images: Tensor) -> NoReturn:
+        self._refuse("embed")
+
+    def encode(self, tokens: Tensor, grid: Grid, blocks: tuple[int, ...] = ()) -> NoReturn:
+        self._refuse("encode")
+
+    def flops(self, height: int, width: int) -> int:
+        """Products of one forward pass for one image, counted on the meta device."""
+        self.grid(height, width)
+        weights = {
+            name: tensor.to("meta")
+            for name, tensor in [*self.model.named_parameters(), *self.model.named_buffers()]
+        }
+        image = torch.empty(1, self.channels, height, width, device="meta")
+        # The fused kernels are counted on some devices only, the plain one everywhere.
+        with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+            functional_call(self.model, weights, (image,))
+        return counter.get_total_flops()
+
+    def depths(self) -> dict[str, int]:
+        """How deep each parameter lies: 0 the embeddings, 1…depth the blocks, then the norm."""
+        depths = {}
+        for name, _ in self.named_parameters():
+            _, first, *rest = name.split(".")
+            if first == "blocks":
+                depths[name] = int(rest[0]) + 1
+            else:
+                depths[name] = self.depth + 1 if first in ("norm", "fc_norm") else 0
+        return depths
+
+    def no_weight_decay(self) -> set[str]:
+        """Biases, norms, gains, and what timm's model names."""
+        named = {f"model.{name}" for name in self.model.no_weight_decay()}
+        return {
+            name
+            for name, parameter in self.named_parameters()
+            if parameter.ndim < 2 or name in named or name.rpartition(".")[2] in _UNDECAYED
+        }
+
+    def _refuse(self, stage: str) -> NoReturn:
+        raise ValueError(
+            f"this model works between the stages of its backbone and asked {self.name!r} for "
+            f"`{stage}`; timm's models have no such stages. Use backbone=vit or one of its sizes."
+        )
+
+    def _block_number(self, number: int) -> int:
+        if not -self.depth <= number < self.depth:
+            raise ValueError(
+                f"block {number} was asked for; {self.name} has the blocks 0 to "
+                f"{self.depth - 1} (or -{self.depth} to -1). Ask for one of these."
+            )
+        return number % self.depth
+
+
+def _weights(name: str, pretrained: bool, checkpoint: str | None) -> dict[str, Any] | None:
+    """The trained weights as timm stores them, or None where none are wanted."""
+    if checkpoint is not None:
+        if not Path(checkpoint).is_file():
+            raise ValueError(
+                f"there is no file {checkpoint!r}. Set backbone.checkpoint to a .safetensors or "
+                ".pth file, or to null."
+            )
+        try:
+            return load_state_dict(checkpoint, device="cpu")
+        except Exception as error:  # torch, safetensors and pickle each raise their own
+            raise ValueError(
+                f"{checkpoint!r} does not hold weights that can be read safely ({error}). "
+                "Wanted a .safetensors file, or a .pth file that holds tensors only."
+            ) from error
+    if not pretrained:
+        return None
+    source = get_pretrained_cfg(name)
+    address = str(source.hf_hub_id or source.url or "") if source else ""
+    if source is None or not address:
+        tags = ", ".join(timm.list_pretrained(f"{name.partition('.')[0]}*")) or "none"
+        raise ValueError(
+            f"timm has no trained weights for {name!r}. Similar models that have: {tags}. "
+            "Change backbone.name, or set backbone.pretrained=false."
+        )
+    try:
+        if source.hf_hub_id:
+            return load_state_dict_from_hf(address)
+        return torch.hub.load_state_dict_from_url(address, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever went wrong on the way there, the ways out are the same
+        url = address
+        if source.hf_hub_id:
+            url = f"https://huggingface.co/{address}/resolve/main/model.safetensors"
+        raise ValueError(
+            f"the weights of {name!r} are not on this machine and could not be fetched "
+            f"({type(error).__name__}). Download {url} and set backbone.checkpoint to that file; "
+            "or, on a machine with a network, run "
+            f"`python -c \"import timm; timm.create_model('{name}', pretrained=True)\"` and copy "
+            "its cache ($HF_HOME, else ~/.cache/huggingface) here."
+        ) from error
+
+
+def _create(name: str, arguments: dict[str, Any], weights: dict[str, Any] | None = None) -> Any:
+    """The model, with its head where weights have one, so that every key can be compared."""
+    if weights is None:
+        arguments = arguments | {"num_classes": 0}
+    else:
+        arguments = arguments | {"pretrained": True}
+        overlay: dict[str, Any] = {"state_dict": weights}
+        head = weights.get("head.weight")
+        overlay["num_classes"] = arguments["num_classes"] = 0 if head is None else len(head)
+        arguments["pretrained_cfg_overlay"] = overlay
+    # Families differ in what they take; what one does not know, it names in a TypeError.
+    for attempt in (arguments | {"dynamic_img_size": True}, arguments):
+        try:
+            model: Any = timm.create_model(name, **attempt)
+        except TypeError as error:
+            refusal = error
+            continue
+        except RuntimeError as error:
+            if weights is None:
+                raise
+            raise ValueError(
+                f"the weights do not fit {name!r}, which the message of torch details: {error}\n"
+                "Change backbone.name to the architecture they were trained with, "
+                "or backbone.checkpoint."
+            ) from error
+        for config in (model.pretrained_cfg, model.default_cfg):
+            config.pop("state_dict", None)  # else every copy of the model would carry them
+        return model
+    raise _not_plain(name) from refusal
+
+
+def _check_name(name: str) -> None:
+    if not timm.is_model(name.partition(".")[0]):
+        raise ValueError(
+            f"timm has no model {name!r}.{did_you_mean(name.partition('.')[0], timm.list_models())}"
+            " `python -c \"import timm; print(timm.list_models('vit*'))\"` lists them."
+        )
+    try:
+        get_pretrained_cfg(name)
+    except RuntimeError as error:  # the tag after the dot is unknown
+        known = ", ".join(timm.list_pretrained(name.partition(".")[0] + ".*")) or "none"
+        raise ValueError(
+            f"timm has no weights {name!r}; there are: {known}. Change backbone.name."
+        ) from error
+
+
+def _check_plain(name: str, model: Any) -> None:
+    stages = getattr(model, "forward_intermediates", None)
+    parameters = inspect.signature(stages).parameters if stages else {}
+    needed = ("blocks", "num_prefix_tokens", "norm", "fc_norm", "feature_info")
+    if "return_prefix_tokens" not in parameters or not all(hasattr(model, part) for part in needed):
+        raise _not_plain(name)
+
+
+def _not_plain(name: str) -> ValueError:
+    return ValueError(
+        f"{name!r} is not a plain vision transformer: it does not give one row of tokens per "
+        "image from the first block to the last. Choose a vit_*, deit*, beit*, eva* or dino model "
+        "as backbone.name."
+    )
+
+
+_UNDECAYED = ("cls_token", "dist_token", "reg_token", "pos_embed")
