@@ -13,11 +13,14 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from vit.data import checks
+from vit.data.augment import Augmentation, NoAugmentation
 from vit.data.loading import Split, start_worker, whole, worker_context
 from vit.data.sampling import EpochSampler, EvaluationSampler
-from vit.data.sources import Contents
-from vit.data.splits import stratified_split
-from vit.data.transforms import Augmentation, EvaluationTransform, NoAugmentation
+from vit.data.sources import Contents, common_size
+from vit.data.splits import evenly_drawn, stratified_split
+from vit.data.transforms import EvaluationTransform
+from vit.faults import Fault
 from vit.structures import Facts
 
 
@@ -69,6 +72,42 @@ class ClassificationData(ABC):
     on_bad_image: Literal["error", "skip"] = "error"
     num_workers: int = 0
 
+    def __post_init__(self) -> None:
+        if self.seed < 0 or self.split_seed < 0:
+            raise ValueError(
+                f"seed={self.seed} and data.split_seed={self.split_seed} must be 0 or greater."
+            )
+        for key in ("batch_size", "eval_batch_size", "train_limit"):
+            number = getattr(self, key)
+            if number is not None and number < 1:
+                raise ValueError(f"data.{key}={number}; wanted 1 or more.")
+        if not 0 < self.val_fraction < 1:
+            raise ValueError(
+                f"data.val_fraction={self.val_fraction}; wanted a fraction between 0 and 1: the "
+                "best checkpoint is chosen on val."
+            )
+        if not 0 <= self.test_fraction < 1:
+            raise ValueError(f"data.test_fraction={self.test_fraction}; wanted 0 or a fraction.")
+        if not 0 <= self.erasing <= 1:
+            raise ValueError(f"data.erasing={self.erasing}; wanted a probability, 0 to 1.")
+        if not 0 < self.crop_fraction <= 1:
+            raise ValueError(
+                f"data.crop_fraction={self.crop_fraction}; wanted more than 0, up to 1."
+            )
+        if self.num_workers < 0:
+            raise ValueError(f"data.num_workers={self.num_workers}; wanted 0 or more.")
+        sides = self.image_size if isinstance(self.image_size, tuple) else (self.image_size or 1,)
+        if min(sides) < 1 or len(sides) > 2:
+            raise ValueError(
+                f"data.image_size={self.image_size}; wanted a side or [height, width]."
+            )
+        for key in ("mean", "std"):
+            values = getattr(self, key)
+            if values is not None and len(values) not in (1, 3):
+                raise ValueError(f"data.{key}={values}; wanted one value, or three for RGB.")
+        if self.std is not None and min(self.std) <= 0:
+            raise ValueError(f"data.std={self.std}; wanted values above 0.")
+
     @abstractmethod
     def read(self) -> Contents:
         """What there is, without decoding images; called once.
@@ -101,24 +140,24 @@ class ClassificationData(ABC):
         if self.image_size is not None:
             height, width = self.image_size
             return height, width
-        assert self.contents.image_size is not None
-        return self.contents.image_size
+        return self.contents.image_size or common_size(self.contents.sources["train"])
 
     @cached_property
     def splits(self) -> dict[str, tuple[str, np.ndarray]]:
         """Split → the name of its source and the positions of its samples there."""
         sources = self.contents.sources
         found = {name: (name, np.arange(len(source))) for name, source in sources.items()}
-        members = found["train"][1]
         labels = sources["train"].labels
+        members = found["train"][1]
         for name, fraction in (("test", self.test_fraction), ("val", self.val_fraction)):
             if name in found or fraction == 0:
                 continue
             rest, part = stratified_split(labels[members], fraction, self.split_seed)
             found[name] = ("train", members[part])
             members = members[rest]
-        found["train"] = ("train", members)
-        return found
+        if self.train_limit is not None and self.train_limit < len(members):
+            members = members[evenly_drawn(labels[members], self.train_limit, self.split_seed)]
+        return {**found, "train": ("train", members)}
 
     @property
     def lengths(self) -> dict[str, int]:
@@ -175,6 +214,7 @@ class ClassificationData(ABC):
                 rank=rank,
                 world_size=world_size,
                 accumulate=accumulate,
+                weights=self._draw_weights() if self.balanced else None,
             )
         size = self.eval_batch_size or max(self.batch_size // (world_size * accumulate), 1)
         return EvaluationSampler(length, size, rank=rank, world_size=world_size)
@@ -203,21 +243,61 @@ class ClassificationData(ABC):
 
     def describe(self) -> dict[str, Any]:
         """The splits as plain values: images, images per class, and where they are from."""
-        names = self.contents.class_names
         told: dict[str, Any] = {}
-        for split, (source, members) in self.splits.items():
-            labels = self.contents.sources[source].labels[members]
-            counts = (
-                labels.sum(axis=0)
-                if self.contents.multi_label
-                else np.bincount(labels, minlength=len(names))
-            )
+        for split in self.splits:
+            source = self.splits[split][0]
+            counts = dict(zip(self.facts.class_names, self._counts(split).tolist(), strict=True))
             told[split] = {
-                "images": len(members),
-                "from": self.contents.origin.get(split, f"carved from {source}"),
-                "per_class": dict(zip(names, counts.astype(int).tolist(), strict=True)),
+                "images": self.lengths[split],
+                "from": self.contents.origin.get(split, f"set aside from {source}"),
+                "per_class": counts,
             }
         return told
+
+    def sample_name(self, split: str, index: int) -> str:
+        """What a person would look for: the file of a sample, or its number in the set."""
+        source, members = self.splits[split]
+        return self.contents.sources[source].name(int(members[index]))
+
+    def class_weight_values(self) -> list[float] | None:
+        """A weight per class for the loss, or None where none are asked for.
+
+        One label per image: images / (classes × images of the class). Several labels: images
+        without the label per image with it, as `pos_weight` of a binary cross-entropy.
+        """
+        if self.class_weights is None:
+            return None
+        counts = np.maximum(self._counts("train"), 1)
+        total = self.lengths["train"]
+        if self.facts.multi_label:
+            return ((total - counts) / counts).tolist()
+        return (total / (len(counts) * counts)).tolist()
+
+    def fingerprint(self) -> str:
+        """A number that changes with the samples, their labels or their splits; a second's work."""
+        return checks.fingerprint(self)
+
+    def faults(self, full: bool = False) -> list[Fault]:
+        """Everything wrong that can be found without training; `full` decodes every image."""
+        return checks.data_faults(self, full)
+
+    def _split_labels(self, split: str) -> np.ndarray:
+        source, members = self.splits[split]
+        return self.contents.sources[source].labels[members]
+
+    def _counts(self, split: str) -> np.ndarray:
+        labels = self._split_labels(split)
+        if labels.ndim == 2:
+            return labels.sum(axis=0).astype(np.int64)
+        return np.bincount(labels, minlength=self.facts.num_classes)
+
+    def _draw_weights(self) -> np.ndarray:
+        if self.facts.multi_label:
+            raise ValueError(
+                "data.balanced=true needs one label per image; with several, weigh them in the "
+                "loss by data.class_weights=balanced."
+            )
+        return 1 / self._counts("train")[self._split_labels("train")]
 
 
 def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:

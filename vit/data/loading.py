@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
 import threading
 import warnings
@@ -16,11 +17,12 @@ from PIL import Image
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
+from vit.data.augment import Augmentation
 from vit.data.images import BadImage
 from vit.data.randomness import borrowed_generators, sample_seed, seed_everything_used
 from vit.data.sampling import Key
 from vit.data.sources import Source
-from vit.data.transforms import Augmentation, EvaluationTransform, normalised, pixels
+from vit.data.transforms import EvaluationTransform, normalised, pixels
 from vit.structures import Batch
 
 ERASING = 1  # the purpose of a second seed per sample; see sample_seed
@@ -46,9 +48,8 @@ class Split(Dataset[Batch]):
         self._build()
 
     def _build(self) -> None:
-        fitted = self.prepare.fitted
-        size = self.prepare.image_size
-        self._change = self.augment.change(size, fitted) if self.augment else fitted
+        augment = self.augment
+        self._change = augment.change(self.prepare) if augment else self.prepare.fitted
         self._erase = v2.RandomErasing(self.erasing, value="random") if self.erasing else None
 
     def __getstate__(self) -> dict:
@@ -118,8 +119,9 @@ def worker_context() -> BaseContext:
 def start_worker(worker_id: int) -> None:
     """Ends this worker when the training process is gone, however it went.
 
-    torch's own watch looks at the parent process, which under a forkserver is the server; that
-    one lives as long as any worker does.
+    torch's own watch looks at the parent process, which under a forkserver is the server, and
+    that lives as long as any worker: after a SIGKILL of the trainer all of them stayed for ever
+    (torch 2.14.1, Python 3.11, November 2026).
     """
     trainer = multiprocessing.parent_process()
     if trainer is not None:
@@ -127,7 +129,5 @@ def start_worker(worker_id: int) -> None:
 
 
 def _end_with(trainer) -> None:  # a process handle of multiprocessing's private type
-    import os
-
     trainer.join()
     os._exit(1)

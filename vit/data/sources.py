@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -75,6 +76,7 @@ class FileSource:
     root: Path
     names: np.ndarray  # bytes, relative to root (or absolute, where a table says so)
     labels: np.ndarray
+    listed: bool = True  # found by listing folders, so known to exist; a table only claims it
 
     def __len__(self) -> int:
         return len(self.names)
@@ -89,7 +91,7 @@ class FileSource:
         return image_size(self.path(position))
 
     def name(self, position: int) -> str:
-        return self.names[position].decode()
+        return os.fsdecode(self.names[position])
 
     def content(self, position: int) -> bytes:
         return self.path(position).read_bytes()
@@ -112,3 +114,19 @@ class Contents:
     image_size: tuple[int, int] | None = None
     multi_label: bool = False
     origin: dict[str, str] = field(default_factory=dict)  # split → where it is from, in words
+
+
+def common_size(source: Source, looked_at: int = 64) -> tuple[int, int]:
+    """Height and width of the images, from the headers of some, evenly spread.
+
+    Raises ValueError where they differ: then somebody has to choose.
+    """
+    positions = np.linspace(0, len(source) - 1, min(looked_at, len(source))).round().astype(int)
+    sizes = {source.size(position) for position in positions.tolist()}
+    if len(sizes) == 1:
+        return sizes.pop()
+    few = ", ".join(f"{height}×{width}" for height, width in sorted(sizes)[:3])
+    raise ValueError(
+        f"the images are of {len(sizes)} sizes, such as {few} pixels; choose one: "
+        "data.image_size=224, or data.image_size=[HEIGHT,WIDTH]."
+    )

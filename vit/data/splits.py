@@ -12,15 +12,40 @@ def stratified_split(
 
     Each class gives its share rounded to the nearest, at least one and never all, so a class
     with a single image stays in the rest. Images with several labels count under the set of
-    labels they have.
+    labels they have; where nearly every image has a set of its own, they are drawn as one group.
     """
+    groups = _groups(labels)
     generator = np.random.default_rng([seed, 0x5B117])
-    groups = labels if labels.ndim == 1 else np.unique(labels, axis=0, return_inverse=True)[1]
     taken = []
-    for group in np.unique(groups):
-        members = np.flatnonzero(groups.ravel() == group)
+    for members in _members(groups):
         count = min(max(round(fraction * len(members)), 1), len(members) - 1)
         taken.append(generator.permutation(members)[:count])
     part = np.sort(np.concatenate(taken))
-    rest = np.setdiff1d(np.arange(len(labels)), part, assume_unique=True)
-    return rest, part
+    return np.setdiff1d(np.arange(len(labels)), part, assume_unique=True), part
+
+
+def evenly_drawn(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """`count` sorted positions, as many of each class as of any other while they last."""
+    generator = np.random.default_rng([seed, 0xE7E])
+    turn = np.empty(len(labels), dtype=np.int64)
+    for members in _members(_groups(labels)):
+        turn[generator.permutation(members)] = np.arange(len(members))
+    # Within a turn the classes come in random order, so that the cut favours none.
+    tie = generator.permutation(len(labels))
+    return np.sort(np.lexsort((tie, turn))[:count])
+
+
+def _groups(labels: np.ndarray) -> np.ndarray:
+    if labels.ndim == 1:
+        return labels
+    kinds, groups = np.unique(labels, axis=0, return_inverse=True)
+    if 2 * len(kinds) > len(labels):
+        return np.zeros(len(labels), dtype=np.int64)
+    return groups.ravel()
+
+
+def _members(groups: np.ndarray) -> list[np.ndarray]:
+    """The positions of every group, without a pass over all samples for each."""
+    order = np.argsort(groups, kind="stable")
+    edges = np.flatnonzero(np.diff(groups[order])) + 1
+    return np.split(order, edges)

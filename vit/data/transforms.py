@@ -1,16 +1,8 @@
-"""How an image is prepared: the same for every evaluation, in many ways for training.
+"""How an image becomes numbers: one way for every evaluation, and for prediction after it."""
 
-Augmentations are torchvision's; the classes here only hold their settings, since the image size
-is the data set's to say. They draw from the global generators, which the loader seeds for every
-sample (see randomness.py).
-
-No `from __future__ import annotations` where signatures are the schema: a subclass in another
-file could not resolve what its base's annotations name.
-"""
+from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,11 +10,9 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import InterpolationMode, v2
+from torchvision.transforms.v2.functional import center_crop
 
 from vit.data.images import eight_bit
-
-Change = Callable[[Image.Image], Image.Image]
 
 
 def pixels(images: list[Image.Image]) -> UInt8[Tensor, "batch channels height width"]:
@@ -63,13 +53,13 @@ class EvaluationTransform:
     def fitted(self, image: Image.Image) -> Image.Image:
         """The image at `image_size`, not yet a tensor."""
         height, width = self.image_size
-        if self.fit == "squash":
+        if self.fit == "squash" or (image.size == (width, height) and self.crop_fraction == 1):
             return _resized(image, height, width)
         scale = max(height / image.height, width / image.width) / self.crop_fraction
         # Rounded as torchvision and timm do: down, but never below what the crop needs.
         tall = max(math.floor(image.height * scale + 1e-6), height)
         wide = max(math.floor(image.width * scale + 1e-6), width)
-        return v2.functional.center_crop(_resized(image, tall, wide), [height, width])
+        return center_crop(_resized(image, tall, wide), [height, width])
 
     def __call__(self, image: Image.Image) -> Float[Tensor, "channels height width"]:
         """Any Pillow image, of any mode and size, as the model wants it."""
@@ -81,43 +71,3 @@ def _resized(image: Image.Image, height: int, width: int) -> Image.Image:
     if image.size == (width, height):
         return image
     return image.resize((width, height), Image.Resampling.BICUBIC)
-
-
-class Augmentation(ABC):
-    """What training does to an image before it becomes numbers."""
-
-    @abstractmethod
-    def change(self, image_size: tuple[int, int], fitted: Change) -> Change:
-        """A function from a Pillow image of any size to one of `image_size` (height, width).
-
-        `fitted` is the evaluation's way to that size, for augmentations that keep the framing.
-        """
-
-
-@dataclass
-class NoAugmentation(Augmentation):
-    """Training images prepared as in evaluation."""
-
-    def change(self, image_size: tuple[int, int], fitted: Change) -> Change:
-        return fitted
-
-
-@dataclass
-class Affine(Augmentation):
-    """Small turns, shifts and zooms, for digits and other things that must not be mirrored.
-
-    `degrees` each way; `translate` as a fraction of the side each way; `scale` from, to.
-    """
-
-    degrees: float = 10.0
-    translate: float = 0.1
-    scale: tuple[float, float] = (0.9, 1.1)
-
-    def change(self, image_size: tuple[int, int], fitted: Change) -> Change:
-        moved = v2.RandomAffine(
-            self.degrees,
-            translate=(self.translate, self.translate),
-            scale=tuple(self.scale),
-            interpolation=InterpolationMode.BILINEAR,
-        )
-        return lambda image: moved(fitted(image))

@@ -1,0 +1,181 @@
+"""What is wrong with data, said before training, and a number that changes when they do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vit.data.images import BadImage
+from vit.data.manifest import DECODED, HEADER, bad_files
+from vit.data.sources import FileSource, Source
+from vit.faults import Fault
+
+if TYPE_CHECKING:
+    from vit.data.classification import ClassificationData
+
+HEADERS_READ = 10_000  # per split; opening one takes some 60 µs from a warm disk
+IMAGES_DECODED = 256  # per split; a photo of 12 megapixels takes some 100 ms
+CONTENT_HASHED = 256  # per split
+SIZES_HASHED = 100_000  # per split
+NAMED = 5  # faults of one sort that are spelt out
+
+
+def data_faults(data: ClassificationData, full: bool) -> list[Fault]:
+    """Every fault that can be found without training; all images decoded where `full`."""
+    try:
+        facts = data.facts
+        splits = data.splits
+    except (ValueError, OSError) as fault:
+        return [Fault("data", str(fault))]
+    faults = _label_faults(data)
+    if len(facts.class_names) < 2 and not facts.multi_label:
+        faults.append(
+            Fault("data", f"only one class, {facts.class_names[0]!r}; wanted two or more.")
+        )
+    for split in ("train", "val"):
+        if split not in splits or not len(splits[split][1]):
+            faults.append(
+                Fault(
+                    "data", f"no image is left for {split}; change data.val_fraction or add some."
+                )
+            )
+    faults += _repeated(data)
+    if data.on_bad_image == "error":
+        faults += _summed(bad_images(data, full), full)
+    return faults
+
+
+def bad_images(data: ClassificationData, full: bool = False) -> list[str]:
+    """What is wrong with images, one line each: of a sample of them, or of all where `full`."""
+    found: list[str] = []
+    for source_name, source in data.contents.sources.items():
+        members = np.arange(len(source))
+        found += _bad_in(source, members, full, source_name)
+    return found
+
+
+def _bad_in(source: Source, members: np.ndarray, full: bool, split: str) -> list[str]:
+    decoded = members if full else _spread(members, IMAGES_DECODED)
+    if isinstance(source, FileSource):
+        found = bad_files([source.path(i) for i in decoded.tolist()], DECODED)
+        if not full:
+            # A table only claims that its files exist: ask for all of them.
+            headers = _spread(members, HEADERS_READ if source.listed else len(members))
+            paths = [source.path(i) for i in headers.tolist()]
+            found = bad_files([path for path in paths if path not in found], HEADER) | found
+        return list(found.values())
+    lines = []
+    for position in decoded.tolist():
+        try:
+            source.read(position, channels=3)
+        except BadImage as fault:
+            lines.append(f"{split}, {fault}")
+    return lines
+
+
+def _label_faults(data: ClassificationData) -> list[Fault]:
+    facts, faults = data.facts, []
+    for split, (source, members) in data.splits.items():
+        labels = data.contents.sources[source].labels[members]
+        if facts.multi_label or not len(labels):
+            continue
+        wrong = (labels < 0) | (labels >= facts.num_classes)
+        if wrong.any():
+            first = int(np.flatnonzero(wrong)[0])
+            name = data.sample_name(split, first)
+            faults.append(
+                Fault(
+                    "data",
+                    f"{split}, {name}: label {labels[first]} is out of range; wanted 0 to "
+                    f"{facts.num_classes - 1}. {int(wrong.sum())} labels are.",
+                )
+            )
+    if not faults:
+        counts = data.describe()["train"]["per_class"]
+        missing = [name for name, count in counts.items() if count == 0]
+        if missing:
+            faults.append(
+                Fault("data", f"no training image has the class {', '.join(missing[:NAMED])}.")
+            )
+    return faults
+
+
+def _repeated(data: ClassificationData) -> list[Fault]:
+    """Files that stand in two splits, or twice in one: only tables can do that."""
+    names: Counter[str] = Counter()
+    for source in data.contents.sources.values():
+        if isinstance(source, FileSource) and not source.listed:
+            names.update(str(source.path(i)) for i in range(len(source)))
+    twice = [name for name, count in names.items() if count > 1]
+    if not twice:
+        return []
+    return [
+        Fault(
+            "data.table",
+            f"{len(twice)} images have more than one row, such as {twice[0]}; a test on images "
+            "that were trained on says nothing. Keep one row of each (several labels of one "
+            "image go into one row: data.separator).",
+        )
+    ]
+
+
+def _summed(lines: list[str], full: bool) -> list[Fault]:
+    faults = [Fault("data", line) for line in lines[:NAMED]]
+    if len(lines) > NAMED:
+        faults.append(Fault("data", f"{len(lines) - NAMED} more images like these."))
+    if faults:
+        rest = "" if full else " (a sample was looked at; --full looks at all)"
+        faults.append(
+            Fault(
+                "data.on_bad_image",
+                f"mend or remove these images{rest}, or set it to skip to train without them.",
+            )
+        )
+    return faults
+
+
+def fingerprint(data: ClassificationData) -> str:
+    """A number for the samples, their labels and their splits, wherever they lie.
+
+    Names, labels and sizes of all images count (sizes of 100,000 a split at most), and the
+    stored bytes of 256 a split, evenly spread. Paths above the data and times do not.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    contents = data.contents
+    digest.update(json.dumps([contents.class_names, contents.multi_label]).encode())
+    for split, (source_name, members) in sorted(data.splits.items()):
+        source = contents.sources[source_name]
+        digest.update(f"\0{split}\0{len(members)}\0".encode())
+        digest.update(np.ascontiguousarray(source.labels[members]).tobytes())
+        if isinstance(source, FileSource):
+            digest.update(b"\0".join(source.names[members].tolist()))
+            sizes = [_stored_size(source, i) for i in _spread(members, SIZES_HASHED).tolist()]
+            digest.update(np.array(sizes, dtype=np.int64).tobytes())
+        for position in _spread(members, CONTENT_HASHED).tolist():
+            digest.update(_content(source, position))
+    return digest.hexdigest()
+
+
+def _stored_size(source: FileSource, position: int) -> int:
+    try:
+        return source.path(position).stat().st_size
+    except OSError:
+        return -1
+
+
+def _content(source: Source, position: int) -> bytes:
+    try:
+        return source.content(position)
+    except (OSError, BadImage):
+        return b"unreadable"
+
+
+def _spread(members: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` of them, evenly spread, the first and the last among them."""
+    if len(members) <= count:
+        return members
+    return members[np.linspace(0, len(members) - 1, count).round().astype(np.int64)]

@@ -1,0 +1,165 @@
+"""Image data sets of the Hugging Face hub, or saved from there in a folder."""
+
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vit.data.classification import ClassificationData
+from vit.data.folder import PHOTO_MEAN, PHOTO_STD
+from vit.data.images import BadImage, image_size, open_image
+from vit.data.sources import Contents, Source
+from vit.data.table import label_array, sorted_names
+from vit.faults import did_you_mean
+
+
+@dataclass
+class ArrowSource:
+    """Encoded images in a data set of the `datasets` package, mapped from disk."""
+
+    dataset: Any  # datasets.Dataset whose image column is not decoded
+    column: str
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def read(self, position: int, channels: int) -> Image.Image:
+        return open_image(BytesIO(self.content(position)), channels, self.name(position))
+
+    def size(self, position: int) -> tuple[int, int]:
+        return image_size(BytesIO(self.content(position)), self.name(position))
+
+    def name(self, position: int) -> str:
+        return f"row {position}"
+
+    def content(self, position: int) -> bytes:
+        image = self.dataset[position][self.column]
+        if image is None:
+            raise BadImage(f"{self.name(position)}: no image.")
+        return image["bytes"] or Path(image["path"]).read_bytes()
+
+
+@dataclass(kw_only=True, eq=False)
+class HuggingFace(ClassificationData):
+    """A data set with an image column and a label column, one label per image or a list.
+
+    Args:
+        path: its name on the hub, such as "ylecun/mnist", or a folder that `save_to_disk` wrote.
+        name: its configuration, where it has several.
+        revision: a commit of the hub, so that the data stay what they are.
+        image_column, label_column: names of columns.
+        train_split, val_split, test_split: names of its splits; None leaves one out.
+    """
+
+    path: str
+    name: str | None = None
+    revision: str | None = None
+    image_column: str = "image"
+    label_column: str = "label"
+    train_split: str = "train"
+    val_split: str | None = "validation"
+    test_split: str | None = "test"
+
+    def read(self) -> Contents:
+        found = self._load()
+        wanted = {"train": self.train_split, "val": self.val_split, "test": self.test_split}
+        if self.train_split not in found:
+            raise ValueError(
+                f"{self.path} has no split {self.train_split!r} (data.train_split), "
+                f"only {', '.join(found)}." + did_you_mean(self.train_split, found)
+            )
+        chosen = {split: found[name] for split, name in wanted.items() if name in found}
+        columns = chosen["train"].column_names
+        for key in ("image_column", "label_column"):
+            column = getattr(self, key)
+            if column not in columns:
+                raise ValueError(
+                    f"{self.path} has no column {column!r} (data.{key}), only "
+                    f"{', '.join(columns)}." + did_you_mean(column, columns)
+                )
+        class_names, several, labels = self._labels(chosen)
+        return Contents(
+            sources={
+                split: self._source(dataset, labels[split]) for split, dataset in chosen.items()
+            },
+            class_names=class_names,
+            channels=3,
+            mean=PHOTO_MEAN,
+            std=PHOTO_STD,
+            multi_label=several,
+            origin={split: f"{self.path}, split {wanted[split]}" for split in chosen},
+        )
+
+    def _load(self) -> Any:
+        try:
+            import datasets
+        except ImportError:
+            raise ValueError(
+                "data=huggingface needs a package more: pip install 'vit-experiments[hf]'"
+            ) from None
+        try:
+            if Path(self.path).expanduser().is_dir():
+                saved = datasets.load_from_disk(str(Path(self.path).expanduser()))
+                one = isinstance(saved, datasets.Dataset)
+                return {self.train_split: saved} if one else saved
+            return datasets.load_dataset(self.path, self.name, revision=self.revision)
+        # The package passes on whatever the network, the hub or a builder raises.
+        except Exception as fault:
+            raise ValueError(
+                f"data.path={self.path} cannot be loaded: {type(fault).__name__}: {fault}. It is "
+                "either a name on huggingface.co, fetched once with a network, or a folder "
+                "written by Dataset.save_to_disk."
+            ) from fault
+
+    def _source(self, dataset: Any, labels: np.ndarray) -> Source:
+        import datasets
+
+        encoded = dataset.select_columns([self.image_column])
+        encoded = encoded.cast_column(self.image_column, datasets.Image(decode=False))
+        return ArrowSource(encoded, self.image_column, labels)
+
+    def _labels(self, chosen: dict) -> tuple[tuple[str, ...], bool, dict[str, np.ndarray]]:
+        """Class names, whether an image has several, and the labels of every split."""
+        import datasets
+
+        feature = chosen["train"].features[self.label_column]
+        several = isinstance(feature, datasets.List | datasets.LargeList)
+        kind = feature.feature if several else feature
+        values = {
+            split: [
+                row if several else [row] for row in dataset.with_format(None)[self.label_column]
+            ]
+            for split, dataset in chosen.items()
+        }
+        if isinstance(kind, datasets.ClassLabel):
+            class_names = tuple(kind.names)
+            named = {
+                split: [
+                    [_class_name(label, class_names, split, i) for label in row]
+                    for i, row in enumerate(rows)
+                ]
+                for split, rows in values.items()
+            }
+        else:
+            named = {
+                split: [[str(label) for label in row] for row in rows]
+                for split, rows in values.items()
+            }
+            class_names = sorted_names(
+                label for rows in named.values() for row in rows for label in row
+            )
+        labels = {split: label_array(rows, class_names, several) for split, rows in named.items()}
+        return class_names, several, labels
+
+
+def _class_name(label: Any, class_names: tuple[str, ...], split: str, row: int) -> str:
+    if label is None or not 0 <= label < len(class_names):
+        raise ValueError(
+            f"{split}, row {row}: label {label} is out of range; wanted 0 to "
+            f"{len(class_names) - 1}. Hidden labels are often -1: set data.{split}_split=null."
+        )
+    return class_names[label]

@@ -1,0 +1,97 @@
+"""vit data: a picture of what the model would be shown, and the splits as a table."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vit.doors.compose import add_compose_arguments, compose_runs
+from vit.faults import Fault, Refused
+
+if TYPE_CHECKING:
+    from vit.data.classification import ClassificationData
+
+ABOUT = """Draw augmented training images with their targets, and count the splits.
+
+  vit data data=digits
+  vit data experiment=cifar10 data/augment=randaugment --count 64 --out augmented.png
+  vit data data=folder data.root=photos data.image_size=224 --split val"""
+LARGEST_COUNT = 1024
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="vit data", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_compose_arguments(parser)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: data-SPLIT.png")
+    parser.add_argument(
+        "--split", choices=("train", "val"), default="train", help="default: train (augmented)"
+    )
+    parser.add_argument("--count", type=int, default=32, help="number of images, default: 32")
+    arguments = parser.parse_args(argv)
+    out: Path = arguments.out or Path(f"data-{arguments.split}.png")
+    faults = []
+    if not 1 <= arguments.count <= LARGEST_COUNT:
+        faults.append(Fault("--count", f"is {arguments.count}; wanted 1 to {LARGEST_COUNT}"))
+    if out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        faults.append(Fault("--out", f"is {out}; wanted a name that ends in .png"))
+    if not out.absolute().parent.is_dir():
+        faults.append(Fault("--out", f"there is no folder {out.absolute().parent}"))
+    if faults:
+        raise Refused(faults)
+    data = _data(compose_runs(arguments)[0].config)
+
+    from vit.data.picture import sample_sheet
+
+    try:
+        sample_sheet(data, arguments.split, arguments.count).save(out)
+    except (ValueError, OSError) as error:
+        raise Refused([Fault(str(out), str(error))]) from error
+    _show_splits(data)
+    print(out)
+    return 0
+
+
+def _data(config: dict[str, Any]) -> ClassificationData:
+    """The data set of a config, or Refused with all that is wrong with it."""
+    from vit.build import build
+    from vit.check.schema import GIVEN, part_faults
+
+    # Only this part is checked: looking at the others would import Lightning, for seconds.
+    allowed, seed = config["allow_targets"], config["seed"]
+    faults = part_faults(config["data"], "data", GIVEN["data"], allowed)
+    if not isinstance(seed, int):
+        faults.append(Fault("seed", f"is {seed!r}; wanted a whole number"))
+    if not faults:
+        try:
+            data = build(config["data"], allowed, seed=seed)
+            faults = data.faults()
+        except (ValueError, TypeError, ImportError, OSError) as error:
+            faults = [Fault("data", str(error))]
+    if faults:
+        raise Refused(faults)
+    return data
+
+
+def _show_splits(data: ClassificationData) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    facts = data.facts
+    height, width = facts.image_size
+    kind = "labels, several an image" if facts.multi_label else "classes"
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in ("split", "images", "per class", "from"):
+        table.add_column(heading, justify="right" if heading in ("images", "per class") else "left")
+    for split, told in data.describe().items():
+        counts = told["per_class"].values()
+        span = (
+            f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,}–{max(counts):,}"
+        )
+        table.add_row(split, f"{told['images']:,}", span, told["from"])
+    console = Console(highlight=False)
+    console.print(table)
+    colour = "grey" if facts.channels == 1 else "RGB"
+    console.print(f"{facts.num_classes} {kind}, {height}×{width} pixels, {colour}")
