@@ -1,0 +1,237 @@
+"""last.ckpt to go on from, best.ckpt to keep."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.trainer.states import TrainerFn
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+
+def checkpoint_callbacks(
+    folder: Path,
+    monitor: str,
+    mode: Literal["max", "min"],
+    every_n_steps: int | None = None,
+    patience: int | None = None,
+) -> list[Callback]:
+    """`folder/best.ckpt` by a validation metric, and `folder/last.ckpt` to go on from.
+
+    `every_n_steps` writes last.ckpt inside epochs too; `patience` stops the training after that
+    many validations without a better one.
+    """
+    return [
+        BestCheckpoint(folder / "best.ckpt", monitor, mode, patience),
+        LastCheckpoint(folder / "last.ckpt", every_n_steps),
+    ]
+
+
+class BestCheckpoint(Checkpoint):
+    """Keeps the state at the best validation, by one metric; ties keep the earlier.
+
+    With `patience`, ends the training after that many validations without a better one. Score
+    and count survive a resume. NaN is never better. Raises ValueError where validation does not
+    log the metric.
+
+    Lightning's own ModelCheckpoint forgets its best score when the run's folder has moved, and
+    its EarlyStopping trains one more epoch when it is resumed at its end.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        monitor: str,
+        mode: Literal["max", "min"] = "max",
+        patience: int | None = None,
+    ):
+        if mode not in ("max", "min"):
+            raise ValueError(f"checkpoint.mode={mode!r}; wanted 'max' or 'min'.")
+        if patience is not None and patience < 1:
+            raise ValueError(f"checkpoint.patience={patience}; wanted 1 or more, or null.")
+        self.path = Path(path)
+        self.monitor = monitor
+        self.mode = mode
+        self.patience = patience
+        self.score: float | None = None
+        self.since_best = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop_if_patience_is_over(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
+            return
+        found = trainer.callback_metrics.get(self.monitor)
+        if found is None:
+            known = ", ".join(sorted(trainer.callback_metrics)) or "nothing"
+            raise ValueError(
+                f"checkpoint.monitor={self.monitor!r} is not logged by validation, which logs "
+                f"{known}; choose one of these."
+            )
+        value = float(found)
+        if self._better(value):
+            self.score, self.since_best = value, 0
+            trainer.save_checkpoint(self.path, weights_only=False)
+        else:
+            self.since_best += 1
+            self._stop_if_patience_is_over(trainer)
+
+    def _better(self, value: float) -> bool:
+        if self.score is None or math.isnan(self.score):
+            return True
+        return value > self.score if self.mode == "max" else value < self.score
+
+    def _stop_if_patience_is_over(self, trainer: Trainer) -> None:
+        if self.patience is not None and self.since_best >= self.patience:
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"score": self.score, "since_best": self.since_best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.score, self.since_best = state_dict["score"], state_dict["since_best"]
+
+
+class LastCheckpoint(Checkpoint):
+    """Writes the state to go on from: after each epoch, every `every_n_steps`, and when stopped.
+
+    Only states that a resumed run reproduces exactly are written: whole optimizer steps, and none
+    that a validation follows at once, since Lightning would leave it out after a resume. One
+    Ctrl-C is answered after such a step, a second one at once; SIGTERM by Lightning, likewise.
+    """
+
+    def __init__(self, path: Path, every_n_steps: int | None = None):
+        if every_n_steps is not None and every_n_steps < 1:
+            raise ValueError(
+                f"checkpoint.every_n_steps={every_n_steps}; wanted 1 or more, or null."
+            )
+        self.path = Path(path)
+        self.every_n_steps = every_n_steps
+        self._due = False
+        self._step = 0
+        self._whole = False
+        self._unsaved = False
+        self._asked_to_stop = False
+        self._listening = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._step = trainer.global_step
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        free = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        # Several processes would stop at different steps, and wait for one another for ever.
+        if in_main_thread and free and trainer.world_size == 1:
+            self._asked_to_stop = False
+            self._listening = True
+            signal.signal(signal.SIGINT, self._on_interrupt)
+
+    def _on_interrupt(self, number: int, frame: object) -> None:
+        if self._asked_to_stop:
+            raise KeyboardInterrupt
+        self._asked_to_stop = True
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._whole = False
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._unsaved = True
+        self._whole = not self._validation_follows(trainer, batch_idx)
+        if self.every_n_steps and trainer.global_step != self._step:
+            self._step = trainer.global_step
+            self._due = self._due or self._step % self.every_n_steps == 0
+        if not self._whole or (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        if self._asked_to_stop:
+            raise KeyboardInterrupt  # Lightning ends the run, and comes to on_exception
+        if self._due:
+            self._save(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._whole = not _at_last_batch(trainer, trainer.fit_loop.batch_idx)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._save(trainer)
+        self._whole = True
+        if self._asked_to_stop:
+            raise KeyboardInterrupt
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop_listening()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        stopped = isinstance(exception, KeyboardInterrupt | SIGTERMException)
+        alone = trainer.world_size == 1
+        # Gradients that are being accumulated differ between processes, and are not kept.
+        between = (trainer.fit_loop.batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if stopped and self._whole and self._unsaved and (alone or between):
+            self._save(trainer)
+        self._stop_listening()
+
+    def _save(self, trainer: Trainer) -> None:
+        trainer.save_checkpoint(self.path, weights_only=False)
+        self._due = False
+        self._unsaved = False
+
+    def _stop_listening(self) -> None:
+        if self._listening:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._listening = False
+
+    @staticmethod
+    def _validation_follows(trainer: Trainer, batch_idx: int) -> bool:
+        """Whether a validation, or the end of the epoch, comes right after this batch."""
+        if _at_last_batch(trainer, batch_idx):
+            return True
+        every = trainer.val_check_batch
+        if every is None or not trainer.enable_validation:
+            return False
+        whole_run = trainer.check_val_every_n_epoch is None
+        done = (trainer.fit_loop.total_batch_idx if whole_run else batch_idx) + 1
+        return done % every == 0
+
+
+def _at_last_batch(trainer: Trainer, batch_idx: int) -> bool:
+    return batch_idx + 1 >= trainer.num_training_batches
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place, and puts it there once it is on disk.
+
+    Lightning stages it in $TMPDIR instead, which may be another disk: the move is then a copy,
+    and a run that is killed meanwhile loses the old checkpoint and the new one.
+    Loads tensors and plain values only, never pickled code.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None
+    ) -> None:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.part")
+        try:
+            with part.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        return torch.load(path, map_location="cpu", weights_only=True)

@@ -1,0 +1,216 @@
+"""The bar that a person watches: how well, how fast, how long still."""
+
+from __future__ import annotations
+
+import math
+from time import perf_counter
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from vit.callbacks.throughput import Counters, Throughput
+
+REFRESH_SECONDS = 0.2  # five times a second is all that an eye follows
+MEMORY_SECONDS = 30.0  # of the pace that the time left is told from
+VALIDATION_COST = 0.4  # of a training batch, until the first validation was timed
+
+
+class Progress(Callback):
+    """Shows epoch, step, loss, accuracy, images/s, time left and the last validation.
+
+    On a terminal a bar, redrawn by the clock; elsewhere a plain line after each epoch. Only then
+    are the metrics asked for, which waits for the device. The time left is that of the whole
+    training with its validations. Stands before `Record`, which empties the metrics.
+    """
+
+    def __init__(self, throughput: Throughput, console: Console | None = None):
+        self._throughput = throughput
+        self._console = console or Console()
+        self._bar: Bar | None = None
+        self._pace = Pace()
+        self._drawn = 0.0
+        self._train: dict[str, float] = {}
+        self._validated: dict[str, float] = {}
+        self._validation_began = 0.0
+        self._validation_seconds: list[float] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._pace.measure(self._throughput.counters)
+        on_screen = self._console.is_terminal and not self._console.is_dumb_terminal
+        if trainer.is_global_zero and on_screen:
+            self._bar = Bar(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=20),
+                TextColumn("{task.fields[told]}", markup=False),
+                console=self._console,
+                auto_refresh=False,  # a thread that redraws would take time from the training
+                transient=True,
+            )
+            self._bar.add_task("starting", total=None, told="")
+            self._bar.start()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        last = batch_idx + 1 == trainer.num_training_batches
+        if self._bar is None:
+            if last and trainer.is_global_zero:
+                self._look(pl_module)
+        elif last or perf_counter() - self._drawn >= REFRESH_SECONDS:
+            self._look(pl_module)
+            self._draw(trainer, batch_idx + 1)
+            self._drawn = perf_counter()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._validation_began = perf_counter()
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if self._bar is not None and perf_counter() - self._drawn >= REFRESH_SECONDS:
+            batches = sum(trainer.num_val_batches)
+            self._bar.update(self._bar.task_ids[0], told=f"validation {batch_idx + 1}/{batches}")
+            self._bar.refresh()
+            self._drawn = perf_counter()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self._validation_seconds.append(perf_counter() - self._validation_began)
+            self._validated = {name: float(v) for name, v in trainer.callback_metrics.items()}
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero or self._bar is not None:
+            return
+        self._pace.measure(self._throughput.counters)
+        epochs = f"/{trainer.max_epochs}" if trainer.max_epochs not in (None, -1) else ""
+        print(
+            f"epoch {trainer.current_epoch + 1}{epochs}",
+            f"step {trainer.global_step}",
+            *self._told(trainer, 0, trainer.current_epoch + 1),
+            sep="  ",
+            file=self._console.file,
+            flush=True,
+        )
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._close()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _look(self, task: Any) -> None:
+        self._train = task.peek() or self._train
+        self._pace.measure(self._throughput.counters)
+
+    def _draw(self, trainer: Trainer, batches: int) -> None:
+        assert self._bar is not None
+        total = batches_in_all(trainer)
+        done = trainer.current_epoch * int(trainer.num_training_batches) + batches
+        epochs = f"/{trainer.max_epochs}" if trainer.max_epochs not in (None, -1) else ""
+        self._bar.update(
+            self._bar.task_ids[0],
+            description=f"epoch {trainer.current_epoch + 1}{epochs}  step {trainer.global_step}",
+            total=total,
+            completed=done,
+            told="  ".join(self._told(trainer, batches, trainer.current_epoch)),
+        )
+        self._bar.refresh()
+
+    def _told(self, trainer: Trainer, batches: int, epochs: int) -> list[str]:
+        """What is known after `epochs` whole epochs and `batches` of the next."""
+        told = [
+            f"{label} {metrics[name]:.4f}"
+            for label, metrics, name in (
+                ("loss", self._train, "train/loss"),
+                ("accuracy", self._train, "train/accuracy"),
+                ("val loss", self._validated, "val/loss"),
+                ("val accuracy", self._validated, "val/accuracy"),
+                ("val mAP", self._validated, "val/map"),
+            )
+            if name in metrics
+        ]
+        if self._pace.images_per_second:
+            told.append(f"{self._pace.images_per_second:,.0f} images/s")
+        left = self._seconds_left(trainer, batches, epochs)
+        return told if left is None else [*told, f"{clock(left)} left"]
+
+    def _seconds_left(self, trainer: Trainer, batches: int, epochs: int) -> float | None:
+        total = batches_in_all(trainer)
+        if total is None or self._pace.batch_seconds is None:
+            return None
+        per_epoch = int(trainer.num_training_batches)
+        left = max(total - epochs * per_epoch - batches, 0)
+        if self._validation_seconds:
+            recent = self._validation_seconds[-3:]
+            validation = sum(recent) / len(recent)
+        else:
+            count = sum(trainer.num_val_batches)
+            validation = count * self._pace.batch_seconds * VALIDATION_COST
+        return left * self._pace.batch_seconds + validation * validations(trainer, left)
+
+
+class Pace:
+    """Seconds of a batch and images in a second, lately: what is older than 30 s hardly counts."""
+
+    def __init__(self) -> None:
+        self._before: Counters | None = None
+        self.batch_seconds: float | None = None
+        self.images_per_second = 0.0
+
+    def measure(self, now: Counters) -> None:
+        """Takes note of what was done since it was called last."""
+        before, self._before = self._before, now
+        if before is None or now.batches == before.batches or now.seconds <= before.seconds:
+            return
+        seconds = now.seconds - before.seconds
+        batch_seconds = seconds / (now.batches - before.batches)
+        per_second = (now.images - before.images) / seconds
+        if self.batch_seconds is None:
+            self.batch_seconds, self.images_per_second = batch_seconds, per_second
+            return
+        weight = 1 - math.exp(-seconds / MEMORY_SECONDS)
+        self.batch_seconds += weight * (batch_seconds - self.batch_seconds)
+        self.images_per_second += weight * (per_second - self.images_per_second)
+
+
+def batches_in_all(trainer: Trainer) -> int | None:
+    """Micro-batches of the whole training on one device; None where nothing bounds it."""
+    bounds = []
+    if trainer.max_epochs not in (None, -1) and math.isfinite(trainer.num_training_batches):
+        bounds.append(int(trainer.num_training_batches) * int(trainer.max_epochs or 0))
+    if trainer.max_steps not in (None, -1):
+        bounds.append(trainer.max_steps * trainer.accumulate_grad_batches)
+    return min(bounds, default=None)
+
+
+def validations(trainer: Trainer, batches_left: int) -> float:
+    """How many validations are still to come, about."""
+    if not sum(trainer.num_val_batches):
+        return 0.0
+    each = trainer.val_check_batch or trainer.num_training_batches
+    if trainer.check_val_every_n_epoch and each == trainer.num_training_batches:
+        each *= trainer.check_val_every_n_epoch
+    return math.ceil(batches_left / each)
+
+
+def clock(seconds: float) -> str:
+    """`0:42`, `12:05`, `3:02:10`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

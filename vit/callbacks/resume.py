@@ -1,0 +1,124 @@
+"""A training that was cut off goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+
+class PositionedSampler(Protocol):
+    """A batch sampler whose next iterator can begin anywhere."""
+
+    def start(self, epoch: int, start_batch: int = 0) -> None: ...
+
+
+class ExactResume(Callback):
+    """Tells the training sampler where each epoch starts, and keeps what a resumed run needs.
+
+    A checkpoint then holds the position in the epoch, the states of all random generators (of
+    each process) and gradients that were still being accumulated. Resumed in as many processes,
+    the run ends with the same weights, bit for bit, as one that was never cut off.
+
+    `sampler` is the training loader's batch sampler. It is told its position when the checkpoint
+    is read, since Lightning makes the first iterator (whose workers start at once) before any
+    other hook; see Lightning issue 21938.
+    """
+
+    def __init__(self, sampler: PositionedSampler):
+        self._sampler = sampler
+        self._epoch = 0
+        self._next_batch = 0
+        self._restored: dict[str, Any] | None = None
+        self._one_order = False
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._one_order = bool(trainer.overfit_batches)  # the same few batches in each epoch
+        if stage == "fit":
+            self._place(0, 0)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._place(trainer.current_epoch, 0)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._next_batch = batch_idx + 1
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._epoch, self._next_batch = trainer.current_epoch + 1, 0
+
+    def _place(self, epoch: int, batch: int) -> None:
+        self._epoch, self._next_batch = epoch, batch
+        self._sampler.start(0 if self._one_order else epoch, batch)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        state: dict[str, Any] = {
+            "epoch": self._epoch,
+            "next_batch": self._next_batch,
+            "random": _of_all_processes(random_states(pl_module.device)),
+        }
+        if self._next_batch % trainer.accumulate_grad_batches:
+            state["gradients"] = {
+                name: p.grad for name, p in pl_module.named_parameters() if p.grad is not None
+            }
+        checkpoint["exact_resume"] = state
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if not trainer.training:
+            return
+        state = checkpoint["exact_resume"]
+        self._place(state["epoch"], state["next_batch"])
+        self._restored = state
+        # Lightning cannot know that the sampler goes on where it stopped.
+        warnings.filterwarnings("ignore", ".*your dataloader is not resumable.*")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._restored is None:
+            return
+        states = self._restored["random"]
+        if len(states) == trainer.world_size:
+            restore_random_states(states[trainer.global_rank], pl_module.device)
+        gradients = self._restored.get("gradients", {})
+        for name, parameter in pl_module.named_parameters():
+            if name in gradients:
+                parameter.grad = gradients[name].to(parameter.device)
+        self._restored = None
+
+
+def random_states(device: torch.device) -> dict[str, Any]:
+    """Python's, NumPy's and torch's global generators as plain values, safe to load."""
+    version, words, gauss = random.getstate()
+    name, keys, position, has_gauss, cached = np.random.get_state()
+    return {
+        "python": [version, list(words), gauss],
+        "numpy": [name, keys.tolist(), int(position), int(has_gauss), float(cached)],  # type: ignore[union-attr]
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+    }
+
+
+def restore_random_states(states: dict[str, Any], device: torch.device) -> None:
+    version, words, gauss = states["python"]
+    random.setstate((version, tuple(words), gauss))
+    name, keys, *rest = states["numpy"]
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
+    torch.set_rng_state(states["torch"].cpu())
+    if states["cuda"] is not None and device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"].cpu(), device)
+
+
+def _of_all_processes(state: dict[str, Any]) -> list[dict[str, Any]]:
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [state]
+    states: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(states, state)
+    return states
