@@ -121,6 +121,14 @@ class Task(lightning.LightningModule):
         """
         return self._running.flush(self.device)
 
+    def recorded(self) -> dict[str, list[float]]:
+        """What was recorded since the last flush, as plain values for a checkpoint."""
+        return self._running.state()
+
+    def go_on_recording(self, recorded: Mapping[str, list[float]]) -> None:
+        """Goes on from what `recorded` returned, in the same process of a resumed run."""
+        self._running.restore(recorded)
+
     def first_bad(self) -> FirstBad | None:
         """The first step since the last flush, or within it, whose metrics were not finite.
 
