@@ -89,11 +89,11 @@ class RunningMeans:
     def state(self) -> dict[str, list[float]]:
         """Sum and weight of each mean since the last flush, as plain values; waits once."""
         self._fold()
-        return {name: [total, weight] for name, (total, weight) in self._folded.items()}
+        return {name: [total, float(weight)] for name, (total, weight) in self._folded.items()}
 
     def restore(self, state: Mapping[str, list[float]]) -> None:
         """Goes on from what `state` returned."""
-        self._folded = {name: (total, int(weight)) for name, (total, weight) in state.items()}
+        self._folded = {name: (total, round(weight)) for name, (total, weight) in state.items()}
 
     def _fold(self) -> None:
         """Moves the sums to the host: the one place that waits for the device."""
