@@ -69,6 +69,7 @@ class Task(lightning.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optimizer = self.optim.build(self.model)
         total_steps = self.total_steps
+        self.trainer.fit_loop.setup_data()  # else nothing is known where only max_steps is set
         batches = self.trainer.num_training_batches
         steps_per_epoch = max(math.ceil(batches / self.trainer.accumulate_grad_batches), 1)
 
