@@ -15,7 +15,8 @@ class Fault:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.message}" if self.where else self.message
+        named = not self.where or self.message.startswith(self.where)
+        return self.message if named else f"{self.where}: {self.message}"
 
 
 class Refused(Exception):

@@ -35,11 +35,11 @@ class Trained:
 
     @torch.inference_mode()
     def probabilities(self, images: Sequence[Image.Image]) -> Float[Tensor, "batch classes"]:
-        """One row per image; each sums to 1, or holds independent values for several labels."""
+        """One row per image: a softmax over the classes, or where `binary` a sigmoid for each."""
         device = next(self.model.parameters()).device
         batch = torch.stack([self.transform(image) for image in images]).to(device)
         logits = self.model(batch).float()
-        return logits.sigmoid() if self.facts.multi_label else logits.softmax(-1)
+        return logits.sigmoid() if self.binary else logits.softmax(-1)
 
 
 def load(

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from vit.build import build
 from vit.check.schema import schema_faults
 from vit.data.classification import ClassificationData
-from vit.faults import Fault, Refused
+from vit.faults import Fault, Refused, did_you_mean
 from vit.models.classifier import Classifier
 from vit.optim.groups import param_groups, table
 from vit.tasks.assembly import (
@@ -28,7 +29,14 @@ from vit.tasks.assembly import (
     total_steps,
 )
 
-SCHEDULE_POINTS = 60
+SCHEDULE_POINTS = 40
+# Stand-ins for what is broken, so that the rest can be checked in the same go.
+SOUND = {
+    "seed": 0,
+    "compile": False,
+    "optim": {"_target_": "vit.optim.optimizer.Optim"},
+    "schedule": {"_target_": "vit.optim.schedules.Constant"},
+}
 
 
 def preflight(
@@ -40,24 +48,30 @@ def preflight(
     """
     faults = schema_faults(config)
     broken = {fault.where.split(".")[0] for fault in faults}
+    for key in ("optim", "schedule"):
+        if key not in broken and _trying(key, faults, lambda k=key: build(config[k])) is None:
+            broken.add(key)
+    config = {**config, **{key: SOUND[key] for key in broken & SOUND.keys()}}
     warnings: list[str] = []
     told: dict[str, Any] = {}
     allow = config.get("allow_targets") or []
     data = None
-    if not broken & {"data", "seed", "allow_targets"}:
+    if not broken & {"data", "allow_targets"}:
         data = _data(config, allow, full, faults)
     model = None
     if data is not None and not broken & {"backbone", "head"}:
         model = _model(config, data, allow, faults)
     if data is not None and "trainer" not in broken:
         _world(config, data, faults, warnings, told)
-    if data is not None and model is not None and not broken & {"task", "optim", "schedule"}:
+    if data is not None and "task" not in broken:
+        any_model = model or nn.Identity()
         with torch.device("meta"):
-            task = _trying("task", faults, lambda: assemble_task(config, model, data, allow))
+            task = _trying("task", faults, lambda: assemble_task(config, any_model, data, allow))
         if task is not None:
             _monitor(config, task.monitors(), faults)
-        if "steps" in told:
-            _recipe(config, model, told, faults)
+    if "steps" in told:
+        _recipe(config, model, told, faults)
+    if data is not None and model is not None:
         _cost(model, data, told)
     if data is not None:
         told["data"] = {**data.describe(), "fingerprint": data.fingerprint()} if not faults else {}
@@ -180,7 +194,7 @@ def _world(
 
 
 def _recipe(
-    config: Mapping[str, Any], model: Classifier, told: dict[str, Any], faults: list[Fault]
+    config: Mapping[str, Any], model: Classifier | None, told: dict[str, Any], faults: list[Fault]
 ) -> None:
     """The learning rate over the training, and per depth where layers differ."""
     steps, per_epoch = told["steps"], told["steps_per_epoch"]
@@ -192,18 +206,12 @@ def _recipe(
     if scales is None:
         return
     told["schedule"] = {"lr": optim.lr, "lr_of_points": [optim.lr * scale for scale in scales]}
-    groups = _trying(
-        "optim",
-        faults,
-        lambda: param_groups(model, optim.lr, optim.weight_decay, optim.layer_decay),
-    )
-    if groups is not None and optim.layer_decay != 1.0:
-        told["groups"] = table(groups)
+    if model is not None and optim.layer_decay != 1.0:
+        scales = (optim.layer_decay, optim.head_lr_scale)
+        told["groups"] = table(param_groups(model, optim.lr, optim.weight_decay, *scales))
 
 
 def _monitor(config: Mapping[str, Any], known: tuple[str, ...], faults: list[Fault]) -> None:
-    from vit.faults import did_you_mean
-
     monitor = config["checkpoint"].get("monitor")
     if monitor not in known:
         faults.append(

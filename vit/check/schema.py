@@ -18,7 +18,9 @@ GIVEN: dict[str, frozenset[str]] = {
     "backbone": frozenset({"image_size", "channels"}),
     "head": frozenset({"dim", "num_classes"}),
     "data": frozenset({"seed"}),
-    "task": frozenset({"model", "facts", "optim", "schedule", "seed", "compile"}),
+    "task": frozenset(
+        {"model", "facts", "optim", "schedule", "seed", "compile", "class_weights"}
+    ),
     "optim": frozenset(),
     "schedule": frozenset(),
     "ema": frozenset(),

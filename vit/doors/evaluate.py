@@ -81,23 +81,24 @@ def _data(config: dict[str, Any], overrides: list[str]) -> dict[str, Any] | None
 def _show(result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(highlight=False)
     console.print(f"{result['images']:,} {result['split']} images", markup=False)
     for key, value in result["metrics"].items():
         shown = f"{value:.2%}" if key.split("/")[-1] in ("accuracy", "top5") else f"{value:.4f}"
         console.print(f"  {key:<16}{shown}", markup=False)
-    classes = result["tables"].get("per_class")
-    if classes:
-        table = Table(box=None, padding=(0, 2, 0, 0))
-        table.add_column("class")
-        table.add_column("images", justify="right")
-        table.add_column("accuracy", justify="right")
-        for row in classes:
-            value = row["accuracy"]
-            table.add_row(
-                str(row["class"]).replace("[", r"\["),
-                str(row["images"]),
-                "–" if value is None else f"{value:.2%}",
-            )
-        console.print(table)
+    tables = result["tables"]
+    if "classes" not in tables:
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("class")
+    table.add_column("images", justify="right")
+    table.add_column("accuracy", justify="right")
+    rows = zip(tables["classes"], tables["images"], tables["class_accuracy"], strict=True)
+    for name, images, accuracy in rows:
+        shown = "–" if accuracy is None else f"{accuracy:.2%}"
+        table.add_row(Text(name), f"{images:,}", shown)
+    console.print(table)
+    for true, guess, count in tables.get("most_confused", [])[:3]:
+        console.print(f"{count} of {true} taken for {guess}", markup=False)

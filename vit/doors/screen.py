@@ -39,10 +39,23 @@ def show_report(report: dict[str, Any]) -> None:
     for label, text in report_rows(report):
         table.add_row(label, text)
     console.print(table)
-    for row in report.get("groups", []):
-        console.print("  " + "  ".join(f"{key} {value}" for key, value in dict(row).items()))
+    if "groups" in report:
+        console.print(_groups(report["groups"]))
     for warning in report["warnings"]:
         console.print(f"warning: {warning}", style="yellow", markup=False)
+
+
+def _groups(rows: list[dict[str, Any]]) -> Any:
+    """The optimizer's groups, from the embeddings (depth 0) to the head."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), title="optimizer groups", title_justify="left")
+    for name in rows[0]:
+        table.add_column(name.replace("_", " "), justify="right")
+    for row in rows:
+        cells = (f"{v:.3g}" if isinstance(v, float) else f"{v:,}" for v in row.values())
+        table.add_row(*cells)
+    return table
 
 
 def report_rows(report: dict[str, Any]) -> list[tuple[str, str]]:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from torch import nn
+
 from vit.build import build
 from vit.data.classification import ClassificationData
 from vit.models.classifier import Classifier
@@ -36,11 +38,12 @@ def assemble_model(
 
 def assemble_task(
     config: Mapping[str, Any],
-    model: Classifier,
+    model: nn.Module,
     data: ClassificationData,
     allow_targets: Iterable[str] = (),
 ) -> Task:
     """The model with its loss, optimizer, schedule and metrics."""
+    weights = data.class_weight_values()
     return build(
         config["task"],
         allow_targets,
@@ -50,6 +53,7 @@ def assemble_task(
         schedule=build(config["schedule"], allow_targets),
         seed=config["seed"],
         compile=config["compile"],
+        class_weights=None if weights is None else tuple(weights),
     )
 
 

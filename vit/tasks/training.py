@@ -84,11 +84,14 @@ def _train(
     task = assemble_task(
         config, assemble_model(config, data.facts, allow_targets), data, allow_targets
     )
+    shared = {"rank": rank, "world_size": world_size}
+    train_loader = data.loader("train", **shared, accumulate=accumulation(config))
+    val_loader = data.loader("val", **shared)
     recorder = Recorder(folder.metrics_file)
     callbacks = [
         *checkpoint_callbacks(folder.checkpoints, **config["checkpoint"]),
         *([build(config["ema"], allow_targets)] if config["ema"] else []),
-        ExactResume(),
+        ExactResume(train_loader.batch_sampler),
         NonFiniteGuard(),
         throughput := Throughput(),
         Record(recorder, throughput),
@@ -104,9 +107,6 @@ def _train(
         enable_model_summary=False,
         default_root_dir=str(folder.path),
     )
-    shared = {"rank": rank, "world_size": world_size}
-    train_loader = data.loader("train", **shared, accumulate=accumulation(config))
-    val_loader = data.loader("val", **shared) if "val" in data.lengths else None
     last = folder.last_checkpoint
     log.info("training%s", f" goes on from {last}" if last.exists() else "")
     started = time.monotonic()
