@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class LayerNorm(nn.LayerNorm):
@@ -21,3 +21,8 @@ class RMSNorm(nn.RMSNorm):
 
     def __init__(self, dim: int, *, eps: float = 1e-6):
         super().__init__(dim, eps=eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Under autocast queries and keys come in bfloat16, which torch's kernel does not take
+        # together with weights in float32; its LayerNorm widens by itself.
+        return super().forward(x.to(self.weight.dtype))

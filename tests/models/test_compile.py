@@ -1,0 +1,57 @@
+"""Models become one graph each. In a process of their own: shape checks are no part of a graph."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+
+def compile_in_a_process(*names: str) -> None:
+    command = [sys.executable, __file__, *names]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_a_classifier_with_everything_on_compiles_into_one_graph():
+    compile_in_a_process("everything")
+
+
+@pytest.mark.slow
+def test_every_variant_compiles_into_one_graph_with_the_same_numbers():
+    compile_in_a_process()
+
+
+def compile_all(names: list[str]) -> None:
+    from functools import partial
+
+    from test_backbone import VARIANTS, make
+
+    from vit.layers.pool import AttentionPool
+    from vit.models.classifier import Classifier, Head
+    from vit.models.pretrained import TimmBackbone
+
+    everything: dict = {}
+    for name in ("prefix", "rms", "rope", "gains", "dropouts", "checkpointing"):
+        everything |= VARIANTS[name]
+    makers = {name: partial(make, **switches) for name, switches in VARIANTS.items()}
+    makers["everything"] = lambda: Classifier(make(**everything), Head(16, 5, pool=AttentionPool))
+    makers["timm"] = lambda: TimmBackbone((32, 48), 1, name="test_vit", drop_path=0.1)
+    for name in names or makers:
+        torch._dynamo.reset()
+        model = makers[name]()
+        compiled = torch.compile(model, fullgraph=True, backend="eager")
+        for size in [(32, 48), (64, 32)] if name == "timm" else [(8, 12), (12, 4)]:
+            images = torch.randn(2, 1, *size)
+            model.eval()  # in training, dropped paths draw other numbers
+            answers = [one(images) for one in (model, compiled)]
+            tensors = [getattr(answer, "patches", answer) for answer in answers]
+            torch.testing.assert_close(*tensors, msg=lambda text, name=name: f"{name}: {text}")
+            model.train()
+            answer = compiled(images)
+            getattr(answer, "patches", answer).sum().backward()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    compile_all(sys.argv[1:])
