@@ -24,7 +24,7 @@ class Ema(Callback):
     trained instead of the average.
 
     Source: Polyak and Juditsky 1992; the warm-up is that of TensorFlow's
-    ExponentialMovingAverage, one update later.
+    ExponentialMovingAverage.
     """
 
     def __init__(self, decay: float = 0.9998, warmup: bool = True, every_n_steps: int = 1):
@@ -45,6 +45,11 @@ class Ema(Callback):
         return min(self.decay, update / (update + 9)) if self.warmup else self.decay
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if any("train_mode" in group for o in trainer.optimizers for group in o.param_groups):
+            raise ValueError(
+                "a schedule-free optimizer averages the weights itself; set ema=none, or choose "
+                "another optim."
+            )
         weights = trained(pl_module)
         if self.average:  # from a checkpoint, read before the model went to its device
             self.average = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.trainer.states import TrainerFn
 
 NAMED = 8  # images in the message
 
@@ -16,11 +17,16 @@ class NonFiniteGuard(Callback):
     step waits for the device and no broken weights replace good ones.
     """
 
+    def __init__(self) -> None:
+        self._step = 0
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.global_step % trainer.log_every_n_steps == 0:
+        step = trainer.global_step
+        if step != self._step and step % trainer.log_every_n_steps == 0:
             self._check(trainer, pl_module)
+        self._step = step
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:
@@ -35,7 +41,7 @@ class NonFiniteGuard(Callback):
         self._check(trainer, pl_module)
 
     def _check(self, trainer: Trainer, task: Any) -> None:
-        found = task.first_bad() if trainer.training or trainer.validating else None
+        found = task.first_bad() if trainer.state.fn == TrainerFn.FITTING else None
         if found is None:
             return
         step, samples = found

@@ -27,12 +27,13 @@ class Record(Callback):
         self._throughput = throughput
         self._counted = Counters()
         self._of_step: dict[str, float | torch.Tensor] = {}
-        self._flushed = -1
+        self._flushed = 0
         self._train: dict[str, float] = {}
         self._timing: dict[str, float] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._counted = self._throughput.counters
+        self._flushed = trainer.global_step  # a checkpoint is written after the flush of its step
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer

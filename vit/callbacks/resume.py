@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 import warnings
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.trainer.states import TrainerFn
 
 
+@runtime_checkable
 class PositionedSampler(Protocol):
     """A batch sampler whose next iterator can begin anywhere."""
 
@@ -20,9 +22,10 @@ class PositionedSampler(Protocol):
 class ExactResume(Callback):
     """Tells the training sampler where each epoch starts, and keeps what a resumed run needs.
 
-    A checkpoint then holds the position in the epoch, the states of all random generators (of
-    each process) and gradients that were still being accumulated. Resumed in as many processes,
-    the run ends with the same weights, bit for bit, as one that was never cut off.
+    A checkpoint then holds the position in the epoch, gradients that were still being accumulated,
+    and of each process the states of its random generators and the metrics not yet written.
+    Resumed in as many processes, the run ends with the same weights and metrics, bit for bit, as
+    one that was never cut off.
 
     `sampler` is the training loader's batch sampler. It is told its position when the checkpoint
     is read, since Lightning makes the first iterator (whose workers start at once) before any
@@ -59,10 +62,13 @@ class ExactResume(Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
+        task: Any = pl_module
         state: dict[str, Any] = {
             "epoch": self._epoch,
             "next_batch": self._next_batch,
-            "random": _of_all_processes(random_states(pl_module.device)),
+            "processes": _of_all_processes(
+                {"random": random_states(task.device), "recorded": task.recorded()}
+            ),
         }
         if self._next_batch % trainer.accumulate_grad_batches:
             state["gradients"] = {
@@ -73,7 +79,7 @@ class ExactResume(Callback):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        if not trainer.training:
+        if trainer.state.fn != TrainerFn.FITTING:
             return
         state = checkpoint["exact_resume"]
         self._place(state["epoch"], state["next_batch"])
@@ -84,9 +90,12 @@ class ExactResume(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._restored is None:
             return
-        states = self._restored["random"]
-        if len(states) == trainer.world_size:
-            restore_random_states(states[trainer.global_rank], pl_module.device)
+        task: Any = pl_module
+        processes = self._restored["processes"]
+        if len(processes) == trainer.world_size:
+            own = processes[trainer.global_rank]
+            restore_random_states(own["random"], task.device)
+            task.go_on_recording(own["recorded"])
         gradients = self._restored.get("gradients", {})
         for name, parameter in pl_module.named_parameters():
             if name in gradients:
