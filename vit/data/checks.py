@@ -63,10 +63,12 @@ def _bad_in(source: Source, members: np.ndarray, full: bool, split: str) -> list
     if isinstance(source, FileSource):
         found = bad_files([source.path(i) for i in decoded.tolist()], DECODED)
         if not full:
-            # A table only claims that its files exist: ask for all of them.
-            headers = _spread(members, HEADERS_READ if source.listed else len(members))
-            paths = [source.path(i) for i in headers.tolist()]
-            found = bad_files([path for path in paths if path not in found], HEADER) | found
+            paths = [source.path(i) for i in _spread(members, HEADERS_READ).tolist()]
+            found |= bad_files([path for path in paths if path not in found], HEADER)
+        if not source.listed:  # a table only claims that its files exist
+            paths = [source.path(i) for i in members.tolist()]
+            absent = [path for path in paths if path not in found and not path.is_file()]
+            found |= {path: f"{path}: No such file or directory." for path in absent}
         return list(found.values())
     lines = []
     for position in decoded.tolist():

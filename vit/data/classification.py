@@ -96,8 +96,9 @@ class ClassificationData(ABC):
             )
         if self.num_workers < 0:
             raise ValueError(f"data.num_workers={self.num_workers}; wanted 0 or more.")
-        sides = self.image_size if isinstance(self.image_size, tuple) else (self.image_size or 1,)
-        if min(sides) < 1 or len(sides) > 2:
+        size = self.image_size
+        sides = size if isinstance(size, tuple) else (1 if size is None else size,)
+        if min(sides) < 1:
             raise ValueError(
                 f"data.image_size={self.image_size}; wanted a side or [height, width]."
             )
@@ -157,7 +158,8 @@ class ClassificationData(ABC):
             members = members[rest]
         if self.train_limit is not None and self.train_limit < len(members):
             members = members[evenly_drawn(labels[members], self.train_limit, self.split_seed)]
-        return {**found, "train": ("train", members)}
+        found["train"] = ("train", members)
+        return {name: found[name] for name in ("train", "val", "test") if name in found}
 
     @property
     def lengths(self) -> dict[str, int]:

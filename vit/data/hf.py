@@ -16,7 +16,7 @@ from vit.data.table import label_array, sorted_names
 from vit.faults import did_you_mean
 
 
-@dataclass
+@dataclass(eq=False)
 class ArrowSource:
     """Encoded images in a data set of the `datasets` package, mapped from disk."""
 

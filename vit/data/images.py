@@ -7,13 +7,22 @@ import struct
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 lie on their side
+ORIENTATION = 0x0112  # the EXIF tag; with 5 to 8 the image lies on its side
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 Result = TypeVar("Result")
 
@@ -22,7 +31,11 @@ class BadImage(ValueError):
     """A file that is no image, or one that breaks off; the message names it."""
 
 
-def open_image(file: Path | BinaryIO, channels: int, name: str = "") -> Image.Image:
+class UnreachableImage(BadImage):
+    """A file that the system does not give out: absent, not permitted, a failing disk."""
+
+
+def open_image(file: Path | BytesIO, channels: int, name: str = "") -> Image.Image:
     """The image in a file, upright (EXIF), as 8-bit RGB or greyscale.
 
     Raises BadImage where the file is missing, empty, truncated or not an image; the message says
@@ -30,27 +43,39 @@ def open_image(file: Path | BinaryIO, channels: int, name: str = "") -> Image.Im
     """
 
     def upright(image: Image.Image) -> Image.Image:
-        ImageOps.exif_transpose(image, in_place=True)
-        return eight_bit(image, channels)
+        image.load()
+        turn = TURNS.get(_orientation(image))
+        return eight_bit(image if turn is None else image.transpose(turn), channels)
 
+    name = name or str(file)
     if isinstance(file, Path):
         # In one read: Pillow makes about 40 of a small JPEG, a tenth of its whole cost.
-        name = name or str(file)
         try:
             file = BytesIO(file.read_bytes())
         except OSError as fault:
-            raise BadImage(f"{name}: cannot be read ({fault.strerror}).") from None
+            raise UnreachableImage(f"{name}: {fault.strerror}.") from None
     return _with_image(file, name, upright)
 
 
-def image_size(file: Path | BinaryIO, name: str = "") -> tuple[int, int]:
+def image_size(file: Path | BytesIO, name: str = "") -> tuple[int, int]:
     """Height and width as they will be after EXIF's turn, read from the header alone."""
 
     def upright_size(image: Image.Image) -> tuple[int, int]:
-        on_its_side = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+        # Pillow turns TIFFs itself, their size before their pixels.
+        on_its_side = image.format != "TIFF" and _orientation(image) >= 5
         return image.size if on_its_side else (image.height, image.width)
 
-    return _with_image(file, name, upright_size)
+    return _with_image(file, name or str(file), upright_size)
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's number, 1 to 8; 1, upright, where there is none or it cannot be read."""
+    try:
+        number = image.getexif().get(ORIENTATION, 1)
+    # A broken note says nothing of the pixels; Pillow raises any of these on one.
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, EOFError, struct.error):
+        return 1
+    return number if isinstance(number, int) and 1 <= number <= 8 else 1
 
 
 def eight_bit(image: Image.Image, channels: int) -> Image.Image:
@@ -84,15 +109,12 @@ def _from_deep(image: Image.Image) -> Image.Image:
     return Image.fromarray(scaled.round().clip(0, 255).astype(np.uint8))
 
 
-def _with_image(file: Path | BinaryIO, name: str, use: Callable[[Image.Image], Result]) -> Result:
-    name = name or str(file)
+def _with_image(file: Path | BytesIO, name: str, use: Callable[[Image.Image], Result]) -> Result:
     try:
         with Image.open(file) as image:
             return use(image)
     except BadImage as fault:
         raise BadImage(f"{name}: {fault}") from None
-    except FileNotFoundError:
-        raise BadImage(f"{name}: cannot be read (No such file or directory).") from None
     except Image.UnidentifiedImageError:
         empty = _length(file) == 0
         raise BadImage(f"{name}: {'an empty file' if empty else 'not an image'}.") from None
@@ -100,8 +122,10 @@ def _with_image(file: Path | BinaryIO, name: str, use: Callable[[Image.Image], R
         raise BadImage(f"{name}: more pixels than a photo has; store it smaller.") from None
     # Pillow's decoders raise any of these on broken bytes.
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as fault:
+        if isinstance(fault, OSError) and fault.errno is not None:
+            raise UnreachableImage(f"{name}: {fault.strerror}.") from None
         raise BadImage(f"{name}: cannot be read to its end ({fault}).") from None
 
 
-def _length(file: Path | BinaryIO) -> int:
+def _length(file: Path | BytesIO) -> int:
     return file.stat().st_size if isinstance(file, Path) else file.seek(0, os.SEEK_END)

@@ -28,7 +28,7 @@ from vit.structures import Batch
 ERASING = 1  # the purpose of a second seed per sample; see sample_seed
 
 
-@dataclass
+@dataclass(eq=False)
 class Split(Dataset[Batch]):
     """One split of a source, prepared for training (with `augment`) or for evaluation.
 

@@ -15,7 +15,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from vit.data.images import BadImage, image_size, open_image
+import PIL
+
+from vit.data.images import BadImage, UnreachableImage, image_size, open_image
 
 HEADER, DECODED = 1, 2  # how closely a file was looked at
 
@@ -36,7 +38,8 @@ class _Seen(NamedTuple):
 
 def cache_file() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "vit" / "images.sqlite"
+    # Another Pillow may read what this one does not.
+    return Path(cache) / "vit" / f"images-pillow-{PIL.__version__}.sqlite"
 
 
 def bad_files(paths: list[Path], depth: int) -> dict[Path, str]:
@@ -46,11 +49,12 @@ def bad_files(paths: list[Path], depth: int) -> dict[Path, str]:
     an earlier look at least as close are not opened.
     """
     stamps = {path: _stamp(path) for path in paths}
-    known = _recall([str(path) for path in paths])
+    keys = {path: str(path.absolute()) for path in paths}
+    known = _recall(list(keys.values()))
     found: dict[Path, str] = {}
     unseen: list[Path] = []
     for path, stamp in stamps.items():
-        seen = known.get(str(path))
+        seen = known.get(keys[path])
         # A fault found in the header stays one when the pixels are asked for.
         if seen and (seen.size, seen.changed) == stamp and (seen.depth >= depth or seen.fault):
             if seen.fault:
@@ -59,11 +63,11 @@ def bad_files(paths: list[Path], depth: int) -> dict[Path, str]:
             unseen.append(path)
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         faults = list(pool.map(lambda path: _look(path, depth), unseen))
-    found |= {path: fault for path, fault in zip(unseen, faults, strict=True) if fault}
+    found |= {path: str(fault) for path, fault in zip(unseen, faults, strict=True) if fault}
     _remember(
-        _Seen(str(path), *stamps[path], depth, fault)
+        _Seen(keys[path], *stamps[path], depth, str(fault or ""))
         for path, fault in zip(unseen, faults, strict=True)
-        if stamps[path] != (-1, -1)
+        if not isinstance(fault, UnreachableImage)
     )
     return found
 
@@ -76,15 +80,15 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _look(path: Path, depth: int) -> str:
+def _look(path: Path, depth: int) -> BadImage | None:
     try:
         if depth == HEADER:
             image_size(path)
         else:
             open_image(path, channels=3)
     except BadImage as fault:
-        return str(fault)
-    return ""
+        return fault
+    return None
 
 
 def _recall(paths: list[str]) -> dict[str, _Seen]:

@@ -14,9 +14,12 @@ from torch import Tensor
 from vit.data.classification import ClassificationData
 from vit.data.sampling import EpochSampler, Key
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
 CELL = 128  # pixels an image is enlarged to at least, in whole steps so that pixels stay square
 FONT_SIZE = 12
 GAP = 6
+WIDER = 1.6  # than high, as screens are
 
 
 def sample_sheet(data: ClassificationData, split: str, count: int) -> Image.Image:
@@ -57,7 +60,7 @@ def sheet(
     enlarged = max(1, math.ceil(CELL / max(height, width)))
     cell_width = max(width * enlarged, CELL) + GAP
     cell_height = height * enlarged + 2 * (FONT_SIZE + 3) + GAP
-    columns = max(1, round(math.sqrt(len(captions) * cell_height / cell_width)))
+    columns = max(1, round(math.sqrt(len(captions) * WIDER * cell_height / cell_width)))
     rows = math.ceil(len(captions) / columns)
     page = Image.new("RGB", (columns * cell_width + GAP, rows * cell_height + GAP), "white")
     draw = ImageDraw.Draw(page)
@@ -75,7 +78,7 @@ def sheet(
     return page
 
 
-def _shortened(text: str, width: int, font: ImageFont.ImageFont, keep_end: bool) -> str:
+def _shortened(text: str, width: int, font: Font, keep_end: bool) -> str:
     """The text, or as much of its beginning or its end as has room, with dots for the rest."""
     if font.getlength(text) <= width:
         return text

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
 
-from vit.data.images import eight_bit, image_size, open_image
+from vit.data.images import BadImage, eight_bit, image_size, open_image
 
 
+@runtime_checkable
 class Source(Protocol):
     """Images with labels; cheap to send to another process.
 
@@ -41,7 +42,7 @@ class Source(Protocol):
         ...
 
 
-@dataclass
+@dataclass(eq=False)
 class ArraySource:
     """Images of one size in memory: bytes [n, height, width] or [n, height, width, 3]."""
 
@@ -65,7 +66,7 @@ class ArraySource:
         return self.images[position].tobytes()
 
 
-@dataclass
+@dataclass(eq=False)
 class FileSource:
     """Image files under one root.
 
@@ -97,7 +98,7 @@ class FileSource:
         return self.path(position).read_bytes()
 
 
-@dataclass
+@dataclass(eq=False)
 class Contents:
     """All that a kind of data set must say; the rest is the same for every kind.
 
@@ -119,10 +120,19 @@ class Contents:
 def common_size(source: Source, looked_at: int = 64) -> tuple[int, int]:
     """Height and width of the images, from the headers of some, evenly spread.
 
-    Raises ValueError where they differ: then somebody has to choose.
+    Those that cannot be read are passed over, for the check to name. Raises ValueError where the
+    sizes differ, since then somebody has to choose, and BadImage where not one can be read.
     """
     positions = np.linspace(0, len(source) - 1, min(looked_at, len(source))).round().astype(int)
-    sizes = {source.size(position) for position in positions.tolist()}
+    sizes: set[tuple[int, int]] = set()
+    fault = None
+    for position in positions.tolist():
+        try:
+            sizes.add(source.size(position))
+        except BadImage as bad:
+            fault = bad
+    if not sizes and fault is not None:
+        raise fault
     if len(sizes) == 1:
         return sizes.pop()
     few = ", ".join(f"{height}×{width}" for height, width in sorted(sizes)[:3])

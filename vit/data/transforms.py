@@ -14,6 +14,8 @@ from torchvision.transforms.v2.functional import center_crop
 
 from vit.data.images import eight_bit
 
+LONGEST = 20  # times as long as wide: beyond that no centre crop sees the ends
+
 
 def pixels(images: list[Image.Image]) -> UInt8[Tensor, "batch channels height width"]:
     """Images of one size and mode as one tensor of bytes."""
@@ -55,8 +57,10 @@ class EvaluationTransform:
         height, width = self.image_size
         if self.fit == "squash" or (image.size == (width, height) and self.crop_fraction == 1):
             return _resized(image, height, width)
-        scale = max(height / image.height, width / image.width) / self.crop_fraction
-        # Rounded as torchvision and timm do: down, but never below what the crop needs.
+        image = _less_long(image)
+        # Rounded down twice, as torchvision and timm do: pretrained weights expect it.
+        fewest = [math.floor(side / self.crop_fraction) for side in self.image_size]
+        scale = max(fewest[0] / image.height, fewest[1] / image.width)
         tall = max(math.floor(image.height * scale + 1e-6), height)
         wide = max(math.floor(image.width * scale + 1e-6), width)
         return center_crop(_resized(image, tall, wide), [height, width])
@@ -65,6 +69,13 @@ class EvaluationTransform:
         """Any Pillow image, of any mode and size, as the model wants it."""
         whole = self.fitted(eight_bit(image, self.channels))
         return normalised(pixels([whole]), self.mean, self.std)[0]
+
+
+def _less_long(image: Image.Image) -> Image.Image:
+    """The middle of an image that is very long, which scaled whole could fill all memory."""
+    most = LONGEST * min(image.size)
+    width, height = min(image.width, most), min(image.height, most)
+    return center_crop(image, [height, width]) if image.size != (width, height) else image
 
 
 def _resized(image: Image.Image, height: int, width: int) -> Image.Image:

@@ -1,0 +1,40 @@
+"""Every YAML file of conf/data composes and names keys and types that its class takes."""
+
+import pytest
+
+from vit.build import build
+from vit.check.schema import GIVEN, part_faults
+from vit.doors.compose import compose, config_folder
+
+DATA = sorted(file.stem for file in (config_folder() / "data").glob("*.yaml"))
+AUGMENT = sorted(file.stem for file in (config_folder() / "data" / "augment").glob("*.yaml"))
+MUST = ["data.root=photos", "data.table=t.csv", "data.path=name"]
+
+
+def composed(*words):
+    needs = {"folder": MUST[0], "imagenet": MUST[0], "table": MUST[1], "huggingface": MUST[2]}
+    kind = words[0].split("=")[1]
+    return compose([*words, *([needs[kind]] if kind in needs else [])])["data"]
+
+
+@pytest.mark.parametrize("kind", [name for name in DATA if name != "base"])
+def test_every_kind_of_data_is_what_its_class_takes(kind):
+    node = composed(f"data={kind}")
+    assert part_faults(node, "data", GIVEN["data"], ()) == []
+    data = build(node, seed=3)
+    assert data.seed == 3
+    missing = set(data.__dataclass_fields__) - set(node) - {"seed"}
+    assert not missing, "keys that only the class knows cannot be overridden by name"
+
+
+@pytest.mark.parametrize("augment", AUGMENT)
+def test_every_augmentation_goes_with_every_kind_that_has_its_own(augment):
+    node = composed("data=digits", f"data/augment={augment}")
+    assert part_faults(node, "data", GIVEN["data"], ()) == []
+    build(node, seed=0).loader("train")
+
+
+def test_the_frame_of_a_policy_is_chosen_apart():
+    node = composed("data=cifar10", "data/augment=randaugment", "data/augment/frame=crop_flip")
+    assert node["augment"]["frame"]["_target_"] == "vit.data.augment.CropFlip"
+    assert "scale" not in node["augment"]["frame"]

@@ -1,0 +1,102 @@
+"""Folders of images, in the layouts in which they come, and what is said of those that fail."""
+
+import shutil
+
+import pytest
+
+from vit.data.folder import Folder
+from vit.data.torchvision_sets import TorchvisionSet
+
+
+def refusal(**settings):
+    with pytest.raises(ValueError) as caught:
+        _ = Folder(**settings).facts
+    return str(caught.value)
+
+
+def test_class_folders_alone_give_train_and_a_val_carved_from_it(photos):
+    data = Folder(root=str(photos))
+    assert data.facts.class_names == ("cat", "dog", "owl")
+    assert data.facts.image_size == (10, 12)
+    assert data.lengths == {"train": 27, "val": 3}
+    told = data.describe()
+    assert told["train"]["per_class"] == {"cat": 13, "dog": 9, "owl": 5}
+    assert told["val"]["from"] == "set aside from train"
+
+
+def test_split_folders_are_splits(photos, tmp_path, write_images):
+    for split in ("train", "val", "test"):
+        shutil.copytree(photos, tmp_path / "root" / split)
+    shutil.rmtree(tmp_path / "root" / "test" / "owl")  # a test may lack a class
+    data = Folder(root=str(tmp_path / "root"))
+    assert data.lengths == {"train": 30, "val": 30, "test": 24}
+    assert Folder(root=str(tmp_path / "root"), val_folder=None).lengths["val"] == 3
+    official = Folder(root=str(tmp_path / "root"), val_folder=None, test_folder="val")
+    assert official.lengths == {"train": 27, "val": 3, "test": 30}
+
+
+def test_folders_inside_class_folders_hidden_files_and_other_files(photos, write_images):
+    write_images(photos / "cat" / "older" / "oldest", 4, suffix="JPG")
+    (photos / "cat" / "again").symlink_to(photos / "cat")  # a link in a circle
+    (photos / "dog" / "notes.txt").write_text("bark")
+    (photos / "dog" / "._000.png").write_text("from a Mac")
+    (photos / ".cache").mkdir()
+    data = Folder(root=str(photos))
+    assert sum(data.lengths.values()) == 34
+    assert data.facts.class_names == ("cat", "dog", "owl")
+
+
+def test_a_missing_root_names_what_is_there(photos):
+    said = refusal(root=str(photos.parent / "fotos" / "more"))
+    assert "holds no 'fotos'. Did you mean 'photos'?" in said
+    assert "is a file; wanted a folder" in refusal(root=str(photos / "cat" / "000.png"))
+
+
+def test_empty_class_folders_are_all_named(photos):
+    (photos / "ant").mkdir()
+    (photos / "bee").mkdir()
+    said = refusal(root=str(photos))
+    assert "/ant, " in said
+    assert "/bee (looked for .jpg" in said
+
+
+def test_loose_images_without_class_folders_are_refused(photos):
+    assert "14 images but no folder; wanted a folder per class" in refusal(root=str(photos / "cat"))
+
+
+def test_splits_by_another_name_are_not_taken_for_classes(photos, tmp_path):
+    root = tmp_path / "root"
+    shutil.copytree(photos, root / "training")
+    shutil.copytree(photos, root / "validation")
+    assert "look like splits" in refusal(root=str(root))
+    assert "data.val_folder=validation" in refusal(root=str(root), train_folder="training")
+    named = Folder(root=str(root), train_folder="training", val_folder="validation")
+    assert named.lengths == {"train": 30, "val": 30}
+    left_out = Folder(root=str(root), train_folder="training", val_folder=None)
+    assert left_out.lengths == {"train": 27, "val": 3}
+
+
+def test_a_class_that_train_lacks_is_refused_with_the_nearest(photos, tmp_path):
+    shutil.copytree(photos, tmp_path / "root" / "train")
+    shutil.copytree(photos, tmp_path / "root" / "val")
+    (tmp_path / "root" / "val" / "owl").rename(tmp_path / "root" / "val" / "owls")
+    said = refusal(root=str(tmp_path / "root"))
+    assert "classes that" in said
+    assert "owls. Did you mean 'owl'?" in said
+
+
+def test_images_of_several_sizes_need_a_size(photos, write_images):
+    write_images(photos / "owl", 7, size=(20, 20))
+    said = refusal(root=str(photos))
+    assert "2 sizes, such as 10×12, 20×20" in said
+    assert "data.image_size=224" in said
+    assert Folder(root=str(photos), image_size=(8, 16)).facts.image_size == (8, 16)
+
+
+def test_a_known_set_is_read_from_folders_too(photos, tmp_path):
+    shutil.copytree(photos, tmp_path / "root" / "train")
+    shutil.copytree(photos, tmp_path / "root" / "test")
+    data = TorchvisionSet(name="CIFAR10", root=str(tmp_path / "root"))
+    assert data.lengths == {"train": 27, "val": 3, "test": 30}
+    assert data.facts.mean == (0.4914, 0.4822, 0.4465)
+    assert next(iter(data.loader("test"))).images.shape == (30, 3, 32, 32)

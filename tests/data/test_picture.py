@@ -1,0 +1,54 @@
+"""The sheet of `vit data`, and its door."""
+
+import numpy as np
+import pytest
+import torch
+
+from vit.data.digits import Digits
+from vit.data.folder import Folder
+from vit.data.picture import sample_sheet, sheet
+from vit.doors import data as door
+from vit.faults import Refused
+
+
+def test_a_sheet_shows_the_pixels_before_normalising():
+    images = torch.tensor([[[[-2.0, 2.0]]]])  # black and white, with mean and std of a half
+    page = np.asarray(sheet(images, [("a", "b")], (0.5,), (0.25,)))
+    assert page[10, 10].tolist() == [0, 0, 0]
+    assert page[10, 100].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_samples_of_any_kind_make_a_page(photos, split):
+    for data in (Digits(), Folder(root=str(photos), balanced=True)):
+        page = sample_sheet(data, split, 6)
+        assert page.mode == "RGB"
+        assert len(np.unique(np.asarray(page))) > 20
+
+
+def test_the_door_draws_and_says_where(tmp_path, capsys):
+    out = tmp_path / "page.png"
+    assert door.main(["data=digits", "--out", str(out), "--count", "5", "--split", "val"]) == 0
+    said = capsys.readouterr().out
+    assert said.splitlines()[-1] == str(out)
+    assert "1,200" in said
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--count", "0"], "--count: is 0"),
+        (["--out", "page.txt"], "--out: is page.txt"),
+        (["--out", "absent/page.png"], "there is no folder"),
+        (["data.batch_size=many"], "data.batch_size: is 'many'"),
+        (["data=folder", "data.root=absent"], "data.root=absent does not exist"),
+        (["data=folder"], "data.root: must be given"),
+    ],
+)
+def test_the_door_refuses_with_the_key(words, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Refused) as caught:
+        door.main(words)
+    assert said in str(caught.value)
+    assert not list(tmp_path.glob("*.png"))
