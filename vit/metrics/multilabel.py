@@ -5,11 +5,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torchmetrics.functional.classification import (
-    multilabel_average_precision,
-    multilabel_exact_match,
-    multilabel_f1_score,
-)
+from torchmetrics.functional.classification import binary_average_precision, binary_f1_score
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from vit.metrics.ranks import several_ranks
@@ -23,9 +19,9 @@ class MultilabelMetrics:
     Average precision ranks all images against each other, so every probability is kept until
     `compute`, on the device: 4 bytes per image and class.
 
-    `map` and `f1` are means over the classes that occur in the evaluated images; a class without
-    a single example has no precision to speak of. `accuracy` counts an image only where every
-    label is right, as scikit-learn's `accuracy_score` does.
+    `map` and `f1` are means over the classes that occur in the evaluated images, NaN where none
+    does: a class without a single example has no precision to speak of. `accuracy` counts an
+    image only where every label is right, as scikit-learn's `accuracy_score` does.
     """
 
     def __init__(self, class_names: tuple[str, ...]):
@@ -60,24 +56,22 @@ class MultilabelMetrics:
         probabilities, present, losses = (_of_all_ranks(torch.cat(column)) for column in columns)
         if not len(losses):
             return dict.fromkeys(self.names, float("nan"))
-        known = present.any(dim=0)  # [classes]
-        targets = present[:, known].long()
-        scores = probabilities[:, known]
-        precision = multilabel_average_precision(scores, targets, len(known[known]), average=None)
-        f1 = multilabel_f1_score(
-            scores, targets, len(known[known]), threshold=THRESHOLD, average=None
-        )
-        exact = multilabel_exact_match(probabilities, present.long(), count, threshold=THRESHOLD)
+        precision, f1 = [], []
+        for scores, targets in zip(probabilities.T, present.long().T, strict=True):
+            occurs = bool(targets.any())
+            precision.append(float(binary_average_precision(scores, targets)) if occurs else None)
+            f1.append(float(binary_f1_score(scores, targets, THRESHOLD)) if occurs else None)
         self._tables = {
             "classes": list(self.class_names),
             "images": present.sum(dim=0).tolist(),
-            "class_average_precision": _spread(precision, known),
-            "class_f1": _spread(f1, known),
+            "class_average_precision": precision,
+            "class_f1": f1,
         }
+        exact = ((probabilities > THRESHOLD) == present).all(dim=1).sum().item()
         return {
-            "accuracy": exact.item(),
-            "map": precision.double().mean().item(),
-            "f1": f1.double().mean().item(),
+            "accuracy": exact / len(losses),
+            "map": _mean(precision),
+            "f1": _mean(f1),
             "loss": losses.double().mean().item(),
         }
 
@@ -93,6 +87,6 @@ def _of_all_ranks(values: Tensor) -> Tensor:
     return torch.cat(gather_all_tensors(values)) if several_ranks() else values
 
 
-def _spread(values: Tensor, known: Tensor) -> list[float | None]:
-    found = iter(values.tolist())
-    return [next(found) if one else None for one in known.tolist()]
+def _mean(values: list[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else float("nan")

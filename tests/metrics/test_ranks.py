@@ -1,0 +1,82 @@
+"""Two processes with uneven shares of the images tell what one process tells."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as processes
+
+from vit.losses.classification import binary_cross_entropy, cross_entropy
+from vit.metrics.classification import ClassificationMetrics
+from vit.metrics.multilabel import MultilabelMetrics
+from vit.metrics.running import RunningMeans
+
+CPU = torch.device("cpu")
+NAMES = tuple("abcdefg")
+SHARES = [(0, 41), (41, 50)]  # of 50 images
+BATCH = {0: 10, 1: 4}
+
+
+def evaluated(first: int, last: int, size: int) -> list:
+    draw = torch.Generator().manual_seed(3)
+    logits = torch.randn(50, 7, generator=draw)
+    labels = torch.randint(7, (50,), generator=draw)
+    several = (torch.rand(50, 7, generator=draw) < 0.4).float()
+    single, multi = ClassificationMetrics(NAMES), MultilabelMetrics(NAMES)
+    for rows in torch.arange(first, last).split(size):
+        own = logits[rows]
+        single.update(own, own.softmax(-1), labels[rows], cross_entropy(own, labels[rows]))
+        losses = binary_cross_entropy(own, several[rows])
+        multi.update(own, own.sigmoid(), several[rows], losses)
+    return [single.compute(CPU), single.tables(), multi.compute(CPU), multi.tables()]
+
+
+def recorded(rank: int, bad_at: dict[int, int]) -> list:
+    """Two windows; this rank's loss is NaN from the step that `bad_at` says for it."""
+    means, told = RunningMeans(), []
+    for step in range(6):
+        loss = math.nan if step >= bad_at.get(rank, 99) else float(rank)
+        means.add({"loss": torch.tensor(loss)}, 10 + 20 * rank, step, torch.tensor([rank, step]))
+        if step in (2, 5):
+            flushed, bad = means.flush(CPU), means.first_bad()
+            told.append((flushed, bad and tuple(bad)))
+    return told
+
+
+def one_rank(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    told = [evaluated(*SHARES[rank], BATCH[rank]), recorded(rank, {}), recorded(rank, {1: 4, 0: 5})]
+    torch.save(told, Path(folder) / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ranks")
+    processes.spawn(one_rank, args=(str(folder),), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
+def test_evaluation_is_that_of_one_process_on_every_rank(told):
+    single, single_tables, multi, multi_tables = evaluated(0, 50, 50)
+    for found in (rank[0] for rank in told):
+        assert found[0] == pytest.approx(single, abs=1e-13)
+        assert found[0]["accuracy"] == single["accuracy"] and found[0]["top5"] == single["top5"]
+        for name in ("images", "class_accuracy", "confusion", "most_confused"):
+            assert found[1][name] == single_tables[name]
+        assert found[2] == pytest.approx(multi, abs=1e-7)
+        assert found[3] == multi_tables
+
+
+def test_flushed_means_weigh_the_images_of_all_ranks(told):
+    for _, found, _ in told:
+        assert found == [({"loss": 0.75}, None)] * 2
+
+
+def test_all_ranks_name_the_earliest_bad_step(told):
+    for _, _, found in told:
+        assert found[0] == ({"loss": 0.75}, None)
+        assert found[1][1] == (4, [1, 4])

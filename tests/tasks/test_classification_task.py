@@ -1,0 +1,151 @@
+"""The classification task through Lightning's own loops, on a toy."""
+
+import copy
+import itertools
+
+import pytest
+import pytorch_lightning as lightning
+import torch
+from sklearn.metrics import accuracy_score
+
+from vit.losses.classification import binary_cross_entropy, cross_entropy
+
+
+def test_it_learns_and_tells_what_it_measured(toy, trainer):
+    task = toy.task()
+    run = trainer(max_epochs=8)
+    run.fit(task, toy.loader(), toy.loader())
+    assert set(task.monitors()) == set(run.callback_metrics)
+    assert run.callback_metrics["val/accuracy"] > 0.9
+    (tested,) = run.test(task, toy.loader(7), verbose=False)
+    guesses = task.model(toy.images).argmax(-1)
+    assert tested["test/accuracy"] == accuracy_score(toy.labels, guesses)
+    assert tested["test/loss"] == pytest.approx(
+        cross_entropy(task.model(toy.images), toy.labels).mean().item(), abs=1e-6
+    )
+    assert task.tables()["classes"] == list("abcdefgh")
+
+
+def test_training_is_recorded_since_the_last_flush(toy, trainer):
+    task = toy.task()
+    trainer(max_steps=4, max_epochs=1).fit(task, toy.loader())
+    peeked = task.peek()
+    assert task.flush() == peeked and set(peeked) == {"train/loss", "train/accuracy"}
+    assert task.first_bad() is None
+
+
+def test_the_batch_of_a_loss_that_is_not_finite_is_named(toy, trainer):
+    toy.images[50] = torch.nan
+    task = toy.task()
+    trainer(max_epochs=1).fit(task, toy.loader())
+    assert task.first_bad() == (2, list(range(48, 72)))
+
+
+def test_several_labels_are_measured_as_such(toy_of_several_labels, trainer):
+    toy = toy_of_several_labels
+    task = toy.task(mixup=0.2, mix_probability=0.5)
+    run = trainer(max_epochs=10)
+    run.fit(task, toy.loader(), toy.loader())
+    assert set(run.callback_metrics) == set(task.monitors())
+    assert set(task.monitors()) == {"val/accuracy", "val/map", "val/f1", "val/loss"}
+    assert run.callback_metrics["val/map"] > 0.8
+    (first, *_) = run.predict(task, toy.loader())
+    torch.testing.assert_close(first, task.model(toy.images[:24]).sigmoid())
+
+
+def test_prediction_gives_probabilities(toy, trainer):
+    for loss, meaning in (("cross_entropy", torch.softmax), ("bce", lambda x, _: x.sigmoid())):
+        task = toy.task(loss=loss)
+        (first, *_) = trainer().predict(task, toy.loader())
+        torch.testing.assert_close(first, meaning(task.model(toy.images[:24]), -1))
+
+
+def test_the_binary_loss_trains_and_is_what_evaluation_reports(toy, trainer):
+    task = toy.task(loss="bce", cutmix=1.0, mix_off_fraction=0.5)
+    run = trainer(max_epochs=20)
+    run.fit(task, toy.loader(), toy.loader())
+    expected = binary_cross_entropy(task.model(toy.images), toy.labels).mean().item()
+    assert run.callback_metrics["val/loss"].item() == pytest.approx(expected, abs=1e-6)
+    assert run.callback_metrics["val/accuracy"] > 0.8
+
+
+def test_smoothing_and_weights_change_training_alone(toy):
+    logits, labels = torch.randn(24, 8), toy.labels[:24]
+    weights = tuple(1.0 + c for c in range(8))
+    task = toy.task(label_smoothing=0.1, class_weights=weights)
+    expected = cross_entropy(
+        logits, labels, label_smoothing=0.1, class_weights=torch.tensor(weights)
+    )
+    torch.testing.assert_close(task.training_loss(logits, labels), expected.mean())
+    assert not any("weights" in key for key in task.state_dict())
+
+
+class Mixtures(lightning.Callback):
+    """Keeps what each step was trained on."""
+
+    def __init__(self, task):
+        self.seen = []
+        original = task.training_loss
+        task.training_loss = lambda logits, targets: (
+            self.seen.append(targets),
+            original(logits, targets),
+        )[1]
+
+
+def test_mixing_depends_on_seed_epoch_and_position_alone(toy, trainer):
+    runs = []
+    for noise in range(2):
+        task = toy.task(mixup=0.5, cutmix=0.5)
+        torch.manual_seed(noise)
+        mixtures = Mixtures(task)
+        trainer(max_epochs=2, callbacks=[mixtures]).fit(task, toy.loader())
+        runs.append(mixtures.seen)
+    assert len(runs[0]) == 8
+    for one, other in zip(*runs, strict=True):
+        assert torch.equal(one, other)
+    # 8 batches in 2 epochs, each mixed in its own way.
+    assert not any(torch.equal(one, other) for one, other in itertools.combinations(runs[0], 2))
+
+
+def test_mixing_stops_for_the_last_part_of_training(toy, trainer):
+    task = toy.task(mixup=0.5, mix_off_fraction=0.25)
+    mixtures = Mixtures(task)
+    trainer(max_epochs=2, callbacks=[mixtures]).fit(task, toy.loader())
+    assert [targets.ndim for targets in mixtures.seen] == [2] * 6 + [1] * 2
+
+
+def test_accuracy_of_a_mixture_counts_its_larger_part(toy, trainer):
+    task = toy.task()
+    logits = torch.eye(8)[[0, 1]]
+    shares = torch.tensor([[0.6, 0.4], [0.6, 0.4]]) @ torch.eye(8)[:2]
+    assert task._accuracy(logits, shares) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label_smoothing": 1.0}, "task.label_smoothing=1.0"),
+        ({"mixup": -0.1}, "task.mixup=-0.1"),
+        ({"cutmix": float("nan")}, "task.cutmix=nan"),
+        ({"mix_probability": 1.5}, "task.mix_probability=1.5"),
+        ({"mix_off_fraction": 2.0}, "task.mix_off_fraction=2.0"),
+        ({"bce_threshold": 1.0}, "task.bce_threshold=1.0"),
+    ],
+)
+def test_values_out_of_range_are_refused_by_name(toy, options, message):
+    with pytest.raises(ValueError, match=message):
+        toy.task(**options)
+
+
+def test_softmax_over_several_labels_is_refused(toy_of_several_labels):
+    with pytest.raises(ValueError, match=r"task\.loss=auto"):
+        toy_of_several_labels.task(loss="cross_entropy")
+
+
+def test_a_trained_task_can_be_copied(toy, trainer):
+    task = toy.task(mixup=0.5, compile=True)
+    task.model._compiled_call_impl = None  # trained as it is, for speed; copied as compiled
+    trainer(max_epochs=1).fit(task, toy.loader(), toy.loader())
+    twin = copy.deepcopy(task)
+    torch.testing.assert_close(twin.model[1].weight, task.model[1].weight)
+    assert twin.peek() == task.peek()
