@@ -40,7 +40,7 @@ def recorded(rank: int, bad_at: dict[int, int]) -> list:
         loss = math.nan if step >= bad_at.get(rank, 99) else float(rank)
         means.add({"loss": torch.tensor(loss)}, 10 + 20 * rank, step, torch.tensor([rank, step]))
         if step in (2, 5):
-            flushed, bad = means.flush(CPU), means.first_bad()
+            flushed, bad = means.flush(CPU), means.first_bad(CPU)
             told.append((flushed, bad and tuple(bad)))
     return told
 

@@ -133,10 +133,11 @@ class Task(lightning.LightningModule):
     def first_bad(self) -> FirstBad | None:
         """The first step since the last flush, or within it, whose metrics were not finite.
 
-        `step` counts the optimizer steps done before it; `indices` tell the images of its batch. On
-        several ranks the answer is the same everywhere once `flush` was called.
+        `step` counts the optimizer steps done before it; `indices` tell the images of its batch.
+        Waits for the device once. With several ranks all must call it at the same step, and all
+        get the same answer.
         """
-        return self._running.first_bad()
+        return self._running.first_bad(self.device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["facts"] = dataclasses.asdict(self.facts)
