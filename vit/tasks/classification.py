@@ -187,6 +187,9 @@ class Classification(Task):
             # The record callback writes validation where it belongs on the x axis; but what
             # `trainer.test` returns is what loggers get.
             logger=None if split == "test" else False,
+            # All ranks have the same value already; of equal ones the largest is exact.
+            reduce_fx="max",
+            sync_dist=True,
         )
 
 
