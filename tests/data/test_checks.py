@@ -117,12 +117,19 @@ def test_the_fingerprint_changes_with_the_data(photos, change):
         content[60] ^= 1
         first.write_bytes(content)
     elif change == "name":
-        first.rename(photos / "cat" / "zzz.png")
+        first.rename(photos / "cat" / "0000.png")  # stays the first
     elif change == "class":
         (photos / "cat").rename(photos / "lynx")
     elif change == "removed":
         first.unlink()
     assert Folder(root=str(photos), **settings).fingerprint() != some
+
+
+def test_the_fingerprint_changes_with_one_label():
+    data = Digits()
+    some = data.fingerprint()
+    data.contents.sources["test"].labels[3] += 1
+    assert data.fingerprint() != some
 
 
 def test_evenly_spread_positions_hold_both_ends():

@@ -74,6 +74,8 @@ def test_a_limit_is_of_train_alone_and_even():
     assert data.lengths["train"] == 50
     assert set(data.describe()["train"]["per_class"].values()) == {5}
     assert data.lengths["val"] == Digits().lengths["val"]
+    with pytest.raises(ValueError, match=r"data\.train_limit=5000, but train holds 12"):
+        _ = Digits(train_limit=5000).lengths
 
 
 def test_class_weights_make_every_class_count_alike(photos):

@@ -60,6 +60,19 @@ def test_empty_class_folders_are_all_named(photos):
     assert "/bee (looked for .jpg" in said
 
 
+def test_a_class_may_be_called_train(photos, write_images):
+    write_images(photos / "train", 5)
+    assert Folder(root=str(photos)).facts.class_names == ("cat", "dog", "owl", "train")
+
+
+def test_a_split_folder_without_images_is_a_fault(photos, tmp_path):
+    shutil.copytree(photos, tmp_path / "root" / "train")
+    (tmp_path / "root" / "val").mkdir()
+    (fault,) = Folder(root=str(tmp_path / "root")).faults()
+    assert "val holds no image" in fault.message
+    assert "root/val" in fault.message
+
+
 def test_loose_images_without_class_folders_are_refused(photos):
     assert "14 images but no folder; wanted a folder per class" in refusal(root=str(photos / "cat"))
 

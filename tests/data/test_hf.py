@@ -44,6 +44,9 @@ def test_words_numbers_and_lists_are_labels_too(tmp_path):
     numbers = HuggingFace(path=save(tmp_path / "b", [10, 9] * 3, datasets.Value("int64")))
     assert numbers.facts.class_names == ("9", "10")
     kind = datasets.List(datasets.ClassLabel(names=["x", "y", "z"]))
+    gap = HuggingFace(path=save(tmp_path / "gap", ["b", None], datasets.Value("string")))
+    with pytest.raises(ValueError, match="row 1: no label"):
+        _ = gap.facts
     several = HuggingFace(path=save(tmp_path / "c", [[0, 2], [], [1]] * 2, kind))
     assert several.facts.multi_label
     assert several.contents.sources["test"].labels[:3].tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]

@@ -48,6 +48,18 @@ def test_parquet_is_read_alike(photos):
     assert data.contents.sources["train"].labels.tolist() == [[1, 1], [1, 0], [0, 1], [0, 0]]
 
 
+def test_gaps_in_a_column_of_numbers_are_no_class(photos):
+    pytest.importorskip("pyarrow")
+    from pyarrow import parquet, table
+
+    columns = {"path": [path for path, _ in SINGLE[:3]], "label": [2.0, 10.0, float("nan")]}
+    parquet.write_table(table(columns), photos / "labels.parquet")
+    data = Table(table=str(photos / "labels.parquet"))
+    assert "row 3: label is empty" in refusal(data)
+    parquet.write_table(table(columns).slice(0, 2), photos / "labels.parquet")
+    assert Table(table=str(photos / "labels.parquet")).facts.class_names == ("2", "10")
+
+
 def test_several_labels_become_rows_of_zeros_and_ones(table):
     rows = [(f"cat/{i:03}.png", label) for i, label in enumerate(["x|y", "y", "", "z | x", "y"])]
     data = table(rows, separator="|", class_weights="balanced", val_fraction=0.2)

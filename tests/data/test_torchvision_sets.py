@@ -6,6 +6,7 @@ import struct
 
 import numpy as np
 import pytest
+import torch
 
 from vit.data import torchvision_sets
 from vit.data.torchvision_sets import IDX_FILES, TorchvisionSet, default_root
@@ -88,6 +89,38 @@ def test_the_root_is_vit_data_or_the_cache(tmp_path, monkeypatch):
     assert default_root() == tmp_path / "cache" / "vit" / "data"
     monkeypatch.setenv("VIT_DATA", str(tmp_path / "elsewhere"))
     assert default_root() == tmp_path / "elsewhere"
+
+
+def test_cifar_is_read_from_torchvisions_archive(tmp_path, monkeypatch):
+    import hashlib
+    import pickle
+
+    from torchvision.datasets import CIFAR10
+
+    folder = tmp_path / CIFAR10.base_folder
+    folder.mkdir()
+    images = np.random.default_rng(0).integers(0, 256, (20, 3, 32, 32), dtype=np.uint8)
+
+    def write(name, content):
+        (folder / name).write_bytes(pickle.dumps(content))
+        return hashlib.md5((folder / name).read_bytes()).hexdigest()
+
+    batch = {"data": images.reshape(20, -1), "labels": [number % 10 for number in range(20)]}
+    listed = [["batch", write("batch", batch)]]
+    monkeypatch.setattr(CIFAR10, "train_list", listed)
+    monkeypatch.setattr(CIFAR10, "test_list", listed)
+    names = {"label_names": [f"class {number}" for number in range(10)]}
+    meta = {"filename": "meta", "key": "label_names", "md5": write("meta", names)}
+    monkeypatch.setattr(CIFAR10, "meta", meta)
+    data = TorchvisionSet(name="CIFAR10", root=str(tmp_path), val_fraction=0.5)
+    assert data.facts.class_names[3] == "class 3"
+    batch = next(iter(data.loader("test")))
+    assert batch.targets.tolist() == [number % 10 for number in range(20)]
+    mean, std = (
+        torch.tensor(values).view(1, 3, 1, 1) for values in (data.facts.mean, data.facts.std)
+    )
+    shown = ((batch.images * std + mean) * 255).round().byte()
+    assert torch.equal(shown, torch.from_numpy(images))
 
 
 def test_sets_of_files_are_listed_without_decoding(tmp_path, write_images):

@@ -36,13 +36,10 @@ def data_faults(data: ClassificationData, full: bool) -> list[Fault]:
         faults.append(
             Fault("data", f"only one class, {facts.class_names[0]!r}; wanted two or more.")
         )
-    for split in ("train", "val"):
-        if split not in splits or not len(splits[split][1]):
-            faults.append(
-                Fault(
-                    "data", f"no image is left for {split}; change data.val_fraction or add some."
-                )
-            )
+    for split, (_, members) in splits.items():
+        if not len(members):
+            origin = data.contents.origin.get(split, f"data.{split}_fraction")
+            faults.append(Fault("data", f"{split} holds no image ({origin})."))
     faults += _repeated(data)
     if data.on_bad_image == "error":
         faults += _summed(bad_images(data, full), full)

@@ -156,7 +156,11 @@ class ClassificationData(ABC):
             rest, part = stratified_split(labels[members], fraction, self.split_seed)
             found[name] = ("train", members[part])
             members = members[rest]
-        if self.train_limit is not None and self.train_limit < len(members):
+        if self.train_limit is not None:
+            if self.train_limit > len(members):
+                raise ValueError(
+                    f"data.train_limit={self.train_limit}, but train holds {len(members)} images."
+                )
             members = members[evenly_drawn(labels[members], self.train_limit, self.split_seed)]
         found["train"] = ("train", members)
         return {name: found[name] for name in ("train", "val", "test") if name in found}

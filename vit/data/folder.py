@@ -33,9 +33,9 @@ SPLIT_LIKE = {
 class Folder(ClassificationData):
     """Images in one folder per class, which gives the class its name.
 
-    Where ROOT/train exists, its class folders are the training images and ROOT/val and ROOT/test
-    the other splits, as far as they exist; else ROOT itself holds the class folders, and val is
-    carved from them. Class folders may have folders of their own inside.
+    Where ROOT/train holds folders, these are the classes with their training images, and ROOT/val
+    and ROOT/test are the other splits as far as they exist; else ROOT itself holds the classes,
+    and val is carved from them. Class folders may have folders of their own inside.
 
     Args:
         root: the folder; `~` is understood.
@@ -81,11 +81,12 @@ def split_folders(root: Path, train: str, val: str | None, test: str | None) -> 
     Raises ValueError where there is a train folder and others that belong to no split.
     """
     present = {folder.name for folder in _folders(root)}
-    if train not in present:
-        if present and present <= SPLIT_LIKE.keys():
+    if train not in present or not _folders(root / train):  # trains may be a class, with planes
+        if present and present <= {train, *SPLIT_LIKE}:
             raise ValueError(
                 f"{root} holds {_few(sorted(present))}, which look like splits and not like "
-                f"classes, but no {train!r}. Set data.train_folder to the one to train on."
+                f"classes, but no class folders in {train!r}. Set data.train_folder to the one "
+                "to train on."
             )
         return {"train": root}
     wanted = {"train": train, "val": val, "test": test}

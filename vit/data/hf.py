@@ -12,7 +12,7 @@ from vit.data.classification import ClassificationData
 from vit.data.folder import PHOTO_MEAN, PHOTO_STD
 from vit.data.images import BadImage, image_size, open_image
 from vit.data.sources import Contents, Source
-from vit.data.table import label_array, sorted_names
+from vit.data.table import as_text, label_array, sorted_names
 from vit.faults import did_you_mean
 
 
@@ -146,7 +146,7 @@ class HuggingFace(ClassificationData):
             }
         else:
             named = {
-                split: [[str(label) for label in row] for row in rows]
+                split: [[_required(label, split, i) for label in row] for i, row in enumerate(rows)]
                 for split, rows in values.items()
             }
             class_names = sorted_names(
@@ -154,6 +154,13 @@ class HuggingFace(ClassificationData):
             )
         labels = {split: label_array(rows, class_names, several) for split, rows in named.items()}
         return class_names, several, labels
+
+
+def _required(label: Any, split: str, row: int) -> str:
+    text = as_text(label)
+    if not text:
+        raise ValueError(f"{split}, row {row}: no label.")
+    return text
 
 
 def _class_name(label: Any, class_names: tuple[str, ...], split: str, row: int) -> str:

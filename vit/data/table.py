@@ -45,7 +45,7 @@ class Table(ClassificationData):
         columns = read_columns(file)
         for key in ("path_column", "label_column", "split_column"):
             _require_column(columns, getattr(self, key), key, file)
-        paths = [str(path or "").strip() for path in columns[self.path_column]]
+        paths = [as_text(path) for path in columns[self.path_column]]
         labels = [self._labels(value) for value in columns[self.label_column]]
         several = self.separator is not None
         _require_filled(paths, file, self.path_column)
@@ -69,11 +69,9 @@ class Table(ClassificationData):
 
     def _labels(self, value: Any) -> list[str]:
         if self.separator is None:
-            return ["" if value is None else str(value).strip()]
-        if isinstance(value, list | tuple | np.ndarray):
-            return [str(item) for item in value]
-        parts = str("" if value is None else value).split(self.separator)
-        return [part.strip() for part in parts if part.strip()]
+            return [as_text(value)]
+        parts = value if isinstance(value, list) else as_text(value).split(self.separator)
+        return [text for text in map(as_text, parts) if text]
 
     def _class_names(self, labels: list[list[str]], file: Path) -> tuple[str, ...]:
         occurring = {label for row in labels for label in row}
@@ -92,7 +90,7 @@ class Table(ClassificationData):
     def _rows_of_splits(self, columns: dict[str, list], file: Path) -> dict[str, np.ndarray]:
         if self.split_column is None:
             return {"train": np.arange(len(columns[self.path_column]))}
-        values = np.array([str(value).strip() for value in columns[self.split_column]])
+        values = np.array([as_text(value) for value in columns[self.split_column]])
         for row, value in enumerate(values):
             if value not in SPLITS:
                 raise ValueError(
@@ -137,6 +135,15 @@ def read_columns(file: Path) -> dict[str, list]:
                 f"{file}, row {number}: {len(row)} fields under {len(header)} column names."
             )
     return {name.strip(): [row[i] for row in body] for i, name in enumerate(header)}
+
+
+def as_text(value: Any) -> str:
+    """A cell as people write it: nothing for a gap, and 3 for the 3.0 that gaps make of it."""
+    if value is None or value != value:  # NaN is not itself
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
 
 
 def sorted_names(names: Iterable[str]) -> tuple[str, ...]:

@@ -91,7 +91,7 @@ def _show_splits(data: ClassificationData) -> None:
             f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,}–{max(counts):,}"
         )
         table.add_row(split, f"{told['images']:,}", span, told["from"])
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)  # a folder may be called [red]
     console.print(table)
     colour = "grey" if facts.channels == 1 else "RGB"
     console.print(f"{facts.num_classes} {kind}, {height}×{width} pixels, {colour}")
