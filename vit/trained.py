@@ -33,6 +33,11 @@ class Trained:
     def class_names(self) -> tuple[str, ...]:
         return self.facts.class_names
 
+    @property
+    def binary(self) -> bool:
+        """Whether each class was learnt by itself, as with several labels per image."""
+        return self.facts.multi_label or self.config["task"].get("loss") == "bce"
+
     @torch.inference_mode()
     def probabilities(self, images: Sequence[Image.Image]) -> Float[Tensor, "batch classes"]:
         """One row per image: a softmax over the classes, or where `binary` a sigmoid for each."""

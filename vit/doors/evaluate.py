@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vit.doors.compose import compose
-from vit.faults import Fault, Refused
+from vit.faults import Fault, Refused, did_you_mean
 from vit.runs import process
 from vit.runs.directory import RunFolder
 
@@ -63,6 +63,13 @@ def _data(config: dict[str, Any], overrides: list[str]) -> dict[str, Any] | None
         raise Refused([Fault(word, "only data can differ in evaluation") for word in wrong])
     if any(word.startswith("data=") for word in overrides):
         return compose(overrides)["data"]
+    unknown = [
+        Fault(word, f"no such key.{did_you_mean(key, config['data'])}")
+        for word in overrides
+        if (key := word.removeprefix("data.").split("=")[0].split(".")[0]) not in config["data"]
+    ]
+    if unknown:
+        raise Refused(unknown)
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -87,7 +94,7 @@ def _show(result: dict[str, Any]) -> None:
     console.print(f"{result['images']:,} {result['split']} images", markup=False)
     for key, value in result["metrics"].items():
         shown = f"{value:.2%}" if key.split("/")[-1] in ("accuracy", "top5") else f"{value:.4f}"
-        console.print(f"  {key:<16}{shown}", markup=False)
+        console.print(f"  {key:<22}{shown}", markup=False)
     tables = result["tables"]
     if "classes" not in tables:
         return

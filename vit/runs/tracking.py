@@ -63,7 +63,7 @@ class Wandb:
         import wandb
 
         if wandb.run is not None:
-            wandb.finish(exit_code=exit_code, quiet=True)
+            wandb.finish(exit_code=exit_code)
 
 
 def keep_inside(run_dir: Path, *, offline: bool) -> None:

@@ -11,6 +11,7 @@ import torch
 from vit.check.schema import GIVEN, part_faults
 from vit.faults import Fault, Refused
 from vit.tasks.assembly import assemble_data, assemble_task
+from vit.tasks.log import silenced
 from vit.trained import Trained, load
 
 
@@ -41,18 +42,19 @@ def evaluate(
     data.eval_transform = trained.transform  # as the model was trained, whatever the data say
     task = assemble_task({**config, "compile": False}, trained.model, data, allow_targets)
     torch.set_num_threads(config["threads"])
-    trainer = lightning.Trainer(
-        accelerator="auto" if device == "auto" else device.split(":")[0],
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        precision=config["trainer"].get("precision", "32-true"),
-    )
-    # Lightning's test loop: the same code and the same sums, whatever the split is called.
-    measured = trainer.test(task, data.loader(split), verbose=False)[0]
+    with silenced():
+        trainer = lightning.Trainer(
+            accelerator="auto" if device == "auto" else device.split(":")[0],
+            devices=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            precision=config["trainer"].get("precision", "32-true"),
+        )
+        # Lightning's test loop: the same code and the same sums, whatever the split is called.
+        measured = trainer.test(task, data.loader(split), verbose=False)[0]
     return {
         "schema_version": 1,
         "run": str(Path(run_dir)),

@@ -9,9 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,6 @@ from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfi
 
 from vit.build import build
 from vit.callbacks.checkpoint import checkpoint_callbacks
-from vit.callbacks.nonfinite import NonFiniteGuard
 from vit.callbacks.progress import Progress
 from vit.callbacks.record import Record
 from vit.callbacks.resume import ExactResume
@@ -36,6 +33,7 @@ from vit.tasks.assembly import (
     assemble_task,
     processes,
 )
+from vit.tasks.log import said_into
 
 DONE, FAILED, STOPPED, PREEMPTED = 0, 1, 130, 143
 log = logging.getLogger("vit")
@@ -51,7 +49,7 @@ def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
     config = folder.config()
     rank, world_size = _rank_and_world(config)
     torch.set_num_threads(config["threads"])
-    with _logging_to(folder.log_file, rank):
+    with said_into(folder.log_file, rank):
         if rank == 0:
             folder.set_state("running")
         tracking = build(config["tracking"], allow_targets)
@@ -92,7 +90,6 @@ def _train(
         *checkpoint_callbacks(folder.checkpoints, **config["checkpoint"]),
         *([build(config["ema"], allow_targets)] if config["ema"] else []),
         ExactResume(train_loader.batch_sampler),
-        NonFiniteGuard(),
         throughput := Throughput(),
         Record(recorder, throughput),
         Progress(throughput),
@@ -199,26 +196,3 @@ def _with_profiler(trainer: dict[str, Any], folder: Path) -> dict[str, Any]:
     if chosen not in kinds:
         return trainer
     return {**trainer, "profiler": kinds[chosen](dirpath=str(folder), filename="profile")}
-
-
-@contextmanager
-def _logging_to(path: Path, rank: int) -> Iterator[None]:
-    """What Lightning and the libraries say goes into log.txt, not between bar and table."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    handler.setLevel(logging.INFO if rank == 0 else logging.WARNING)
-    root = logging.getLogger()
-    root.addHandler(handler)
-    log.setLevel(logging.INFO)
-    chatty = logging.getLogger("pytorch_lightning")
-    for own in list(chatty.handlers):
-        chatty.removeHandler(own)
-    chatty.propagate = True
-    logging.captureWarnings(True)
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")  # batches are tiny here
-    try:
-        yield
-    finally:
-        logging.captureWarnings(False)
-        root.removeHandler(handler)
-        handler.close()

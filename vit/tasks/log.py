@@ -1,0 +1,43 @@
+"""Where Lightning and the libraries speak: into a run's log.txt, not between bar and table."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def said_into(path: Path, rank: int) -> Iterator[None]:
+    """Sends log records and warnings to a file; of ranks other than 0 only warnings and worse."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setLevel(logging.INFO if rank == 0 else logging.WARNING)
+    logging.getLogger("vit").setLevel(logging.INFO)
+    with silenced():
+        root = logging.getLogger()
+        root.addHandler(handler)
+        try:
+            yield
+        finally:
+            root.removeHandler(handler)
+            handler.close()
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Keeps Lightning's own words and all warnings off the terminal."""
+    chatty = logging.getLogger("pytorch_lightning")
+    for own in list(chatty.handlers):
+        chatty.removeHandler(own)
+    chatty.propagate = True
+    logging.getLogger().addHandler(nowhere := logging.NullHandler())
+    logging.captureWarnings(True)
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")  # batches are tiny here
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        logging.getLogger().removeHandler(nowhere)
