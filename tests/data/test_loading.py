@@ -1,6 +1,10 @@
 """The same pixels in the same order whatever prepares them, and nobody else's dice are thrown."""
 
 import random
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -164,3 +168,30 @@ def test_seeds_of_samples_differ_in_every_word():
     }
     assert len(seeds) == 6 * 6 * 6 * 2
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+ORPHANS = """
+import multiprocessing, os, signal, sys
+from vit.data.digits import Digits
+
+if __name__ == "__main__":
+    iterator = iter(Digits(num_workers=2).loader("train"))
+    next(iterator)
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch's own watch suffices")
+def test_workers_end_when_the_training_process_is_killed(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(ORPHANS)
+    killed = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, timeout=120)
+    workers = [Path(f"/proc/{int(number)}") for number in killed.stdout.split()]
+    assert len(workers) == 2
+    for _ in range(100):
+        if not any(worker.exists() for worker in workers):
+            return
+        time.sleep(0.1)
+    pytest.fail("workers outlived their trainer by ten seconds")
