@@ -77,6 +77,11 @@ def test_smoothing_and_weights_change_training_alone(toy):
         logits, labels, label_smoothing=0.1, class_weights=torch.tensor(weights)
     )
     torch.testing.assert_close(task.training_loss(logits, labels), expected.mean())
+    task = toy.task(loss="bce", label_smoothing=0.1, class_weights=weights)
+    expected = binary_cross_entropy(
+        logits, labels, label_smoothing=0.1, positive_weights=torch.tensor(weights)
+    )
+    torch.testing.assert_close(task.training_loss(logits, labels), expected.mean())
     assert not any("weights" in key for key in task.state_dict())
 
 

@@ -59,7 +59,7 @@ class ClassificationMetrics:
         sums = [losses.to(dtype).sum(), correct.sum(), _within(logits, targets, 5).sum()]
         self._sums += torch.stack([value.to(dtype) for value in sums])
         confidences = probabilities.float().amax(dim=-1)
-        edges = torch.linspace(0, 1, BINS + 1, device=logits.device)
+        edges = torch.arange(BINS + 1, device=logits.device) / BINS
         bins = (torch.bucketize(confidences, edges) - 1).clamp_(0, BINS - 1)
         rows = torch.stack([torch.ones_like(confidences), correct, confidences], dim=1).to(dtype)
         # A product instead of index_add, whose order of adding varies on GPUs.
