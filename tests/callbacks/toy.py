@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from vit.callbacks.checkpoint import AtomicCheckpointIO, checkpoint_callbacks
-from vit.callbacks.nonfinite import NonFiniteGuard
 from vit.callbacks.record import Record
 from vit.callbacks.resume import ExactResume
 from vit.callbacks.schedule_free import ScheduleFree
@@ -112,10 +111,9 @@ class Toy:
             default_root_dir=str(folder),
             callbacks=[
                 ExactResume(self.train_loader.batch_sampler),  # type: ignore[arg-type]
-                ScheduleFree(),
+                *([ScheduleFree()] if optim and optim.schedule_free else []),
                 *extra,
                 Record(Recorder(folder / "metrics.jsonl"), self.throughput),
-                NonFiniteGuard(),
                 self.throughput,
                 *checkpoint_callbacks(folder, monitor, mode, every_n_steps, patience),  # type: ignore[arg-type]
             ],

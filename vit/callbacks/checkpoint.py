@@ -53,8 +53,6 @@ class BestCheckpoint(Checkpoint):
         mode: Literal["max", "min"] = "max",
         patience: int | None = None,
     ):
-        if mode not in ("max", "min"):
-            raise ValueError(f"checkpoint.mode={mode!r}; wanted 'max' or 'min'.")
         if patience is not None and patience < 1:
             raise ValueError(f"checkpoint.patience={patience}; wanted 1 or more, or null.")
         self.path = Path(path)

@@ -37,6 +37,7 @@ class Ema(Callback):
         self.every_n_steps = every_n_steps
         self.average: dict[str, Tensor] = {}
         self.updates = 0
+        self._weights: list[Tensor] = []
         self._step = 0
         self._swapped = False
 
@@ -51,6 +52,7 @@ class Ema(Callback):
                 "another optim."
             )
         weights = trained(pl_module)
+        self._weights = list(weights.values())
         if self.average:  # from a checkpoint, read before the model went to its device
             self.average = {
                 name: self.average[name].to(w.device, w.dtype) for name, w in weights.items()
@@ -72,26 +74,25 @@ class Ema(Callback):
             return
         self.updates += 1
         update = get_ema_multi_avg_fn(self.decay_of(self.updates))
-        update(list(self.average.values()), list(trained(pl_module).values()), self.updates)
+        update(list(self.average.values()), self._weights, self.updates)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING:
-            self._swap(pl_module)
+            self._swap()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._swapped:
-            self._swap(pl_module)
+            self._swap()
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         if self._swapped:
-            self._swap(pl_module)
+            self._swap()
 
     @torch.no_grad()
-    def _swap(self, module: LightningModule) -> None:
-        for name, weight in trained(module).items():
-            average = self.average[name]
+    def _swap(self) -> None:
+        for average, weight in zip(self.average.values(), self._weights, strict=True):
             kept = average.clone()
             average.copy_(weight)
             weight.copy_(kept)

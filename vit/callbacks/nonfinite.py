@@ -1,54 +1,45 @@
-"""A loss that is no longer a number ends the run, and says with which images."""
+"""A loss or a weight that is no longer a number ends the run, and says where it began."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.trainer.states import TrainerFn
+import torch
+from pytorch_lightning import LightningModule, Trainer
 
 NAMED = 8  # images in the message
 
 
-class NonFiniteGuard(Callback):
-    """Raises FloatingPointError once a training loss was NaN or infinite.
+def require_finite(trainer: Trainer, task: Any) -> None:
+    """Raises FloatingPointError where a training loss since the last flush was not finite.
 
-    Asks only where the metrics are flushed anyway and before a checkpoint is written, so that no
-    step waits for the device and no broken weights replace good ones.
+    Waits for the device, so it is asked only when the metrics are flushed. Every rank must ask at
+    the same step, and all get the same answer.
     """
+    found = task.first_bad()
+    if found is None:
+        return
+    step, samples = found
+    shown = ", ".join(str(sample) for sample in samples[:NAMED])
+    more = f" and {len(samples) - NAMED} more" if len(samples) > NAMED else ""
+    raise FloatingPointError(
+        f"the loss was NaN or infinite at step {step} (epoch {trainer.current_epoch}) on the "
+        f"training images {shown}{more}. Lower optim.lr, lengthen schedule.warmup_epochs, set "
+        "trainer.gradient_clip_val=1.0, or look at these images."
+    )
 
-    def __init__(self) -> None:
-        self._step = 0
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        step = trainer.global_step
-        if step != self._step and step % trainer.log_every_n_steps == 0:
-            self._check(trainer, pl_module)
-        self._step = step
+def require_finite_weights(trainer: Trainer, module: LightningModule) -> None:
+    """Raises FloatingPointError where a weight is not finite, as after an infinite gradient.
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.sanity_checking:
-            self._check(trainer, pl_module)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._check(trainer, pl_module)
-
-    def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        self._check(trainer, pl_module)
-
-    def _check(self, trainer: Trainer, task: Any) -> None:
-        found = task.first_bad() if trainer.state.fn == TrainerFn.FITTING else None
-        if found is None:
-            return
-        step, samples = found
-        shown = ", ".join(str(sample) for sample in samples[:NAMED])
-        more = f" and {len(samples) - NAMED} more" if len(samples) > NAMED else ""
+    Waits for the device once; asked before a checkpoint is written.
+    """
+    named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+    finite = torch.stack([p.isfinite().all() for _, p in named]).tolist()
+    broken = [name for (name, _), whole in zip(named, finite, strict=True) if not whole]
+    if broken:
         raise FloatingPointError(
-            f"the loss was NaN or infinite at step {step} (epoch {trainer.current_epoch}) on the "
-            f"training images {shown}{more}. Lower optim.lr, lengthen schedule.warmup_epochs, set "
-            "trainer.gradient_clip_val=1.0, or look at these images."
+            f"{len(broken)} weights are NaN or infinite after step {trainer.global_step} (epoch "
+            f"{trainer.current_epoch}), first {broken[0]}; no checkpoint was written over a good "
+            "one. Lower optim.lr, or set trainer.gradient_clip_val=1.0."
         )

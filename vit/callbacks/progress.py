@@ -199,10 +199,10 @@ def batches_in_all(trainer: Trainer) -> int | None:
     return min(bounds, default=None)
 
 
-def validations(trainer: Trainer, batches_left: int) -> float:
+def validations(trainer: Trainer, batches_left: int) -> int:
     """How many validations are still to come, about."""
     if not sum(trainer.num_val_batches):
-        return 0.0
+        return 0
     each = trainer.val_check_batch or trainer.num_training_batches
     if trainer.check_val_every_n_epoch and each == trainer.num_training_batches:
         each *= trainer.check_val_every_n_epoch

@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.trainer.states import TrainerFn
 
+from vit.callbacks.nonfinite import require_finite, require_finite_weights
 from vit.callbacks.throughput import Counters, Throughput
 from vit.runs.record import Recorder
 
@@ -20,6 +22,9 @@ class Record(Callback):
     Every line has the optimizer steps done as its step, in the file and for the trackers alike.
     The norm of the gradients (before clipping) and the learning rate are those of the step that
     is written. Results go under `metrics`, the clock under `timing`.
+
+    A loss that is not finite ends the run with FloatingPointError when its step is written, or
+    before, where a validation or a checkpoint comes first: broken weights never replace good ones.
     """
 
     def __init__(self, recorder: Recorder, throughput: Throughput):
@@ -59,8 +64,19 @@ class Record(Callback):
         if trainer.is_global_zero:
             log.info(epoch_line(trainer, {**self._train, **_validated(trainer)}, self._timing))
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            require_finite(trainer, pl_module)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if trainer.state.fn == TrainerFn.FITTING:
+            require_finite(trainer, pl_module)
+            require_finite_weights(trainer, pl_module)
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.sanity_checking:
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
             self._write(trainer, _validated(trainer), {})
 
     def _flush(self, trainer: Trainer, task: Any) -> None:
@@ -78,6 +94,7 @@ class Record(Callback):
         if timing:
             self._timing = timing
         self._write(trainer, metrics, timing)
+        require_finite(trainer, task)
 
     def _write(self, trainer: Trainer, metrics: dict[str, float], timing: dict[str, float]) -> None:
         if not trainer.is_global_zero or not (metrics or timing):

@@ -65,6 +65,11 @@ class Optim:
         elif self.name not in TORCH:
             _timm_facts(self.name)
 
+    @property
+    def schedule_free(self) -> bool:
+        """Whether it averages the weights itself, and a callback must show them; see callbacks."""
+        return self.name in SCHEDULE_FREE
+
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
         """The optimizer over every trainable parameter of `model`."""
         groups = param_groups(
@@ -76,10 +81,8 @@ class Optim:
             "momentum": self.momentum,
         }
         given = {name: value for name, value in given.items() if value is not None}
-        if self.name in SCHEDULE_FREE:
-            taken = {"momentum", "eps"} if self.name.endswith("sgd") else {"betas", "eps"}
-            if self.name.endswith("sgd"):
-                taken = {"momentum"}
+        if self.schedule_free:
+            taken = {"momentum"} if self.name.endswith("sgd") else {"betas", "eps"}
             self._refuse(given, taken)
             return _schedule_free_class(self.name)(groups, lr=self.lr, **given)
         if self.name == "adamw":
