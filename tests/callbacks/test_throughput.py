@@ -39,6 +39,19 @@ def test_a_slow_loader_shows_as_waiting_and_a_slow_step_does_not(tmp_path):
     assert slow_data.throughput.since(Counters())["data_wait"] > 0.5
 
 
+def test_a_slow_callback_that_reads_the_counters_is_not_waiting(tmp_path):
+    class Flushes(lightning.Callback):
+        def on_train_batch_end(self, *_):
+            time.sleep(0.03)
+            _ = toy.throughput.counters
+
+    toy = Toy(tmp_path, epochs=1)
+    toy.trainer.callbacks.insert(toy.trainer.callbacks.index(toy.throughput) + 1, Flushes())
+    told = toy.fit().throughput.since(Counters())
+    assert told["step_seconds"] > 0.03
+    assert told["data_wait"] < 0.3
+
+
 def test_rates_are_those_of_the_stretch_that_is_asked_for():
     meter = Throughput()
     meter._images, meter._batches, meter._seconds, meter._waited = 1000, 100, 20.0, 6.0

@@ -23,7 +23,7 @@ class Progress(Callback):
 
     On a terminal a bar, redrawn by the clock; elsewhere a plain line after each epoch. Only then
     are the metrics asked for, which waits for the device. The time left is that of the whole
-    training with its validations. Stands before `Record`, which empties the metrics.
+    training with its validations.
     """
 
     def __init__(self, throughput: Throughput, console: Console | None = None):
@@ -63,6 +63,7 @@ class Progress(Callback):
             self._look(pl_module)
             self._draw(trainer, batch_idx + 1)
             self._drawn = perf_counter()
+            _ = self._throughput.counters  # drawing is no waiting for data
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._validation_began = perf_counter()

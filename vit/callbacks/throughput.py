@@ -44,8 +44,8 @@ class Throughput(Callback):
 
     Asks the device nothing, so on a GPU the figures are right only over a stretch that ends with
     something that waits for it, as a flush of the metrics does. "Waiting" is the time from the
-    end of one batch to the start of the next, which is fetching it and sending it to the device.
-    Stands last in the list of callbacks, else it takes the others for waiting.
+    end of one batch to the start of the next, which is fetching it and sending it to the device;
+    less what other callbacks did before they read the counters.
     """
 
     def __init__(self) -> None:
@@ -63,6 +63,11 @@ class Throughput(Callback):
 
     @property
     def counters(self) -> Counters:
+        """What was done up to now; time since the last batch counts as work, not as waiting."""
+        if self._ended is not None:
+            now = perf_counter()
+            self._seconds += now - self._ended
+            self._ended = now
         return Counters(self._images, self._batches, self._seconds, self._waited)
 
     def since(self, earlier: Counters) -> dict[str, float]:
@@ -96,6 +101,7 @@ class Throughput(Callback):
         if self._ended is not None:
             self._waited += self._started - self._ended
             self._seconds += self._started - self._ended
+            self._ended = None
         if self._peak and self._flops_per_image is None:
             height, width = batch.images.shape[-2:]
             model: Any = pl_module.model
