@@ -40,12 +40,14 @@ class Wandb:
         if self.mode == "disabled":
             return False
         keep_inside(run_dir, offline=self.mode == "offline")
+        import wandb
         from pytorch_lightning.loggers import WandbLogger
 
-        logger = WandbLogger(
+        # Opened here, since Lightning's way to open it warns of an option that it sets itself.
+        run = wandb.init(
             name=config["name"],
             id=run_id(run_dir, config),
-            save_dir=str(run_dir),
+            dir=str(run_dir),
             project=self.project,
             entity=self.entity,
             group=self.group or group_id(config),
@@ -55,8 +57,12 @@ class Wandb:
             resume="allow",
             job_type="train",
             config={**config, "config_without_seed": group_id(config)},
+            # log.txt keeps what is said; a live bar would fill W&B's copy of the terminal.
+            settings=wandb.Settings(silent=True, console="off"),
         )
-        return logger
+        run.define_metric("trainer/global_step")
+        run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+        return WandbLogger(experiment=run, save_dir=str(run_dir))
 
     def finish(self, exit_code: int) -> None:
         """Closes the run as finished (0) or failed; a run left open would end as finished."""
