@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,18 @@ def add_compose_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config-name", "-cn", default="train", help="the primary config")
     parser.add_argument("--config-dir", "-cd", help="a further folder of configs")
     parser.add_argument("--multirun", "-m", action="store_true", help="one run for each point")
+
+
+def choices() -> str:
+    """Every config group with its options, for a door's help."""
+    shipped = config_folder()
+    lines = ["choices, one of each group:"]
+    for folder in sorted(path for path in shipped.rglob("*") if path.is_dir()):
+        options = sorted(path.stem for path in folder.glob("*.yaml"))
+        name = folder.relative_to(shipped).as_posix()
+        told = textwrap.wrap(f"{name}={', '.join(options)}", 96, subsequent_indent="      ")
+        lines += [f"  {line}" for line in told]
+    return "\n".join(lines)
 
 
 def compose(argv: list[str]) -> dict[str, Any]:

@@ -10,7 +10,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from vit.doors.compose import HYDRA_SHOWS, Composed, add_compose_arguments, compose_runs
+from vit.doors.compose import (
+    HYDRA_SHOWS,
+    Composed,
+    add_compose_arguments,
+    choices,
+    compose_runs,
+)
 from vit.faults import Fault, Refused
 from vit.runs import process
 from vit.runs.directory import RunFolder, write_json
@@ -37,8 +43,8 @@ def main(argv: list[str]) -> int:
         prog="vit train",
         description=ABOUT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="also Hydra's own: --cfg job|hydra|all [--resolve] [--package P], --info, "
-        "--hydra-help",
+        epilog=f"{choices()}\n\nalso Hydra's own: --cfg job|hydra|all [--resolve] [--package P], "
+        "--info, --hydra-help",
     )
     add_compose_arguments(parser)
     parser.add_argument("--full", action="store_true", help="check every image, not a sample")
