@@ -1,6 +1,9 @@
 """The same pixels in the same order whatever prepares them, and nobody else's dice are thrown."""
 
+import multiprocessing
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -168,6 +171,16 @@ def test_seeds_of_samples_differ_in_every_word():
     }
     assert len(seeds) == 6 * 6 * 6 * 2
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_workers_go_on_after_a_ctrl_c_so_that_the_trainer_can_end_its_step():
+    loader = Digits(num_workers=2).loader("train")
+    iterator = iter(loader)
+    batches = [next(iterator)]
+    for worker in multiprocessing.active_children():
+        os.kill(worker.pid, signal.SIGINT)
+    batches += iterator
+    assert len(batches) == len(loader)
 
 
 ORPHANS = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import warnings
@@ -123,6 +124,8 @@ def start_worker(worker_id: int) -> None:
     that lives as long as any worker: after a SIGKILL of the trainer all of them stayed for ever
     (torch 2.14.1, Python 3.11, November 2026).
     """
+    # A terminal sends Ctrl-C to the workers too; the trainer still needs them to end its step.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     trainer = multiprocessing.parent_process()
     if trainer is not None:
         threading.Thread(target=_end_with, args=(trainer,), daemon=True).start()
