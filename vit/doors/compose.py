@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vit.doors.misspelt import composition_faults, first_line, unresolved
 from vit.faults import Fault, Refused, did_you_mean
 from vit.runs.identity import config_hash
 
@@ -77,7 +78,7 @@ def compose_runs(arguments: argparse.Namespace) -> list[Composed]:
             try:
                 parsed.append(parser.parse_override(word))
             except HydraException as error:
-                faults.append(Fault(word, f"not Hydra's override grammar: {_first_line(error)}"))
+                faults.append(Fault(word, f"not Hydra's override grammar: {first_line(error)}"))
         if faults:
             raise Refused(faults)
         sweeping = [item for item in parsed if item.is_sweep_override()]
@@ -99,9 +100,13 @@ def compose_runs(arguments: argparse.Namespace) -> list[Composed]:
         runs = []
         for number, point in enumerate(points):
             words = [word for word in point if word]
-            runs.append(_compose_one(arguments.config_name, [*words, *search_words], words))
-            if arguments.multirun:
-                runs[-1].run_dir = _sweep_folder(arguments, number, words, search_words)
+            run = _compose_one(
+                arguments.config_name,
+                [*words, *search_words],
+                shown=words,
+                number=number if arguments.multirun else None,
+            )
+            runs.append(run)
         return runs
 
 
@@ -148,22 +153,25 @@ def _hydra(config_dir: str | None, config_name: str) -> Iterator[list[str]]:
     GlobalHydra.instance().clear()
 
 
-def _compose_one(config_name: str, words: list[str], shown: list[str]) -> Composed:
+def _compose_one(
+    config_name: str, words: list[str], *, shown: list[str], number: int | None
+) -> Composed:
+    """`number` is the run's in its sweep, None where there is no sweep."""
     from hydra import compose as hydra_compose
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf, open_dict
+    from omegaconf import OmegaConf, open_dict, read_write
     from omegaconf.errors import OmegaConfBaseException
 
     try:
         composed = hydra_compose(config_name, words, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise Refused(_composition_faults(config_name, words, shown, error)) from error
+        raise Refused(composition_faults(config_name, words, shown, error)) from error
     HydraConfig.instance().set_config(composed)  # so that ${hydra:…} resolves
     with open_dict(composed):
         job = composed.copy()
         del job["hydra"]
-    faults = _unresolved(job)
+    faults = unresolved(job)
     if faults:
         raise Refused(faults)
     config = OmegaConf.to_container(job, resolve=True)
@@ -172,9 +180,14 @@ def _compose_one(config_name: str, words: list[str], shown: list[str]) -> Compos
     if not frozen.get("name"):
         choice = composed.hydra.runtime.choices.get("experiment") or "run"
         frozen["name"] = f"{Path(str(choice)).name}-{config_hash(frozen)[:8]}"
-    with open_dict(composed):
+    with read_write(composed.hydra), open_dict(composed):
         composed.name = frozen["name"]
-    return Composed(frozen, Path(str(composed.hydra.run.dir)), shown)
+        composed.hydra.job.override_dirname = ",".join(shown)
+        if number is not None:
+            composed.hydra.job.num = number
+    hydra = composed.hydra
+    folder = hydra.run.dir if number is None else Path(str(hydra.sweep.dir)) / hydra.sweep.subdir
+    return Composed(frozen, Path(str(folder)), shown)
 
 
 def _frozen(config: dict[str, Any]) -> dict[str, Any]:
@@ -183,130 +196,3 @@ def _frozen(config: dict[str, Any]) -> dict[str, Any]:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         config["threads"] = max(1, min(cores or 1, 16))
     return config
-
-
-def _sweep_folder(
-    arguments: argparse.Namespace, number: int, words: list[str], search_words: list[str]
-) -> Path:
-    from hydra import compose as hydra_compose
-    from omegaconf import open_dict
-
-    composed = hydra_compose(
-        arguments.config_name, [*words, *search_words], return_hydra_config=True
-    )
-    with open_dict(composed):
-        composed.hydra.job.num = number
-        composed.hydra.job.override_dirname = ",".join(words)
-    return Path(str(composed.hydra.sweep.dir)) / str(composed.hydra.sweep.subdir)
-
-
-def _composition_faults(
-    config_name: str, words: list[str], shown: list[str], error: Exception
-) -> list[Fault]:
-    """Ask again word by word, so that two misspellings are told together."""
-    from hydra import compose as hydra_compose
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.core.object_type import ObjectType
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    loader = GlobalHydra.instance().config_loader()
-    groups, values, always = [], [], [word for word in words if word not in shown]
-    for word in shown:
-        key = word.split("=")[0].lstrip("+~").split("@")[0]
-        options = loader.get_group_options(key, ObjectType.CONFIG)
-        subgroups = loader.get_group_options(key, ObjectType.GROUP)
-        (groups if options or subgroups else values).append(word)
-    faults: list[Fault] = []
-    sound: list[str] = []
-    for word in groups:
-        try:
-            hydra_compose(config_name, [*always, *sound, word])
-            sound.append(word)
-        except (HydraException, OmegaConfBaseException) as problem:
-            key, _, value = word.partition("=")
-            options = loader.get_group_options(key.lstrip("+~").split("@")[0], ObjectType.CONFIG)
-            if value in options:
-                faults.append(Fault(word, _first_line(problem)))
-            else:
-                faults.append(
-                    Fault(
-                        word,
-                        f"no such choice; there is {', '.join(options)}."
-                        f"{did_you_mean(value, options)}",
-                    )
-                )
-    try:
-        base = hydra_compose(config_name, [*always, *sound])
-    except (HydraException, OmegaConfBaseException) as problem:
-        return faults or [Fault("config", _first_line(problem))]
-    for word in values:
-        try:
-            hydra_compose(config_name, [*always, *sound, word])
-        except (HydraException, OmegaConfBaseException) as problem:
-            faults.append(_value_fault(word, base, problem))
-    return faults or [Fault("config", _first_line(error))]
-
-
-def _value_fault(word: str, base: Any, problem: Exception) -> Fault:
-    from omegaconf import DictConfig, OmegaConf
-
-    key = word.split("=")[0].lstrip("+~")
-    node, above = base, ""
-    for part in key.split("."):
-        if not isinstance(node, DictConfig):
-            return Fault(key, f"{above!r} holds a value, so it has no {part!r}")
-        if part not in node:
-            known = [str(name) for name in node]
-            if len(key.split(".")) == 1:
-                known += [f"{group}.{name}" for group in node for name in _keys(node, group)]
-            guess = did_you_mean(part, known) or did_you_mean(key, _dotted(base))
-            place = f"under {above!r}" if above else "at the top"
-            return Fault(key, f"no such key {place}.{guess}")
-        above = f"{above}.{part}" if above else part
-        node = OmegaConf.select(node, part, throw_on_missing=False)
-    return Fault(word, _first_line(problem))
-
-
-def _keys(node: Any, group: Any) -> list[str]:
-    from omegaconf import DictConfig
-
-    return [str(name) for name in node[group]] if isinstance(node[group], DictConfig) else []
-
-
-def _dotted(node: Any, above: str = "") -> list[str]:
-    from omegaconf import DictConfig
-
-    found = []
-    for key in node:
-        path = f"{above}{key}"
-        found.append(path)
-        child = node._get_node(key)
-        if isinstance(child, DictConfig) and not child._is_none():
-            found += _dotted(child, path + ".")
-    return found
-
-
-def _unresolved(node: Any, above: str = "") -> list[Fault]:
-    """Values that must be given, and interpolations that lead nowhere."""
-    from omegaconf import DictConfig, ListConfig, OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    faults = []
-    for key in list(node) if isinstance(node, DictConfig) else range(len(node)):
-        path = f"{above}{key}"
-        if OmegaConf.is_missing(node, key):
-            faults.append(Fault(path, f"must be given: {path}=…"))
-            continue
-        try:
-            value = node[key]
-        except OmegaConfBaseException as error:
-            faults.append(Fault(path, f"does not resolve: {_first_line(error)}"))
-            continue
-        if isinstance(value, DictConfig | ListConfig):
-            faults += _unresolved(value, path + ".")
-    return faults
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,70 @@
+import pytest
+
+from vit.check.preflight import preflight
+from vit.check.schema import schema_faults
+from vit.doors.compose import compose, config_folder
+
+EXPERIMENTS = sorted(path.stem for path in (config_folder() / "experiment").glob("*.yaml"))
+OPTIONS = sorted(
+    f"{path.parent.relative_to(config_folder()).as_posix()}={path.stem}"
+    for group in ("backbone", "head", "optim", "schedule", "ema", "trainer", "task")
+    for path in (config_folder() / group).rglob("*.yaml")
+)
+NEEDED = {"imagenet_deit": ["data.root=nowhere"]}
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_shipped_experiment_fits_the_signatures(experiment):
+    config = compose([f"experiment={experiment}", *NEEDED.get(experiment, [])])
+    assert schema_faults(config) == []
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_shipped_choice_fits_the_signatures(option):
+    needed = ["backbone.name=vit_tiny_patch16_224"] if option == "backbone=timm" else []
+    assert schema_faults(compose([option, *needed])) == []
+
+
+def test_a_sound_config_is_described():
+    told = preflight(compose(["experiment=digits"]))
+    assert told["faults"] == []
+    assert told["tokens"] == 16
+    assert told["batches_per_epoch"] == 18
+    assert told["steps"] == 60 * 18
+    lrs = told["schedule"]["lr_of_points"]
+    assert max(lrs) <= told["schedule"]["lr"]
+    assert told["data"]["train"]["images"] == 1200
+
+
+@pytest.mark.parametrize(
+    ("words", "where", "said"),
+    [
+        (["backbone.heads=5"], "backbone", "heads"),
+        (["backbone.patch_size=3"], "backbone", "patch_size"),
+        (["checkpoint.monitor=val/acc"], "checkpoint.monitor", "val/accuracy"),
+        (["schedule.warmup_epochs=1000"], "schedule", "warm-up"),
+        (["data.batch_size=65", "trainer.devices=2"], "data.batch_size", "64"),
+        (["trainer.max_epochs=1.5"], "trainer.max_epochs", "whole number"),
+        (["backbone._target_=os.system"], "backbone._target_", "allow_targets"),
+        (["~backbone._target_"], "backbone", "_target_"),
+        (["data.val_fraction=0"], "data", "val"),
+        (["optim.name=adamv"], "optim", "adam"),
+        (["+trainer.max_epoch=3"], "trainer.max_epoch", "max_epochs"),
+    ],
+)
+def test_bad_input_gets_one_clear_fault(words, where, said):
+    faults = preflight(compose(["experiment=digits", *words]))["faults"]
+    assert len(faults) == 1, faults
+    assert faults[0]["where"].startswith(where)
+    assert said in faults[0]["message"]
+
+
+def test_faults_of_many_parts_are_told_together():
+    words = ["seed=abc", "backbone.heads=5", "optim.lr=fast", "checkpoint.monitor=nothing"]
+    faults = preflight(compose(["experiment=digits", *words]))["faults"]
+    assert {fault["where"] for fault in faults} == {
+        "seed",
+        "backbone",
+        "optim.lr",
+        "checkpoint.monitor",
+    }

@@ -1,0 +1,119 @@
+"""What is wrong with the words that Hydra could not compose, each with the nearest right one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vit.faults import Fault, did_you_mean
+
+
+def composition_faults(
+    config_name: str, words: list[str], shown: list[str], error: Exception
+) -> list[Fault]:
+    """Ask again word by word, so that two misspellings are told together."""
+    from hydra import compose as hydra_compose
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.object_type import ObjectType
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    loader = GlobalHydra.instance().config_loader()
+    groups, values, always = [], [], [word for word in words if word not in shown]
+    for word in shown:
+        key = word.split("=")[0].lstrip("+~").split("@")[0]
+        options = loader.get_group_options(key, ObjectType.CONFIG)
+        subgroups = loader.get_group_options(key, ObjectType.GROUP)
+        (groups if options or subgroups else values).append(word)
+    faults: list[Fault] = []
+    sound: list[str] = []
+    for word in groups:
+        try:
+            hydra_compose(config_name, [*always, *sound, word])
+            sound.append(word)
+        except (HydraException, OmegaConfBaseException) as problem:
+            key, _, value = word.partition("=")
+            options = loader.get_group_options(key.lstrip("+~").split("@")[0], ObjectType.CONFIG)
+            if value in options:
+                faults.append(Fault(word, first_line(problem)))
+            else:
+                faults.append(
+                    Fault(
+                        word,
+                        f"no such choice; there is {', '.join(options)}."
+                        f"{did_you_mean(value, options)}",
+                    )
+                )
+    try:
+        base = hydra_compose(config_name, [*always, *sound])
+    except (HydraException, OmegaConfBaseException) as problem:
+        return faults or [Fault("config", first_line(problem))]
+    for word in values:
+        try:
+            hydra_compose(config_name, [*always, *sound, word])
+        except (HydraException, OmegaConfBaseException) as problem:
+            faults.append(_value_fault(word, base, problem))
+    return faults or [Fault("config", first_line(error))]
+
+
+def _value_fault(word: str, base: Any, problem: Exception) -> Fault:
+    from omegaconf import DictConfig, OmegaConf
+
+    key = word.split("=")[0].lstrip("+~")
+    node, above = base, ""
+    for part in key.split("."):
+        if not isinstance(node, DictConfig):
+            return Fault(key, f"{above!r} holds a value, so it has no {part!r}")
+        if part not in node:
+            known = [str(name) for name in node]
+            if len(key.split(".")) == 1:
+                known += [f"{group}.{name}" for group in node for name in _keys(node, group)]
+            guess = did_you_mean(part, known) or did_you_mean(key, _dotted(base))
+            place = f"under {above!r}" if above else "at the top"
+            return Fault(key, f"no such key {place}.{guess}")
+        above = f"{above}.{part}" if above else part
+        node = OmegaConf.select(node, part, throw_on_missing=False)
+    return Fault(word, first_line(problem))
+
+
+def _keys(node: Any, group: Any) -> list[str]:
+    from omegaconf import DictConfig
+
+    return [str(name) for name in node[group]] if isinstance(node[group], DictConfig) else []
+
+
+def _dotted(node: Any, above: str = "") -> list[str]:
+    from omegaconf import DictConfig
+
+    found = []
+    for key in node:
+        path = f"{above}{key}"
+        found.append(path)
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_none():
+            found += _dotted(child, path + ".")
+    return found
+
+
+def unresolved(node: Any, above: str = "") -> list[Fault]:
+    """Values that must be given, and interpolations that lead nowhere."""
+    from omegaconf import DictConfig, ListConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    faults = []
+    for key in list(node) if isinstance(node, DictConfig) else range(len(node)):
+        path = f"{above}{key}"
+        if OmegaConf.is_missing(node, key):
+            faults.append(Fault(path, f"must be given: {path}=…"))
+            continue
+        try:
+            value = node[key]
+        except OmegaConfBaseException as error:
+            faults.append(Fault(path, f"does not resolve: {first_line(error)}"))
+            continue
+        if isinstance(value, DictConfig | ListConfig):
+            faults += unresolved(value, path + ".")
+    return faults
+
+
+def first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
