@@ -121,7 +121,7 @@ def build(node: Mapping[str, Any], allow_targets: Iterable[str] = (), /, **given
     if not is_part(node):
         raise TargetError(f"wanted a mapping with `_target_`, got {node!r}")
     factory = locate(node["_target_"], allow_targets)
-    hints = annotations(factory)
+    hints = parameter_types(factory)
     arguments = {
         str(key): _fitted(_built(value, allow_targets), hints.get(str(key)))
         for key, value in node.items()
@@ -162,7 +162,7 @@ def is_union(hint: Any) -> bool:
     return typing.get_origin(hint) is typing.Union or type(hint).__name__ == "UnionType"
 
 
-def annotations(factory: Callable[..., Any]) -> dict[str, Any]:
+def parameter_types(factory: Callable[..., Any]) -> dict[str, Any]:
     """Parameter name → resolved type; empty where the annotations cannot be resolved."""
     subject = factory.__init__ if inspect.isclass(factory) else factory
     try:

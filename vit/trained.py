@@ -119,9 +119,10 @@ def facts_of(content: dict[str, Any]) -> Facts | None:
     kept = content.get("facts")
     if kept is None:
         return None
-    return Facts(
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in kept.items()}
-    )
+    plain: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in kept.items()
+    }
+    return Facts(**plain)
 
 
 def load_weights(model: nn.Module, state_dict: dict[str, Tensor], origin: Path) -> None:

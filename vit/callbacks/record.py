@@ -44,7 +44,7 @@ class Record(Callback):
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         # Lightning has already divided them by the loss scale, and not yet clipped them.
-        if (trainer.global_step + 1) % trainer.log_every_n_steps == 0:
+        if (trainer.global_step + 1) % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
             self._of_step = {
                 "lr": max(group["lr"] for group in optimizer.param_groups),
@@ -55,7 +55,7 @@ class Record(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         step = trainer.global_step
-        if step % trainer.log_every_n_steps == 0 and step != self._flushed:
+        if step % trainer.log_every_n_steps == 0 and step != self._flushed:  # type: ignore[attr-defined]
             self._flush(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

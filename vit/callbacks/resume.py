@@ -40,7 +40,7 @@ class ExactResume(Callback):
         self._one_order = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self._one_order = bool(trainer.overfit_batches)  # the same few batches in each epoch
+        self._one_order = bool(trainer.overfit_batches)  # the same few batches in each epoch  # type: ignore[attr-defined]
         if stage == "fit":
             self._place(0, 0)
 
@@ -109,7 +109,7 @@ def random_states(device: torch.device) -> dict[str, Any]:
     name, keys, position, has_gauss, cached = np.random.get_state()
     return {
         "python": [version, list(words), gauss],
-        "numpy": [name, keys.tolist(), int(position), int(has_gauss), float(cached)],  # type: ignore[union-attr]
+        "numpy": [name, keys.tolist(), int(position), int(has_gauss), float(cached)],  # type: ignore[union-attr,attr-defined]
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
     }

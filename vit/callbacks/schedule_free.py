@@ -69,7 +69,7 @@ class ScheduleFree(Callback):
         names = {p: name for name, p in pl_module.named_parameters()}
         trained = {name: p.detach().clone() for p, name in names.items() if p.requires_grad}
         self._show()
-        averaged = {names[p]: p.detach().clone() for p in self._kept}
+        averaged = {names[p]: p.detach().clone() for p in self._kept}  # type: ignore[index]
         self._put_back()
         checkpoint["trained_weights"] = trained
         checkpoint["state_dict"] = {**checkpoint["state_dict"], **averaged}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def preflight(
     faults = schema_faults(config)
     broken = {fault.where.split(".")[0] for fault in faults}
     for key in ("optim", "schedule"):
-        if key not in broken and _trying(key, faults, lambda k=key: build(config[k])) is None:
+        if key not in broken and _trying(key, faults, partial(build, config[key])) is None:
             broken.add(key)
     config = {**config, **{key: SOUND[key] for key in broken & SOUND.keys()}}
     warnings: list[str] = []

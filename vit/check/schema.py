@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vit.build import CONTROL_KEYS, TargetError, annotations, is_part, is_union, locate
+from vit.build import CONTROL_KEYS, TargetError, is_part, is_union, locate, parameter_types
 from vit.faults import Fault, did_you_mean
 
 # Parameters that assembly passes in code, so YAML must not; None: this part may be absent.
@@ -18,9 +18,7 @@ GIVEN: dict[str, frozenset[str]] = {
     "backbone": frozenset({"image_size", "channels"}),
     "head": frozenset({"dim", "num_classes"}),
     "data": frozenset({"seed"}),
-    "task": frozenset(
-        {"model", "facts", "optim", "schedule", "seed", "compile", "class_weights"}
-    ),
+    "task": frozenset({"model", "facts", "optim", "schedule", "seed", "compile", "class_weights"}),
     "optim": frozenset(),
     "schedule": frozenset(),
     "ema": frozenset(),
@@ -112,7 +110,7 @@ def part_faults(
     faults = []
     parameters = signature.parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    hints = annotations(factory)
+    hints = parameter_types(factory)
     for key, value in node.items():
         if key in CONTROL_KEYS:
             continue

@@ -18,7 +18,9 @@ def composition_faults(
     from omegaconf.errors import OmegaConfBaseException
 
     loader = GlobalHydra.instance().config_loader()
-    groups, values, always = [], [], [word for word in words if word not in shown]
+    groups: list[str] = []
+    values: list[str] = []
+    always = [word for word in words if word not in shown]
     for word in shown:
         key = word.split("=")[0].lstrip("+~").split("@")[0]
         options = loader.get_group_options(key, ObjectType.CONFIG)
@@ -65,20 +67,12 @@ def _value_fault(word: str, base: Any, problem: Exception) -> Fault:
             return Fault(key, f"{above!r} holds a value, so it has no {part!r}")
         if part not in node:
             known = [str(name) for name in node]
-            if len(key.split(".")) == 1:
-                known += [f"{group}.{name}" for group in node for name in _keys(node, group)]
             guess = did_you_mean(part, known) or did_you_mean(key, _dotted(base))
             place = f"under {above!r}" if above else "at the top"
             return Fault(key, f"no such key {place}.{guess}")
         above = f"{above}.{part}" if above else part
         node = OmegaConf.select(node, part, throw_on_missing=False)
     return Fault(word, first_line(problem))
-
-
-def _keys(node: Any, group: Any) -> list[str]:
-    from omegaconf import DictConfig
-
-    return [str(name) for name in node[group]] if isinstance(node[group], DictConfig) else []
 
 
 def _dotted(node: Any, above: str = "") -> list[str]:

@@ -84,7 +84,8 @@ class Optim:
         if self.schedule_free:
             taken = {"momentum"} if self.name.endswith("sgd") else {"betas", "eps"}
             self._refuse(given, taken)
-            return _schedule_free_class(self.name)(groups, lr=self.lr, **given)
+            make: Any = _schedule_free_class(self.name)
+            return make(groups, lr=self.lr, **given)
         if self.name == "adamw":
             self._refuse(given, {"betas", "eps"}, num_betas=2)
             return torch.optim.AdamW(groups, lr=self.lr, fused=self.fused or None, **given)
@@ -132,7 +133,7 @@ def _timm_facts(name: str) -> Any:
     from timm.optim import get_optimizer_info, list_optimizers
 
     if name not in list_optimizers():
-        known = [*list_optimizers(), *SCHEDULE_FREE]
+        known = [*map(str, list_optimizers()), *SCHEDULE_FREE]
         raise ValueError(
             f"there is no optimizer {name!r}.{did_you_mean(name, known)} All names: "
             "python -c 'import timm.optim; print(timm.optim.list_optimizers())', and "

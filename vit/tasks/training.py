@@ -85,11 +85,12 @@ def _train(
     shared = {"rank": rank, "world_size": world_size}
     train_loader = data.loader("train", **shared, accumulate=accumulation(config))
     val_loader = data.loader("val", **shared)
+    sampler: Any = train_loader.batch_sampler  # an EpochSampler
     recorder = Recorder(folder.metrics_file)
     callbacks = [
         *checkpoint_callbacks(folder.checkpoints, **config["checkpoint"]),
         *([build(config["ema"], allow_targets)] if config["ema"] else []),
-        ExactResume(train_loader.batch_sampler),
+        ExactResume(sampler),
         throughput := Throughput(),
         Record(recorder, throughput),
         Progress(throughput),

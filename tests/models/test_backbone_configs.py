@@ -80,7 +80,9 @@ def test_a_model_of_timm_can_be_chosen():
     assert chosen(torch.randn(2, 1, 32, 32)).shape == (2, 7)
 
 
-@pytest.mark.parametrize("path", sorted((CONF / "backbone").rglob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((CONF / "backbone").rglob("*.yaml")), ids=lambda path: path.stem
+)
 def test_files_open_with_purpose_and_command(path):
     first, second = path.read_text().splitlines()[:2]
     assert first.startswith("# ") and first.endswith(".")
