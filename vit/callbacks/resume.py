@@ -40,7 +40,8 @@ class ExactResume(Callback):
         self._one_order = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self._one_order = bool(trainer.overfit_batches)  # the same few batches in each epoch  # type: ignore[attr-defined]
+        # The same few batches in each epoch.
+        self._one_order = bool(trainer.overfit_batches)  # type: ignore[attr-defined]
         if stage == "fit":
             self._place(0, 0)
 
