@@ -36,6 +36,11 @@ def test_attention_pooling_equals_timms():
     torch.testing.assert_close(ours(patches, patches[:, :0]), theirs(patches))
 
 
+def test_attention_pooling_says_which_heads_do_not_divide():
+    with pytest.raises(ValueError, match=r"heads=3.*head\.pool\.heads"):
+        AttentionPool(16, heads=3)
+
+
 @pytest.mark.parametrize("part", [MeanPool, ClsPool, AttentionPool])
 def test_flops_are_those_that_torch_counts(part):
     pool = part(16)

@@ -9,8 +9,9 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from vit.layers.attention import Attention
 from vit.layers.drop_path import DropPath
-from vit.layers.mlp import SwiGlu
+from vit.layers.mlp import Mlp, SwiGlu
 from vit.layers.norm import RMSNorm
 from vit.layers.patch import ConvPatch, ConvStem
 from vit.layers.position import (
@@ -305,6 +306,10 @@ def test_images_that_do_not_divide_are_refused(size):
         ({"patch_dropout": -0.5}, r"backbone\.patch_dropout"),
         ({"attention_dropout": 2.0}, r"backbone\.attention_dropout"),
         ({"drop_path": 1.0}, r"backbone\.drop_path"),
+        ({"drop_path": 1.5, "depth": 1}, r"backbone\.drop_path"),
+        ({"mlp_ratio": 0.0}, r"dim·mlp_ratio=0"),
+        ({"mlp": partial(Mlp, dropout=0.1)}, r"backbone\.mlp\.dropout is decided"),
+        ({"attention": partial(Attention, qkv_bias=False)}, r"backbone\.attention\.qkv_bias"),
         ({"position": AxialRope, "heads": 8}, r"head width that 4 divides"),
     ],
 )

@@ -262,11 +262,11 @@ class Attention(nn.Module):
         return q.unflatten(-1, (self.heads, -1)), k, v
 
 
-def check_heads(dim: int, heads: int) -> None:
-    """Raises ValueError unless `dim` divides into `heads`, saying what to change."""
+def check_heads(dim: int, heads: int, key: str = "backbone.heads") -> None:
+    """Raises ValueError unless `dim` divides into `heads`; `key` is where these are configured."""
     if heads < 1 or dim % heads:
         near = max(1, round(dim / max(1, heads))) * max(1, heads)
         raise ValueError(
             f"a width of dim={dim} does not divide into heads={heads}. "
-            f"Change backbone.heads, or set backbone.dim={near}."
+            f"Change {key}, or set backbone.dim={near}."
         )

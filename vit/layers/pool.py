@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vit.layers.attention import Attention
+from vit.layers.attention import Attention, check_heads
 from vit.layers.mlp import Mlp
 from vit.layers.norm import LayerNorm
 
@@ -59,6 +59,7 @@ class AttentionPool(nn.Module):
 
     def __init__(self, dim: int, *, heads: int = 4, mlp_ratio: float = 4.0):
         super().__init__()
+        check_heads(dim, heads, "head.pool.heads")
         self.probe = nn.Parameter(torch.zeros(1, 1, dim))
         self.attention = Attention(dim, heads, context_dim=dim)
         self.norm = LayerNorm(dim)

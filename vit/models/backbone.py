@@ -69,16 +69,19 @@ class ViT(nn.Module):
         gradient_checkpointing: bool = False,
     ):
         super().__init__()
-        if dim < 1 or depth < 1 or patch_size < 1 or registers < 0:
+        hidden = int(dim * mlp_ratio)
+        if min(dim, depth, patch_size, hidden) < 1 or registers < 0:
             raise ValueError(
-                f"dim={dim}, depth={depth}, patch_size={patch_size} must be at least 1 and "
-                f"registers={registers} at least 0. Change them under backbone."
+                f"dim={dim}, depth={depth}, patch_size={patch_size} and dim·mlp_ratio={hidden} "
+                f"must be at least 1 and registers={registers} at least 0. "
+                "Change them under backbone."
             )
         check_heads(dim, heads)
         for name, rate in (
             ("dropout", dropout),
             ("attention_dropout", attention_dropout),
             ("patch_dropout", patch_dropout),
+            ("drop_path", drop_path),
         ):
             if not 0.0 <= rate < 1.0:
                 raise ValueError(
@@ -92,8 +95,8 @@ class ViT(nn.Module):
         self.gradient_checkpointing = gradient_checkpointing
         grid = self.grid(*image_size)
 
-        self.patch: Any = patch(channels=channels, dim=dim, patch_size=patch_size)
-        self.position: Any = position(dim=dim, heads=heads, grid=grid)
+        self.patch: Any = _made("patch", patch, channels=channels, dim=dim, patch_size=patch_size)
+        self.position: Any = _made("position", position, dim=dim, heads=heads, grid=grid)
         self.class_token = nn.Parameter(torch.zeros(1, 1, dim)) if class_token else None
         self.registers = nn.Parameter(torch.zeros(1, registers, dim)) if registers else None
         for tokens in (self.class_token, self.registers):
@@ -103,7 +106,9 @@ class ViT(nn.Module):
         self.blocks: Any = nn.ModuleList(
             Block(
                 dim,
-                attention(
+                _made(
+                    "attention",
+                    attention,
                     dim=dim,
                     heads=heads,
                     qkv_bias=qkv_bias,
@@ -113,7 +118,7 @@ class ViT(nn.Module):
                     dropout=attention_dropout,
                     proj_dropout=dropout,
                 ),
-                mlp(dim=dim, hidden=int(dim * mlp_ratio), bias=mlp_bias, dropout=dropout),
+                _made("mlp", mlp, dim=dim, hidden=hidden, bias=mlp_bias, dropout=dropout),
                 norm,
                 layer_scale=layer_scale,
                 drop_path=drop_path if constant else drop_path * number / max(1, depth - 1),
@@ -274,6 +279,17 @@ class ViT(nn.Module):
                 f"{self.depth - 1} (or -{self.depth} to -1). Ask for one of these."
             )
         return number % self.depth
+
+
+def _made(key: str, part: Callable[..., nn.Module], **given: Any) -> nn.Module:
+    """Calls a part with what the backbone decides, which a config must not decide once more."""
+    twice = sorted(set(getattr(part, "keywords", ())) & set(given))
+    if twice:
+        raise ValueError(
+            f"backbone.{key}.{twice[0]} is decided by the backbone, for all its blocks alike. "
+            f"Remove it, and set the backbone's own key (backbone.dropout, backbone.qkv_bias, …)."
+        )
+    return part(**given)
 
 
 # By the first word of a parameter's name.
