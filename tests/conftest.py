@@ -5,6 +5,8 @@ import os
 os.environ.setdefault("WANDB_MODE", "disabled")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import signal
+
 import pytest
 import torch
 
@@ -17,3 +19,9 @@ def one_thread():
 @pytest.fixture(autouse=True)
 def same_numbers():
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_counts():
+    """A shell that starts pytest in the background has SIGINT ignored; here it is Python's own."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
