@@ -1,7 +1,5 @@
 """Images and seconds of training, and only of training."""
 
-import time
-
 import pytest
 import pytorch_lightning as lightning
 import torch
@@ -13,9 +11,29 @@ from vit.callbacks.throughput import Counters, Throughput, peak_flops
 pytestmark = LIGHTNING_TALKS
 
 
-class Sleeps(lightning.Callback):
-    def __init__(self, hook: str, seconds: float):
-        setattr(self, hook, lambda *_: time.sleep(seconds))
+class Clock:
+    """Stands still but for what a test spends, so that a busy machine changes nothing."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def spend(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(throughput, "perf_counter", clock)
+    return clock
+
+
+class Spends(lightning.Callback):
+    def __init__(self, clock: Clock, hook: str, seconds: float):
+        setattr(self, hook, lambda *_: clock.spend(seconds))
 
 
 def test_every_image_and_batch_counts_once(tmp_path):
@@ -23,33 +41,34 @@ def test_every_image_and_batch_counts_once(tmp_path):
     assert toy.throughput.counters[:2] == (3 * 48, 3 * 6)
 
 
-def test_validation_and_checkpoints_are_not_training_time(tmp_path):
-    slow = (Sleeps("on_validation_batch_start", 0.1), Sleeps("on_save_checkpoint", 0.1))
-    toy = Toy(tmp_path, extra=slow, every_n_steps=4).fit()
-    assert toy.throughput.counters.seconds < 0.8  # of 18 steps; the sleeps alone are 1.2 s
+def test_validation_and_checkpoints_are_not_training_time(tmp_path, clock):
+    work = Spends(clock, "on_after_backward", 0.25)
+    others = ("on_validation_batch_start", "on_save_checkpoint", "on_train_epoch_end")
+    slow = (Spends(clock, hook, 100.0) for hook in others)
+    toy = Toy(tmp_path, extra=(work, *slow), every_n_steps=4).fit()
+    assert toy.throughput.counters.seconds == 18 * 0.25
 
 
-def test_a_slow_loader_shows_as_waiting_and_a_slow_step_does_not(tmp_path):
-    slow_step = Toy(tmp_path / "step", epochs=1, extra=(Sleeps("on_after_backward", 0.03),)).fit()
-    toy = Toy(tmp_path / "data", epochs=1)
+def test_a_slow_loader_shows_as_waiting_and_a_slow_step_does_not(tmp_path, clock):
+    toy = Toy(tmp_path, epochs=1, extra=(Spends(clock, "on_after_backward", 0.75),))
     fetch = toy.train_loader.dataset.__getitems__
-    toy.train_loader.dataset.__getitems__ = lambda keys: (time.sleep(0.03), fetch(keys))[1]
-    slow_data = toy.fit()
-    assert slow_step.throughput.since(Counters())["data_wait"] < 0.3
-    assert slow_data.throughput.since(Counters())["data_wait"] > 0.5
+    toy.train_loader.dataset.__getitems__ = lambda keys: (clock.spend(0.25), fetch(keys))[1]
+    told = toy.fit().throughput.counters
+    assert told.seconds - told.waited == 6 * 0.75
+    assert 0 < told.waited <= 5 * 0.25  # the first batches are fetched before the first step
 
 
-def test_a_slow_callback_that_reads_the_counters_is_not_waiting(tmp_path):
+def test_a_slow_callback_that_reads_the_counters_is_not_waiting(tmp_path, clock):
     class Flushes(lightning.Callback):
         def on_train_batch_end(self, *_):
-            time.sleep(0.03)
+            clock.spend(0.5)
             _ = toy.throughput.counters
 
     toy = Toy(tmp_path, epochs=1)
     toy.trainer.callbacks.insert(toy.trainer.callbacks.index(toy.throughput) + 1, Flushes())
     told = toy.fit().throughput.since(Counters())
-    assert told["step_seconds"] > 0.03
-    assert told["data_wait"] < 0.3
+    assert told["step_seconds"] == 0.5
+    assert told["data_wait"] == 0.0
 
 
 def test_rates_are_those_of_the_stretch_that_is_asked_for():
@@ -75,6 +94,10 @@ def test_model_flops_over_the_peak_is_told_where_both_are_known():
         ("NVIDIA H100 PCIe", "bf16-mixed", 756e12),
         ("NVIDIA A100-SXM4-40GB", "16-mixed", 312e12),
         ("NVIDIA L4", "bf16-true", 121e12),
+        ("NVIDIA L40S", "bf16-mixed", 362e12),
+        ("NVIDIA RTX A4000", "bf16-mixed", None),
+        ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", "bf16-mixed", None),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", "bf16-mixed", None),
         ("NVIDIA H100 80GB HBM3", "32-true", None),
         ("Some Card", "bf16-mixed", None),
     ],

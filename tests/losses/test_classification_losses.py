@@ -72,3 +72,16 @@ def test_half_precision_logits_lose_nothing_more_than_they_lost_already():
     torch.testing.assert_close(
         binary_cross_entropy(half, LABELS), binary_cross_entropy(half.float(), LABELS)
     )
+
+
+@pytest.mark.parametrize("labels", [LABELS, MIXED])
+def test_weights_in_half_precision_count_as_what_they_are(labels):
+    half = torch.arange(1.0, LOGITS.shape[1] + 1).bfloat16()
+    torch.testing.assert_close(
+        cross_entropy(LOGITS, labels, class_weights=half),
+        cross_entropy(LOGITS, labels, class_weights=half.float()),
+    )
+    torch.testing.assert_close(
+        binary_cross_entropy(LOGITS, labels, positive_weights=half),
+        binary_cross_entropy(LOGITS, labels, positive_weights=half.float()),
+    )

@@ -67,16 +67,23 @@ def test_groups_carry_their_rates_into_the_optimizer():
         ]  # fmt: skip
 
 
-def test_muon_leaves_embeddings_head_and_vectors_to_adamw():
+@pytest.mark.parametrize("weight_decay", [0.0, 0.05])
+def test_muon_leaves_embeddings_head_and_vectors_to_adamw(weight_decay):
     class Deep(nn.Sequential):
         def depths(self):
             return {name: int(name[0]) for name, _ in self.named_parameters()}
 
     model = Deep(nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8))
-    optimizer = Optim(name="muon", lr=0.01).build(model)
+    optimizer = Optim(name="muon", lr=0.01, weight_decay=weight_decay).build(model)
     learn(model, optimizer, steps=1)
     by_muon = {id(p) for p, state in optimizer.state.items() if state["use_muon"]}
     assert by_muon == {id(model[1].weight)}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the optimizer might be usable here")
+def test_an_optimizer_for_other_hardware_is_refused_in_words():
+    with pytest.raises(ValueError, match=r"optim\.name=fusedlamb: .*choose another"):
+        Optim(name="fusedlamb").build(mlp())
 
 
 def test_a_misspelt_name_says_which_was_meant():

@@ -79,3 +79,10 @@ def test_several_labels_are_mixed_too():
 def test_without_any_alpha_nothing_happens():
     images, targets = batch()
     assert mixing(mixup=0.0, cutmix=0.0)(images, targets, 0, 0)[0] is images
+
+
+def test_it_can_be_built_where_models_are_checked_and_mixes_the_same():
+    images, targets = batch()
+    with torch.device("meta"):
+        built = mixing()
+    assert torch.equal(built(images, targets, 0, 1)[0], mixing()(images, targets, 0, 1)[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -132,4 +133,8 @@ def peak_flops(device: torch.device, precision: str) -> float | None:
     if device.type != "cuda" or "16" not in precision:
         return None
     name = torch.cuda.get_device_name(device)
-    return next((peak for part, peak in PEAK_FLOPS.items() if part in name), None)
+    if "MIG" in name or "Laptop" in name:  # a part of the card, or a slower one of the same name
+        return None
+    # Whole words: an RTX A4000 is no A40.
+    named = (peak for part, peak in PEAK_FLOPS.items() if re.search(rf"\b{part}\b", name))
+    return next(named, None)

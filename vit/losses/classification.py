@@ -23,7 +23,8 @@ def cross_entropy(
     return F.cross_entropy(
         logits.float(),
         targets,
-        weight=class_weights,
+        # float: under bf16-true Lightning makes even this buffer bf16
+        weight=None if class_weights is None else class_weights.float(),
         reduction="none",
         label_smoothing=label_smoothing,
     )
@@ -51,8 +52,9 @@ def binary_cross_entropy(
         shares = (shares > threshold).float()
     if label_smoothing:
         shares = (1 - label_smoothing) * shares + label_smoothing / logits.shape[-1]
+    weights = None if positive_weights is None else positive_weights.float()
     losses = F.binary_cross_entropy_with_logits(
-        logits.float(), shares, pos_weight=positive_weights, reduction="none"
+        logits.float(), shares, pos_weight=weights, reduction="none"
     )
     return losses.mean(dim=-1)
 

@@ -22,7 +22,8 @@ def param_groups(
     in `no_weight_decay()` has none. A model that says nothing of itself lies at depth 0, and its
     biases and other vectors do not decay.
 
-    Each group holds `params`, `lr`, `weight_decay`, and for printing `name` and `depth`.
+    Each group holds `params`, `lr`, `weight_decay`, and for printing `name` and `depth`;
+    `decays` tells the kind even where `weight_decay` is 0.
 
     Source: Bao et al. 2021, arXiv:2106.08254 (layer-wise decay for vision transformers).
     """
@@ -50,6 +51,7 @@ def param_groups(
                 "weight_decay": weight_decay if decays else 0.0,
                 "name": f"depth {depth}, {'decayed' if decays else 'not decayed'}",
                 "depth": depth,
+                "decays": decays,
             }
         )
     return groups

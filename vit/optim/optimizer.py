@@ -111,8 +111,13 @@ class Optim:
                 # Orthogonal steps suit the matrices between two layers of tokens. Embeddings and
                 # classifiers get AdamW, as in Muon's own recipes.
                 first_or_last = len(ends) > 1 and group["depth"] in (min(ends), max(ends))
-                group["use_fallback"] = first_or_last or not group["weight_decay"]
-        return create_optimizer_v2(groups, opt=self.name, lr=self.lr, **given)
+                group["use_fallback"] = first_or_last or not group["decays"]
+        try:
+            return create_optimizer_v2(groups, opt=self.name, lr=self.lr, **given)
+        except AssertionError as error:  # timm's way to say "CUDA required for …"
+            raise ValueError(
+                f"optim.name={self.name}: {error}; choose another, such as adamw."
+            ) from error
 
     def _refuse(self, given: dict[str, Any], taken: set[str], num_betas: int | None = None) -> None:
         for name in given:

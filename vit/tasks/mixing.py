@@ -29,10 +29,11 @@ class Mixing:
         self, num_classes: int, *, mixup: float, cutmix: float, probability: float, seed: int
     ):
         self.kinds: list[v2.Transform] = []
-        if mixup:
-            self.kinds.append(v2.MixUp(alpha=mixup, num_classes=num_classes))
-        if cutmix:
-            self.kinds.append(v2.CutMix(alpha=cutmix, num_classes=num_classes))
+        with torch.device("cpu"):  # the check builds on the meta device, where Beta cannot look
+            if mixup:
+                self.kinds.append(v2.MixUp(alpha=mixup, num_classes=num_classes))
+            if cutmix:
+                self.kinds.append(v2.CutMix(alpha=cutmix, num_classes=num_classes))
         self.probability = probability
         self.seed = seed
 
