@@ -30,7 +30,7 @@ def test_a_sound_config_is_described():
     assert told["faults"] == []
     assert told["tokens"] == 16
     assert told["batches_per_epoch"] == 18
-    assert told["steps"] == 60 * 18
+    assert told["steps"] == 50 * 18
     lrs = told["schedule"]["lr_of_points"]
     assert max(lrs) <= told["schedule"]["lr"]
     assert told["data"]["train"]["images"] == 1200
