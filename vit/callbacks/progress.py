@@ -15,6 +15,7 @@ from vit.callbacks.throughput import Counters, Throughput
 
 REFRESH_SECONDS = 0.2  # five times a second is all that an eye follows
 MEMORY_SECONDS = 30.0  # of the pace that the time left is told from
+WIDE = 130  # columns that the whole line takes; below, a shorter one that fits in 80
 VALIDATION_COST = 0.4  # of a training batch, until the first validation was timed
 
 
@@ -43,7 +44,7 @@ class Progress(Callback):
         if trainer.is_global_zero and on_screen:
             self._bar = Bar(
                 TextColumn("{task.description}"),
-                BarColumn(bar_width=20),
+                BarColumn(bar_width=20 if self._console.width >= WIDE else 10),
                 TextColumn("{task.fields[told]}", markup=False),
                 console=self._console,
                 auto_refresh=False,  # a thread that redraws would take time from the training
@@ -124,19 +125,26 @@ class Progress(Callback):
         total = batches_in_all(trainer)
         done = trainer.current_epoch * int(trainer.num_training_batches) + batches
         epochs = f"/{trainer.max_epochs}" if trainer.max_epochs not in (None, -1) else ""
+        short = self._console.width < WIDE
         self._bar.update(
             self._bar.task_ids[0],
-            description=f"epoch {trainer.current_epoch + 1}{epochs}  step {trainer.global_step}",
+            description=f"epoch {trainer.current_epoch + 1}{epochs}"
+            + ("" if short else f"  step {trainer.global_step}"),
             total=total,
             completed=done,
-            told="  ".join(self._told(trainer, batches, trainer.current_epoch)),
+            told=(" " if short else "  ").join(
+                self._told(trainer, batches, trainer.current_epoch, short=short)
+            ),
         )
         self._bar.refresh()
 
-    def _told(self, trainer: Trainer, batches: int, epochs: int) -> list[str]:
+    def _told(
+        self, trainer: Trainer, batches: int, epochs: int, *, short: bool = False
+    ) -> list[str]:
         """What is known after `epochs` whole epochs and `batches` of the next."""
+        digits = 2 if short else 4
         told = [
-            f"{label} {metrics[name]:.4f}"
+            f"{label.replace('val accuracy', 'val') if short else label} {metrics[name]:.{digits}f}"
             for label, metrics, name in (
                 ("loss", self._train, "train/loss"),
                 ("accuracy", self._train, "train/accuracy"),
@@ -144,7 +152,7 @@ class Progress(Callback):
                 ("val accuracy", self._validated, "val/accuracy"),
                 ("val mAP", self._validated, "val/map"),
             )
-            if name in metrics
+            if name in metrics and not (short and label == "val loss")
         ]
         if self._pace.images_per_second:
             told.append(f"{self._pace.images_per_second:,.0f} images/s")
