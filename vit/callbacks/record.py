@@ -34,6 +34,7 @@ class Record(Callback):
         self._of_step: dict[str, float | torch.Tensor] = {}
         self._flushed = 0
         self._train: dict[str, float] = {}
+        self._validated: dict[str, float] = {}
         self._timing: dict[str, float] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -62,7 +63,8 @@ class Record(Callback):
         if trainer.global_step != self._flushed:
             self._flush(trainer, pl_module)
         if trainer.is_global_zero:
-            log.info(epoch_line(trainer, {**self._train, **_validated(trainer)}, self._timing))
+            log.info(epoch_line(trainer, {**self._train, **self._validated}, self._timing))
+        self._validated = {}  # an epoch without a validation tells none
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
@@ -77,7 +79,8 @@ class Record(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
-            self._write(trainer, _validated(trainer), {})
+            self._validated = _validated(trainer)
+            self._write(trainer, self._validated, {})
 
     def _flush(self, trainer: Trainer, task: Any) -> None:
         self._flushed = trainer.global_step

@@ -112,7 +112,7 @@ def random_states(device: torch.device) -> dict[str, Any]:
         "python": [version, list(words), gauss],
         "numpy": [name, keys.tolist(), int(position), int(has_gauss), float(cached)],  # type: ignore[union-attr,attr-defined]
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+        "device": _device_state(device),
     }
 
 
@@ -122,8 +122,18 @@ def restore_random_states(states: dict[str, Any], device: torch.device) -> None:
     name, keys, *rest = states["numpy"]
     np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
     torch.set_rng_state(states["torch"].cpu())
-    if states["cuda"] is not None and device.type == "cuda":
-        torch.cuda.set_rng_state(states["cuda"].cpu(), device)
+    if states["device"] is None:
+        return
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states["device"].cpu(), device)
+    elif device.type == "mps":
+        torch.mps.set_rng_state(states["device"].cpu())
+
+
+def _device_state(device: torch.device) -> torch.Tensor | None:
+    if device.type == "cuda":
+        return torch.cuda.get_rng_state(device)
+    return torch.mps.get_rng_state() if device.type == "mps" else None
 
 
 def _of_all_processes(state: dict[str, Any]) -> list[dict[str, Any]]:
