@@ -114,6 +114,9 @@ class LastCheckpoint(Checkpoint):
             )
         self.path = Path(path)
         self.every_n_steps = every_n_steps
+        self._batches: float = math.inf  # of an epoch
+        self._validate_every: float | None = None  # batches
+        self._over_epochs = False  # whether these are counted over the whole training
         self._due = False
         self._step = 0
         self._whole = False
@@ -123,6 +126,9 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._step = trainer.global_step
+        self._batches = trainer.num_training_batches
+        self._validate_every = trainer.val_check_batch if trainer.enable_validation else None
+        self._over_epochs = trainer.check_val_every_n_epoch is None
         in_main_thread = threading.current_thread() is threading.main_thread()
         free = signal.getsignal(signal.SIGINT) is signal.default_int_handler
         # Several processes would stop at different steps, and wait for one another for ever.
@@ -157,7 +163,7 @@ class LastCheckpoint(Checkpoint):
             self._save(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._whole = not _at_last_batch(trainer, trainer.fit_loop.batch_idx)
+        self._whole = trainer.fit_loop.batch_idx + 1 < self._batches
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._save(trainer)
@@ -189,21 +195,14 @@ class LastCheckpoint(Checkpoint):
             signal.signal(signal.SIGINT, signal.default_int_handler)
             self._listening = False
 
-    @staticmethod
-    def _validation_follows(trainer: Trainer, batch_idx: int) -> bool:
+    def _validation_follows(self, trainer: Trainer, batch_idx: int) -> bool:
         """Whether a validation, or the end of the epoch, comes right after this batch."""
-        if _at_last_batch(trainer, batch_idx):
+        if batch_idx + 1 >= self._batches:
             return True
-        every = trainer.val_check_batch
-        if every is None or not trainer.enable_validation:
+        if self._validate_every is None:
             return False
-        whole_run = trainer.check_val_every_n_epoch is None
-        done = (trainer.fit_loop.total_batch_idx if whole_run else batch_idx) + 1
-        return done % every == 0
-
-
-def _at_last_batch(trainer: Trainer, batch_idx: int) -> bool:
-    return batch_idx + 1 >= trainer.num_training_batches
+        done = (trainer.fit_loop.total_batch_idx if self._over_epochs else batch_idx) + 1
+        return done % self._validate_every == 0
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
