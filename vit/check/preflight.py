@@ -200,6 +200,10 @@ def _recipe(
     """The learning rate over the training, and per depth where layers differ."""
     steps, per_epoch = told["steps"], told["steps_per_epoch"]
     optim, schedule = build(config["optim"]), build(config["schedule"])
+    if config["ema"] is not None and optim.schedule_free:
+        faults.append(
+            Fault("ema", f"optim.name={optim.name} averages the weights itself; take ema=none")
+        )
     points = [round(at * (steps - 1) / (SCHEDULE_POINTS - 1)) for at in range(SCHEDULE_POINTS)]
     scales = _trying(
         "schedule", faults, lambda: [schedule.scale(at, steps, per_epoch) for at in points]

@@ -29,6 +29,8 @@ GIVEN: dict[str, frozenset[str]] = {
             "use_distributed_sampler",
             "default_root_dir",
             "enable_progress_bar",
+            "enable_model_summary",
+            "plugins",
         }
     ),
     "tracking": frozenset(),

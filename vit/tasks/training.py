@@ -18,10 +18,11 @@ import torch
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 
 from vit.build import build
-from vit.callbacks.checkpoint import checkpoint_callbacks
+from vit.callbacks.checkpoint import AtomicCheckpointIO, checkpoint_callbacks
 from vit.callbacks.progress import Progress
 from vit.callbacks.record import Record
 from vit.callbacks.resume import ExactResume
+from vit.callbacks.schedule_free import ScheduleFree
 from vit.callbacks.throughput import Throughput
 from vit.faults import Fault, Refused
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
@@ -87,19 +88,23 @@ def _train(
     val_loader = data.loader("val", **shared)
     sampler: Any = train_loader.batch_sampler  # an EpochSampler
     recorder = Recorder(folder.metrics_file)
+    throughput = Throughput()
+    # The order matters: the bar looks before the record forgets, and checkpoints come last.
     callbacks = [
-        *checkpoint_callbacks(folder.checkpoints, **config["checkpoint"]),
-        *([build(config["ema"], allow_targets)] if config["ema"] else []),
         ExactResume(sampler),
-        throughput := Throughput(),
-        Record(recorder, throughput),
+        ScheduleFree(),
+        *([build(config["ema"], allow_targets)] if config["ema"] else []),
         Progress(throughput),
+        Record(recorder, throughput),
+        throughput,
+        *checkpoint_callbacks(folder.checkpoints, **config["checkpoint"]),
     ]
     trainer = build(
         _with_profiler(config["trainer"], folder.path),
         allow_targets,
         logger=tracking.logger(folder.path, config) if rank == 0 else False,
         callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
         use_distributed_sampler=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -133,10 +138,9 @@ def _train(
         )
         results["metrics"].update(tested[0])
         results["tables"] = task.tables()
+        selected = results["best"] or {"step": trainer.global_step, "epoch": 0}
         if rank == 0:
-            recorder.write(trainer.global_step, trainer.current_epoch, tested[0], {})
-            for logger in trainer.loggers:
-                logger.log_metrics(tested[0], trainer.global_step)
+            recorder.write(selected["step"], selected["epoch"], tested[0], {})
     if rank == 0:
         write_json(folder.results_file, results)
         shown = ", ".join(f"{key} {value:.4f}" for key, value in results["metrics"].items())
