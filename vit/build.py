@@ -24,7 +24,7 @@ ALLOWED = (
     "vit.data.",
     "vit.callbacks.",
     "vit.optim.",
-    "vit.tasks.",
+    "vit.tasks.classification.",
     "vit.runs.tracking.",
     "torch.nn.",
     "torch._C._nn.",  # where torch.nn.functional's activations are really defined
@@ -34,7 +34,6 @@ ALLOWED = (
     "timm.layers.",
     "timm.loss.",
     "timm.optim.",
-    "timm.data.",
     "torchmetrics.",
     "pytorch_lightning.Trainer",
     "pytorch_lightning.trainer.trainer.Trainer",
@@ -61,6 +60,8 @@ def locate(target: str, allow_targets: Iterable[str] = ()) -> Callable[..., Any]
     found = _import(target)
     if not (inspect.isclass(found) or inspect.isroutine(found)):
         raise TargetError(f"{target!r} is a {type(found).__name__}; wanted a class or a function.")
+    if not inspect.isclass(found) and "." in getattr(found, "__qualname__", "."):
+        raise TargetError(f"{target!r} is a method; wanted a class or a function.")
     # An allowed module may hold forbidden things that it imported: ask where this one is from.
     home = f"{getattr(found, '__module__', None)}.{getattr(found, '__qualname__', '?')}"
     _require_allowed(home, target, allowed)

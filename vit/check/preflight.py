@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from vit.build import build
+from vit.callbacks.checkpoint import checkpoint_callbacks
 from vit.check.schema import schema_faults
 from vit.data.classification import ClassificationData
 from vit.faults import Fault, Refused, did_you_mean
@@ -49,13 +50,20 @@ def preflight(
     """
     faults = schema_faults(config)
     broken = {fault.where.split(".")[0] for fault in faults}
+    allow = config.get("allow_targets") or []
     for key in ("optim", "schedule"):
-        if key not in broken and _trying(key, faults, partial(build, config[key])) is None:
+        if key not in broken and _trying(key, faults, partial(build, config[key], allow)) is None:
             broken.add(key)
+    if config.get("ema") is not None and "ema" not in broken:
+        _trying("ema", faults, partial(build, config["ema"], allow))
+    if "checkpoint" not in broken:
+        chosen = partial(checkpoint_callbacks, Path(), **config["checkpoint"])
+        _trying("checkpoint", faults, chosen)
+    if isinstance(config.get("threads"), int) and config["threads"] < 1:
+        faults.append(Fault("threads", f"is {config['threads']}; wanted at least 1"))
     config = {**config, **{key: SOUND[key] for key in broken & SOUND.keys()}}
     warnings: list[str] = []
     told: dict[str, Any] = {}
-    allow = config.get("allow_targets") or []
     data = None
     if not broken & {"data", "allow_targets"}:
         data = _data(config, allow, full, faults)
@@ -68,7 +76,7 @@ def preflight(
         any_model = model or nn.Identity()
         with torch.device("meta"):
             task = _trying("task", faults, lambda: assemble_task(config, any_model, data, allow))
-        if task is not None:
+        if task is not None and "checkpoint" not in broken:
             _monitor(config, task.monitors(), faults)
     if "steps" in told:
         _recipe(config, model, told, faults)
@@ -199,7 +207,8 @@ def _recipe(
 ) -> None:
     """The learning rate over the training, and per depth where layers differ."""
     steps, per_epoch = told["steps"], told["steps_per_epoch"]
-    optim, schedule = build(config["optim"]), build(config["schedule"])
+    allow = config.get("allow_targets") or []
+    optim, schedule = build(config["optim"], allow), build(config["schedule"], allow)
     if config["ema"] is not None and optim.schedule_free:
         faults.append(
             Fault("ema", f"optim.name={optim.name} averages the weights itself; take ema=none")

@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
     add_compose_arguments(parser)
     parser.add_argument("--full", action="store_true", help="check every image, not a sample")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_intermixed_args(argv)
     process.warm_up()
     try:
         runs = compose_runs(arguments)

@@ -146,7 +146,8 @@ def _hydra(config_dir: str | None, config_name: str) -> Iterator[list[str]]:
                 )
             ]
         )
-    others = [f"file://{folder}" for folder in folders if folder != primary]
+    paths = [str(folder).replace("'", "\\'") for folder in folders if folder != primary]
+    others = [f"'file://{path}'" for path in paths]  # quoted: a path may hold any letter
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(primary), job_name="vit", version_base="1.3"):
         yield [f"hydra.searchpath=[{','.join(others)}]"] if others else []

@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--device", default="auto", help="cpu, cuda, …; auto takes the GPU")
     parser.add_argument("--allow-target", action="append", default=[], metavar="PACKAGE")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_intermixed_args(argv)
     config = RunFolder(arguments.run_dir).config()
     process.warm_up()
     data = _data(config, arguments.overrides)

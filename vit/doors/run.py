@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 
@@ -28,6 +29,9 @@ def main(argv: list[str]) -> int:
     if folder.is_done():
         print(f"{arguments.run_dir} is done already; nothing to do.")
         return 0
+    from vit.runs.process import die_with_parent
     from vit.tasks.training import train
 
+    if "RANK" in os.environ:
+        die_with_parent()  # of torchrun's agent, so that none trains on alone
     return train(arguments.run_dir, tuple(arguments.allow_target))

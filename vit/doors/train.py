@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -48,7 +49,7 @@ def main(argv: list[str]) -> int:
     )
     add_compose_arguments(parser)
     parser.add_argument("--full", action="store_true", help="check every image, not a sample")
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_intermixed_args(argv)
     if "LOCAL_RANK" in os.environ:
         raise Refused(
             [
@@ -62,8 +63,21 @@ def main(argv: list[str]) -> int:
     runs = compose_runs(arguments)
     for run in runs:
         RunFolder(run.run_dir).refuse_conflicts(run.config)
-    codes = [_train(run, arguments.full, ["vit", "train", *argv]) for run in runs]
+    _refuse_shared_folders(runs)
+    codes = []
+    for run in runs:
+        codes.append(_train(run, arguments.full, ["vit", "train", *argv]))
+        if codes[-1] in (130, 143):
+            break  # stopped by hand or by a signal: that is meant for the sweep
     return max(codes, default=0)
+
+
+def _refuse_shared_folders(runs: list[Composed]) -> None:
+    folders = [run.run_dir.absolute() for run in runs]
+    shared = sorted({str(folder) for folder in folders if folders.count(folder) > 1})
+    if shared:
+        message = "would hold several runs of this sweep; let hydra.sweep.subdir or name differ"
+        raise Refused([Fault(folder, message) for folder in shared])
 
 
 def _train(run: Composed, full: bool, command: list[str]) -> int:
@@ -79,11 +93,15 @@ def _train(run: Composed, full: bool, command: list[str]) -> int:
 
     print(f"run         {run.run_dir}")
     show_report(report)
+    told = stamp(command, report["data"])
     folder.freeze(run.config)
     if not folder.stamp_file.exists():
-        write_json(folder.stamp_file, stamp(command, report["data"]))
+        write_json(folder.stamp_file, told)
     started = time.monotonic()
     code = execute(folder, run.config)
+    if code and folder.state().get("state") in ("planned", "running"):
+        # The process died without a word: out of memory, or killed.
+        folder.set_state("failed", exit_code=code, error=f"the process ended with {code}")
     if code == 0 and not folder.is_done():
         code = 1  # an exit code of 0 proves nothing
     if code == 0:
@@ -113,7 +131,17 @@ def execute(folder: RunFolder, config: dict[str, Any]) -> int:
     for package in config["allow_targets"]:
         command += ["--allow-target", package]
     environment = {**os.environ, "OMP_NUM_THREADS": str(config["threads"])}
-    code = subprocess.run(command, env=environment, check=False).returncode
+    agent = subprocess.Popen(command, env=environment)
+    before = signal.signal(signal.SIGTERM, lambda *_: agent.terminate())
+    try:
+        while agent.poll() is None:
+            try:
+                agent.wait()
+            except KeyboardInterrupt:
+                continue  # the agent got it too, and ends its workers
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    code = agent.returncode
     told = folder.state().get("exit_code")
     return told if code and isinstance(told, int) and told else code
 

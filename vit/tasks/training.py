@@ -7,6 +7,7 @@ construction.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Iterable
@@ -143,7 +144,7 @@ def _train(
             recorder.write(selected["step"], selected["epoch"], tested[0], {})
     if rank == 0:
         write_json(folder.results_file, results)
-        shown = ", ".join(f"{key} {value:.4f}" for key, value in results["metrics"].items())
+        shown = ", ".join(f"{key} {float(value):.4f}" for key, value in results["metrics"].items())
         log.info("done in %.0f s: %s", seconds, shown)
     return DONE
 
@@ -153,7 +154,11 @@ def _results(
 ) -> dict[str, Any]:
     """metrics.json: what came out at the end, and at the checkpoint that was selected."""
     monitor, mode = config["checkpoint"]["monitor"], config["checkpoint"]["mode"]
-    records = [r for r in read_records(folder.metrics_file) if monitor in r["metrics"]]
+    records = [
+        record
+        for record in read_records(folder.metrics_file)
+        if math.isfinite(float(record["metrics"].get(monitor, "nan")))
+    ]
     pick = max if mode == "max" else min
     best = pick(records, key=lambda record: float(record["metrics"][monitor]), default=None)
     return {
