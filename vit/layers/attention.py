@@ -196,9 +196,10 @@ class Attention(nn.Module):
         rotate: Rotate | None = None,
     ) -> Float[Tensor, "batch tokens dim"]:
         """Tokens attend to `context`, or to one another. Masks as in `attention`."""
-        q, k, v = self._queries_keys_values(x, context, rotate)
         dropout = self.dropout if self.training else 0.0
-        out = attention(q, k, v, mask, causal=causal, dropout=dropout)
+        out = attention(
+            *self._queries_keys_values(x, context, rotate), mask, causal=causal, dropout=dropout
+        )
         out = self.proj(out.transpose(1, 2).flatten(2))
         if self.proj_dropout:
             out = F.dropout(out, self.proj_dropout, self.training)

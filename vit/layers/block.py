@@ -49,8 +49,10 @@ class Block(nn.Module):
         rotate: Rotate | None = None,
     ) -> Float[Tensor, "batch tokens dim"]:
         """Masks as in `vit.layers.attention.attention`."""
-        y = self.attention(self.norm1(x), mask=mask, causal=causal, rotate=rotate)
-        x = x + self._branch(y, self.scale1)
+        # Nothing is named but x: what a name holds, the memory of the next product cannot reuse.
+        x = x + self._branch(
+            self.attention(self.norm1(x), mask=mask, causal=causal, rotate=rotate), self.scale1
+        )
         return x + self._branch(self.mlp(self.norm2(x)), self.scale2)
 
     def flops(self, tokens: int) -> int:
