@@ -73,6 +73,7 @@ def load(
                 )
             ]
         )
+    place = usable_device(device)
     content = read_checkpoint(folder, checkpoint)
     data = assemble_data(config, allow_targets)
     facts = facts_of(content) or data.facts
@@ -86,7 +87,7 @@ def load(
     )
     model = assemble_model(without_downloads(config), facts, allow_targets)
     load_weights(model, content["state_dict"], folder.path)
-    return Trained(model.eval().to(device), transform, facts, config, folder.path)
+    return Trained(model.eval().to(place), transform, facts, config, folder.path)
 
 
 def read_checkpoint(folder: RunFolder, which: str) -> dict[str, Any]:
@@ -99,10 +100,26 @@ def read_checkpoint(folder: RunFolder, which: str) -> dict[str, Any]:
         state = folder.state().get("state", "not begun")
         raise Refused([Fault(str(folder.path), f"holds no {path.name}; the run is {state}")])
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         message = f"is no checkpoint that can be read safely: {str(error).splitlines()[0]}"
         raise Refused([Fault(str(path), message)]) from error
+    if not isinstance(content, dict) or "state_dict" not in content:
+        raise Refused([Fault(str(path), "is no checkpoint of a run: it has no `state_dict`")])
+    return content
+
+
+def usable_device(name: str) -> torch.device:
+    """The device of that name; `auto` is the first GPU, or the CPU. Refused if it is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        message = f"{name!r} cannot be used here: {str(error).splitlines()[0]}"
+        raise Refused([Fault("--device", message)]) from error
+    return device
 
 
 def without_downloads(config: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 import pytest
 
-from vit.check.preflight import preflight
+from vit.check.preflight import preflight, preflight_or_refuse
 from vit.check.schema import schema_faults
 from vit.doors.compose import compose, config_folder
+from vit.faults import Refused
 
 EXPERIMENTS = sorted(path.stem for path in (config_folder() / "experiment").glob("*.yaml"))
 OPTIONS = sorted(
@@ -50,6 +51,13 @@ def test_a_sound_config_is_described():
         (["data.val_fraction=0"], "data", "val"),
         (["optim.name=adamv"], "optim", "adam"),
         (["+trainer.max_epoch=3"], "trainer.max_epoch", "max_epochs"),
+        (["trainer.devices=auto"], "trainer.devices", "CUDA_VISIBLE_DEVICES"),
+        (["trainer.devices=[0]"], "trainer.devices", "CUDA_VISIBLE_DEVICES"),
+        (["threads=0"], "threads", "at least 1"),
+        (["~checkpoint"], "checkpoint", "mapping"),
+        (["checkpoint.patience=0"], "checkpoint", "patience"),
+        (["ema=standard", "ema.decay=2"], "ema", "decay"),
+        (["ema=standard", "optim=schedulefree"], "ema", "ema=none"),
     ],
 )
 def test_bad_input_gets_one_clear_fault(words, where, said):
@@ -68,3 +76,12 @@ def test_faults_of_many_parts_are_told_together():
         "optim.lr",
         "checkpoint.monitor",
     }
+
+
+def test_what_this_machine_lacks_refuses_a_training_and_warns_a_check():
+    config = compose(["experiment=digits", "trainer.num_nodes=2"])
+    report = preflight(config)
+    assert report["faults"] == []
+    assert any("num_nodes" in warning for warning in report["warnings"])
+    with pytest.raises(Refused, match="num_nodes"):
+        preflight_or_refuse(config, "nowhere")

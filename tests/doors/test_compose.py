@@ -96,3 +96,19 @@ def test_a_recorded_question_composes_from_its_own_folder(tmp_path):
 @pytest.mark.parametrize("debug", ["one_batch", "overfit", "profile", "limited"])
 def test_debug_modes_compose(debug):
     compose(["experiment=digits", f"debug={debug}"])
+
+
+def test_a_folder_that_does_not_resolve_is_told():
+    assert "hydra.run.dir" in faults("hydra.run.dir=${nope}")[0]
+
+
+def test_configs_are_found_below_folders_of_any_name(tmp_path, monkeypatch):
+    odd = tmp_path / "it's (mine) ü~&"
+    (odd / "conf" / "experiment").mkdir(parents=True)
+    (odd / "conf" / "experiment" / "mine.yaml").write_text("# @package _global_\nseed: 9\n")
+    monkeypatch.chdir(odd)
+    assert compose(["experiment=mine"])["seed"] == 9
+
+
+def test_a_group_set_to_nothing_is_told():
+    assert "checkpoint=null" in faults("checkpoint=null")[0]

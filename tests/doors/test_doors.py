@@ -164,6 +164,28 @@ def test_completion_knows_doors_keys_and_choices():
     assert "backbone.depth=" in completed("vit train backbone.de")
 
 
+def test_points_of_a_sweep_that_share_a_folder_are_refused(tmp_path):
+    done = vit("train", "-m", *SMALL, "seed=1,2", f"hydra.sweep.dir={tmp_path}", "name=x", code=2)
+    assert "several runs" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_bad_point_stops_a_sweep_before_any_of_it_starts(tmp_path):
+    words = ["seed=1", "backbone.heads=4,5", f"hydra.sweep.dir={tmp_path}"]
+    assert "heads=5" in vit("train", *SMALL, "-m", *words, code=2).stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_devices_and_checkpoints_that_cannot_be_used_are_told(trained, tmp_path):
+    import torch
+
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    words = ["predict", str(trained[0]), str(tmp_path / "a.png")]
+    assert "--device" in vit(*words, "--device", "nonsense", code=2).stderr
+    torch.save({"weights": 1}, tmp_path / "other.pt")
+    assert "state_dict" in vit(*words, "--checkpoint", str(tmp_path / "other.pt"), code=2).stderr
+
+
 @pytest.mark.slow
 def test_two_processes_train_under_one_parent(tmp_path):
     run_dir = tmp_path / "run"

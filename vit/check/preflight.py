@@ -22,6 +22,7 @@ from vit.data.classification import ClassificationData
 from vit.faults import Fault, Refused, did_you_mean
 from vit.models.classifier import Classifier
 from vit.optim.groups import param_groups, table
+from vit.optim.schedules import Constant
 from vit.tasks.assembly import (
     accumulation,
     assemble_data,
@@ -70,6 +71,10 @@ def preflight(
     model = None
     if data is not None and not broken & {"backbone", "head"}:
         model = _model(config, data, allow, faults)
+    lacking: list[Fault] = []
+    if "trainer" not in broken:
+        lacking = _lacking(config["trainer"])
+        warnings += [str(fault) for fault in lacking]
     if data is not None and "trainer" not in broken:
         _world(config, data, faults, warnings, told)
     if data is not None and "task" not in broken:
@@ -79,7 +84,7 @@ def preflight(
         if task is not None and "checkpoint" not in broken:
             _monitor(config, task.monitors(), faults)
     if "steps" in told:
-        _recipe(config, model, told, faults)
+        _recipe(config, model, told, faults, warnings)
     if data is not None and model is not None:
         _cost(model, data, told)
     if data is not None:
@@ -90,8 +95,10 @@ def preflight(
             warnings.append("the data has no test split: nothing will be tested after training")
     if run_dir is not None and model is not None:
         _room(Path(run_dir), model, faults)
+    told["gpus"] = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
     return {
-        "faults": [{"where": fault.where, "message": fault.message} for fault in faults],
+        "faults": [vars(fault) for fault in faults],
+        "lacking": [vars(fault) for fault in lacking],
         "warnings": warnings,
         **(told if not faults else {}),
     }
@@ -100,9 +107,27 @@ def preflight(
 def preflight_or_refuse(config: dict[str, Any], run_dir: str, full: bool = False) -> dict[str, Any]:
     """The report, or Refused with every fault."""
     report = preflight(config, run_dir, full)
-    if report["faults"]:
-        raise Refused([Fault(**fault) for fault in report["faults"]])
+    faults = [*report["faults"], *report["lacking"]]
+    if faults:
+        raise Refused([Fault(**fault) for fault in faults])
     return report
+
+
+def _lacking(trainer: Mapping[str, Any]) -> list[Fault]:
+    """What this machine would need to train; to check for another machine that is no fault."""
+    accelerator, count = trainer.get("accelerator", "auto"), trainer.get("devices", 1)
+    gpus = torch.cuda.device_count()
+    asks_gpu = accelerator in ("gpu", "cuda")
+    lacking = []
+    if asks_gpu and not gpus and not torch.backends.mps.is_available():
+        message = "asks for a GPU, and torch finds none here; trainer=cpu takes the CPU"
+        lacking.append(Fault("trainer.accelerator", message))
+    elif gpus and count > gpus and accelerator != "cpu":
+        lacking.append(Fault("trainer.devices", f"asks for {count} GPUs; this machine has {gpus}"))
+    if trainer.get("num_nodes", 1) > 1:
+        message = "vit train starts the processes of one machine only, so far"
+        lacking.append(Fault("trainer.num_nodes", message))
+    return lacking
 
 
 def _trying(where: str, faults: list[Fault], make: Callable[[], Any]) -> Any:
@@ -187,11 +212,12 @@ def _world(
             Fault("trainer.max_epochs", "neither max_epochs nor max_steps bounds the training")
         )
         return
-    accelerator = config["trainer"].get("accelerator")
-    if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
-        warnings.append("trainer.accelerator=gpu, and this machine has none that torch can use")
-    if config["trainer"].get("precision") in ("16-mixed", 16, "16") and accelerator == "cpu":
-        warnings.append("16-mixed on the CPU is slow; bf16-mixed is the CPU's half precision")
+    for key in ("limit_val_batches", "limit_test_batches"):
+        if config["trainer"].get(key, 1.0) not in (1.0, None):
+            warnings.append(
+                f"trainer.{key}: evaluation sees the first images only, which may be of few "
+                "classes; its numbers then tell that it runs, and no more"
+            )
     told.update(
         processes=world,
         batch_size=data.batch_size,
@@ -203,7 +229,11 @@ def _world(
 
 
 def _recipe(
-    config: Mapping[str, Any], model: Classifier | None, told: dict[str, Any], faults: list[Fault]
+    config: Mapping[str, Any],
+    model: Classifier | None,
+    told: dict[str, Any],
+    faults: list[Fault],
+    warnings: list[str],
 ) -> None:
     """The learning rate over the training, and per depth where layers differ."""
     steps, per_epoch = told["steps"], told["steps_per_epoch"]
@@ -213,6 +243,8 @@ def _recipe(
         faults.append(
             Fault("ema", f"optim.name={optim.name} averages the weights itself; take ema=none")
         )
+    if optim.schedule_free and not isinstance(schedule, Constant):
+        warnings.append(f"optim.name={optim.name} wants no decay of the rate: schedule=constant")
     points = [round(at * (steps - 1) / (SCHEDULE_POINTS - 1)) for at in range(SCHEDULE_POINTS)]
     scales = _trying(
         "schedule", faults, lambda: [schedule.scale(at, steps, per_epoch) for at in points]

@@ -72,14 +72,26 @@ def schema_faults(config: Mapping[str, Any]) -> list[Fault]:
             continue
         if not isinstance(node, Mapping):
             faults.append(Fault(key, f"wanted a part with `_target_`, got {node!r}"))
-        elif "_target_" not in node:
-            faults.append(
-                Fault(key, f"has no `_target_`; choose one of conf/{key}/ or name a class")
-            )
         else:
             faults += part_faults(node, key, given, allowed)
     faults += _checkpoint_faults(config.get("checkpoint"))
+    faults += _process_faults(config.get("trainer"))
     return faults
+
+
+def _process_faults(trainer: object) -> list[Fault]:
+    """A run promises a number of processes, and that number is part of what it is."""
+    if not isinstance(trainer, Mapping):
+        return []
+    return [
+        Fault(
+            f"trainer.{key}",
+            f"is {value!r}; wanted a whole number from 1 on, since it is part of the run. Which "
+            "GPUs those are, CUDA_VISIBLE_DEVICES says.",
+        )
+        for key in ("devices", "num_nodes")
+        if type(value := trainer.get(key, 1)) is not int or value < 1
+    ]
 
 
 def _checkpoint_faults(node: object) -> list[Fault]:
@@ -99,6 +111,9 @@ def part_faults(
     node: Mapping[str, Any], path: str, given: Iterable[str], allow_targets: Iterable[str]
 ) -> list[Fault]:
     """The faults of one part and of the parts inside it."""
+    if "_target_" not in node:
+        group = path.replace(".", "/")
+        return [Fault(path, f"has no `_target_`; choose one of conf/{group}/ or name a class")]
     target = node["_target_"]
     if not isinstance(target, str):
         return [Fault(f"{path}._target_", f"wanted a dotted path, got {target!r}")]

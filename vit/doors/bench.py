@@ -166,7 +166,7 @@ def _show_models(result: models.Result) -> None:
         if best is not None and best.ours_is_faster is not None:
             print(
                 f"{work}: ours runs at {best.ours_is_faster.median:.2f} times the speed of the "
-                f"fastest other, {best.library}"
+                f"closest other, {best.library}"
             )
     for name, command in result.skipped.items():
         print(f"skipped {name}, which is not installed: {command}")

@@ -166,7 +166,7 @@ def _compose_one(
 
     try:
         composed = hydra_compose(config_name, words, return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise Refused(composition_faults(config_name, words, shown, error)) from error
     HydraConfig.instance().set_config(composed)  # so that ${hydra:…} resolves
     with open_dict(composed):
@@ -187,7 +187,12 @@ def _compose_one(
         if number is not None:
             composed.hydra.job.num = number
     hydra = composed.hydra
-    folder = hydra.run.dir if number is None else Path(str(hydra.sweep.dir)) / hydra.sweep.subdir
+    where = "hydra.run.dir" if number is None else "hydra.sweep.dir"
+    try:
+        alone = number is None
+        folder = hydra.run.dir if alone else Path(str(hydra.sweep.dir)) / hydra.sweep.subdir
+    except OmegaConfBaseException as error:
+        raise Refused([Fault(where, f"does not resolve: {first_line(error)}")]) from error
     return Composed(frozen, Path(str(folder)), shown)
 
 

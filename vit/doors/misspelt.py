@@ -32,7 +32,7 @@ def composition_faults(
         try:
             hydra_compose(config_name, [*always, *sound, word])
             sound.append(word)
-        except (HydraException, OmegaConfBaseException) as problem:
+        except (HydraException, OmegaConfBaseException, ValueError) as problem:
             key, _, value = word.partition("=")
             options = loader.get_group_options(key.lstrip("+~").split("@")[0], ObjectType.CONFIG)
             if value in options:
@@ -47,12 +47,12 @@ def composition_faults(
                 )
     try:
         base = hydra_compose(config_name, [*always, *sound])
-    except (HydraException, OmegaConfBaseException) as problem:
+    except (HydraException, OmegaConfBaseException, ValueError) as problem:
         return faults or [Fault("config", first_line(problem))]
     for word in values:
         try:
             hydra_compose(config_name, [*always, *sound, word])
-        except (HydraException, OmegaConfBaseException) as problem:
+        except (HydraException, OmegaConfBaseException, ValueError) as problem:
             faults.append(_value_fault(word, base, problem))
     return faults or [Fault("config", first_line(error))]
 

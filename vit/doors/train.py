@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -22,6 +20,9 @@ from vit.faults import Fault, Refused
 from vit.runs import process
 from vit.runs.directory import RunFolder, write_json
 from vit.runs.stamp import stamp
+from vit.runs.torchrun import train_together
+
+STOPS = (130, 143)  # by hand, by a signal
 
 ABOUT = """Train a model from a config that Hydra composes.
 
@@ -64,12 +65,31 @@ def main(argv: list[str]) -> int:
     for run in runs:
         RunFolder(run.run_dir).refuse_conflicts(run.config)
     _refuse_shared_folders(runs)
+    reports = _checked(runs, arguments.full)
     codes = []
-    for run in runs:
-        codes.append(_train(run, arguments.full, ["vit", "train", *argv]))
-        if codes[-1] in (130, 143):
+    for run, report in zip(runs, reports, strict=True):
+        codes.append(_train(run, report, ["vit", "train", *argv]))
+        if codes[-1] in STOPS:
             break  # stopped by hand or by a signal: that is meant for the sweep
     return max(codes, default=0)
+
+
+def _checked(runs: list[Composed], full: bool) -> list[dict[str, Any] | None]:
+    """The report of each run, None for a finished one; Refused with the faults of all."""
+    reports: list[dict[str, Any] | None] = []
+    faults: dict[Fault, None] = {}
+    for run in runs:
+        if RunFolder(run.run_dir).is_done():
+            reports.append(None)
+            continue
+        check = "vit.check.preflight:preflight_or_refuse"
+        try:
+            reports.append(process.call(check, run.config, str(run.run_dir), full))
+        except Refused as refused:
+            faults.update(dict.fromkeys(refused.faults))
+    if faults:
+        raise Refused(list(faults))
+    return reports
 
 
 def _refuse_shared_folders(runs: list[Composed]) -> None:
@@ -80,20 +100,17 @@ def _refuse_shared_folders(runs: list[Composed]) -> None:
         raise Refused([Fault(folder, message) for folder in shared])
 
 
-def _train(run: Composed, full: bool, command: list[str]) -> int:
+def _train(run: Composed, report: dict[str, Any] | None, command: list[str]) -> int:
     folder = RunFolder(run.run_dir)
-    if folder.is_done():
+    if report is None:
         print(f"{run.run_dir} is done already; nothing to do.")
         summary(folder)
         return 0
-    report = process.call(
-        "vit.check.preflight:preflight_or_refuse", run.config, str(run.run_dir), full
-    )
     from vit.doors.screen import show_report
 
     print(f"run         {run.run_dir}")
     show_report(report)
-    told = stamp(command, report["data"])
+    told = stamp(command, report["data"], report["gpus"])
     folder.freeze(run.config)
     if not folder.stamp_file.exists():
         write_json(folder.stamp_file, told)
@@ -113,37 +130,10 @@ def _train(run: Composed, full: bool, command: list[str]) -> int:
 
 def execute(folder: RunFolder, config: dict[str, Any]) -> int:
     """Trains a frozen folder in fresh processes: one, or as many as promised under torchrun."""
-    count = config["trainer"]["devices"]
-    nodes = config["trainer"].get("num_nodes", 1)
-    if count == 1 and nodes == 1:
-        return process.run("vit.tasks.training:train", folder.path, tuple(config["allow_targets"]))
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        f"--nproc-per-node={count}",
-        "-m",
-        "vit",
-        "run",
-        str(folder.path),
-    ]
-    for package in config["allow_targets"]:
-        command += ["--allow-target", package]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(config["threads"])}
-    agent = subprocess.Popen(command, env=environment)
-    before = signal.signal(signal.SIGTERM, lambda *_: agent.terminate())
-    try:
-        while agent.poll() is None:
-            try:
-                agent.wait()
-            except KeyboardInterrupt:
-                continue  # the agent got it too, and ends its workers
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    code = agent.returncode
-    told = folder.state().get("exit_code")
-    return told if code and isinstance(told, int) and told else code
+    count, allowed = config["trainer"]["devices"], tuple(config["allow_targets"])
+    if count > 1:
+        return train_together(folder, count, config["threads"], allowed)
+    return process.run("vit.tasks.training:train", folder.path, allowed)
 
 
 def summary(folder: RunFolder, seconds: float | None = None) -> None:

@@ -6,10 +6,13 @@ torch, so doors and dashboards can ask quickly.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -111,19 +114,20 @@ class RunFolder:
             },
         )
 
-    def owner_alive(self) -> bool:
-        """Whether a process of this machine is training in this folder now."""
-        state = self.state()
-        owner = state.get("owner") or {}
-        if state.get("state") != "running" or owner.get("host") != socket.gethostname():
-            return False
-        try:
-            os.kill(int(owner["pid"]), 0)
-        except (ProcessLookupError, KeyError, ValueError):
-            return False
-        except PermissionError:
-            return True
-        return True
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the folder for one training; the system lets go of it when the process dies.
+
+        Raises Refused where another process holds it.
+        """
+        with (self.path / ".lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                owner = self.state().get("owner") or {}
+                message = f"is being trained now, by process {owner.get('pid')} on "
+                raise Refused([Fault(str(self.path), message + str(owner.get("host")))]) from error
+            yield
 
     def refuse_conflicts(self, config: dict[str, Any]) -> None:
         """Raises Refused where this folder cannot take a run of this config."""
@@ -141,12 +145,12 @@ class RunFolder:
                         )
                     ]
                 )
-        if self.owner_alive():
-            pid = self.state()["owner"]["pid"]
-            raise Refused([Fault(str(self.path), f"is being trained now, by process {pid}")])
         nearest = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
         if not os.access(nearest, os.W_OK | os.X_OK):
             raise Refused([Fault(str(self.path), f"no permission to write in {nearest}")])
+        if self.config_file.is_file():
+            with self.locked():
+                pass
 
     def freeze(self, config: dict[str, Any]) -> None:
         """Writes the config, once; the same one again changes nothing."""

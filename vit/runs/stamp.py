@@ -6,7 +6,6 @@ import os
 import platform
 import shlex
 import subprocess
-import sys
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -31,7 +30,7 @@ PACKAGES = (
 LARGEST_DIFF = 1_000_000  # characters; beyond it the stamp says that it was cut
 
 
-def stamp(command: list[str], data: dict[str, Any]) -> dict[str, Any]:
+def stamp(command: list[str], data: dict[str, Any], gpus: list[str]) -> dict[str, Any]:
     """Plain values for stamp.json; `data` is what the data set tells of itself."""
     return {
         "schema_version": SCHEMA_VERSION,
@@ -42,7 +41,7 @@ def stamp(command: list[str], data: dict[str, Any]) -> dict[str, Any]:
         "git": _git(),
         "python": platform.python_version(),
         "packages": _versions(),
-        "hardware": _hardware(),
+        "hardware": {**_hardware(), "gpus": gpus},
         "data": data,
     }
 
@@ -91,9 +90,4 @@ def _hardware() -> dict[str, Any]:
         lines = cpu_info.read_text(encoding="utf-8", errors="replace").splitlines()
         names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
         told["cpu"] = names[0] if names else None
-    torch = sys.modules.get("torch")  # never imported for this alone
-    if torch is not None and torch.cuda.is_available():
-        told["gpus"] = [
-            torch.cuda.get_device_name(device) for device in range(torch.cuda.device_count())
-        ]
     return told

@@ -59,13 +59,8 @@ def assemble_task(
 
 def processes(config: Mapping[str, Any]) -> int:
     """How many processes a run is promised, over all its machines."""
-    return devices(config) * int(config["trainer"].get("num_nodes", 1))
-
-
-def devices(config: Mapping[str, Any]) -> int:
-    """Processes on each machine; `-1` and `auto` are settled before a config is frozen."""
-    asked = config["trainer"].get("devices", 1)
-    return len(asked) if isinstance(asked, list) else int(asked)
+    trainer = config["trainer"]
+    return int(trainer.get("devices", 1)) * int(trainer.get("num_nodes", 1))
 
 
 def accumulation(config: Mapping[str, Any]) -> int:

@@ -12,7 +12,7 @@ from vit.check.schema import GIVEN, part_faults
 from vit.faults import Fault, Refused
 from vit.tasks.assembly import assemble_data, assemble_task
 from vit.tasks.log import silenced
-from vit.trained import Trained, load
+from vit.trained import Trained, load, usable_device
 
 
 def evaluate(
@@ -31,11 +31,15 @@ def evaluate(
         if faults:
             raise Refused(faults)
         config = {**config, "data": data_config}
-    data = assemble_data(config, allow_targets)
+    place = usable_device(device)
     try:
+        data = assemble_data(config, allow_targets)
+        faults = data.faults()
         lengths, facts = data.lengths, data.facts
     except ValueError as error:
         raise Refused([Fault("data", str(error))]) from error
+    if faults:
+        raise Refused(faults)
     if split not in lengths:
         raise Refused([Fault("--split", f"this data has no {split!r}, only {', '.join(lengths)}")])
     _require_same_classes(trained, facts.class_names)
@@ -44,8 +48,8 @@ def evaluate(
     torch.set_num_threads(config["threads"])
     with silenced():
         trainer = lightning.Trainer(
-            accelerator="auto" if device == "auto" else device.split(":")[0],
-            devices=1,
+            accelerator=place.type,
+            devices=1 if place.type == "cpu" else [place.index or 0],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,

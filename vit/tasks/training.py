@@ -11,6 +11,7 @@ import math
 import os
 import time
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,18 @@ def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
     config = folder.config()
     rank, world_size = _rank_and_world(config)
     torch.set_num_threads(config["threads"])
-    with said_into(folder.log_file, rank):
+    with folder.locked() if rank == 0 else nullcontext(), said_into(folder.log_file, rank):
+        before = float(folder.state().get("train_seconds") or 0.0)
         if rank == 0:
-            folder.set_state("running")
-        tracking = build(config["tracking"], allow_targets)
+            folder.set_state("running", train_seconds=before)
+        clock = Clock(before)
+        tracking: Any = None
         code, error = FAILED, None
         try:
-            code = _train(folder, config, tracking, rank, world_size, tuple(allow_targets))
+            tracking = build(config["tracking"], allow_targets)
+            code = _train(folder, config, tracking, rank, world_size, tuple(allow_targets), clock)
+        except KeyboardInterrupt:
+            code = STOPPED  # outside of Lightning's loops, which answer it themselves
         except FloatingPointError as problem:
             error = str(problem)
             log.error("stopped: %s", problem)
@@ -66,9 +72,31 @@ def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
             log.exception("failed")
         if rank == 0:
             names = {DONE: "done", STOPPED: "stopped", PREEMPTED: "preempted"}
-            folder.set_state(names.get(code, "failed"), exit_code=code, error=error)  # type: ignore[arg-type]
-            tracking.finish(code)
+            state: Any = names.get(code, "failed")
+            folder.set_state(state, exit_code=code, error=error, train_seconds=clock.seconds())
+            if tracking is not None:
+                tracking.finish(code)
         return code
+
+
+class Clock:
+    """The seconds that a run has trained, over all its starts."""
+
+    def __init__(self, before: float):
+        self._before = before
+        self._started: float | None = None
+        self._stopped: float | None = None
+
+    def start(self) -> None:
+        self._started = time.monotonic()
+
+    def stop(self) -> None:
+        self._stopped = time.monotonic()
+
+    def seconds(self) -> float:
+        if self._started is None:
+            return self._before
+        return self._before + (self._stopped or time.monotonic()) - self._started
 
 
 def _train(
@@ -78,6 +106,7 @@ def _train(
     rank: int,
     world_size: int,
     allow_targets: tuple[str, ...],
+    clock: Clock,
 ) -> int:
     lightning.seed_everything(config["seed"], verbose=False)
     data = assemble_data(config, allow_targets)
@@ -113,40 +142,41 @@ def _train(
     )
     last = folder.last_checkpoint
     log.info("training%s", f" goes on from {last}" if last.exists() else "")
-    started = time.monotonic()
+    clock.start()
     try:
         trainer.fit(task, train_loader, val_loader, ckpt_path=str(last) if last.exists() else None)
-    except SystemExit:  # Lightning leaves this way after a signal, with its checkpoint written
-        if trainer.received_sigterm:
-            return PREEMPTED
-        if trainer.interrupted:
-            return STOPPED
+        clock.stop()
+        if (code := _stopped(trainer)) is not None:
+            return code
+        seconds = clock.seconds()
+        results = _results(trainer, config, folder, seconds)
+        if "test" in data.lengths:
+            best = folder.best_checkpoint if folder.best_checkpoint.exists() else last
+            test_loader = data.loader("test", **shared)
+            tested = trainer.test(
+                task, test_loader, ckpt_path=str(best), verbose=False, weights_only=True
+            )[0]
+            results["metrics"].update(tested)
+            results["tables"] = task.tables()
+            selected = results["best"] or {"step": trainer.global_step, "epoch": 0}
+            if rank == 0:
+                recorder.write(selected["step"], selected["epoch"], tested, {})
+    except SystemExit:  # Lightning leaves this way after a signal
+        if (code := _stopped(trainer)) is not None:
+            return code
         raise
-    if trainer.received_sigterm:
-        return PREEMPTED
-    if trainer.interrupted:
-        return STOPPED
-    seconds = time.monotonic() - started
-    results = _results(trainer, config, folder, seconds)
-    if "test" in data.lengths:
-        best = folder.best_checkpoint if folder.best_checkpoint.exists() else last
-        tested = trainer.test(
-            task,
-            data.loader("test", **shared),
-            ckpt_path=str(best),
-            verbose=False,
-            weights_only=True,
-        )
-        results["metrics"].update(tested[0])
-        results["tables"] = task.tables()
-        selected = results["best"] or {"step": trainer.global_step, "epoch": 0}
-        if rank == 0:
-            recorder.write(selected["step"], selected["epoch"], tested[0], {})
     if rank == 0:
         write_json(folder.results_file, results)
         shown = ", ".join(f"{key} {float(value):.4f}" for key, value in results["metrics"].items())
         log.info("done in %.0f s: %s", seconds, shown)
     return DONE
+
+
+def _stopped(trainer: lightning.Trainer) -> int | None:
+    """The exit code of a training that was stopped from outside, its checkpoint written."""
+    if trainer.received_sigterm:
+        return PREEMPTED
+    return STOPPED if trainer.interrupted else None
 
 
 def _results(
