@@ -54,7 +54,6 @@ def test_a_sound_config_is_described():
         (["trainer.devices=auto"], "trainer.devices", "CUDA_VISIBLE_DEVICES"),
         (["trainer.devices=[0]"], "trainer.devices", "CUDA_VISIBLE_DEVICES"),
         (["threads=0"], "threads", "at least 1"),
-        (["~checkpoint"], "checkpoint", "mapping"),
         (["checkpoint.patience=0"], "checkpoint", "patience"),
         (["ema=standard", "ema.decay=2"], "ema", "decay"),
         (["ema=standard", "optim=schedulefree"], "ema", "ema=none"),
