@@ -316,3 +316,8 @@ def test_images_that_do_not_divide_are_refused(size):
 def test_sizes_that_cannot_be_are_refused(switches, message):
     with pytest.raises(ValueError, match=message):
         make(**switches)
+
+
+def test_all_that_is_wrong_with_a_backbone_is_told_together():
+    with pytest.raises(ValueError, match="heads=5.*patch_size=3.*drop_path is 2"):
+        ViT((8, 8), 1, dim=64, depth=1, heads=5, patch_size=3, drop_path=2.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -76,23 +77,22 @@ class ViT(nn.Module):
                 f"must be at least 1 and registers={registers} at least 0. "
                 "Change them under backbone."
             )
-        check_heads(dim, heads)
-        for name, rate in (
-            ("dropout", dropout),
-            ("attention_dropout", attention_dropout),
-            ("patch_dropout", patch_dropout),
-            ("drop_path", drop_path),
-        ):
-            if not 0.0 <= rate < 1.0:
-                raise ValueError(
-                    f"{name} is {rate}; it must be at least 0 and less than 1. "
-                    f"Change backbone.{name}."
-                )
         self.dim, self.depth, self.heads, self.patch_size = dim, depth, heads, patch_size
         self.has_class_token = class_token
         self.num_prefix = int(class_token) + registers
         self.dropout, self.patch_dropout = dropout, patch_dropout
         self.gradient_checkpointing = gradient_checkpointing
+        rates = {
+            "dropout": dropout,
+            "attention_dropout": attention_dropout,
+            "patch_dropout": patch_dropout,
+            "drop_path": drop_path,
+        }
+        _all_told(
+            partial(check_heads, dim, heads),
+            partial(self.grid, *image_size),
+            *(partial(_check_rate, name, rate) for name, rate in rates.items()),
+        )
         grid = self.grid(*image_size)
 
         self.patch: Any = _made("patch", patch, channels=channels, dim=dim, patch_size=patch_size)
@@ -279,6 +279,25 @@ class ViT(nn.Module):
                 f"{self.depth - 1} (or -{self.depth} to -1). Ask for one of these."
             )
         return number % self.depth
+
+
+def _all_told(*checks: Callable[[], object]) -> None:
+    """Makes every check, and raises one ValueError that tells all that failed."""
+    told = []
+    for check in checks:
+        try:
+            check()
+        except ValueError as error:
+            told.append(str(error))
+    if told:
+        raise ValueError(" Also: ".join(told))
+
+
+def _check_rate(name: str, rate: float) -> None:
+    if not 0.0 <= rate < 1.0:
+        raise ValueError(
+            f"{name} is {rate}; it must be at least 0 and less than 1. Change backbone.{name}."
+        )
 
 
 def _made(key: str, part: Callable[..., nn.Module], **given: Any) -> nn.Module:
