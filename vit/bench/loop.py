@@ -26,6 +26,7 @@ from vit.callbacks.checkpoint import checkpoint_callbacks
 from vit.callbacks.progress import Progress
 from vit.callbacks.record import Record
 from vit.callbacks.resume import ExactResume
+from vit.callbacks.schedule_free import ScheduleFree
 from vit.callbacks.throughput import Throughput
 from vit.optim.schedules import Cosine
 from vit.runs.record import Recorder
@@ -253,12 +254,14 @@ class ToyTask(Task):
 
 def train_ours(batches: Batches, folder: Path) -> None:
     task = ToyTask(_toy(), FACTS, ToyOptim(), Cosine(), seed=0, compile=False)
-    callbacks = [  # those of vit/tasks/training.py
-        *checkpoint_callbacks(folder, monitor="val/accuracy", mode="max"),
+    throughput = Throughput()
+    callbacks = [  # those of vit/tasks/training.py, in its order
         ExactResume(batches),
-        throughput := Throughput(),
-        Record(Recorder(folder / "metrics.jsonl"), throughput),
+        ScheduleFree(),
         Progress(throughput, Console(file=StringIO(), force_terminal=True)),
+        Record(Recorder(folder / "metrics.jsonl"), throughput),
+        throughput,
+        *checkpoint_callbacks(folder, monitor="val/accuracy", mode="max"),
     ]
     _trainer(folder, logger=False, callbacks=callbacks).fit(task, batches)
 
