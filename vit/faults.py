@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,14 @@ class Fault:
 
 
 class Refused(Exception):
-    """The work was refused before it started; carries every fault that was found."""
+    """The work was refused before it started; carries every fault that was found.
 
-    def __init__(self, faults: Sequence[Fault]):
+    `rest` is the config without its misspelt words, where it could be checked for further faults.
+    """
+
+    def __init__(self, faults: Sequence[Fault], rest: dict[str, Any] | None = None):
         self.faults = list(faults)
+        self.rest = rest
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
 

@@ -55,9 +55,10 @@ def test_a_missing_root_names_what_is_there(photos):
 def test_empty_class_folders_are_all_named(photos):
     (photos / "ant").mkdir()
     (photos / "bee").mkdir()
-    said = refusal(root=str(photos))
-    assert "/ant, " in said
-    assert "/bee (looked for .jpg" in said
+    (photos / "cat" / "broken.jpg").write_text("no image")
+    said = "\n".join(str(fault) for fault in Folder(root=str(photos)).faults(full=True))
+    assert "class ant, bee; if it is an empty folder" in said
+    assert "broken.jpg" in said  # one fault hides no other
 
 
 def test_a_class_may_be_called_train(photos, write_images):

@@ -4,9 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
+
+ROOT = Path(__file__).parents[2]
 
 SMALL = [
     "experiment=digits",
@@ -217,3 +220,36 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(tmp_path):
         for name in ("whole", "cut")
     )
     assert all(torch.equal(whole[key], cut[key]) for key in whole)
+
+
+def test_a_folder_called_vit_where_the_command_is_given_is_not_run(tmp_path):
+    (tmp_path / "vit").mkdir()
+    (tmp_path / "vit" / "__init__.py").write_text("raise SystemExit('another vit')")
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    code = "import sys; sys.path.remove(''); sys.path.append(sys.argv.pop(1))\n"
+    code += "from vit.doors.main import main; sys.exit(main())"
+    words = [sys.executable, "-c", code, str(ROOT), "check", *SMALL]
+    done = subprocess.run(
+        words, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_misspelt_key_hides_no_other_fault():
+    done = vit("check", *SMALL, "optim.lrr=1", "trainer.devices=two", "data.batch_size=0", code=2)
+    for part in ("'lr'", "trainer.devices", "batch_size"):
+        assert part in done.stderr
+
+
+def test_bare_defaults_say_that_nothing_was_chosen():
+    assert "experiment=digits is a whole recipe" in vit("check", code=2).stderr
+
+
+def test_files_that_are_no_images_are_left_out_when_asked(trained, tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_text("no image")
+    words = ["predict", str(trained[0]), str(tmp_path), "--json"]
+    assert "--skip-bad" in vit(*words, code=2).stderr
+    done = vit(*words, "--skip-bad")
+    assert "b.png" in done.stderr
+    assert [row["path"] for row in json.loads(done.stdout)["images"]] == [str(tmp_path / "a.png")]

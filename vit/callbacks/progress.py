@@ -14,7 +14,7 @@ from rich.progress import Progress as Bar
 from vit.callbacks.throughput import Counters, Throughput
 
 REFRESH_SECONDS = 0.2  # five times a second is all that an eye follows
-MEMORY_SECONDS = 30.0  # of the pace that the time left is told from
+MEMORY_SECONDS = 10.0  # of the pace that the time left is told from
 WIDE = 130  # columns that the whole line takes; below, a shorter one that fits in 80
 VALIDATION_COST = 0.4  # of a training batch, until the first validation was timed
 
@@ -175,7 +175,7 @@ class Progress(Callback):
 
 
 class Pace:
-    """Seconds of a batch and images in a second, lately: what is older than 30 s hardly counts."""
+    """Seconds of a batch and images in a second, lately: what is older than 10 s hardly counts."""
 
     def __init__(self) -> None:
         self._before: Counters | None = None

@@ -6,6 +6,7 @@ Returns plain values only: the door that shows them needs no torch.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -42,13 +43,38 @@ SOUND = {
 }
 
 
+def preflight_all(
+    configs: list[dict[str, Any]], folder: str, full: bool = False
+) -> list[dict[str, Any]]:
+    """The report of each config; what several have in common is looked at once."""
+    shared = Shared()
+    return [preflight(config, folder, full, shared) for config in configs]
+
+
+class Shared:
+    """What was found of one part of a config, for the next config with the same part."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, Any] = {}
+
+    def find(self, parts: Any, look: Callable[[], Any]) -> Any:
+        key = json.dumps(parts, sort_keys=True, default=str)
+        if key not in self._found:
+            self._found[key] = look()
+        return self._found[key]
+
+
 def preflight(
-    config: dict[str, Any], run_dir: str | None = None, full: bool = False
+    config: dict[str, Any],
+    run_dir: str | None = None,
+    full: bool = False,
+    shared: Shared | None = None,
 ) -> dict[str, Any]:
     """`{"faults": [...], "warnings": [...], …}`; without faults also what the run will be.
 
     `full` reads every image instead of a sample. `run_dir` asks as well whether there is room.
     """
+    shared = shared or Shared()
     faults = schema_faults(config)
     broken = {fault.where.split(".")[0] for fault in faults}
     allow = config.get("allow_targets") or []
@@ -67,10 +93,13 @@ def preflight(
     told: dict[str, Any] = {}
     data = None
     if not broken & {"data", "allow_targets"}:
-        data = _data(config, allow, full, faults)
+        data, found = shared.find(["data", config["data"]], lambda: _data(config, allow, full))
+        faults += found
     model = None
     if data is not None and not broken & {"backbone", "head"}:
-        model = _model(config, data, allow, faults)
+        parts = ["model", config["data"], config["backbone"], config["head"]]
+        model, found = shared.find(parts, lambda: _model(config, data, allow))
+        faults += found
     lacking: list[Fault] = []
     if "trainer" not in broken:
         lacking = _lacking(config["trainer"])
@@ -86,9 +115,10 @@ def preflight(
     if "steps" in told:
         _recipe(config, model, told, faults, warnings)
     if data is not None and model is not None:
-        _cost(model, data, told)
+        told.update(shared.find(["cost", *parts[1:]], lambda: _cost(model, data)))
     if data is not None:
-        told["data"] = {**data.describe(), "fingerprint": data.fingerprint()} if not faults else {}
+        if not faults:
+            told["data"] = shared.find(["told", config["data"]], lambda: _of_data(data))
         if "val" not in data.lengths:
             faults.append(Fault("data.val_fraction", "there is no val split to select by"))
         if "test" not in data.lengths:
@@ -140,28 +170,33 @@ def _trying(where: str, faults: list[Fault], make: Callable[[], Any]) -> Any:
 
 
 def _data(
-    config: Mapping[str, Any], allow: list[str], full: bool, faults: list[Fault]
-) -> ClassificationData | None:
+    config: Mapping[str, Any], allow: list[str], full: bool
+) -> tuple[ClassificationData | None, list[Fault]]:
+    faults: list[Fault] = []
     data = _trying("data", faults, lambda: assemble_data(config, allow))
     if data is None:
-        return None
+        return None, faults
     found = _trying("data", faults, lambda: data.faults(full=full))
     if found is None:
-        return None
+        return None, faults
     faults += found
     if found:
         try:
             _ = data.facts, data.splits
         except ValueError:
-            return None  # already told
+            return None, faults  # already told
     elif _trying("data", faults, lambda: (data.facts, data.splits)) is None:
-        return None
-    return data
+        return None, faults
+    return data, faults
+
+
+def _of_data(data: ClassificationData) -> dict[str, Any]:
+    return {**data.describe(), "fingerprint": data.fingerprint()}
 
 
 def _model(
-    config: Mapping[str, Any], data: ClassificationData, allow: list[str], faults: list[Fault]
-) -> Classifier | None:
+    config: Mapping[str, Any], data: ClassificationData, allow: list[str]
+) -> tuple[Classifier | None, list[Fault]]:
     part = "backbone"
     try:
         with torch.device("meta"):
@@ -179,14 +214,13 @@ def _model(
             with torch.no_grad():
                 logits = model.eval()(images)
     except (ValueError, TypeError, ImportError, OSError, RuntimeError) as error:
-        faults.append(Fault(part, str(error)))
-        return None
+        return None, [Fault(part, str(error))]
     del backbone
     wanted = (2, data.facts.num_classes)
     if tuple(logits.shape) != wanted:
-        faults.append(Fault("head", f"gives {tuple(logits.shape)} for two images; wanted {wanted}"))
-        return None
-    return model.train()
+        message = f"gives {tuple(logits.shape)} for two images; wanted {wanted}"
+        return None, [Fault("head", message)]
+    return model.train(), []
 
 
 def _world(
@@ -209,7 +243,12 @@ def _world(
     steps, per_epoch = total_steps(config, batches)
     if steps < 1:
         faults.append(
-            Fault("trainer.max_epochs", "neither max_epochs nor max_steps bounds the training")
+            Fault(
+                "trainer.max_epochs",
+                f"is {config['trainer'].get('max_epochs')} and max_steps "
+                f"{config['trainer'].get('max_steps', -1)}: nothing would be trained, or without "
+                "end; wanted 1 or more of either",
+            )
         )
         return
     for key in ("limit_val_batches", "limit_test_batches"):
@@ -269,18 +308,19 @@ def _monitor(config: Mapping[str, Any], known: tuple[str, ...], faults: list[Fau
         )
 
 
-def _cost(model: Classifier, data: ClassificationData, told: dict[str, Any]) -> None:
+def _cost(model: Classifier, data: ClassificationData) -> dict[str, Any]:
     height, width = data.facts.image_size
-    told.update(
-        parameters=sum(p.numel() for p in model.parameters()),
-        gflops_per_image=model.flops(height, width) / 1e9,
-        image_size=[height, width],
-        channels=data.facts.channels,
-        num_classes=data.facts.num_classes,
-    )
+    told = {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "gflops_per_image": model.flops(height, width) / 1e9,
+        "image_size": [height, width],
+        "channels": data.facts.channels,
+        "num_classes": data.facts.num_classes,
+    }
     patch = getattr(model.backbone, "patch_size", None)
     if isinstance(patch, int):
         told["tokens"] = (height // patch) * (width // patch) + model.backbone.num_prefix
+    return told
 
 
 def _room(run_dir: Path, model: Classifier, faults: list[Fault]) -> None:

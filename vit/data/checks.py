@@ -97,9 +97,9 @@ def _label_faults(data: ClassificationData) -> list[Fault]:
         counts = data.describe()["train"]["per_class"]
         missing = [name for name, count in counts.items() if count == 0]
         if missing:
-            faults.append(
-                Fault("data", f"no training image has the class {', '.join(missing[:NAMED])}.")
-            )
+            named = ", ".join(missing[:NAMED])
+            message = f"no training image has the class {named}; if it is an empty folder, "
+            faults.append(Fault("data", message + "fill or remove it."))
     return faults
 
 

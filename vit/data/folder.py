@@ -104,8 +104,8 @@ def split_folders(root: Path, train: str, val: str | None, test: str | None) -> 
 def read_folders(folders: dict[str, Path]) -> tuple[dict[str, Source], tuple[str, ...]]:
     """Split → its files with their classes; and the names of the classes, sorted.
 
-    The class folders of train are the classes. Raises ValueError naming every class folder of
-    train without an image, and every one elsewhere that train does not have.
+    The class folders of train are the classes, the empty ones too: the check tells those. Raises
+    ValueError naming every class folder elsewhere that train does not have.
     """
     train = folders["train"]
     class_names = tuple(folder.name for folder in _folders(train))
@@ -126,12 +126,6 @@ def read_folders(folders: dict[str, Path]) -> tuple[dict[str, Source], tuple[str
                 "Every class must have training images."
             )
         files = {name: sorted(_image_files(folder, name)) for name in class_names if name in here}
-        empty = [name for name in class_names if not files.get(name)]
-        if split == "train" and empty:
-            raise ValueError(
-                f"no image in {_few([str(train / name) for name in empty])} "
-                f"(looked for {', '.join(SUFFIXES)}). Fill or remove the folder."
-            )
         names = [name for group in files.values() for name in group]
         counts = [len(files.get(name, ())) for name in class_names]
         sources[split] = FileSource(

@@ -18,6 +18,11 @@ ABOUT = """Find every fault of a config and its data, and show what the run woul
   vit check trainer.devices=8 data.batch_size=1024   for another machine than this one
   vit check experiment=digits --json                 for programs"""
 
+NOTHING_CHOSEN = (
+    "neither data=… nor experiment=… was chosen, so data=digits with backbone=vit was taken; "
+    "experiment=digits is a whole recipe for it"
+)
+
 
 def main(argv: list[str]) -> int:
     if any(word.split("=")[0] in HYDRA_SHOWS for word in argv):
@@ -34,9 +39,10 @@ def main(argv: list[str]) -> int:
     process.warm_up()
     try:
         runs = compose_runs(arguments)
-    except Refused as refused:
+    except Refused as first:
+        refused = with_faults_of_the_rest(first, arguments)
         if not arguments.json:
-            raise
+            raise refused from None
         print(json.dumps({"faults": [vars(fault) for fault in refused.faults]}, indent=1))
         return 2
     faulty = False
@@ -47,9 +53,9 @@ def main(argv: list[str]) -> int:
         try:
             RunFolder(run.run_dir).refuse_conflicts(run.config)
         except Refused as refused:
-            report["faults"] += [
-                {"where": fault.where, "message": fault.message} for fault in refused.faults
-            ]
+            report["faults"] += [vars(fault) for fault in refused.faults]
+        if report["faults"]:
+            report["faults"] += [vars(fault) for fault in nothing_chosen(arguments)]
         report["run_dir"] = str(run.run_dir)
         faulty = faulty or bool(report["faults"])
         if arguments.json:
@@ -62,3 +68,19 @@ def main(argv: list[str]) -> int:
             print(f"run         {run.run_dir}")
             show_report(report)
     return 2 if faulty else 0
+
+
+def with_faults_of_the_rest(refused: Refused, arguments: argparse.Namespace) -> Refused:
+    """A misspelt word hides no other fault: what remains without it is checked as well."""
+    faults = list(refused.faults)
+    if refused.rest is not None:
+        report = process.call("vit.check.preflight:preflight", refused.rest, None, arguments.full)
+        faults += [Fault(**fault) for fault in report["faults"]]
+    return Refused(list(dict.fromkeys([*faults, *nothing_chosen(arguments)])))
+
+
+def nothing_chosen(arguments: argparse.Namespace) -> list[Fault]:
+    """Said beside other faults only: the defaults alone are no recipe."""
+    chosen = any(word.startswith(("data=", "experiment=")) for word in arguments.overrides)
+    own = arguments.config_name != "train" or arguments.config_dir is not None
+    return [] if chosen or own else [Fault("data", NOTHING_CHOSEN)]

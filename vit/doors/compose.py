@@ -7,20 +7,22 @@ one look mends them all.
 from __future__ import annotations
 
 import argparse
-import itertools
+import copy
 import os
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vit.doors.grid import grid, is_value, read_words, sweep_name
 from vit.doors.misspelt import composition_faults, first_line, unresolved
 from vit.faults import Fault, Refused, did_you_mean
 from vit.runs.identity import config_hash
 
 HYDRA_SHOWS = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc")
+SUBDIR = "${name}"  # as conf/train.yaml has it: a run's folder is named like the run
 
 
 @dataclass
@@ -30,6 +32,9 @@ class Composed:
     config: dict[str, Any]
     run_dir: Path
     overrides: list[str]
+    policy: Any = None  # the `sweep` part: how a sweep of such runs is run
+    experiment: str = "run"
+    own_folder: bool = False  # whether the user chose hydra.sweep.subdir
 
 
 def config_folder() -> Path:
@@ -67,55 +72,27 @@ def compose(argv: list[str]) -> dict[str, Any]:
 
 
 def compose_runs(arguments: argparse.Namespace) -> list[Composed]:
-    """One Composed per point of the sweep (one point without `-m`)."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
+    """One Composed per point of the grid (one point without `-m`)."""
+    with composer(arguments) as compose_one:
+        words = read_words(arguments.overrides)
+        several = [*words.axes, *words.ranges]
+        if several and not arguments.multirun:
+            message = "several values need -m (one run for each)"
+            raise Refused([Fault(key, message) for key in several])
+        if words.ranges:
+            message = "a range to search in; wanted a list of values"
+            raise Refused([Fault(key, message) for key in words.ranges])
+        if not arguments.multirun:
+            return [compose_one(words.fixed)]
+        compose_one.sweep_name = sweep_name(words, compose_one(words.fixed, 0).experiment)
+        return [compose_one(point, number) for number, point in enumerate(grid(words))]
 
+
+@contextmanager
+def composer(arguments: argparse.Namespace) -> Iterator[Composer]:
+    """Hydra, opened for as long as runs are composed from these arguments."""
     with _hydra(arguments.config_dir, arguments.config_name) as search_words:
-        parser = OverridesParser.create()
-        parsed, faults = [], []
-        for word in arguments.overrides:
-            try:
-                parsed.append(parser.parse_override(word))
-            except HydraException as error:
-                faults.append(Fault(word, f"not Hydra's override grammar: {first_line(error)}"))
-        if faults:
-            raise Refused(faults)
-        sweeping = [item for item in parsed if item.is_sweep_override()]
-        if sweeping and not arguments.multirun:
-            raise Refused(
-                [
-                    Fault(str(item.input_line), "several values need -m (one run for each)")
-                    for item in sweeping
-                ]
-            )
-        for item in sweeping:
-            if not item.is_discrete_sweep():
-                faults.append(
-                    Fault(str(item.input_line), "a range to search in; wanted a list of values")
-                )
-        if faults:
-            raise Refused(faults)
-        points = list(itertools.product(*(list(_words(item)) for item in parsed)))
-        runs = []
-        for number, point in enumerate(points):
-            words = [word for word in point if word]
-            run = _compose_one(
-                arguments.config_name,
-                [*words, *search_words],
-                shown=words,
-                number=number if arguments.multirun else None,
-            )
-            runs.append(run)
-        return runs
-
-
-def _words(override: Any) -> Iterator[str]:
-    if not override.is_sweep_override():
-        yield override.input_line
-        return
-    for value in override.sweep_string_iterator():
-        yield f"{override.get_key_element()}={value}"
+        yield Composer(arguments.config_name, search_words)
 
 
 @contextmanager
@@ -154,20 +131,67 @@ def _hydra(config_dir: str | None, config_name: str) -> Iterator[list[str]]:
     GlobalHydra.instance().clear()
 
 
-def _compose_one(
-    config_name: str, words: list[str], *, shown: list[str], number: int | None
-) -> Composed:
-    """`number` is the run's in its sweep, None where there is no sweep."""
-    from hydra import compose as hydra_compose
+class Composer:
+    """From the words of one run to its resolved config.
+
+    Hydra composes once for each choice of files; points that differ in values only are then set
+    upon a copy, as Hydra itself sets them, since a hundred compositions take half a minute.
+    """
+
+    def __init__(self, config_name: str, search_words: list[str]):
+        self._config_name = config_name
+        self._search_words = search_words
+        self._bases: dict[tuple[str, ...], Any] = {}
+        self.sweep_name = "sweep"  # where `sweep.name` is null
+
+    def __call__(self, words: list[str], number: int | None = None) -> Composed:
+        """`number` is the run's in its sweep, None where there is none. Raises Refused."""
+        from omegaconf.errors import OmegaConfBaseException
+
+        composed = None
+        if number is not None:
+            with suppress(OmegaConfBaseException):  # a fault: Hydra's own way tells it better
+                composed = self._set_upon_a_base(words)
+        composed = self._compose(words) if composed is None else composed
+        return _resolved(composed, words, number, self.sweep_name)
+
+    def _set_upon_a_base(self, words: list[str]) -> Any:
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+        from omegaconf import OmegaConf
+
+        parser = OverridesParser.create()
+        parsed = [(word, parser.parse_override(word)) for word in words]
+        values = [item for _, item in parsed if is_value(item)]
+        files = tuple(word for word, item in parsed if not is_value(item))
+        if files not in self._bases:
+            self._bases[files] = self._compose(list(files))
+        composed = copy.deepcopy(self._bases[files])
+        for item in values:
+            OmegaConf.update(composed, item.key_or_group, item.value(), merge=True)
+        return composed
+
+    def _compose(self, words: list[str]) -> Any:
+        from hydra import compose as hydra_compose
+        from hydra.errors import HydraException
+        from omegaconf.errors import OmegaConfBaseException
+
+        every = [*words, *self._search_words]
+        try:
+            return hydra_compose(self._config_name, every, return_hydra_config=True)
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            faults, sound = composition_faults(self._config_name, every, words, error)
+            rest = None
+            if 0 < len(sound) < len(words):
+                with suppress(Refused):
+                    rest = _resolved(self._compose(sound), sound, None, "").config
+            raise Refused(faults, rest) from error
+
+
+def _resolved(composed: Any, words: list[str], number: int | None, sweep_name: str) -> Composed:
     from hydra.core.hydra_config import HydraConfig
-    from hydra.errors import HydraException
     from omegaconf import OmegaConf, open_dict, read_write
     from omegaconf.errors import OmegaConfBaseException
 
-    try:
-        composed = hydra_compose(config_name, words, return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise Refused(composition_faults(config_name, words, shown, error)) from error
     HydraConfig.instance().set_config(composed)  # so that ${hydra:…} resolves
     with open_dict(composed):
         job = composed.copy()
@@ -177,28 +201,35 @@ def _compose_one(
         raise Refused(faults)
     config = OmegaConf.to_container(job, resolve=True)
     assert isinstance(config, dict)
-    frozen = _frozen({str(key): value for key, value in config.items()})
-    if not frozen.get("name"):
-        choice = composed.hydra.runtime.choices.get("experiment") or "run"
-        frozen["name"] = f"{Path(str(choice)).name}-{config_hash(frozen)[:8]}"
-    with read_write(composed.hydra), open_dict(composed):
-        composed.name = frozen["name"]
-        composed.hydra.job.override_dirname = ",".join(shown)
-        if number is not None:
-            composed.hydra.job.num = number
+    policy = config.pop("sweep", None)  # how a sweep is run is no part of its runs
+    frozen = _frozen({str(key): value for key, value in config.items()}, policy)
     hydra = composed.hydra
+    choice = Path(str(hydra.runtime.choices.get("experiment") or "run")).name
+    own_folder = OmegaConf.to_container(hydra.sweep, resolve=False)["subdir"] != SUBDIR  # type: ignore[index,call-overload]
+    if not frozen.get("name"):
+        frozen["name"] = f"{choice}-{config_hash(frozen)[:8]}"
+    with read_write(hydra), open_dict(composed):
+        composed.name = frozen["name"]
+        hydra.job.override_dirname = ",".join(words)
+        if number is not None:
+            hydra.job.num = number
+            composed.sweep.name = composed.sweep.name or sweep_name
     where = "hydra.run.dir" if number is None else "hydra.sweep.dir"
     try:
-        alone = number is None
-        folder = hydra.run.dir if alone else Path(str(hydra.sweep.dir)) / hydra.sweep.subdir
+        if number is None:
+            folder = Path(str(hydra.run.dir))
+        else:
+            folder = Path(str(hydra.sweep.dir)) / str(hydra.sweep.subdir)
     except OmegaConfBaseException as error:
         raise Refused([Fault(where, f"does not resolve: {first_line(error)}")]) from error
-    return Composed(frozen, Path(str(folder)), shown)
+    return Composed(frozen, folder, words, policy, choice, own_folder)
 
 
-def _frozen(config: dict[str, Any]) -> dict[str, Any]:
+def _frozen(config: dict[str, Any], policy: dict[str, Any] | None) -> dict[str, Any]:
     """What the machine decides is written down: threads change the order of sums."""
     if config.get("threads") is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        config["threads"] = max(1, min(cores or 1, 16))
+        jobs = (policy or {}).get("jobs")
+        share = (cores or 1) // jobs if isinstance(jobs, int) and jobs > 0 else cores or 1
+        config["threads"] = max(1, min(share, 16))
     return config

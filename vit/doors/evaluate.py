@@ -18,6 +18,10 @@ ABOUT = """Measure a trained run on its test split, or on other data.
   vit evaluate RUN_DIR --split val
   vit evaluate RUN_DIR data=folder data.root=other_photos     the same classes, other images
   vit evaluate RUN_DIR data.eval_batch_size=512 --json"""
+MEANINGS = {
+    "ece": "calibration error: confidence against accuracy, 0 is best",
+    "overconfidence": "mean confidence minus accuracy, 0 is best, below 0 too modest",
+}
 
 
 def main(argv: list[str]) -> int:
@@ -93,8 +97,10 @@ def _show(result: dict[str, Any]) -> None:
     console = Console(highlight=False)
     console.print(f"{result['images']:,} {result['split']} images", markup=False)
     for key, value in result["metrics"].items():
-        shown = f"{value:.2%}" if key.split("/")[-1] in ("accuracy", "top5") else f"{value:.4f}"
-        console.print(f"  {key:<22}{shown}", markup=False)
+        name = key.split("/")[-1]
+        shown = f"{value:.2%}" if name in ("accuracy", "top5") else f"{value:.4f}"
+        meaning = f"   {MEANINGS[name]}" if name in MEANINGS else ""
+        console.print(f"  {key:<22}{shown}{meaning}", markup=False)
     tables = result["tables"]
     if "classes" not in tables:
         return
@@ -108,4 +114,5 @@ def _show(result: dict[str, Any]) -> None:
         table.add_row(Text(name), f"{images:,}", shown)
     console.print(table)
     for true, guess, count in tables.get("most_confused", [])[:3]:
-        console.print(f"{count} of {true} taken for {guess}", markup=False)
+        images = "image" if count == 1 else "images"
+        console.print(f"{count} {images} of class {true} taken for {guess}", markup=False)

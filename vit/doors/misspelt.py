@@ -9,8 +9,11 @@ from vit.faults import Fault, did_you_mean
 
 def composition_faults(
     config_name: str, words: list[str], shown: list[str], error: Exception
-) -> list[Fault]:
-    """Ask again word by word, so that two misspellings are told together."""
+) -> tuple[list[Fault], list[str]]:
+    """The faults, and the words that are sound.
+
+    Asks again word by word, so that two misspellings are told together.
+    """
     from hydra import compose as hydra_compose
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.object_type import ObjectType
@@ -48,13 +51,14 @@ def composition_faults(
     try:
         base = hydra_compose(config_name, [*always, *sound])
     except (HydraException, OmegaConfBaseException, ValueError) as problem:
-        return faults or [Fault("config", first_line(problem))]
+        return faults or [Fault("config", first_line(problem))], []
     for word in values:
         try:
             hydra_compose(config_name, [*always, *sound, word])
+            sound.append(word)
         except (HydraException, OmegaConfBaseException, ValueError) as problem:
             faults.append(_value_fault(word, base, problem))
-    return faults or [Fault("config", first_line(error))]
+    return faults or [Fault("config", first_line(error))], sound if faults else []
 
 
 def _value_fault(word: str, base: Any, problem: Exception) -> Fault:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import glob
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--checkpoint", default="best", help="best, last or a file")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--allow-target", action="append", default=[], metavar="PACKAGE")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out what is no image")
     parser.add_argument("--json", action="store_true", help="print JSON, all classes")
     arguments = parser.parse_args(argv)
     if arguments.top < 1:
@@ -46,7 +48,10 @@ def main(argv: list[str]) -> int:
         arguments.checkpoint,
         arguments.device,
         tuple(arguments.allow_target),
+        arguments.skip_bad,
     )
+    for bad in result["left_out"]:
+        print(f"left out: {bad}", file=sys.stderr)
     if arguments.json:
         print(json.dumps(result, indent=1))
     else:

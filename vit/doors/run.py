@@ -29,9 +29,10 @@ def main(argv: list[str]) -> int:
     if folder.is_done():
         print(f"{arguments.run_dir} is done already; nothing to do.")
         return 0
-    from vit.runs.process import die_with_parent
+    from vit.runs.process import die_with_parent, find_own_packages
     from vit.tasks.training import train
 
+    find_own_packages()
     if "RANK" in os.environ:
         die_with_parent()  # of torchrun's agent, so that none trains on alone
     return train(arguments.run_dir, tuple(arguments.allow_target))

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from vit.doors.check import with_faults_of_the_rest
 from vit.doors.compose import (
     HYDRA_SHOWS,
     Composed,
@@ -29,7 +30,7 @@ ABOUT = """Train a model from a config that Hydra composes.
   vit train experiment=digits                        a shipped experiment
   vit train experiment=digits seed=1 optim.lr=3e-4   with other values
   vit train data=folder data.root=photos             your own images, a folder a class
-  vit train -m seed=1,2,3                            one run for each value
+  vit train -m experiment=digits seed=1,2,3          one run for each value
   vit train experiment=digits --cfg job              show the config, train nothing
 
 The run's folder is runs/NAME (hydra.run.dir=… chooses another). The same command again goes on
@@ -61,11 +62,14 @@ def main(argv: list[str]) -> int:
             ]
         )
     process.warm_up()
-    runs = compose_runs(arguments)
-    for run in runs:
-        RunFolder(run.run_dir).refuse_conflicts(run.config)
-    _refuse_shared_folders(runs)
-    reports = _checked(runs, arguments.full)
+    try:
+        runs = compose_runs(arguments)
+        for run in runs:
+            RunFolder(run.run_dir).refuse_conflicts(run.config)
+        _refuse_shared_folders(runs)
+        reports = _checked(runs, arguments.full)
+    except Refused as refused:
+        raise with_faults_of_the_rest(refused, arguments) from None
     codes = []
     for run, report in zip(runs, reports, strict=True):
         codes.append(_train(run, report, ["vit", "train", *argv]))

@@ -22,7 +22,7 @@ import yaml
 from vit.faults import Fault, Refused
 
 SCHEMA_VERSION = 1
-State = Literal["planned", "running", "done", "failed", "stopped", "preempted"]
+State = Literal["planned", "running", "done", "failed", "stopped", "preempted", "pruned"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,16 @@ class RunFolder:
     @property
     def log_file(self) -> Path:
         return self.path / "log.txt"
+
+    @property
+    def console_file(self) -> Path:
+        """What the processes said, where nobody looked on: of trials in a sweep."""
+        return self.path / "console.txt"
+
+    @property
+    def heartbeat_file(self) -> Path:
+        """Touched by the training every second or so while batches are finished."""
+        return self.path / ".heartbeat"
 
     @property
     def checkpoints(self) -> Path:
@@ -113,6 +123,14 @@ class RunFolder:
                 **more,
             },
         )
+
+    def order(self, state: Literal["pruned", "stopped"]) -> None:
+        """Tells whoever watches over this run to have it save and end as `state`."""
+        write_json(self.path / "order.json", {"state": state})
+
+    def ordered(self) -> Any:
+        """`pruned` or `stopped`, or None where the run may go on."""
+        return (read_json(self.path / "order.json") or {}).get("state")
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -17,6 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from vit.faults import Refused
@@ -43,9 +44,28 @@ PRELOAD = ["vit.tasks.training", "vit.check.preflight"]
 def warm_up() -> None:
     """Starts the imports in the background; call it before anything slow."""
     strip_rank_variables()
+    _same_code_for_children()
     if "forkserver" in multiprocessing.get_all_start_methods() and sys.platform != "darwin":
         multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOAD)
         multiprocessing.forkserver.ensure_running()
+
+
+def _same_code_for_children() -> None:
+    """Python puts the current folder first on a child's path: a `vit/` there would be run instead.
+
+    A package of the user's own in that folder is still found, after everything installed.
+    """
+    os.environ["PYTHONSAFEPATH"] = "1"
+    home = Path(__file__).parents[2]
+    if "site-packages" not in home.parts:
+        before = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(home), *([before] if before else [])])
+
+
+def find_own_packages() -> None:
+    """Classes of the user's own may lie in the folder where the command was given."""
+    if os.getcwd() not in sys.path:  # noqa: PTH109 - sys.path holds strings
+        sys.path.append(os.getcwd())  # noqa: PTH109
 
 
 def strip_rank_variables() -> None:
@@ -96,6 +116,30 @@ def run(function: str, *arguments: Any) -> int:
     return code if code >= 0 else 128 - code
 
 
+def start(
+    function: str, arguments: tuple[Any, ...], environment: dict[str, str], console: str
+) -> Any:
+    """A fresh process, in a session of its own, in which `module:function` gives the exit code.
+
+    Its environment is this one's as it was at `warm_up`, and `environment`; what it prints is
+    added to the file `console`.
+    """
+    child = _context().Process(target=_apart, args=(function, arguments, environment, console))
+    child.start()
+    return child
+
+
+def _apart(
+    function: str, arguments: tuple[Any, ...], environment: dict[str, str], console: str
+) -> None:
+    os.setsid()
+    os.environ.update(environment)
+    file = os.open(console, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    _exit_with(function, arguments)
+
+
 def _context() -> Any:
     forked = "forkserver" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
     return multiprocessing.get_context("forkserver" if forked else "spawn")
@@ -108,6 +152,7 @@ def _named(function: str) -> Callable[..., Any]:
 
 def _answer(sender: Connection, function: str, arguments: tuple[Any, ...]) -> None:
     die_with_parent()
+    find_own_packages()
     try:
         message: tuple[str, Any] = ("answer", _named(function)(*arguments))
     except Refused as refused:
@@ -121,6 +166,7 @@ def _answer(sender: Connection, function: str, arguments: tuple[Any, ...]) -> No
 
 def _exit_with(function: str, arguments: tuple[Any, ...]) -> None:
     die_with_parent()
+    find_own_packages()
     try:
         sys.exit(_named(function)(*arguments))
     except Refused as refused:

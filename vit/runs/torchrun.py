@@ -22,7 +22,7 @@ def train_together(
     words = ["--standalone", f"--nproc-per-node={count}", "-m", "vit", "run", str(folder.path)]
     for package in allow_targets:
         words += ["--allow-target", package]
-    command = [sys.executable, "-m", "torch.distributed.run", *words]
+    command = [sys.executable, "-m", "vit.runs.agent", *words]
     agent = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": str(threads)})
     stopped_by = 0
 

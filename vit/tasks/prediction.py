@@ -19,12 +19,19 @@ def predict(
     checkpoint: str,
     device: str,
     allow_targets: Iterable[str] = (),
+    skip_bad: bool = False,
 ) -> dict[str, Any]:
     """Plain values: every class of every image, the most probable first.
 
-    All files are opened before the model is loaded: one text file among them is told at once.
+    All files are opened before the model is loaded: one text file among them is told at once,
+    or left out with `skip_bad`.
     """
-    _require_images(paths)
+    faults = _bad_images(paths)
+    bad = {fault.where for fault in faults}
+    paths = [path for path in paths if path not in bad]
+    if faults and not (skip_bad and paths):
+        hint = [] if skip_bad else [Fault("", "--skip-bad leaves such files out")]
+        raise Refused([*faults, *hint])
     trained = load(run_dir, checkpoint=checkpoint, device=device, allow_targets=allow_targets)
     told = []
     for start in range(0, len(paths), IMAGES_AT_ONCE):
@@ -38,10 +45,11 @@ def predict(
             ranked = sorted(zip(row, trained.class_names, strict=True), reverse=True)
             classes = [{"class": name, "probability": value} for value, name in ranked]
             told.append({"path": path, "class": classes[0]["class"], "classes": classes})
-    return {"schema_version": 1, "run": run_dir, "images": told}
+    left_out = [str(fault) for fault in faults]
+    return {"schema_version": 1, "run": run_dir, "images": told, "left_out": left_out}
 
 
-def _require_images(paths: list[str]) -> None:
+def _bad_images(paths: list[str]) -> list[Fault]:
     faults = []
     for path in paths:
         try:
@@ -50,5 +58,4 @@ def _require_images(paths: list[str]) -> None:
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             reason = str(error).splitlines()[0].replace(repr(path), "").strip()
             faults.append(Fault(path, f"is no image that can be read ({reason})"))
-    if faults:
-        raise Refused(faults)
+    return faults

@@ -21,6 +21,7 @@ from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfi
 
 from vit.build import build
 from vit.callbacks.checkpoint import AtomicCheckpointIO, checkpoint_callbacks
+from vit.callbacks.heartbeat import Heartbeat
 from vit.callbacks.progress import Progress
 from vit.callbacks.record import Record
 from vit.callbacks.resume import ExactResume
@@ -28,6 +29,7 @@ from vit.callbacks.schedule_free import ScheduleFree
 from vit.callbacks.throughput import Throughput
 from vit.faults import Fault, Refused
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
+from vit.runs.failure import kind_of
 from vit.runs.record import Recorder, read_records
 from vit.tasks.assembly import (
     accumulation,
@@ -58,24 +60,28 @@ def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
             folder.set_state("running", train_seconds=before)
         clock = Clock(before)
         tracking: Any = None
-        code, error = FAILED, None
+        code, error, kind = FAILED, None, None
         try:
             tracking = build(config["tracking"], allow_targets)
             code = _train(folder, config, tracking, rank, world_size, tuple(allow_targets), clock)
         except KeyboardInterrupt:
             code = STOPPED  # outside of Lightning's loops, which answer it themselves
         except FloatingPointError as problem:
-            error = str(problem)
+            error, kind = str(problem), kind_of(problem)
             log.error("stopped: %s", problem)
         except Exception as problem:
-            error = f"{type(problem).__name__}: {problem}"
+            error, kind = f"{type(problem).__name__}: {problem}", kind_of(problem)
             log.exception("failed")
         if rank == 0:
             names = {DONE: "done", STOPPED: "stopped", PREEMPTED: "preempted"}
             state: Any = names.get(code, "failed")
-            folder.set_state(state, exit_code=code, error=error, train_seconds=clock.seconds())
+            if code in (STOPPED, PREEMPTED):
+                state = folder.ordered() or state
+            told = {"kind": kind} if kind else {}
+            seconds = clock.seconds()
+            folder.set_state(state, exit_code=code, error=error, train_seconds=seconds, **told)
             if tracking is not None:
-                tracking.finish(code)
+                tracking.finish(0 if state == "pruned" else code)
         return code
 
 
@@ -125,6 +131,7 @@ def _train(
         ScheduleFree(),
         *([build(config["ema"], allow_targets)] if config["ema"] else []),
         Progress(throughput),
+        Heartbeat(folder.heartbeat_file),
         Record(recorder, throughput),
         throughput,
         *checkpoint_callbacks(folder.checkpoints, **config["checkpoint"]),

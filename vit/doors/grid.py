@@ -1,0 +1,107 @@
+"""Override words as a person types them: what is fixed, has several values, or is searched.
+
+Everything handed on is plain: words, lists of words, and ranges as small mappings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from vit.doors.misspelt import first_line
+from vit.faults import Fault, Refused
+
+
+@dataclass
+class Words:
+    """The words of one command, sorted."""
+
+    fixed: list[str] = field(default_factory=list)
+    axes: dict[str, list[str]] = field(default_factory=dict)  # key → the text of each value
+    # key → {"low", "high", "step", "log", "whole"}; `step` is null where there is none
+    ranges: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def read_words(overrides: list[str]) -> Words:
+    """Raises Refused with every word that is not Hydra's grammar."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    parser = OverridesParser.create()
+    words = Words()
+    faults = []
+    for word in overrides:
+        try:
+            item = parser.parse_override(word)
+            if not item.is_sweep_override():
+                words.fixed.append(word)
+            elif item.is_discrete_sweep():
+                words.axes[item.get_key_element()] = list(item.sweep_string_iterator())
+            else:
+                words.ranges[item.get_key_element()] = _range(item.value())
+        except (HydraException, ValueError) as error:
+            faults.append(Fault(word, f"not Hydra's override grammar: {first_line(error)}"))
+    for key, values in words.axes.items():
+        if not values:
+            faults.append(Fault(key, "has no value to take"))
+    if faults:
+        raise Refused(faults)
+    return words
+
+
+def _range(sweep: Any) -> dict[str, Any]:
+    low, high = sweep.start, sweep.end
+    if low >= high:
+        raise ValueError(f"goes from {low} to {high}; wanted a lower end below the upper one")
+    log = "log" in sweep.tags
+    if log and low <= 0:
+        raise ValueError(f"a range on a log scale starts above 0, not at {low}")
+    whole = isinstance(low, int) and isinstance(high, int)
+    return {"low": low, "high": high, "step": None, "log": log, "whole": whole}
+
+
+def grid(words: Words) -> Iterator[list[str]]:
+    """The words of every point: fixed ones, then one value of each axis, the last varying first."""
+    axes = [[f"{key}={value}" for value in values] for key, values in words.axes.items()]
+    for point in itertools.product(*axes):
+        yield [*words.fixed, *point]
+
+
+NAMES_NO_SWEEP = ("hydra", "sweep", "tracking")
+
+
+def sweep_name(words: Words, experiment: str) -> str:
+    """`digits-depth-seed-1a2b3c`: the same while only the values of its axes grow.
+
+    What follows the axes tells apart the words that hold for every run.
+    """
+    keys = [*words.axes, *words.ranges]
+    kept = [word for word in words.fixed if _group(word) not in NAMES_NO_SWEEP]
+    told = json.dumps([experiment, sorted(kept), sorted(keys)])
+    short = [key.split("@")[0].split(".")[-1].split("/")[-1].lstrip("+") for key in keys]
+    return "-".join([experiment, *short[:4], hashlib.sha1(told.encode()).hexdigest()[:6]])
+
+
+def _group(word: str) -> str:
+    return re.split(r"[.=@/]", word.lstrip("+~"), maxsplit=1)[0]
+
+
+def is_value(override: Any) -> bool:
+    """Whether a parsed override sets a value, and chooses no config file."""
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.object_type import ObjectType
+    from hydra.core.override_parser.types import OverrideType
+
+    if override.type != OverrideType.CHANGE or override.package is not None:
+        return False
+    key = override.key_or_group
+    loader = GlobalHydra.instance().config_loader()
+    kinds = (ObjectType.CONFIG, ObjectType.GROUP)
+    return key.split(".")[0] != "hydra" and not any(
+        loader.get_group_options(key, kind) for kind in kinds
+    )

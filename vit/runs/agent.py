@@ -1,0 +1,11 @@
+"""torchrun's agent, which ends when whoever started it dies: `python -m vit.runs.agent …`."""
+
+from __future__ import annotations
+
+from torch.distributed.run import main
+
+from vit.runs.process import die_with_parent
+
+if __name__ == "__main__":
+    die_with_parent()
+    main()

@@ -1,0 +1,124 @@
+"""Who works on a folder: one owner at a time, on any file system that several machines share.
+
+Each owner has a numbered file, and the highest number owns. A file is created whole or not at all
+(`link` fails where the name is taken), so of several that try for one number exactly one gets it;
+numbers never go down, so nobody can take over from somebody else than they judged. The owner
+touches its file; once that is longer ago than the lease, by the clock of the file system itself,
+or its process on this very machine is gone, the next number may be taken.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vit.runs.directory import read_json, write_json
+
+LEASE_SECONDS = 60.0
+BEAT_SECONDS = 5.0  # how often an owner should call `beat`
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One owner's hold on a folder."""
+
+    file: Path
+
+    def beat(self) -> bool:
+        """Tells that the owner lives; False where somebody has taken over meanwhile."""
+        if _highest(self.file.parent) != self.file:
+            return False
+        os.utime(self.file)
+        return True
+
+    def release(self) -> None:
+        """Lets the next one in at once."""
+        write_json(self.file, {**(read_json(self.file) or {}), "released": True})
+
+
+def claim(folder: Path, lease: float = LEASE_SECONDS) -> Claim | None:
+    """The folder's claim, or None where a living owner holds it."""
+    claims = folder / ".claims"
+    claims.mkdir(parents=True, exist_ok=True)
+    before = _highest(claims)
+    if before is not None and not _is_free(before, lease):
+        return None
+    number = int(before.stem) + 1 if before is not None else 1
+    own = claims / f"{number:06}.json"
+    staged = claims / f".{secrets.token_hex(8)}"
+    write_json(staged, _myself())
+    try:
+        os.link(staged, own)
+    except FileExistsError:
+        return None
+    finally:
+        staged.unlink()
+    return Claim(own)
+
+
+def owner(folder: Path, lease: float = LEASE_SECONDS) -> dict[str, Any] | None:
+    """`host` and `pid` of whoever holds the folder now, or None."""
+    held = _highest(folder / ".claims")
+    return None if held is None or _is_free(held, lease) else read_json(held)
+
+
+def _highest(claims: Path) -> Path | None:
+    try:
+        names = [entry.name for entry in os.scandir(claims) if entry.name.endswith(".json")]
+    except FileNotFoundError:
+        return None
+    names = [name for name in names if not name.startswith(".")]
+    return claims / max(names) if names else None
+
+
+def _is_free(file: Path, lease: float) -> bool:
+    """Released, abandoned by a process of this machine that is gone, or silent for too long."""
+    told = read_json(file)
+    if told is None:
+        return False  # links appear whole: this one is being replaced, or unreadable
+    if told.get("released"):
+        return True
+    boot = _boot()
+    if boot and told.get("boot") == boot and told.get("host") == socket.gethostname():
+        return _started(int(told["pid"])) != told.get("process_started")
+    clock = file.parent / f".clock-{secrets.token_hex(8)}"
+    clock.touch()
+    try:
+        return clock.stat().st_mtime - file.stat().st_mtime > lease
+    finally:
+        clock.unlink()
+
+
+def _myself() -> dict[str, Any]:
+    return {
+        "host": socket.gethostname(),
+        "boot": _boot(),
+        "pid": os.getpid(),
+        "process_started": _started(os.getpid()),
+    }
+
+
+def _boot() -> str | None:
+    """Tells two containers or machines of one name apart, and a machine from itself restarted.
+
+    None where the system does not tell; then only the lease counts.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return None
+
+
+def _started(pid: int) -> str | None:
+    """When a process of this machine started, in ticks since boot; None where there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    return None if fields[0] in ("Z", "X") else fields[19]

@@ -1,0 +1,19 @@
+"""What kind of failure an exception is, as the state file says it."""
+
+from __future__ import annotations
+
+import errno
+
+
+def kind_of(problem: BaseException) -> str:
+    """The kind of an exception, as the state file says it."""
+    text = str(problem).lower()
+    if isinstance(problem, FloatingPointError):
+        return "diverged"
+    if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "disk_full"
+    if type(problem).__name__ in ("OutOfMemoryError", "MemoryError") or (
+        "out of memory" in text or "can't allocate memory" in text
+    ):
+        return "out_of_memory"
+    return "exception"

@@ -1,0 +1,55 @@
+"""A run's processes, started beside this one: one process, or as many as promised under torchrun.
+
+They form a session of their own: Ctrl-C on this terminal is this process's to answer, which stops
+each run in order, and a kill reaches all of a run's processes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from vit.runs import process
+from vit.runs.directory import RunFolder
+
+
+class Launched:
+    """One run in training."""
+
+    def __init__(self, child: Any):
+        self._child = child
+        self.pid: int = child.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; 128 + the signal where one ended it."""
+        code = self._child.exitcode
+        return 128 - code if code is not None and code < 0 else code
+
+    def wait(self, seconds: float) -> None:
+        self._child.join(seconds)
+
+    def stop(self) -> None:
+        """It saves a checkpoint, then ends."""
+        self._child.terminate()
+
+    def kill(self) -> None:
+        """All processes of its session group at once; those of other ranks die with their agent."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._child.join()
+
+
+def launch(folder: RunFolder, config: dict[str, Any], environment: Mapping[str, str]) -> Launched:
+    """Starts a frozen folder's training; what it says goes to console.txt."""
+    count, allowed = config["trainer"]["devices"], tuple(config["allow_targets"])
+    if count > 1:
+        function = "vit.runs.torchrun:train_together"
+        arguments: tuple[Any, ...] = (folder, count, config["threads"], allowed)
+    else:
+        function, arguments = "vit.tasks.training:train", (folder.path, allowed)
+    child = process.start(function, arguments, dict(environment), str(folder.console_file))
+    return Launched(child)

@@ -1,0 +1,162 @@
+"""A sweep's folder: what was asked for, and what has become of each trial.
+
+Plain files on a file system that machines may share. `sweep.json` is written by whoever holds the
+sweep's claim; each trial's folder by whoever holds that trial's. A reader needs no claim: every
+file is replaced whole.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vit.faults import Fault, Refused
+from vit.runs.claim import owner
+from vit.runs.directory import SCHEMA_VERSION, RunFolder, read_json, write_json
+from vit.runs.record import read_records
+from vit.sweeps.roles import Objective, Trial
+
+FINISHED = ("done", "pruned")
+STATES = ("running", "planned", "stopped", "preempted", "cut off", "done", "pruned", "failed")
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Reads and writes one sweep's folder."""
+
+    path: Path
+
+    @property
+    def sweep_file(self) -> Path:
+        return self.path / "sweep.json"
+
+    @property
+    def results_file(self) -> Path:
+        return self.path / "results.csv"
+
+    @property
+    def stop_file(self) -> Path:
+        """Made by `vit sweep stop`; the driver stops in order when it sees it."""
+        return self.path / "stop"
+
+    def sweep(self) -> dict[str, Any]:
+        """What was asked for. Raises Refused where the folder holds no sweep, or a newer one."""
+        told = read_json(self.sweep_file)
+        if told is None:
+            raise Refused([Fault(str(self.path), "no sweep folder: it holds no sweep.json")])
+        if told.get("schema_version") != SCHEMA_VERSION:
+            version = told.get("schema_version")
+            message = f"schema_version is {version!r}; this vit reads {SCHEMA_VERSION}"
+            raise Refused([Fault(str(self.sweep_file), message)])
+        return told
+
+    def enter(self, trial: Trial) -> None:
+        """Makes a trial's folder, or leaves the one that is there."""
+        folder = trial.folder
+        folder.freeze(trial.config)
+        file = folder.path / "trial.json"
+        told = {
+            "schema_version": SCHEMA_VERSION,
+            "id": trial.id,
+            "group": trial.group,
+            "label": trial.label,
+            "point": trial.point,
+            "seed": trial.config["seed"],
+            "overrides": trial.varies,
+            "cost": cost(trial.report),
+        }
+        before = read_json(file) or {}
+        if before.get("id") != trial.id or before.get("overrides") != trial.varies:
+            write_json(file, {**before, **told})
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What is known of each trial, in the order they were planned in."""
+        found = []
+        try:
+            entries = list(os.scandir(self.path))
+        except FileNotFoundError:
+            return []
+        for entry in entries:
+            told = read_json(Path(entry.path) / "trial.json")
+            if told is not None:
+                found.append(row(RunFolder(Path(entry.path)), told))
+        order = {id: at for at, id in enumerate((read_json(self.sweep_file) or {}).get("trials", []))}
+        return sorted(found, key=lambda row: (order.get(row["id"], len(order)), row["label"]))
+
+
+def row(folder: RunFolder, told: dict[str, Any]) -> dict[str, Any]:
+    """One trial as programs and tables read it."""
+    state = folder.state()
+    name = state.get("state", "planned")
+    if name == "running" and owner(folder.path) is None:
+        name = "cut off"  # its driver died; the same command goes on with it
+    results = folder.results() if name == "done" else {}
+    attempts = told.get("attempts", [])
+    return {
+        "id": told["id"],
+        "label": told["label"],
+        "group": told["group"],
+        "point": told.get("point", 0),
+        "seed": told["seed"],
+        "state": name,
+        "overrides": told["overrides"],
+        "metrics": results.get("metrics", {}),
+        "epochs": results.get("epochs"),
+        "train_seconds": state.get("train_seconds"),
+        "attempts": len(attempts),
+        "kind": state.get("kind"),
+        "error": state.get("error") if name == "failed" else None,
+        "log_tail": state.get("log_tail", []) if name == "failed" else [],
+        "adapted": told.get("adapted", {}),
+        "cost": told.get("cost"),
+        "run_dir": str(folder.path),
+    }
+
+
+def cost(report: dict[str, Any]) -> float:
+    """GFLOPs of a whole training, forward and backward, by which times are foretold."""
+    images = report.get("steps", 0) * report.get("batch_size", 0)
+    return 3 * report.get("gflops_per_image", 0.0) * images
+
+
+def counts(rows: list[dict[str, Any]]) -> dict[str, int]:
+    """State → trials, in the order a person wants to read them, without the empty ones."""
+    counted = Counter(row["state"] for row in rows)
+    return {state: counted[state] for state in STATES if counted[state]}
+
+
+def best_validation(folder: RunFolder, objective: Objective) -> dict[str, Any] | None:
+    """The best validation record of a trial, finished or not."""
+    metric = objective.metrics[0]
+    records = [
+        record
+        for record in read_records(folder.metrics_file)
+        if isinstance(record["metrics"].get(metric), int | float)
+    ]
+    pick = max if objective.modes[0] == "max" else min
+    return pick(records, key=lambda record: record["metrics"][metric], default=None)
+
+
+def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What the trials of a sweep folder would no longer have in common with new ones."""
+    told = []
+    for part in ("vit", "packages"):
+        old, new = before.get("code", {}).get(part), now["code"][part]
+        if old != new and old is not None:
+            named = part
+            if isinstance(old, dict):
+                differing = [key for key in new if old.get(key) != new[key]]
+                named = ", ".join(f"{key} {old.get(key)} → {new[key]}" for key in differing)
+            told.append("the code of vit" if part == "vit" else f"packages: {named}")
+    for key, fingerprint in now["data"].items():
+        old = before.get("data", {}).get(key)
+        if old not in (None, fingerprint):
+            told.append(f"the data (fingerprint {old} → {fingerprint})")
+    if before.get("space") not in (None, now.get("space")):
+        told.append("the search space")
+    if before.get("objective") not in (None, now["objective"]):
+        told.append(f"the objective, which was {before['objective']}")
+    return told

@@ -1,0 +1,47 @@
+"""How a sweep is run: everything under `sweep.` in a config. No number of a trial depends on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from vit.sweeps.roles import Executor, Sampling
+from vit.sweeps.trial import Orders
+
+
+@dataclass(kw_only=True)
+class Policy:
+    """Raises ValueError for a value that cannot be meant. conf/sweep/base.yaml tells each key."""
+
+    sampler: Sampling
+    executor: Executor
+    name: str | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+    points: list[str] = field(default_factory=list)
+    jobs: int | None = None
+    metric: str | list[str] | None = None
+    mode: Literal["max", "min"] | list[str] | None = None
+    retries: int = 1
+    max_failures: int | None = 10
+    hang_minutes: float = 30.0
+    grace_seconds: float = 60.0
+    halve_batch: bool = False
+    keep: Literal["all", "best", "none"] = "all"
+    keep_best: int = 3
+
+    def __post_init__(self) -> None:
+        for key, least in (("jobs", 1), ("retries", 0), ("max_failures", 1), ("keep_best", 1)):
+            value = getattr(self, key)
+            if value is not None and value < least:
+                raise ValueError(f"sweep.{key}={value}; wanted {least} or more.")
+        for key in ("hang_minutes", "grace_seconds"):
+            if not getattr(self, key) > 0:
+                raise ValueError(f"sweep.{key}={getattr(self, key)}; wanted more than 0.")
+
+    def orders(self) -> Orders:
+        return Orders(
+            retries=self.retries,
+            hang_seconds=self.hang_minutes * 60,
+            halve_batch=self.halve_batch,
+            grace_seconds=self.grace_seconds,
+        )

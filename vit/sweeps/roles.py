@@ -1,0 +1,102 @@
+"""What those who propose trials and those who run them offer one another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from vit.runs.directory import RunFolder
+from vit.sweeps.trial import Orders, Verdict
+
+
+@dataclass
+class Trial:
+    """One run of a sweep: planned, and perhaps done already."""
+
+    id: str
+    group: str  # the same for all seeds of one configuration
+    label: str
+    run_dir: Path
+    config: dict[str, Any]
+    varies: dict[str, str]  # the axes' keys with this trial's values
+    report: dict[str, Any]  # what the check told: parameters, gflops_per_image, steps, …
+    point: int = 0  # which proposal of the sampler it belongs to
+
+    @property
+    def folder(self) -> RunFolder:
+        return RunFolder(self.run_dir)
+
+
+@dataclass
+class Objective:
+    """What trials are compared by; the first of several is what the board and tables sort by."""
+
+    metrics: list[str]
+    modes: list[str]
+
+    def better(self, value: float, than: float) -> bool:
+        return value > than if self.modes[0] == "max" else value < than
+
+
+@dataclass
+class Space:
+    """What a search chooses from, and how it gets the trials of what it chose."""
+
+    folder: Path
+    name: str
+    axes: dict[str, list[str]]
+    ranges: dict[str, dict[str, Any]]
+    seeds: list[str]
+    objective: Objective
+    # The trials of chosen values, one for each seed; raises Refused with their faults.
+    make: Callable[[dict[str, str]], list[Trial]]
+    fixed: dict[str, Any] = field(default_factory=dict)
+
+
+class Sampler(Protocol):
+    """Who proposes the trials of a sweep."""
+
+    total: int | None  # trials in all, where it is known
+
+    def next(self) -> Trial | None:
+        """A trial to start now, or None: there is none, or not before others have finished."""
+
+    def is_done(self) -> bool:
+        """Whether no trial will come any more, whatever those that run bring."""
+
+    def report(self, trial: Trial, step: int, value: float) -> bool:
+        """Takes a running trial's validation, the `step`-th; whether it should be pruned."""
+
+    def tell(self, trial: Trial, verdict: Verdict) -> None:
+        """Takes the end of a trial that `next` gave."""
+
+
+@runtime_checkable
+class Sampling(Protocol):
+    """The settings of a sampler, as `sweep.sampler` has them."""
+
+    searches: bool  # whether it needs a Space instead of planned trials
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Who runs trials, as `sweep.executor` has it."""
+
+    def open(self, jobs: int, devices: int, gpus: list[str], orders: Orders) -> None:
+        """Makes room for `jobs` trials at once, of `devices` processes each."""
+
+    def has_room(self) -> bool: ...
+
+    def submit(self, trial: Trial) -> None: ...
+
+    def finished(self) -> list[tuple[Trial, Verdict]]:
+        """The trials that ended since it was asked last."""
+
+    def running(self) -> list[Trial]: ...
+
+    def kill(self) -> None:
+        """Ends all of them now; they are stopped already, and had their time to save."""
+
+    def close(self) -> None: ...

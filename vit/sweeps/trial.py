@@ -1,0 +1,244 @@
+"""One trial, from the claim on its folder to the verdict, whatever happens on the way.
+
+Runs beside the training, never inside of it: in the driver for trials on this machine, in the job
+for trials that a cluster runs.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from vit.faults import Refused
+from vit.runs.claim import BEAT_SECONDS, Claim, claim
+from vit.runs.directory import RunFolder, read_json, write_json, write_text
+from vit.runs.launch import Launched, launch
+
+TAIL_LINES = 15
+POLL_SECONDS = 0.05
+# Nothing is gained by doing these again: the same numbers come out, or the same refusal.
+HOPELESS = ("diverged", "refused")
+Verdict = Literal["done", "pruned", "stopped", "failed", "held"]
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What whoever runs a trial must know, as plain values that travel to other machines."""
+
+    retries: int = 1  # attempts after the first that failed
+    hang_seconds: float = 1800.0
+    halve_batch: bool = False
+    grace_seconds: float = 60.0  # between the word to stop and the kill
+
+
+def run_trial(
+    path: Path,
+    orders: Orders,
+    environment: Mapping[str, str] | None = None,
+    must_kill: Callable[[], bool] = lambda: False,
+) -> Verdict:
+    """Trains a planned folder to its end; `held` where somebody else is at it.
+
+    `environment` is added to that of the training, such as the GPUs it may see.
+    """
+    folder = RunFolder(path)
+    own = claim(path)
+    if own is None:
+        return "held"
+    try:
+        for attempt in range(orders.retries + 1):
+            if folder.is_done():
+                return "done"  # whoever had the claim before finished it
+            if (asked := take_order(folder)) is not None:
+                return asked
+            verdict = _attempt(folder, orders, own, dict(environment or {}), must_kill)
+            kind = folder.state().get("kind")
+            if verdict != "failed" or kind in HOPELESS:
+                break
+            if kind == "out_of_memory" and attempt < orders.retries and orders.halve_batch:
+                halve_batch(folder)
+        return verdict
+    finally:
+        own.release()
+
+
+def take_order(folder: RunFolder) -> Literal["pruned"] | None:
+    """Forgets an order to stop that a restart has overtaken; pruned stays pruned."""
+    if folder.ordered() == "pruned":
+        folder.set_state("pruned", train_seconds=folder.state().get("train_seconds"))
+        return "pruned"
+    (folder.path / "order.json").unlink(missing_ok=True)
+    return None
+
+
+def _attempt(
+    folder: RunFolder,
+    orders: Orders,
+    own: Claim,
+    environment: dict[str, str],
+    must_kill: Callable[[], bool],
+) -> Verdict:
+    if not _wait_for_predecessor(folder, orders.grace_seconds, own):
+        return "held"
+    oom_kills = _oom_kills()
+    started = time.time()
+    folder.set_state("running", train_seconds=folder.state().get("train_seconds"))
+    launched = launch(folder, folder.config(), environment)
+    note_attempt(folder, started=started, host=os.uname().nodename, pid=launched.pid)
+    reason = _watch(launched, folder, orders, own, must_kill)
+    code = launched.exit_code
+    verdict = _verdict(folder, code, reason, _oom_kills() > oom_kills)
+    state = folder.state()
+    note_attempt(
+        folder,
+        started=started,
+        ended=time.time(),
+        exit_code=code,
+        state=verdict,
+        kind=state.get("kind"),
+        error=state.get("error"),
+    )
+    return verdict
+
+
+def _wait_for_predecessor(folder: RunFolder, grace: float, own: Claim) -> bool:
+    """A training whose driver was killed is still saving its checkpoint, for a moment."""
+    until = time.monotonic() + grace
+    while time.monotonic() < until:
+        try:
+            with folder.locked():
+                return True
+        except Refused:
+            time.sleep(POLL_SECONDS)
+            own.beat()
+    return False
+
+
+def _watch(
+    launched: Launched,
+    folder: RunFolder,
+    orders: Orders,
+    own: Claim,
+    must_kill: Callable[[], bool],
+) -> str | None:
+    """Waits for the end; returns why it was brought about from outside, if it was."""
+    reason = None
+    kill_at = float("inf")
+    beaten = time.monotonic()
+    began = time.time()
+    while launched.exit_code is None:
+        launched.wait(POLL_SECONDS)
+        now = time.monotonic()
+        if now - beaten > BEAT_SECONDS:
+            beaten = now
+            if not own.beat():
+                reason, kill_at = "superseded", now  # somebody took us for dead and goes on
+            elif reason is None and _silent_for(folder, began) > orders.hang_seconds:
+                reason, kill_at = "hung", now + orders.grace_seconds
+                launched.stop()
+        if reason is None and (ordered := folder.ordered()):
+            reason, kill_at = ordered, now + orders.grace_seconds
+            launched.stop()
+        if now >= kill_at or must_kill():
+            reason = reason or "stopped"
+            launched.kill()
+            kill_at = float("inf")
+    return reason
+
+
+def _silent_for(folder: RunFolder, began: float) -> float:
+    """Seconds since the training last finished a batch, or since it began."""
+    try:
+        last = folder.heartbeat_file.stat().st_mtime
+    except OSError:
+        last = 0.0
+    return time.time() - max(last, began)
+
+
+def _verdict(folder: RunFolder, code: int | None, reason: str | None, oom_kill: bool) -> Verdict:
+    """What became of the attempt; writes the state where the training could not."""
+    if folder.is_done():
+        return "done"
+    state = folder.state()
+    told = {"train_seconds": state.get("train_seconds"), "exit_code": code}
+    if reason in ("pruned", "stopped"):
+        if state.get("state") != reason:
+            folder.set_state(reason, **told)  # type: ignore[arg-type]
+        return reason  # type: ignore[return-value]
+    if reason == "superseded":
+        return "held"
+    kind, error = state.get("kind"), state.get("error")
+    if reason == "hung":
+        kind, error = "hung", "no batch was finished for too long (sweep.hang_minutes)"
+    elif state.get("state") != "failed":
+        kind, error = _death(code, oom_kill)
+    elif kind is None:
+        kind = "exception"
+    folder.set_state("failed", kind=kind, error=error, log_tail=log_tail(folder), **told)
+    return "failed"
+
+
+def _death(code: int | None, oom_kill: bool) -> tuple[str, str]:
+    """A process that died without a word."""
+    if code == 137 and oom_kill:
+        return "out_of_memory", "the system killed the process: out of memory"
+    if code == 137:
+        return "killed", "the process was killed (SIGKILL)"
+    if code == 143:
+        return "terminated", "somebody else sent SIGTERM; the run can go on"
+    if code == 2:
+        return "refused", "the run was refused; console.txt tells why"
+    return "exited", f"the process ended with {code} and no word"
+
+
+def note_attempt(folder: RunFolder, *, started: float, **told: Any) -> None:
+    """Adds to the attempt that began at `started`, in trial.json."""
+    file = folder.path / "trial.json"
+    trial = read_json(file) or {}
+    attempts = [row for row in trial.get("attempts", []) if row["started"] != started]
+    before: dict[str, Any] = next(
+        (row for row in trial.get("attempts", []) if row["started"] == started), {}
+    )
+    trial["attempts"] = [*attempts, {**before, "started": started, **told}]
+    write_json(file, trial)
+
+
+def halve_batch(folder: RunFolder) -> None:
+    """Twice the accumulation: half as many images at a time, the same batch for the optimizer."""
+    config = folder.config()
+    trainer = config["trainer"]
+    trainer["accumulate_grad_batches"] = 2 * trainer.get("accumulate_grad_batches", 1)
+    write_text(folder.config_file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    file = folder.path / "trial.json"
+    key = "trainer.accumulate_grad_batches"
+    adapted = {key: trainer["accumulate_grad_batches"]}
+    write_json(file, {**(read_json(file) or {}), "adapted": adapted})
+
+
+def log_tail(folder: RunFolder) -> list[str]:
+    """The last lines of the log, or of what the process said where it did not come to log."""
+    for file in (folder.log_file, folder.console_file):
+        try:
+            with file.open("rb") as stream:
+                stream.seek(max(stream.seek(0, 2) - 20_000, 0))
+                lines = stream.read().decode(errors="replace").splitlines()
+        except OSError:
+            continue
+        if lines:
+            return lines[-TAIL_LINES:]
+    return []
+
+
+def _oom_kills() -> int:
+    """How often the kernel has killed for memory in this machine's or container's group."""
+    try:
+        lines = Path("/sys/fs/cgroup/memory.events").read_text(encoding="ascii").split()
+        return int(lines[lines.index("oom_kill") + 1])
+    except (OSError, ValueError, IndexError):
+        return 0
