@@ -26,6 +26,7 @@ ALLOWED = (
     "vit.optim.",
     "vit.tasks.classification.",
     "vit.runs.tracking.",
+    "vit.sweeps.",
     "torch.nn.",
     "torch._C._nn.",  # where torch.nn.functional's activations are really defined
     "torch.optim.",
@@ -35,6 +36,8 @@ ALLOWED = (
     "timm.loss.",
     "timm.optim.",
     "torchmetrics.",
+    "optuna.samplers.",
+    "optuna.pruners.",
     "pytorch_lightning.Trainer",
     "pytorch_lightning.trainer.trainer.Trainer",
     "pytorch_lightning.callbacks.",

@@ -35,6 +35,7 @@ class Composed:
     policy: Any = None  # the `sweep` part: how a sweep of such runs is run
     experiment: str = "run"
     own_folder: bool = False  # whether the user chose hydra.sweep.subdir
+    sweep_dir: Path = Path()  # of a point of a sweep
 
 
 def config_folder() -> Path:
@@ -215,14 +216,16 @@ def _resolved(composed: Any, words: list[str], number: int | None, sweep_name: s
             hydra.job.num = number
             composed.sweep.name = composed.sweep.name or sweep_name
     where = "hydra.run.dir" if number is None else "hydra.sweep.dir"
+    sweep_dir = Path()
     try:
         if number is None:
             folder = Path(str(hydra.run.dir))
         else:
-            folder = Path(str(hydra.sweep.dir)) / str(hydra.sweep.subdir)
+            sweep_dir = Path(str(hydra.sweep.dir))
+            folder = sweep_dir / str(hydra.sweep.subdir)
     except OmegaConfBaseException as error:
         raise Refused([Fault(where, f"does not resolve: {first_line(error)}")]) from error
-    return Composed(frozen, folder, words, policy, choice, own_folder)
+    return Composed(frozen, folder, words, policy, choice, own_folder, sweep_dir)
 
 
 def _frozen(config: dict[str, Any], policy: dict[str, Any] | None) -> dict[str, Any]:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from vit.faults import Refused
+
+if TYPE_CHECKING:
+    from vit.sweeps.ledger import Ledger
+    from vit.sweeps.roles import Objective, Trial
+
+MOST_ROWS = 40  # of a plan; a longer one is told by its number
 
 BARS = " ▁▂▃▄▅▆▇█"
 
@@ -92,3 +99,130 @@ def plot(values: list[float]) -> str:
     """Values from 0 to their largest as one line of bars."""
     top = max(values) or 1.0
     return "".join(BARS[round(value / top * (len(BARS) - 1))] for value in values)
+
+
+def show_plan(
+    path: Path,
+    trials: list[Trial],
+    rows: dict[str, dict[str, Any]],
+    notes: list[str],
+    *,
+    seconds: float,
+    searching: str | None = None,
+) -> None:
+    """Every trial of a sweep: what differs, what it costs, what has become of it before."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from vit.sweeps.ledger import cost
+
+    console = Console(highlight=False)
+    axes = list(dict.fromkeys(key for trial in trials for key in trial.varies))
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("trial", no_wrap=True)
+    for axis in axes:
+        table.add_column(Text(axis.split(".")[-1]), overflow="fold")
+    for name in ("params", "FLOPs/img", "steps", "FLOPs", "state"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for trial in trials[:MOST_ROWS]:
+        report = trial.report
+        table.add_row(
+            Text(trial.id[:8]),
+            *(Text(trial.varies.get(key, "")) for key in axes),
+            scaled(report["parameters"]),
+            scaled(report["gflops_per_image"] * 1e9),
+            f"{report['steps']:,}",
+            scaled(cost(report) * 1e9),
+            rows[trial.id]["state"] if trial.id in rows else "new",
+        )
+    console.print(f"sweep {path}", markup=False, style="bold")
+    console.print(table)
+    if len(trials) > MOST_ROWS:
+        console.print(f"… and {len(trials) - MOST_ROWS} more", markup=False)
+    for note in notes:
+        console.print(f"merged: {note}", style="yellow", markup=False)
+    for warning in dict.fromkeys(w for trial in trials for w in trial.report["warnings"]):
+        console.print(f"warning: {warning}", style="yellow", markup=False)
+    total = sum(cost(trial.report) for trial in trials) * 1e9
+    what = f"{len(trials)} trials, {scaled(total)} FLOPs of training"
+    if searching:
+        what = f"a search by {searching}; the corners of its space are sound"
+    console.print(f"{what}, checked in {seconds:.1f} s", markup=False)
+    times = [row["train_seconds"] / row["cost"] for row in rows.values() if _timed(row)]
+    left = [t for t in trials if t.id not in rows or rows[t.id]["state"] != "done"]
+    if times and left and not searching:
+        from vit.sweeps.board import clock
+
+        foretold = sum(cost(trial.report) for trial in left) * sum(times) / len(times)
+        told = f"{len(left)} left, about {clock(foretold)} of training by the pace of the others"
+        console.print(told, markup=False)
+
+
+def scaled(value: float) -> str:
+    """`3.82k`, `1.25G`: three digits and a power of a thousand."""
+    for power, letter in ((18, "E"), (15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k")):
+        if value >= 10**power:
+            return f"{value / 10**power:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+def _timed(row: dict[str, Any]) -> bool:
+    return row["state"] == "done" and bool(row["cost"]) and bool(row["train_seconds"])
+
+
+def sweep_summary(ledger: Ledger, objective: Objective, code: int) -> None:
+    """How a sweep ended, its best trials, and what to do next."""
+    from rich.console import Console
+
+    from vit.sweeps.ledger import counts
+
+    console = Console(highlight=False)
+    rows = ledger.rows()
+    told = ", ".join(f"{count} {state}" for state, count in counts(rows).items())
+    console.print(f"\n{told}", markup=False)
+    metric = objective.metrics[0]
+    done = [row for row in rows if row["state"] == "done" and metric in row["metrics"]]
+    console.print(trials_table(sorted_by(done, objective)[:5], metric))
+    if any(row["state"] == "failed" for row in rows):
+        console.print(f"failed trials: vit sweep status {ledger.path}", markup=False)
+        console.print(f"try them again: vit sweep retry {ledger.path}", markup=False)
+    if code in (130, 143):
+        console.print("stopped; the same command goes on", style="yellow")
+    console.print(f"results  {ledger.results_file}", markup=False)
+
+
+def sorted_by(rows: list[dict[str, Any]], objective: Objective) -> list[dict[str, Any]]:
+    metric, largest_first = objective.metrics[0], objective.modes[0] == "max"
+    return sorted(rows, key=lambda row: row["metrics"][metric], reverse=largest_first)
+
+
+def trials_table(rows: list[dict[str, Any]], metric: str) -> Any:
+    """One line a trial: state, metric, epochs, time, and why it failed."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from vit.sweeps.board import clock
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    test = metric.replace("val/", "test/")
+    shown = [name for name in (metric, test) if any(name in row["metrics"] for row in rows)]
+    table.add_column("trial", overflow="fold")
+    for name in ("state", *dict.fromkeys(shown), "epochs", "time"):
+        table.add_column(name, justify="right")
+    table.add_column("why", overflow="fold")
+    for row in rows:
+        seconds = row["train_seconds"]
+        table.add_row(
+            Text(row["label"]),
+            row["state"],
+            *(_number(row["metrics"].get(name)) for name in dict.fromkeys(shown)),
+            "" if row["epochs"] is None else str(row["epochs"]),
+            clock(seconds) if seconds else "",
+            Text(f"{row['kind']}: {row['error']}" if row["state"] == "failed" else ""),
+        )
+    return table
+
+
+def _number(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, int | float) else ""

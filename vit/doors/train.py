@@ -23,8 +23,6 @@ from vit.runs.directory import RunFolder, write_json
 from vit.runs.stamp import stamp
 from vit.runs.torchrun import train_together
 
-STOPS = (130, 143)  # by hand, by a signal
-
 ABOUT = """Train a model from a config that Hydra composes.
 
   vit train experiment=digits                        a shipped experiment
@@ -34,7 +32,11 @@ ABOUT = """Train a model from a config that Hydra composes.
   vit train experiment=digits --cfg job              show the config, train nothing
 
 The run's folder is runs/NAME (hydra.run.dir=… chooses another). The same command again goes on
-with an unfinished run, and does nothing to a finished one."""
+with an unfinished run, and does nothing to a finished one.
+
+With -m the trials are checked and shown as a plan, then run, as many at once as the machine has
+room for (sweep.jobs=N). Their folder is runs/SWEEP (sweep.name=…, hydra.sweep.dir=…). The same
+command again resumes the sweep; vit sweep --help tells how to look at one and stop it."""
 
 
 def main(argv: list[str]) -> int:
@@ -51,6 +53,12 @@ def main(argv: list[str]) -> int:
     )
     add_compose_arguments(parser)
     parser.add_argument("--full", action="store_true", help="check every image, not a sample")
+    parser.add_argument("--dry-run", action="store_true", help="-m: show the plan, start nothing")
+    parser.add_argument(
+        "--allow-changed",
+        action="store_true",
+        help="-m: go on with a sweep that was begun with other code or data",
+    )
     arguments = parser.parse_intermixed_args(argv)
     if "LOCAL_RANK" in os.environ:
         raise Refused(
@@ -62,46 +70,27 @@ def main(argv: list[str]) -> int:
             ]
         )
     process.warm_up()
+    if arguments.multirun:
+        from vit.doors.multirun import launch
+
+        try:
+            return launch(arguments, argv)
+        except Refused as refused:
+            raise with_faults_of_the_rest(refused, arguments) from None
+    if arguments.dry_run or arguments.allow_changed:
+        message = "is for a sweep (-m); vit check shows what one run would be"
+        raise Refused([Fault("--dry-run" if arguments.dry_run else "--allow-changed", message)])
     try:
-        runs = compose_runs(arguments)
-        for run in runs:
-            RunFolder(run.run_dir).refuse_conflicts(run.config)
-        _refuse_shared_folders(runs)
-        reports = _checked(runs, arguments.full)
+        (run,) = compose_runs(arguments)
+        folder = RunFolder(run.run_dir)
+        folder.refuse_conflicts(run.config)
+        report = None
+        if not folder.is_done():
+            check = "vit.check.preflight:preflight_or_refuse"
+            report = process.call(check, run.config, str(run.run_dir), arguments.full)
     except Refused as refused:
         raise with_faults_of_the_rest(refused, arguments) from None
-    codes = []
-    for run, report in zip(runs, reports, strict=True):
-        codes.append(_train(run, report, ["vit", "train", *argv]))
-        if codes[-1] in STOPS:
-            break  # stopped by hand or by a signal: that is meant for the sweep
-    return max(codes, default=0)
-
-
-def _checked(runs: list[Composed], full: bool) -> list[dict[str, Any] | None]:
-    """The report of each run, None for a finished one; Refused with the faults of all."""
-    reports: list[dict[str, Any] | None] = []
-    faults: dict[Fault, None] = {}
-    for run in runs:
-        if RunFolder(run.run_dir).is_done():
-            reports.append(None)
-            continue
-        check = "vit.check.preflight:preflight_or_refuse"
-        try:
-            reports.append(process.call(check, run.config, str(run.run_dir), full))
-        except Refused as refused:
-            faults.update(dict.fromkeys(refused.faults))
-    if faults:
-        raise Refused(list(faults))
-    return reports
-
-
-def _refuse_shared_folders(runs: list[Composed]) -> None:
-    folders = [run.run_dir.absolute() for run in runs]
-    shared = sorted({str(folder) for folder in folders if folders.count(folder) > 1})
-    if shared:
-        message = "would hold several runs of this sweep; let hydra.sweep.subdir or name differ"
-        raise Refused([Fault(folder, message) for folder in shared])
+    return _train(run, report, ["vit", "train", *argv])
 
 
 def _train(run: Composed, report: dict[str, Any] | None, command: list[str]) -> int:

@@ -147,8 +147,11 @@ class RunFolder:
                 raise Refused([Fault(str(self.path), message + str(owner.get("host")))]) from error
             yield
 
-    def refuse_conflicts(self, config: dict[str, Any]) -> None:
-        """Raises Refused where this folder cannot take a run of this config."""
+    def refuse_conflicts(self, config: dict[str, Any], *, idle: bool = True) -> None:
+        """Raises Refused where this folder cannot take a run of this config.
+
+        With `idle` also where another process trains it now.
+        """
         if self.path.exists() and not self.path.is_dir():
             raise Refused([Fault(str(self.path), "is a file; wanted a folder for the run")])
         if self.config_file.is_file():
@@ -166,7 +169,7 @@ class RunFolder:
         nearest = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
         if not os.access(nearest, os.W_OK | os.X_OK):
             raise Refused([Fault(str(self.path), f"no permission to write in {nearest}")])
-        if self.config_file.is_file():
+        if idle and self.config_file.is_file():
             with self.locked():
                 pass
 

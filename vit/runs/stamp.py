@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import shlex
@@ -43,6 +44,20 @@ def stamp(command: list[str], data: dict[str, Any], gpus: list[str]) -> dict[str
         "packages": _versions(),
         "hardware": {**_hardware(), "gpus": gpus},
         "data": data,
+    }
+
+
+def code() -> dict[str, Any]:
+    """What would make the same config give other numbers: this package's source, and others'."""
+    digest = hashlib.sha1()
+    home = Path(__file__).parents[1]
+    for file in sorted(home.rglob("*.py")):
+        digest.update(file.relative_to(home).as_posix().encode() + b"\0" + file.read_bytes())
+    known = _versions()
+    packages = ("torch", "torchvision", "pytorch-lightning", "timm", "numpy", "torchmetrics")
+    return {
+        "vit": digest.hexdigest()[:12],
+        "packages": {name: known[name] for name in packages if name in known},
     }
 
 

@@ -57,6 +57,8 @@ class Ledger:
         """Makes a trial's folder, or leaves the one that is there."""
         folder = trial.folder
         folder.freeze(trial.config)
+        if not folder.stamp_file.exists():
+            write_json(folder.stamp_file, trial.stamp)
         file = folder.path / "trial.json"
         told = {
             "schema_version": SCHEMA_VERSION,
@@ -83,7 +85,8 @@ class Ledger:
             told = read_json(Path(entry.path) / "trial.json")
             if told is not None:
                 found.append(row(RunFolder(Path(entry.path)), told))
-        order = {id: at for at, id in enumerate((read_json(self.sweep_file) or {}).get("trials", []))}
+        planned = (read_json(self.sweep_file) or {}).get("trials", [])
+        order = {id: at for at, id in enumerate(planned)}
         return sorted(found, key=lambda row: (order.get(row["id"], len(order)), row["label"]))
 
 

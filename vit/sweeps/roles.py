@@ -23,6 +23,7 @@ class Trial:
     varies: dict[str, str]  # the axes' keys with this trial's values
     report: dict[str, Any]  # what the check told: parameters, gflops_per_image, steps, …
     point: int = 0  # which proposal of the sampler it belongs to
+    stamp: dict[str, Any] = field(default_factory=dict)
 
     @property
     def folder(self) -> RunFolder:
@@ -50,9 +51,8 @@ class Space:
     ranges: dict[str, dict[str, Any]]
     seeds: list[str]
     objective: Objective
-    # The trials of chosen values, one for each seed; raises Refused with their faults.
-    make: Callable[[dict[str, str]], list[Trial]]
-    fixed: dict[str, Any] = field(default_factory=dict)
+    # (chosen values, seeds, number of the proposal) → a trial for each seed; raises Refused.
+    make: Callable[[dict[str, str], list[str], int], list[Trial]]
 
 
 class Sampler(Protocol):

@@ -1,0 +1,369 @@
+"""vit train -m: every trial composed, checked and shown as a plan; then the sweep."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from vit.build import build
+from vit.doors.compose import Composed, Composer, composer
+from vit.doors.grid import Words, grid, read_words, sweep_name
+from vit.doors.screen import show_plan
+from vit.faults import Fault, Refused
+from vit.runs import process
+from vit.runs.claim import claim, owner
+from vit.runs.directory import SCHEMA_VERSION, read_json, write_json
+from vit.runs.stamp import code, stamp
+from vit.sweeps.board import Board
+from vit.sweeps.driver import Driver
+from vit.sweeps.ledger import FINISHED, Ledger, changes
+from vit.sweeps.plan import gathered, merged, trial_of
+from vit.sweeps.policy import Policy
+from vit.sweeps.roles import Objective, Sampler, Space, Trial
+from vit.sweeps.samplers import Planned
+from vit.sweeps.trial import HOPELESS
+
+MOST_FAULTY_POINTS = 20
+
+
+class Sweep:
+    """One `-m` command, from its words to its exit code."""
+
+    def __init__(self, arguments: argparse.Namespace, argv: list[str], compose_one: Composer):
+        self._arguments = arguments
+        self._argv = argv
+        self._compose = compose_one
+        self.words = read_words(arguments.overrides)
+        base = compose_one(self.words.fixed, 0)
+        self.words = _with_params(self.words, base.policy["params"])
+        self.policy = _policy(base)
+        compose_one.sweep_name = self.policy.name or sweep_name(self.words, base.experiment)
+        self.base = compose_one(self.words.fixed, 0)
+        self.ledger = Ledger(self.base.sweep_dir)
+        self.objective = _objective(self.policy, self.base.config)
+        self.reports: list[dict[str, Any]] = []
+
+    def run(self) -> int:
+        began = time.monotonic()
+        notes: list[str] = []
+        if self.policy.sampler.searches:
+            trials = self._corners()
+        else:
+            trials, notes = merged(self._planned())
+        _refuse_conflicts(trials)
+        record = self._record(trials)
+        self._refuse_changes(record)
+        rows = {row["id"]: row for row in self.ledger.rows()}
+        show_plan(
+            self.ledger.path,
+            trials,
+            rows,
+            notes,
+            seconds=time.monotonic() - began,
+            searching=self._searching(),
+        )
+        if self._arguments.dry_run:
+            return 0
+        return self._drive(trials, rows, record)
+
+    def _planned(self) -> list[Trial]:
+        """Every point of the grid, or Refused with the faults of all."""
+        if self.words.ranges:
+            message = "a range to search in: sweep=optuna, asha or random does; or list the values"
+            raise Refused([Fault(key, message) for key in self.words.ranges])
+        return self.make_trials(_points(self.words, self.policy.points), own=True)
+
+    def make_trials(
+        self, points: Iterable[dict[str, str]], *, own: bool = False, point: int = 0
+    ) -> list[Trial]:
+        composed: list[tuple[dict[str, str], Composed]] = []
+        faults: list[tuple[str, list[Fault]]] = []
+        for varies in points:
+            words = [*self.words.fixed, *(f"{key}={value}" for key, value in varies.items())]
+            try:
+                composed.append((varies, self._compose(words, len(composed))))
+                faults.append((_told(varies), []))
+            except Refused as refused:
+                faults.append((_told(varies), refused.faults))
+                if sum(bool(found) for _, found in faults) >= MOST_FAULTY_POINTS:
+                    break
+        if any(found for _, found in faults):
+            raise Refused(gathered(faults))
+        if not composed:
+            raise Refused([Fault("-m", "the sweep has no point")])
+        reports = process.call(
+            "vit.check.preflight:preflight_all",
+            [run.config for _, run in composed],
+            str(self.ledger.path),
+            self._arguments.full,
+        )
+        found = [
+            (_told(varies), [Fault(**fault) for fault in [*report["faults"], *report["lacking"]]])
+            for (varies, _), report in zip(composed, reports, strict=True)
+        ]
+        if any(faults for _, faults in found):
+            raise Refused(gathered(found))
+        self.reports += reports
+        command = ["vit", "train", *self._argv]
+        told = stamp(command, {}, reports[0]["gpus"])
+        trials = []
+        for (varies, run), report in zip(composed, reports, strict=True):
+            trial = trial_of(
+                run.config,
+                varies,
+                report,
+                self.ledger.path,
+                own_run_dir=run.run_dir if own and run.own_folder else None,
+                point=point,
+            )
+            trial.stamp = {**told, "data": report["data"]}
+            trials.append(trial)
+        return trials
+
+    def _corners(self) -> list[Trial]:
+        """A search cannot be checked whole: each axis at its ends, the others at their first."""
+        axes = {key: [values[0], values[-1]] for key, values in self.words.axes.items()}
+        for key, told in self.words.ranges.items():
+            axes[key] = [str(told["low"]), str(told["high"])]
+        first = {key: ends[0] for key, ends in axes.items()}
+        corners = [first, *({**first, key: ends[1]} for key, ends in axes.items())]
+        return self.make_trials({_told(corner): corner for corner in corners}.values())
+
+    def _searching(self) -> str | None:
+        return str(self.policy.sampler) if self.policy.sampler.searches else None
+
+    def _record(self, trials: list[Trial]) -> dict[str, Any]:
+        """sweep.json: what was asked for, and with what code and data."""
+        data = {
+            trial.report["data"]["fingerprint"]: _data_key(trial.config["data"]) for trial in trials
+        }
+        searching = self.policy.sampler.searches
+        space = {"axes": self.words.axes, "ranges": self.words.ranges}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "name": self.ledger.path.name,
+            "command": shlex.join(["vit", "train", *self._argv]),
+            "arguments": self._argv,
+            "folder": str(Path.cwd()),
+            "code": code(),
+            "data": {key: fingerprint for fingerprint, key in data.items()},
+            "objective": vars(self.objective),
+            "space": space if searching else None,
+            "trials": [] if searching else [trial.id for trial in trials],
+        }
+
+    def _refuse_changes(self, record: dict[str, Any]) -> None:
+        before = read_json(self.ledger.sweep_file)
+        if before is None or self._arguments.allow_changed:
+            return
+        if not any(row["state"] != "planned" for row in self.ledger.rows()):
+            return
+        found = changes(before, record)
+        if found:
+            message = (
+                f"was begun with something else: {'; '.join(found)}. Its trials could not be "
+                "compared with new ones. --allow-changed goes on all the same; sweep.name=… or "
+                "hydra.sweep.dir=… begins another."
+            )
+            raise Refused([Fault(str(self.ledger.path), message)])
+
+    def _drive(
+        self, trials: list[Trial], rows: dict[str, dict[str, Any]], record: dict[str, Any]
+    ) -> int:
+        ledger = self.ledger
+        ledger.path.mkdir(parents=True, exist_ok=True)
+        own = claim(ledger.path)
+        if own is None:
+            held = owner(ledger.path) or {}
+            message = (
+                f"is being run by process {held.get('pid')} on {held.get('host')}; "
+                f"vit sweep status {ledger.path} shows how it stands"
+            )
+            raise Refused([Fault(str(ledger.path), message)])
+        try:
+            before = read_json(ledger.sweep_file) or {}
+            created = before.get("created", time.time())
+            write_json(ledger.sweep_file, {**record, "created": created, "updated": time.time()})
+            ledger.stop_file.unlink(missing_ok=True)
+            first = self.reports[0]
+            config = self.base.config
+            gpus = visible_gpus(config["trainer"], first["gpus"])
+            devices = config["trainer"]["devices"]
+            jobs = self.policy.jobs or default_jobs(config, gpus)
+            if gpus and jobs * devices > len(gpus):
+                message = f"is {jobs}, for {devices} GPUs each; {len(gpus)} are visible"
+                raise Refused([Fault("sweep.jobs", message)])
+            self.policy.executor.open(jobs, devices, gpus, self.policy.orders())
+            sampler, ended = self._sampler(trials, rows)
+            board = Board(f"sweep {ledger.path}")
+            driver = Driver(ledger, self.policy, sampler, self.objective, board, own)
+            exit_code = driver.run(ended)
+            _link_wandb(ledger)
+        finally:
+            own.release()
+        from vit.doors.screen import sweep_summary
+
+        sweep_summary(ledger, self.objective, exit_code)
+        return exit_code
+
+    def _sampler(
+        self, trials: list[Trial], rows: dict[str, dict[str, Any]]
+    ) -> tuple[Sampler, list[dict[str, Any]]]:
+        if self.policy.sampler.searches:
+            axes = dict(self.words.axes)
+            seeds = axes.pop("seed", [str(self.base.config["seed"])])
+            space = Space(
+                self.ledger.path,
+                self.ledger.path.name,
+                axes,
+                self.words.ranges,
+                seeds,
+                self.objective,
+                self._group,
+            )
+            sampler: Any = self.policy.sampler
+            return sampler.start(space, list(rows.values()))
+        for trial in trials:
+            self.ledger.enter(trial)
+        ended = [rows[trial.id] for trial in trials if is_over(rows.get(trial.id))]
+        left = [trial for trial in trials if not is_over(rows.get(trial.id))]
+        planned = Planned(left)
+        planned.total = len(trials)
+        return planned, ended
+
+    def _group(self, chosen: dict[str, str], seeds: list[str], point: int) -> list[Trial]:
+        """The trials of one proposal: its values with each seed."""
+        several = "seed" in self.words.axes
+        points = [{**chosen, "seed": seed} if several else chosen for seed in seeds]
+        return self.make_trials(points, point=point)
+
+
+def launch(arguments: argparse.Namespace, argv: list[str]) -> int:
+    """`vit train -m …` from its parsed arguments; `argv` are the words after `vit train`."""
+    with composer(arguments) as compose_one:
+        return Sweep(arguments, argv, compose_one).run()
+
+
+def is_over(row: dict[str, Any] | None) -> bool:
+    """Whether a trial is left as it is: it ended, or another attempt would end the same."""
+    if row is None:
+        return False
+    return row["state"] in FINISHED or (row["state"] == "failed" and row["kind"] in HOPELESS)
+
+
+def visible_gpus(trainer: dict[str, Any], found: list[str]) -> list[str]:
+    """The GPUs that trials share, by the names CUDA knows them by; none for the CPU."""
+    if not found or trainer.get("accelerator") == "cpu":
+        return []
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name.strip() for name in named.split(",") if name.strip()]
+    return [str(number) for number in range(len(found))]
+
+
+def default_jobs(config: dict[str, Any], gpus: list[str]) -> int:
+    devices = config["trainer"]["devices"]
+    if gpus:
+        return max(len(gpus) // devices, 1)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max((cores or 1) // (config["threads"] * devices), 1)
+
+
+def _points(words: Words, listed: list[str]) -> Iterable[dict[str, str]]:
+    """Axis → value for each point: the grid, and each point of a list with it."""
+    faults = [Fault("sweep.points", f"{p!r} is no text of overrides") for p in listed if not p]
+    if faults:
+        raise Refused(faults)
+    fixed = len(words.fixed)
+    for text in listed or [""]:
+        own = dict(word.partition("=")[::2] for word in shlex.split(text))
+        for point in grid(words):
+            yield {**dict(word.partition("=")[::2] for word in point[fixed:]), **own}
+
+
+def _with_params(words: Words, params: Any) -> Words:
+    """Axes that YAML names join those of the command line, which win."""
+    if not isinstance(params, dict):
+        raise Refused([Fault("sweep.params", f"is {params!r}; wanted keys with their values")])
+    given = {*words.axes, *words.ranges, *(word.partition("=")[0] for word in words.fixed)}
+    new = []
+    for key, value in params.items():
+        if key not in given:
+            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            new.append(f"{key}={text}")
+    more = read_words(new)
+    return Words(
+        [*words.fixed, *more.fixed], {**words.axes, **more.axes}, {**words.ranges, **more.ranges}
+    )
+
+
+def _policy(base: Composed) -> Policy:
+    from vit.check.schema import part_faults
+
+    allow = base.config["allow_targets"]
+    if not isinstance(base.policy, dict):
+        raise Refused([Fault("sweep", f"wanted a part with `_target_`, got {base.policy!r}")])
+    faults = part_faults(base.policy, "sweep", frozenset(), allow)
+    if faults:
+        raise Refused(faults)
+    try:
+        policy = build(base.policy, allow)
+    except (ValueError, TypeError) as error:
+        raise Refused([Fault("sweep", str(error))]) from error
+    if not isinstance(policy, Policy):
+        raise Refused([Fault("sweep._target_", "wanted vit.sweeps.policy.Policy")])
+    return policy
+
+
+def _objective(policy: Policy, config: dict[str, Any]) -> Objective:
+    metric = policy.metric or config["checkpoint"]["monitor"]
+    mode = policy.mode or (config["checkpoint"]["mode"] if policy.metric is None else "max")
+    metrics = metric if isinstance(metric, list) else [metric]
+    modes = mode if isinstance(mode, list) else [mode] * len(metrics)
+    if len(modes) != len(metrics) or not set(modes) <= {"max", "min"}:
+        message = f"is {modes} for {metrics}; wanted max or min for each"
+        raise Refused([Fault("sweep.mode", message)])
+    return Objective(metrics, modes)
+
+
+def _refuse_conflicts(trials: list[Trial]) -> None:
+    folders = [trial.run_dir.absolute() for trial in trials]
+    shared = sorted({str(folder) for folder in folders if folders.count(folder) > 1})
+    if shared:
+        message = "would hold several runs of this sweep; let hydra.sweep.subdir differ"
+        raise Refused([Fault(folder, message) for folder in shared])
+    faults = []
+    for trial in trials:
+        adapted = (read_json(trial.run_dir / "trial.json") or {}).get("adapted")
+        try:
+            if not adapted:
+                trial.folder.refuse_conflicts(trial.config, idle=False)
+        except Refused as refused:
+            faults += refused.faults
+    if faults:
+        raise Refused(faults)
+
+
+def _data_key(data: dict[str, Any]) -> str:
+    from vit.runs.identity import config_hash
+
+    return config_hash({"data": data})[:12]
+
+
+def _told(varies: dict[str, str]) -> str:
+    return " ".join(f"{key}={value}" for key, value in varies.items())
+
+
+def _link_wandb(ledger: Ledger) -> None:
+    """One folder of links to every trial's offline runs, for tools that read a wandb folder."""
+    home = ledger.path / "wandb"
+    for run in ledger.path.glob("*/wandb/offline-run-*"):
+        home.mkdir(exist_ok=True)
+        link = home / run.name
+        if not link.is_symlink():
+            link.symlink_to(os.path.relpath(run, home), target_is_directory=True)

@@ -1,0 +1,36 @@
+"""Frees the disk that a sweep's checkpoints take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vit.runs.directory import RunFolder
+from vit.sweeps.ledger import FINISHED, Ledger, best_validation
+from vit.sweeps.roles import Objective
+
+
+def free(ledger: Ledger, objective: Objective, keep_best: int, *, dry_run: bool = False) -> int:
+    """Removes the checkpoints of ended trials but the best `keep_best`; returns the bytes freed.
+
+    What can still go on keeps its checkpoints.
+    """
+    ranked = []
+    for row in ledger.rows():
+        if row["state"] in FINISHED:
+            folder = RunFolder(Path(row["run_dir"]))
+            value = row["metrics"].get(objective.metrics[0])
+            if value is None and (record := best_validation(folder, objective)):
+                value = record["metrics"][objective.metrics[0]]
+            ranked.append((row["state"] == "done", value, folder))
+    sign = 1 if objective.modes[0] == "max" else -1
+    # Done before pruned, then by the metric; what has no number comes last.
+    ranked.sort(
+        key=lambda item: (item[0], item[1] is not None, sign * (item[1] or 0)), reverse=True
+    )
+    freed = 0
+    for _, _, folder in ranked[keep_best:]:
+        for file in folder.checkpoints.glob("*.ckpt*"):
+            freed += file.stat().st_size
+            if not dry_run:
+                file.unlink(missing_ok=True)
+    return freed

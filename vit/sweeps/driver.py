@@ -1,0 +1,249 @@
+"""Runs a sweep to its end: starts trials where there is room, watches, prunes, tells, stops."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+from vit.runs.claim import BEAT_SECONDS, Claim
+from vit.sweeps.board import Board, Progressing, Status, clock
+from vit.sweeps.follow import Follower
+from vit.sweeps.ledger import Ledger, best_validation, cost
+from vit.sweeps.policy import Policy
+from vit.sweeps.results import write_results
+from vit.sweeps.roles import Objective, Sampler, Trial
+from vit.sweeps.trial import Verdict
+
+TICK_SECONDS = 0.05
+DONE, FAILED, STOPPED, PREEMPTED = 0, 1, 130, 143
+STYLES = {"done": "green", "failed": "red", "pruned": "dim", "stopped": "yellow", "held": "yellow"}
+
+
+class Driver:
+    """One for a sweep at a time: `own` is the claim on its folder."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        policy: Policy,
+        sampler: Sampler,
+        objective: Objective,
+        board: Board,
+        own: Claim,
+    ):
+        self._ledger = ledger
+        self._policy = policy
+        self._executor = policy.executor
+        self._sampler = sampler
+        self._objective = objective
+        self._board = board
+        self._own = own
+        self._beaten = 0.0
+        self._followers: dict[str, Follower] = {}
+        self._began: dict[str, float] = {}
+        self._counts: dict[str, int] = {}
+        self._kinds: list[str] = []
+        self._paces: list[float] = []  # seconds a GFLOP of the trials that ended
+        self._best: tuple[float, str] | None = None
+        self._code: int | None = None  # why no trial is started any more
+        self._asked = 0
+
+    def run(self, ended_before: list[dict[str, Any]]) -> int:
+        """Returns the exit code. `ended_before`: rows of the ledger that are left as they are."""
+        for row in ended_before:
+            self._count(row["state"])
+            value = row["metrics"].get(self._objective.metrics[0])
+            self._consider(value, row["label"])
+            if row["state"] == "done" and row["cost"] and row["train_seconds"]:
+                self._paces.append(row["train_seconds"] / row["cost"])
+        self._total = None if self._sampler.total is None else self._sampler.total
+        with self._listening(), self._board:
+            try:
+                while True:
+                    self._heed()
+                    self._start()
+                    self._collect()
+                    self._follow()
+                    self._board.show(self._status())
+                    over = self._code is not None or self._sampler.is_done()
+                    if over and not self._executor.running():
+                        break
+                    time.sleep(TICK_SECONDS)
+            finally:
+                self._executor.close()
+        self._write_results()
+        if self._code is not None:
+            return self._code
+        return FAILED if self._counts.get("failed") else DONE
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return self._counts
+
+    def _start(self) -> None:
+        while self._code is None and self._executor.has_room():
+            trial = self._sampler.next()
+            if trial is None:
+                return
+            self._ledger.enter(trial)
+            self._followers[trial.id] = Follower(trial, self._objective.metrics[0])
+            self._began[trial.id] = time.monotonic()
+            self._executor.submit(trial)
+
+    def _collect(self) -> None:
+        for trial, verdict in self._executor.finished():
+            self._followers.pop(trial.id)
+            seconds = time.monotonic() - self._began.pop(trial.id)
+            self._count(verdict)
+            self._sampler.tell(trial, verdict)
+            self._board.say(self._line(trial, verdict, seconds), style=STYLES[verdict])
+            if verdict == "done":
+                self._note_pace(trial)
+                self._free_checkpoints()
+            if verdict == "failed":
+                self._note_failure(trial)
+            self._write_results()
+
+    def _line(self, trial: Trial, verdict: Verdict, seconds: float) -> str:
+        state = trial.folder.state()
+        told = f"{verdict:<8} {trial.label}  {clock(seconds)}"
+        if verdict in ("done", "pruned"):
+            metric = self._objective.metrics[0]
+            results = trial.folder.results().get("metrics", {}) if verdict == "done" else {}
+            record = best_validation(trial.folder, self._objective)
+            value = results.get(metric, record["metrics"][metric] if record else None)
+            self._consider(value, trial.label)
+            return told if value is None else f"{told}  {metric} {value:.4f}"
+        if verdict == "failed":
+            error = trial.report.get("driver_error") or state.get("error") or ""
+            first = str(error).strip().splitlines()[:1] or [""]
+            log = trial.folder.log_file
+            return f"{told}  {state.get('kind')}: {first[0]}  (log: {log})"
+        return told
+
+    def _note_failure(self, trial: Trial) -> None:
+        self._kinds.append(str(trial.folder.state().get("kind")))
+        most = self._policy.max_failures
+        if most is not None and len(self._kinds) >= most and self._code is None:
+            self._stop(FAILED)
+            self._board.say(
+                f"{len(self._kinds)} trials failed (sweep.max_failures), the sweep ends here",
+                style="red",
+            )
+        if self._kinds[-1] == "disk_full" and self._code is None:
+            self._stop(FAILED)
+            self._board.say("the disk is full, the sweep ends here; vit clean frees some")
+
+    def _follow(self) -> None:
+        for follower in self._followers.values():
+            trial = follower.trial
+            for step, value in follower.look():
+                if self._sampler.report(trial, step, value) and self._code is None:
+                    trial.folder.order("pruned")
+
+    def _heed(self) -> None:
+        """Signals, `vit sweep stop`, and a driver that has taken over from this one."""
+        now = time.monotonic()
+        if now - self._beaten > BEAT_SECONDS:
+            self._beaten = now
+            if not self._own.beat():
+                self._stop(FAILED)
+                self._board.say("another process has taken this sweep over", style="red")
+        if self._code is None and self._ledger.stop_file.exists():
+            self._stop(STOPPED)
+
+    def _stop(self, code: int) -> None:
+        self._code = code if self._code is None else self._code
+        for trial in self._executor.running():
+            if trial.folder.ordered() is None:
+                trial.folder.order("stopped")
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Once: running trials save and stop. Twice by hand: they are ended at once."""
+
+        def by_hand(number: int, frame: FrameType | None) -> None:
+            self._asked += 1
+            self._stop(STOPPED)
+            if self._asked > 1:
+                self._executor.kill()
+
+        def by_signal(number: int, frame: FrameType | None) -> None:
+            self._stop(PREEMPTED)
+
+        before = {
+            signal.SIGINT: signal.signal(signal.SIGINT, by_hand),
+            signal.SIGTERM: signal.signal(signal.SIGTERM, by_signal),
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _count(self, state: str) -> None:
+        self._counts[state] = self._counts.get(state, 0) + 1
+
+    def _consider(self, value: object, label: str) -> None:
+        if isinstance(value, int | float) and (
+            self._best is None or self._objective.better(value, self._best[0])
+        ):
+            self._best = (value, label)
+
+    def _note_pace(self, trial: Trial) -> None:
+        seconds, work = trial.folder.state().get("train_seconds"), cost(trial.report)
+        if seconds and work:
+            self._paces.append(seconds / work)
+
+    def _status(self) -> Status:
+        running = []
+        for follower in self._followers.values():
+            value = follower.metrics.get(follower.metric)
+            told = f"epoch {follower.epoch + 1}" if follower.step else "starting"
+            if isinstance(value, int | float):
+                told += f"  {follower.metric} {value:.4f}"
+            seconds = time.monotonic() - self._began[follower.trial.id]
+            running.append(Progressing(follower.trial.label, follower.part_done, seconds, told))
+        best = ""
+        if self._best is not None:
+            best = f"{self._objective.metrics[0]} {self._best[0]:.4f}  {self._best[1]}"
+        return Status(
+            counts={**self._counts, "running": len(running)},
+            total=self._total,
+            running=running,
+            best=best,
+            seconds_left=self._seconds_left(),
+            stopping=self._code is not None,
+        )
+
+    def _seconds_left(self) -> float | None:
+        """By what the trials that ended took for their work; None until one has."""
+        ended = sum(self._counts.get(state, 0) for state in ("done", "pruned", "failed"))
+        if not self._paces or self._total is None:
+            return None
+        pace = sum(self._paces[-10:]) / len(self._paces[-10:])
+        costs = [cost(follower.trial.report) for follower in self._followers.values()]
+        begun = sum(
+            work * (1 - follower.part_done)
+            for work, follower in zip(costs, self._followers.values(), strict=True)
+        )
+        waiting = max(self._total - ended - len(costs), 0)
+        typical = sum(costs) / len(costs) if costs else 0.0
+        return pace * (begun + waiting * typical) / max(len(costs), 1)
+
+    def _free_checkpoints(self) -> None:
+        """As sweep.keep says, of trials that are done."""
+        if self._policy.keep == "all":
+            return
+        from vit.sweeps.clean import free
+
+        keep = self._policy.keep_best if self._policy.keep == "best" else 0
+        free(self._ledger, self._objective, keep)
+
+    def _write_results(self) -> None:
+        with suppress(OSError):  # a full disk ends trials; it must not end the driver
+            write_results(self._ledger, self._ledger.rows(), self._objective)

@@ -1,0 +1,56 @@
+"""Reads a running trial's record as it grows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from vit.sweeps.roles import Trial
+
+
+@dataclass
+class Follower:
+    """What a running trial has told so far; a trial that goes on tells some steps again."""
+
+    trial: Trial
+    metric: str
+    step: int = 0
+    epoch: int = 0
+    metrics: dict[str, Any] = field(default_factory=dict)
+    _offset: int = 0
+    _validated: dict[int, float] = field(default_factory=dict)
+    _reported: int = 0
+
+    def look(self) -> list[tuple[int, float]]:
+        """The validations that are new: how many there were before it plus one, and the metric."""
+        try:
+            with self.trial.folder.metrics_file.open("rb") as file:
+                file.seek(self._offset)
+                text = file.read()
+        except OSError:
+            return []
+        whole = text.rfind(b"\n") + 1
+        self._offset += whole
+        for line in text[:whole].splitlines():
+            self._take(line)
+        steps = sorted(self._validated)
+        new = [(at + 1, self._validated[steps[at]]) for at in range(self._reported, len(steps))]
+        self._reported = max(self._reported, len(steps))
+        return new
+
+    def _take(self, line: bytes) -> None:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            return
+        self.step, self.epoch = int(record["step"]), int(record["epoch"])
+        self.metrics.update(record["metrics"])
+        value = record["metrics"].get(self.metric)
+        if isinstance(value, int | float):
+            self._validated[self.step] = float(value)
+
+    @property
+    def part_done(self) -> float:
+        steps = self.trial.report.get("steps") or 0
+        return min(self.step / steps, 1.0) if steps else 0.0
