@@ -1,4 +1,4 @@
-"""The chaos proof: a sweep whose trials and driver are struck ends with the numbers of one at peace.
+"""The chaos proof: a sweep that is struck ends with the numbers of one at peace.
 
     python tests/sweeps/chaos.py --trials 50 --driver-kills 5
 
@@ -101,11 +101,7 @@ def chaos(home: Path, trials: int, jobs: int, driver_kills: int, seconds: tuple[
     assert sorted(struck) == list(range(trials)), "a trial was lost"
     counted = finishes(home / "chaos")
     assert set(counted.values()) == {1}, f"finished other than once: {counted}"
-    differing = [
-        seed
-        for seed in peace
-        if peace[seed] != struck[seed]
-    ]
+    differing = [seed for seed in peace if peace[seed] != struck[seed]]
     assert not differing, f"seeds with other numbers: {differing}"
     attempts = [
         attempt
@@ -125,8 +121,6 @@ def chaos(home: Path, trials: int, jobs: int, driver_kills: int, seconds: tuple[
         "peace_seconds": round(peace_seconds, 1),
         "chaos_seconds": round(time.monotonic() - began, 1),
     }
-
-
 
 
 if __name__ == "__main__":

@@ -21,12 +21,11 @@ from vit.runs.directory import SCHEMA_VERSION, read_json, write_json
 from vit.runs.stamp import code, stamp
 from vit.sweeps.board import Board
 from vit.sweeps.driver import Driver
-from vit.sweeps.ledger import FINISHED, Ledger, changes
+from vit.sweeps.ledger import Ledger, changes, is_over
 from vit.sweeps.plan import gathered, merged, trial_of
 from vit.sweeps.policy import Policy
 from vit.sweeps.roles import Objective, Sampler, Space, Trial
 from vit.sweeps.samplers import Planned
-from vit.sweeps.trial import HOPELESS
 
 MOST_FAULTY_POINTS = 20
 
@@ -230,8 +229,8 @@ class Sweep:
             return sampler.start(space, list(rows.values()))
         for trial in trials:
             self.ledger.enter(trial)
-        ended = [rows[trial.id] for trial in trials if is_over(rows.get(trial.id))]
-        left = [trial for trial in trials if not is_over(rows.get(trial.id))]
+        ended = [rows[trial.id] for trial in trials if is_over(rows.get(trial.id, {}))]
+        left = [trial for trial in trials if not is_over(rows.get(trial.id, {}))]
         planned = Planned(left)
         planned.total = len(trials)
         return planned, ended
@@ -247,13 +246,6 @@ def launch(arguments: argparse.Namespace, argv: list[str]) -> int:
     """`vit train -m …` from its parsed arguments; `argv` are the words after `vit train`."""
     with composer(arguments) as compose_one:
         return Sweep(arguments, argv, compose_one).run()
-
-
-def is_over(row: dict[str, Any] | None) -> bool:
-    """Whether a trial is left as it is: it ended, or another attempt would end the same."""
-    if row is None:
-        return False
-    return row["state"] in FINISHED or (row["state"] == "failed" and row["kind"] in HOPELESS)
 
 
 def visible_gpus(trainer: dict[str, Any], found: list[str]) -> list[str]:

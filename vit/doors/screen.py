@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from vit.sweeps.ledger import Ledger
     from vit.sweeps.roles import Objective, Trial
 
+BEST_SHOWN = 5
 MOST_ROWS = 40  # of a plan; a longer one is told by its number
 
 BARS = " ▁▂▃▄▅▆▇█"
@@ -183,13 +184,49 @@ def sweep_summary(ledger: Ledger, objective: Objective, code: int) -> None:
     console.print(f"\n{told}", markup=False)
     metric = objective.metrics[0]
     done = [row for row in rows if row["state"] == "done" and metric in row["metrics"]]
-    console.print(trials_table(sorted_by(done, objective)[:5], metric))
+    groups = grouped(done, objective)
+    if any(group["n"] > 1 for group in groups):
+        console.print(groups_table(groups[:BEST_SHOWN], metric))
+    elif done:
+        console.print(trials_table(sorted_by(done, objective)[:BEST_SHOWN], metric))
     if any(row["state"] == "failed" for row in rows):
         console.print(f"failed trials: vit sweep status {ledger.path}", markup=False)
         console.print(f"try them again: vit sweep retry {ledger.path}", markup=False)
     if code in (130, 143):
         console.print("stopped; the same command goes on", style="yellow")
     console.print(f"results  {ledger.results_file}", markup=False)
+
+
+def grouped(rows: list[dict[str, Any]], objective: Objective) -> list[dict[str, Any]]:
+    """Mean and 95 % interval over the seeds of each configuration, the best first."""
+    from vit.sweeps.seeds import interval
+
+    metric = objective.metrics[0]
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["group"], []).append(row)
+    told = []
+    for group, members in found.items():
+        values = [float(row["metrics"][metric]) for row in members]
+        mean, half = interval(values)
+        words = {k: v for k, v in members[0]["overrides"].items() if k != "seed"}
+        told.append({"group": group, "n": len(values), "mean": mean, "half": half, "words": words})
+    return sorted(told, key=lambda group: group["mean"], reverse=objective.modes[0] == "max")
+
+
+def groups_table(groups: list[dict[str, Any]], metric: str) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("configuration", overflow="fold")
+    table.add_column("seeds", justify="right")
+    table.add_column(f"{metric}, mean ± 95 %", justify="right")
+    for group in groups:
+        words = " ".join(f"{key}={value}" for key, value in group["words"].items())
+        half = "" if group["half"] is None else f" ± {group['half']:.4f}"
+        table.add_row(Text(words or "–"), str(group["n"]), f"{group['mean']:.4f}{half}")
+    return table
 
 
 def sorted_by(rows: list[dict[str, Any]], objective: Objective) -> list[dict[str, Any]]:

@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 REFRESH_SECONDS = 0.25
-RECENT = 6  # ended trials that stay on the board
 
 
 @dataclass
@@ -44,13 +43,16 @@ class Board:
         self._title = title
         self._console = console or Console(highlight=False)
         self._live: Live | None = None
-        self._recent: list[Text] = []
         self._drawn = 0.0
 
     def __enter__(self) -> Board:
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._live = Live(
-                console=self._console, auto_refresh=False, transient=True, redirect_stdout=False
+                console=self._console,
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
             )
             self._live.start()
         return self
@@ -61,12 +63,8 @@ class Board:
             self._live = None
 
     def say(self, line: str, *, style: str = "") -> None:
-        """A line that stays: what ended and how. On a terminal the last few stay on the board."""
-        text = Text(line, style=style)
-        if self._live is None:
-            self._console.print(text, soft_wrap=True)
-        else:
-            self._recent = [*self._recent, text][-RECENT:]
+        """A line that stays: what ended and how; on a terminal it scrolls above the board."""
+        self._console.print(Text(line, style=style), soft_wrap=True)
 
     def show(self, status: Status, *, now: bool = False) -> None:
         if self._live is None or (not now and time.monotonic() - self._drawn < REFRESH_SECONDS):
@@ -87,7 +85,7 @@ class Board:
                 Text(clock(row.seconds)),
                 Text(row.told),
             )
-        parts: list[Any] = [head, table, *self._recent]
+        parts: list[Any] = [head, table]
         if status.best:
             parts.append(Text(f"best so far  {status.best}", style="green"))
         if status.stopping:

@@ -87,6 +87,9 @@ class Driver:
     def _start(self) -> None:
         while self._code is None and self._executor.has_room():
             trial = self._sampler.next()
+            for note in self._sampler.notes:
+                self._board.say(note, style="yellow")
+            self._sampler.notes.clear()
             if trial is None:
                 return
             self._ledger.enter(trial)
@@ -221,11 +224,12 @@ class Driver:
         )
 
     def _seconds_left(self) -> float | None:
-        """By what the trials that ended took for their work; None until one has."""
+        """By what ended trials took for their work, or those that run; None while none tells."""
         ended = sum(self._counts.get(state, 0) for state in ("done", "pruned", "failed"))
-        if not self._paces or self._total is None:
+        paces = self._paces[-10:] or self._paces_of_running()
+        if not paces or self._total is None:
             return None
-        pace = sum(self._paces[-10:]) / len(self._paces[-10:])
+        pace = sum(paces) / len(paces)
         costs = [cost(follower.trial.report) for follower in self._followers.values()]
         begun = sum(
             work * (1 - follower.part_done)
@@ -234,6 +238,14 @@ class Driver:
         waiting = max(self._total - ended - len(costs), 0)
         typical = sum(costs) / len(costs) if costs else 0.0
         return pace * (begun + waiting * typical) / max(len(costs), 1)
+
+    def _paces_of_running(self) -> list[float]:
+        now = time.monotonic()
+        return [
+            (now - self._began[follower.trial.id]) / (follower.part_done * work)
+            for follower in self._followers.values()
+            if follower.part_done > 0.05 and (work := cost(follower.trial.report))
+        ]
 
     def _free_checkpoints(self) -> None:
         """As sweep.keep says, of trials that are done."""

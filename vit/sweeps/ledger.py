@@ -18,6 +18,7 @@ from vit.runs.claim import owner
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, read_json, write_json
 from vit.runs.record import read_records
 from vit.sweeps.roles import Objective, Trial
+from vit.sweeps.trial import HOPELESS
 
 FINISHED = ("done", "pruned")
 STATES = ("running", "planned", "stopped", "preempted", "cut off", "done", "pruned", "failed")
@@ -90,13 +91,19 @@ class Ledger:
         return sorted(found, key=lambda row: (order.get(row["id"], len(order)), row["label"]))
 
 
+def is_over(row: dict[str, Any]) -> bool:
+    """Whether a trial is left as it is: it ended, or another attempt would end the same."""
+    state, kind = row.get("state"), row.get("kind")
+    return state in FINISHED or (state == "failed" and kind in HOPELESS)
+
+
 def row(folder: RunFolder, told: dict[str, Any]) -> dict[str, Any]:
     """One trial as programs and tables read it."""
     state = folder.state()
     name = state.get("state", "planned")
     if name == "running" and owner(folder.path) is None:
         name = "cut off"  # its driver died; the same command goes on with it
-    results = folder.results() if name == "done" else {}
+    results = _results(folder, name)
     attempts = told.get("attempts", [])
     return {
         "id": told["id"],
@@ -117,6 +124,19 @@ def row(folder: RunFolder, told: dict[str, Any]) -> dict[str, Any]:
         "cost": told.get("cost"),
         "run_dir": str(folder.path),
     }
+
+
+def _results(folder: RunFolder, state: str) -> dict[str, Any]:
+    """Of a pruned trial what its last validation said."""
+    if state == "done":
+        return folder.results()
+    if state != "pruned":
+        return {}
+    for record in reversed(read_records(folder.metrics_file)):
+        metrics = {k: v for k, v in record["metrics"].items() if k.startswith("val/")}
+        if metrics:
+            return {"metrics": metrics, "epochs": record["epoch"] + 1}
+    return {}
 
 
 def cost(report: dict[str, Any]) -> float:

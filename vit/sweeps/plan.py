@@ -46,6 +46,7 @@ def readable(varies: dict[str, str]) -> str:
     parts = []
     for key, value in varies.items():
         short = re.split(r"[./]", key.split("@")[0].lstrip("+~"))[-1]
+        value = f"{float(value):.4g}" if re.fullmatch(r"-?\d+\.\d{4,}(e-?\d+)?", value) else value
         parts.append(re.sub(r"[^A-Za-z0-9._]+", "_", f"{short}_{value}").strip("_."))
     return "-".join(parts)[:LONGEST_LABEL].rstrip("-_.") or "trial"
 

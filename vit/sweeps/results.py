@@ -14,7 +14,7 @@ from vit.sweeps.roles import Objective
 
 def write_results(ledger: Ledger, rows: list[dict[str, Any]], objective: Objective) -> None:
     """Overrides, seed, state, metrics, seconds, hardware and commit of every trial."""
-    axes = list(dict.fromkeys(key for row in rows for key in row["overrides"]))
+    axes = list(dict.fromkeys(key for row in rows for key in row["overrides"] if key != "seed"))
     told = [_told(row, axes, objective) for row in rows]
     metrics = sorted({key for row in told for key in row["metrics"]})
     buffer = io.StringIO()

@@ -59,6 +59,7 @@ class Sampler(Protocol):
     """Who proposes the trials of a sweep."""
 
     total: int | None  # trials in all, where it is known
+    notes: list[str]  # what is to be said; whoever says it empties the list
 
     def next(self) -> Trial | None:
         """A trial to start now, or None: there is none, or not before others have finished."""

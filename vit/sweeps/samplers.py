@@ -22,6 +22,7 @@ class Planned:
     def __init__(self, trials: list[Trial]):
         self._waiting = deque(trials)
         self.total: int | None = len(trials)
+        self.notes: list[str] = []
 
     def next(self) -> Trial | None:
         return self._waiting.popleft() if self._waiting else None

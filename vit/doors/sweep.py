@@ -1,0 +1,142 @@
+"""vit sweep: how a sweep stands, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from vit.faults import Fault, Refused
+from vit.runs.claim import owner
+from vit.runs.directory import RunFolder
+from vit.sweeps.ledger import FINISHED, Ledger, counts
+
+ABOUT = """Look at a sweep, stop it, try its failed trials again.
+
+  vit sweep list                       the sweeps under runs/
+  vit sweep status runs/digits-depth   every trial; why the failed ones failed
+  vit sweep status DIR --json          for programs
+  vit sweep stop DIR                   running trials save and stop; the same command goes on
+  vit sweep retry DIR [TRIAL…]         failed trials again, with the command that began the sweep
+  vit sweep resume DIR                 that command again"""
+STOP_SECONDS = 120.0
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="vit sweep", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    doors = parser.add_subparsers(dest="door", required=True, metavar="status|list|stop|…")
+    for name in ("status", "stop", "retry", "resume"):
+        door = doors.add_parser(name)
+        door.add_argument("sweep_dir", type=Path)
+        if name == "retry":
+            door.add_argument("trials", nargs="*", metavar="TRIAL", help="folder names or ids")
+        if name == "status":
+            door.add_argument("--json", action="store_true", help="print JSON")
+    door = doors.add_parser("list")
+    door.add_argument("home", type=Path, nargs="?", default=Path("runs"))
+    door.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args(argv)
+    if arguments.door == "list":
+        return _list(arguments.home, arguments.json)
+    ledger = Ledger(arguments.sweep_dir)
+    told = ledger.sweep()
+    if arguments.door == "status":
+        return _status(ledger, told, arguments.json)
+    if arguments.door == "stop":
+        return _stop(ledger)
+    if arguments.door == "retry":
+        _reset(ledger, arguments.trials)
+    return _again(told)
+
+
+def _status(ledger: Ledger, told: dict[str, Any], as_json: bool) -> int:
+    rows = ledger.rows()
+    driver = owner(ledger.path)
+    if as_json:
+        shown = {key: told[key] for key in ("name", "command", "objective", "created")}
+        print(json.dumps({**shown, "driver": driver, "trials": rows}, indent=1))
+        return 0
+    from rich.console import Console
+
+    from vit.doors.screen import trials_table
+
+    console = Console(highlight=False)
+    state = f"run by process {driver['pid']} on {driver['host']}" if driver else "not running"
+    console.print(f"sweep {ledger.path}, {state}", markup=False, style="bold")
+    console.print(", ".join(f"{n} {name}" for name, n in counts(rows).items()), markup=False)
+    console.print(trials_table(rows, told["objective"]["metrics"][0]))
+    for failed in [row for row in rows if row["state"] == "failed"][:5]:
+        console.print(f"\n{failed['label']}: {failed['kind']}", style="red", markup=False)
+        for line in failed["log_tail"][-5:]:
+            console.print(f"  {line}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _list(home: Path, as_json: bool) -> int:
+    if not home.is_dir():
+        raise Refused([Fault(str(home), "no such folder")])
+    found: list[dict[str, Any]] = []
+    for file in sorted(home.glob("*/sweep.json")):
+        ledger = Ledger(file.parent)
+        found.append({"ledger": ledger, "rows": ledger.rows(), "driver": owner(ledger.path)})
+    if as_json:
+        told = [
+            {"sweep_dir": str(s["ledger"].path), "states": counts(s["rows"]), "driver": s["driver"]}
+            for s in found
+        ]
+        print(json.dumps({"sweeps": told}, indent=1))
+        return 0
+    for sweep in found:
+        states = ", ".join(f"{count} {state}" for state, count in counts(sweep["rows"]).items())
+        print(f"{sweep['ledger'].path}  {states}{'  (running)' if sweep['driver'] else ''}")
+    if not found:
+        print(f"no sweep in {home}")
+    return 0
+
+
+def _stop(ledger: Ledger) -> int:
+    if owner(ledger.path) is None:
+        print(f"{ledger.path} is not running")
+        return 0
+    ledger.stop_file.touch()
+    print("asked; running trials save their checkpoints", flush=True)
+    until = time.monotonic() + STOP_SECONDS
+    while owner(ledger.path) is not None:
+        if time.monotonic() > until:
+            print(f"not stopped after {STOP_SECONDS:.0f} s; it may still be saving")
+            return 1
+        time.sleep(0.2)
+    print(f"stopped; vit sweep resume {ledger.path} goes on")
+    return 0
+
+
+def _reset(ledger: Ledger, names: list[str]) -> None:
+    """Forgets the failure of failed trials, so that they are run once more."""
+    rows = ledger.rows()
+    known = {row["id"]: row for row in rows} | {row["label"]: row for row in rows}
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise Refused([Fault(name, f"no trial of {ledger.path}") for name in missing])
+    chosen = [known[name] for name in names] or [r for r in rows if r["state"] == "failed"]
+    finished = [found["label"] for found in chosen if found["state"] in FINISHED]
+    if finished:
+        raise Refused([Fault(name, "ended well; nothing to retry") for name in finished])
+    for found in chosen:
+        folder = RunFolder(Path(found["run_dir"]))
+        folder.set_state("planned", train_seconds=folder.state().get("train_seconds"))
+    print(f"{len(chosen)} trials to retry")
+
+
+def _again(told: dict[str, Any]) -> int:
+    import os
+
+    from vit.doors import train
+
+    os.chdir(told["folder"])
+    print(told["command"], file=sys.stderr)
+    return train.main(list(told["arguments"]))
