@@ -90,7 +90,7 @@ class Driver:
             for note in self._sampler.notes:
                 self._board.say(note, style="yellow")
             self._sampler.notes.clear()
-            if trial is None:
+            if trial is None or self._code is not None:  # a signal may come at any moment
                 return
             self._ledger.enter(trial)
             self._followers[trial.id] = Follower(trial, self._objective.metrics[0])
@@ -158,12 +158,13 @@ class Driver:
                 self._board.say("another process has taken this sweep over", style="red")
         if self._code is None and self._ledger.stop_file.exists():
             self._stop(STOPPED)
+        if self._code is not None:  # again and again: a trial may have been about to start
+            for trial in self._executor.running():
+                if trial.folder.ordered() is None:
+                    trial.folder.order("stopped")
 
     def _stop(self, code: int) -> None:
         self._code = code if self._code is None else self._code
-        for trial in self._executor.running():
-            if trial.folder.ordered() is None:
-                trial.folder.order("stopped")
 
     @contextmanager
     def _listening(self) -> Iterator[None]:

@@ -55,6 +55,7 @@ class Space:
     make: Callable[[dict[str, str], list[str], int], list[Trial]]
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """Who proposes the trials of a sweep."""
 

@@ -1,0 +1,141 @@
+"""The driver with trials that are only pretended."""
+
+import io
+import os
+import signal
+
+import pytest
+from rich.console import Console
+
+from vit.runs.claim import claim
+from vit.sweeps.board import Board, Status, headline
+from vit.sweeps.driver import Driver
+from vit.sweeps.ledger import Ledger
+from vit.sweeps.policy import Policy
+from vit.sweeps.samplers import Grid, Planned
+
+
+class Pretended:
+    """An executor whose trials end as they are told to, a step after they began."""
+
+    def __init__(self, ends, finish, room=2):
+        self.ends, self._finish, self._room = ends, finish, room
+        self.started = []
+        self._running = []
+        self._seen = []
+
+    def open(self, jobs, devices, gpus, orders):
+        raise AssertionError("not by the driver")
+
+    def has_room(self):
+        return len(self._running) < self._room
+
+    def submit(self, trial):
+        self.started.append(trial.label)
+        self._running.append(trial)
+
+    def finished(self):
+        ended = [trial for trial in self._running if trial in self._seen]
+        self._seen = list(self._running)
+        self._running = [trial for trial in self._running if trial not in ended]
+        found = []
+        for trial in ended:
+            verdict = trial.folder.ordered() or self.ends.get(trial.label, "done")
+            if verdict == "done":
+                self._finish(trial, 0.5)
+            else:
+                trial.folder.set_state(verdict, kind="exception" if verdict == "failed" else None)
+            found.append((trial, verdict))
+        return found
+
+    def running(self):
+        return list(self._running)
+
+    def kill(self):
+        raise AssertionError("not asked to")
+
+    def close(self):
+        return None
+
+
+@pytest.fixture
+def drive(tmp_path, objective, make_trial, finish):
+    def run(ends, count=5, sampler=None, **settings):
+        trials = [make_trial(seed=seed) for seed in range(count)]
+        executor = Pretended(ends, finish)
+        policy = Policy(sampler=Grid(), executor=executor, **settings)
+        said = io.StringIO()
+        board = Board("sweep", Console(file=said, width=200))
+        ledger = Ledger(tmp_path)
+        own = claim(tmp_path)
+        driver = Driver(ledger, policy, sampler or Planned(trials), objective, board, own)
+        code = driver.run([])
+        own.release()
+        return code, executor, said.getvalue(), ledger
+
+    return run
+
+
+def test_every_trial_is_run_once_and_told(drive):
+    code, executor, said, ledger = drive({})
+    assert code == 0
+    assert executor.started == [f"a-{seed}" for seed in range(5)]
+    assert said.count("done") == 5 and "val/accuracy 0.5000" in said
+    assert len(ledger.results_file.read_text().splitlines()) == 6
+
+
+def test_a_failed_trial_fails_the_sweep_and_not_the_others(drive):
+    code, executor, said, _ = drive({"a-1": "failed"})
+    assert code == 1
+    assert len(executor.started) == 5
+    assert "exception" in said
+
+
+def test_too_many_failures_end_a_hopeless_sweep(drive):
+    code, executor, said, _ = drive({f"a-{n}": "failed" for n in range(9)}, 9, max_failures=2)
+    assert code == 1
+    assert len(executor.started) < 9
+    assert "sweep.max_failures" in said
+
+
+def test_the_stop_file_stops_it_in_order(drive, tmp_path):
+    (tmp_path / "stop").touch()
+    code, executor, _, _ = drive({})
+    assert code == 130 and executor.started == []
+
+
+def test_a_signal_stops_it_in_order_and_its_exit_code_says_so(drive, make_trial):
+    class Signalling(Planned):
+        def next(self):
+            trial = super().next()
+            if trial is not None and trial.label == "a-1":
+                os.kill(os.getpid(), signal.SIGTERM)
+            return trial
+
+    before = signal.getsignal(signal.SIGTERM)
+    sampler = Signalling([make_trial(seed=seed) for seed in range(5)])
+    code, executor, _, ledger = drive({}, sampler=sampler)
+    assert code == 143
+    assert executor.started == ["a-0"]
+    assert {row["state"] for row in ledger.rows()} <= {"stopped", "planned"}
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_driver_that_was_taken_over_stops(drive, tmp_path, monkeypatch):
+    monkeypatch.setattr("vit.runs.claim.Claim.beat", lambda self: False)
+    code, _, said, _ = drive({})
+    assert code == 1 and "taken this sweep over" in said
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"jobs": 0}, {"retries": -1}, {"max_failures": 0}, {"hang_minutes": 0.0}, {"keep_best": 0}],
+)
+def test_policies_that_cannot_be_meant_are_refused(settings, finish):
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        Policy(sampler=Grid(), executor=Pretended({}, finish), **settings)
+
+
+def test_the_headline_counts_what_ended():
+    told = headline(Status({"done": 3, "failed": 1, "running": 2}, 10, seconds_left=63.0))
+    assert told == "4 of 10 ended, 2 running, 1 failed, 1:03 left"
