@@ -168,8 +168,8 @@ def test_completion_knows_doors_keys_and_choices():
 
 
 def test_points_of_a_sweep_that_share_a_folder_are_refused(tmp_path):
-    done = vit("train", "-m", *SMALL, "seed=1,2", f"hydra.sweep.dir={tmp_path}", "name=x", code=2)
-    assert "several runs" in done.stderr
+    words = ["seed=1,2", f"hydra.sweep.dir={tmp_path}", "hydra.sweep.subdir=x"]
+    assert "several runs" in vit("train", "-m", *SMALL, *words, code=2).stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -34,6 +34,7 @@ class Composed:
     overrides: list[str]
     policy: Any = None  # the `sweep` part: how a sweep of such runs is run
     experiment: str = "run"
+    own_name: str | None = None  # where the user gave one
     own_folder: bool = False  # whether the user chose hydra.sweep.subdir
     sweep_dir: Path = Path()  # of a point of a sweep
 
@@ -207,7 +208,8 @@ def _resolved(composed: Any, words: list[str], number: int | None, sweep_name: s
     hydra = composed.hydra
     choice = Path(str(hydra.runtime.choices.get("experiment") or "run")).name
     own_folder = OmegaConf.to_container(hydra.sweep, resolve=False)["subdir"] != SUBDIR  # type: ignore[index,call-overload]
-    if not frozen.get("name"):
+    own_name = frozen.get("name")
+    if not own_name:
         frozen["name"] = f"{choice}-{config_hash(frozen)[:8]}"
     with read_write(hydra), open_dict(composed):
         composed.name = frozen["name"]
@@ -225,7 +227,7 @@ def _resolved(composed: Any, words: list[str], number: int | None, sweep_name: s
             folder = sweep_dir / str(hydra.sweep.subdir)
     except OmegaConfBaseException as error:
         raise Refused([Fault(where, f"does not resolve: {first_line(error)}")]) from error
-    return Composed(frozen, folder, words, policy, choice, own_folder, sweep_dir)
+    return Composed(frozen, folder, words, policy, choice, own_name, own_folder, sweep_dir)
 
 
 def _frozen(config: dict[str, Any], policy: dict[str, Any] | None) -> dict[str, Any]:

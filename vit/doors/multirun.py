@@ -119,6 +119,7 @@ class Sweep:
                 self.ledger.path,
                 own_run_dir=run.run_dir if own and run.own_folder else None,
                 point=point,
+                name=run.own_name,
             )
             trial.stamp = {**told, "data": report["data"]}
             trials.append(trial)

@@ -21,10 +21,13 @@ def trial_of(
     *,
     own_run_dir: Path | None = None,
     point: int = 0,
+    name: str | None = None,
 ) -> Trial:
-    """Gives a checked config its id, name, folder and W&B group."""
+    """Gives a checked config its id, its name (after `name`), folder and W&B group."""
     identity = trial_id(config, str(report["data"].get("fingerprint")))
     label = f"{readable(varies)}-{identity[:8]}"
+    if name:
+        label = f"{readable({'': name})}-{label}"
     tracking = dict(config["tracking"])
     if "group" in tracking and tracking["group"] is None:
         tracking["group"] = sweep_dir.name

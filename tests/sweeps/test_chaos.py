@@ -1,0 +1,14 @@
+"""A bounded run of the chaos proof; `python tests/sweeps/chaos.py` is the whole one."""
+
+from pathlib import Path
+
+import pytest
+from chaos import chaos
+
+
+@pytest.mark.parametrize(
+    ("trials", "jobs", "kills"), [(4, 2, 1), pytest.param(20, 3, 3, marks=pytest.mark.slow)]
+)
+def test_a_struck_sweep_ends_with_the_numbers_of_one_at_peace(tmp_path: Path, trials, jobs, kills):
+    told = chaos(tmp_path, trials, jobs, kills, (8.0, 14.0))
+    assert told["driver_kills"] == kills
