@@ -101,8 +101,9 @@ class Sweep:
             str(self.ledger.path),
             self._arguments.full,
         )
+        asked = ["faults", "lacking"] if self.policy.executor.here else ["faults"]
         found = [
-            (_told(varies), [Fault(**fault) for fault in [*report["faults"], *report["lacking"]]])
+            (_told(varies), [Fault(**fault) for part in asked for fault in report[part]])
             for (varies, _), report in zip(composed, reports, strict=True)
         ]
         if any(faults for _, faults in found):
@@ -194,10 +195,7 @@ class Sweep:
             config = self.base.config
             gpus = visible_gpus(config["trainer"], first["gpus"])
             devices = config["trainer"]["devices"]
-            jobs = self.policy.jobs or default_jobs(config, gpus)
-            if gpus and jobs * devices > len(gpus):
-                message = f"is {jobs}, for {devices} GPUs each; {len(gpus)} are visible"
-                raise Refused([Fault("sweep.jobs", message)])
+            jobs = self.policy.jobs or self.policy.executor.default_jobs(config, gpus)
             self.policy.executor.open(jobs, devices, gpus, self.policy.orders())
             sampler, ended = self._sampler(trials, rows)
             board = Board(f"sweep {ledger.path}")
@@ -257,14 +255,6 @@ def visible_gpus(trainer: dict[str, Any], found: list[str]) -> list[str]:
     if named is not None:
         return [name.strip() for name in named.split(",") if name.strip()]
     return [str(number) for number in range(len(found))]
-
-
-def default_jobs(config: dict[str, Any], gpus: list[str]) -> int:
-    devices = config["trainer"]["devices"]
-    if gpus:
-        return max(len(gpus) // devices, 1)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max((cores or 1) // (config["threads"] * devices), 1)
 
 
 def _points(words: Words, listed: list[str]) -> Iterable[dict[str, str]]:

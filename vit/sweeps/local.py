@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+from typing import Any
 
+from vit.faults import Fault, Refused
 from vit.sweeps.roles import Trial
 from vit.sweeps.trial import Orders, Verdict, run_trial
 
@@ -14,8 +17,21 @@ from vit.sweeps.trial import Orders, Verdict, run_trial
 class Local:
     """A thread for each running trial, which watches over its processes."""
 
+    here = True
+
+    def default_jobs(self, config: dict[str, Any], gpus: list[str]) -> int:
+        """As many as there are GPUs for, or cores for their threads."""
+        devices = config["trainer"]["devices"]
+        if gpus:
+            return max(len(gpus) // devices, 1)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        return max((cores or 1) // (config["threads"] * devices), 1)
+
     def open(self, jobs: int, devices: int, gpus: list[str], orders: Orders) -> None:
         """`gpus` are the names CUDA knows them by; none: trials are on the CPU."""
+        if gpus and jobs * devices > len(gpus):
+            message = f"is {jobs}, for {devices} GPUs each; {len(gpus)} are visible"
+            raise Refused([Fault("sweep.jobs", message)])
         self._orders = orders
         self._slots = [
             {"CUDA_VISIBLE_DEVICES": ",".join(gpus[at * devices : (at + 1) * devices])}

@@ -86,6 +86,11 @@ class Sampling(Protocol):
 class Executor(Protocol):
     """Who runs trials, as `sweep.executor` has it."""
 
+    here: bool  # on this machine, which must then have what they need
+
+    def default_jobs(self, config: dict[str, Any], gpus: list[str]) -> int:
+        """Trials at once where the user does not say."""
+
     def open(self, jobs: int, devices: int, gpus: list[str], orders: Orders) -> None:
         """Makes room for `jobs` trials at once, of `devices` processes each."""
 

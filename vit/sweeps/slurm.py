@@ -1,0 +1,142 @@
+"""Trials as Slurm jobs through submitit: arrays, time limits, requeueing."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from vit.faults import Fault, Refused
+from vit.sweeps.job import Job
+from vit.sweeps.roles import Trial
+from vit.sweeps.trial import Orders, Verdict
+
+
+@dataclass(kw_only=True)
+class Slurm:
+    """One node a trial. A job whose time is over saves and is queued again.
+
+    Args:
+        minutes: time limit of a job.
+        partition, account, qos, constraint: Slurm's own.
+        cpus: CPU cores of a job, or None for the trial's threads times its processes.
+        mem_gb: memory of a job in GB, or None for the cluster's default.
+        parameters: further parameters of submitit's executor, such as
+            {slurm_additional_parameters: {...}}.
+        cluster: `local` runs the jobs as processes of this machine, to try things out.
+        poll_seconds: how often the queue is asked.
+    """
+
+    minutes: int = 240
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    cpus: int | None = None
+    mem_gb: float | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    cluster: Literal["slurm", "local"] = "slurm"
+    poll_seconds: float = 5.0
+
+    here = False
+
+    def default_jobs(self, config: dict[str, Any], gpus: list[str]) -> int:
+        return 100 if self.cluster == "slurm" else 1
+
+    def open(self, jobs: int, devices: int, gpus: list[str], orders: Orders) -> None:
+        try:
+            import submitit
+        except ImportError as error:
+            message = "needs submitit: pip install 'vit-experiments[slurm]'"
+            raise Refused([Fault("sweep.executor", message)]) from error
+        self._submitit = submitit
+        self._jobs_at_once, self._devices, self._orders = jobs, devices, orders
+        self._gpus = bool(gpus)
+        self._queue: Any = None
+        self._waiting: list[Trial] = []
+        self._jobs: dict[str, tuple[Trial, Any]] = {}
+        self._asked = 0.0
+
+    def has_room(self) -> bool:
+        return len(self._waiting) + len(self._jobs) < self._jobs_at_once
+
+    def submit(self, trial: Trial) -> None:
+        self._waiting.append(trial)
+
+    def finished(self) -> list[tuple[Trial, Verdict]]:
+        self._send()
+        ended: list[tuple[Trial, Verdict]] = []
+        if time.monotonic() - self._asked < self.poll_seconds:
+            return ended
+        self._asked = time.monotonic()
+        for key, (trial, job) in list(self._jobs.items()):
+            if job.done():
+                del self._jobs[key]
+                ended.append((trial, _verdict(trial, job)))
+        return ended
+
+    def _send(self) -> None:
+        """All that wait go as one array."""
+        if not self._waiting:
+            return
+        queue = self._open_queue(self._waiting[0])
+        with queue.batch():
+            paths = [str(trial.run_dir.absolute()) for trial in self._waiting]
+            jobs = [queue.submit(Job(path, self._orders)) for path in paths]
+        for trial, job in zip(self._waiting, jobs, strict=True):
+            self._jobs[trial.id] = (trial, job)
+        self._waiting = []
+
+    def _open_queue(self, trial: Trial) -> Any:
+        if self._queue is None:
+            folder = trial.run_dir.parent / "slurm"
+            queue = self._submitit.AutoExecutor(folder=str(folder), cluster=self.cluster)
+            own = {
+                "slurm_partition": self.partition,
+                "slurm_account": self.account,
+                "slurm_qos": self.qos,
+                "slurm_constraint": self.constraint,
+                "mem_gb": self.mem_gb,
+                "slurm_array_parallelism": self._jobs_at_once,
+            }
+            queue.update_parameters(
+                name=trial.run_dir.parent.name,
+                timeout_min=self.minutes,
+                nodes=1,
+                tasks_per_node=1,
+                cpus_per_task=self.cpus or trial.config["threads"] * self._devices,
+                **({"gpus_per_node": self._devices} if self._wants_gpus(trial) else {}),
+                **{key: value for key, value in own.items() if value is not None},
+                **self.parameters,
+            )
+            self._queue = queue
+        return self._queue
+
+    def _wants_gpus(self, trial: Trial) -> bool:
+        """The machine that submits need not have a GPU itself."""
+        accelerator = trial.config["trainer"].get("accelerator")
+        return accelerator in ("gpu", "cuda") or (accelerator == "auto" and self._gpus)
+
+    def running(self) -> list[Trial]:
+        return [*self._waiting, *(trial for trial, _ in self._jobs.values())]
+
+    def kill(self) -> None:
+        for _, job in self._jobs.values():
+            job.cancel()
+
+    def close(self) -> None:
+        return None
+
+
+def _verdict(trial: Trial, job: Any) -> Verdict:
+    """What the job returned; a job that was lost fails its trial, which keeps its checkpoint."""
+    try:
+        return job.result()
+    except Exception as error:
+        ordered = trial.folder.ordered()
+        if ordered:
+            trial.folder.set_state(ordered)
+            return ordered
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        trial.folder.set_state("failed", kind="lost", error=f"the job was lost: {lines[-1]}")
+        return "failed"
