@@ -14,8 +14,11 @@ import multiprocessing.forkserver
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable
+from multiprocessing import connection
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,7 @@ RANK_VARIABLES = (
     "PL_SEED_WORKERS",
     "TORCHELASTIC_RUN_ID",
 )
+GRACE_SECONDS = 60.0  # for a checkpoint, once the driver is gone
 PRELOAD = ["vit.tasks.training", "vit.check.preflight"]
 
 
@@ -151,7 +155,7 @@ def _named(function: str) -> Callable[..., Any]:
 
 
 def _answer(sender: Connection, function: str, arguments: tuple[Any, ...]) -> None:
-    die_with_parent()
+    end_with_driver()
     find_own_packages()
     try:
         message: tuple[str, Any] = ("answer", _named(function)(*arguments))
@@ -165,7 +169,7 @@ def _answer(sender: Connection, function: str, arguments: tuple[Any, ...]) -> No
 
 
 def _exit_with(function: str, arguments: tuple[Any, ...]) -> None:
-    die_with_parent()
+    end_with_driver()
     find_own_packages()
     try:
         sys.exit(_named(function)(*arguments))
@@ -176,8 +180,26 @@ def _exit_with(function: str, arguments: tuple[Any, ...]) -> None:
         sys.exit(130)
 
 
+def end_with_driver() -> None:
+    """A run whose driver was killed saves and ends.
+
+    The parent of a forked child is the forkserver, which lives as long as any of its children; so
+    a thread waits for the end of the process that asked for this one.
+    """
+    driver = multiprocessing.parent_process()
+    if driver is not None:
+        threading.Thread(target=_outlive, args=(driver.sentinel,), daemon=True).start()
+
+
+def _outlive(driver: int) -> None:
+    connection.wait([driver])
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
+    os.killpg(os.getpid(), signal.SIGKILL) if os.getsid(0) == os.getpid() else os._exit(137)
+
+
 def die_with_parent() -> None:
-    """A run whose driver was killed must not go on alone (Linux only; a no-op elsewhere)."""
+    """For a process whose parent started it directly (Linux only; a no-op elsewhere)."""
     if sys.platform == "linux":
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG in <sys/prctl.h>
         ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, signal.SIGTERM)

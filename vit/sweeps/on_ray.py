@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class Ray:
         self._ray = ray
         ray.init(
             address=self.address,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
             include_dashboard=False,
             log_to_driver=False,
         )

@@ -20,6 +20,7 @@ import torch
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 
 from vit.build import build
+from vit.callbacks.agreement import Agreement
 from vit.callbacks.checkpoint import AtomicCheckpointIO, checkpoint_callbacks
 from vit.callbacks.heartbeat import Heartbeat
 from vit.callbacks.progress import Progress
@@ -30,6 +31,7 @@ from vit.callbacks.throughput import Throughput
 from vit.faults import Fault, Refused
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
 from vit.runs.failure import kind_of
+from vit.runs.identity import config_hash
 from vit.runs.record import Recorder, read_records
 from vit.tasks.assembly import (
     accumulation,
@@ -127,6 +129,7 @@ def _train(
     throughput = Throughput()
     # The order matters: the bar looks before the record forgets, and checkpoints come last.
     callbacks = [
+        Agreement(config_hash(config), world_size),
         ExactResume(sampler),
         ScheduleFree(),
         *([build(config["ema"], allow_targets)] if config["ema"] else []),
