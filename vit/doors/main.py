@@ -15,6 +15,8 @@ DOORS = {
     "data": "draw augmented batches with their targets as a picture",
     "evaluate": "measure a trained run: vit evaluate RUN_DIR [data=…]",
     "predict": "classify images: vit predict RUN_DIR IMAGE…",
+    "clean": "free the disk that a sweep's checkpoints take",
+    "sync": "upload offline W&B runs",
     "bench": "compare speeds with other libraries on this machine",
     "run": "what every process of a run executes: vit run RUN_DIR",
 }

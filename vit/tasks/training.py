@@ -83,7 +83,10 @@ def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
             seconds = clock.seconds()
             folder.set_state(state, exit_code=code, error=error, train_seconds=seconds, **told)
             if tracking is not None:
-                tracking.finish(0 if state == "pruned" else code)
+                try:
+                    tracking.finish(0 if state == "pruned" else code)
+                except Exception:  # what was trained stands; the tracker's copy can be sent again
+                    log.exception("the tracker could not be closed; vit sync uploads what it kept")
         return code
 
 
