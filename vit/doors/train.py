@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
                 )
             ]
         )
-    process.warm_up()
+    process.warm_up(many=arguments.multirun)
     if arguments.multirun:
         from vit.doors.multirun import launch
 

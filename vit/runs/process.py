@@ -43,14 +43,20 @@ RANK_VARIABLES = (
 )
 GRACE_SECONDS = 60.0  # for a checkpoint, once the driver is gone
 PRELOAD = ["vit.tasks.training", "vit.check.preflight"]
+# What only some runs need: worth its seconds where many are to be started.
+PRELOAD_FOR_MANY = ["timm", "timm.optim", "wandb", "sklearn.datasets", "vit.losses.classification"]
 
 
-def warm_up() -> None:
-    """Starts the imports in the background; call it before anything slow."""
+def warm_up(many: bool = False) -> None:
+    """Starts the imports in the background; call it before anything slow.
+
+    `many` imports also what single runs may not need.
+    """
     strip_rank_variables()
     _same_code_for_children()
+    modules = [*PRELOAD, *(PRELOAD_FOR_MANY if many else [])]
     if "forkserver" in multiprocessing.get_all_start_methods() and sys.platform != "darwin":
-        multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOAD)
+        multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
         multiprocessing.forkserver.ensure_running()
 
 
