@@ -144,6 +144,7 @@ class Composer:
         self._config_name = config_name
         self._search_words = search_words
         self._bases: dict[tuple[str, ...], Any] = {}
+        self._sets_value: dict[Any, bool] = {}
         self.sweep_name = "sweep"  # where `sweep.name` is null
 
     def __call__(self, words: list[str], number: int | None = None) -> Composed:
@@ -163,8 +164,14 @@ class Composer:
 
         parser = OverridesParser.create()
         parsed = [(word, parser.parse_override(word)) for word in words]
-        values = [item for _, item in parsed if is_value(item)]
-        files = tuple(word for word, item in parsed if not is_value(item))
+        kinds = {}
+        for word, item in parsed:
+            key = (item.type, item.package, item.key_or_group)
+            if key not in self._sets_value:
+                self._sets_value[key] = is_value(item)  # a look through all config files
+            kinds[word] = self._sets_value[key]
+        values = [item for word, item in parsed if kinds[word]]
+        files = tuple(word for word, _ in parsed if not kinds[word])
         if files not in self._bases:
             self._bases[files] = self._compose(list(files))
         composed = copy.deepcopy(self._bases[files])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,8 +32,10 @@ class Search:
         n_trials: proposals in all, those of earlier starts among them.
         sampler: any of optuna.samplers.
         pruner: any of optuna.pruners, or None.
-        exhaustive: every point of the grid in its order, instead of what the sampler proposes;
-            for pruning a grid.
+        exhaustive: every point of the grid instead of what the sampler proposes, for pruning a
+            grid; in an order drawn with `order_seed`, since the first to come are compared with
+            few, and sorted points would all look promising.
+        order_seed: of that order.
         storage: where Optuna keeps the study: a URL, or None for study.journal in the sweep's
             folder.
         constraints: what a proposal must not exceed to count as feasible, by the name of a metric
@@ -43,6 +46,7 @@ class Search:
     sampler: Any = None
     pruner: Any = None
     exhaustive: bool = False
+    order_seed: int = 0
     storage: str | None = None
     constraints: dict[str, float] = field(default_factory=dict)
 
@@ -259,7 +263,9 @@ class Searching:
             keys = ", ".join(self._space.ranges)
             raise Refused([Fault(keys, "a range has no points for sweep.sampler.exhaustive")])
         axes = self._space.axes
-        for values in itertools.product(*axes.values()):
+        points = list(itertools.product(*axes.values()))
+        random.Random(self._settings.order_seed).shuffle(points)
+        for values in points:
             point = {
                 key: int(value) if _is_int(self._distributions[key]) else value
                 for key, value in zip(axes, values, strict=True)
