@@ -7,6 +7,7 @@ import os
 import shlex
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from vit.sweeps.policy import Policy
 from vit.sweeps.roles import Objective, Sampler, Space, Trial
 from vit.sweeps.samplers import Planned
 
-MOST_FAULTY_POINTS = 20
+MOST_FAULTS = 20  # after which no further point is looked at
 
 
 class Sweep:
@@ -45,7 +46,8 @@ class Sweep:
         self.base = compose_one(self.words.fixed, 0)
         self.ledger = Ledger(self.base.sweep_dir)
         self.objective = _objective(self.policy, self.base.config)
-        self.reports: list[dict[str, Any]] = []
+        self._stamp: dict[str, Any] = {}
+        self.first: dict[str, Any] = {}  # what the check told of the first trial
 
     def run(self) -> int:
         began = time.monotonic()
@@ -58,12 +60,14 @@ class Sweep:
         record = self._record(trials)
         self._refuse_changes(record)
         rows = {row["id"]: row for row in self.ledger.rows()}
+        self._foretell([trial for trial in trials if not is_over(rows.get(trial.id, {}))])
         show_plan(
             self.ledger.path,
             trials,
             rows,
             notes,
             seconds=time.monotonic() - began,
+            jobs=self._jobs(),
             searching=self._searching(),
         )
         if self._arguments.dry_run:
@@ -82,18 +86,21 @@ class Sweep:
     ) -> list[Trial]:
         composed: list[tuple[dict[str, str], Composed]] = []
         faults: list[tuple[str, list[Fault]]] = []
+        known: dict[str, Fault] = {}  # finding what is wrong with a word takes seconds
         for varies in points:
             words = [*self.words.fixed, *(f"{key}={value}" for key, value in varies.items())]
+            told = [known[key] for word in words for key in (word, _key(word)) if key in known]
+            if told:
+                faults.append((_told(varies), told))
+                continue
             try:
                 composed.append((varies, self._compose(words, len(composed))))
-                faults.append((_told(varies), []))
             except Refused as refused:
                 faults.append((_told(varies), refused.faults))
-                if sum(bool(found) for _, found in faults) >= MOST_FAULTY_POINTS:
+                known.update((fault.where, fault) for fault in refused.faults)
+                if len(known) >= MOST_FAULTS:
                     break
-        if any(found for _, found in faults):
-            raise Refused(gathered(faults))
-        if not composed:
+        if not composed and not faults:
             raise Refused([Fault("-m", "the sweep has no point")])
         reports = process.call(
             "vit.check.preflight:preflight_all",
@@ -102,15 +109,14 @@ class Sweep:
             self._arguments.full,
         )
         asked = ["faults", "lacking"] if self.policy.executor.here else ["faults"]
-        found = [
-            (_told(varies), [Fault(**fault) for part in asked for fault in report[part]])
-            for (varies, _), report in zip(composed, reports, strict=True)
-        ]
-        if any(faults for _, faults in found):
-            raise Refused(gathered(found))
-        self.reports += reports
+        for (varies, _), report in zip(composed, reports, strict=True):
+            told = [Fault(**fault) for part in asked for fault in report[part]]
+            faults.append((_told(varies), told))
+        if any(found for _, found in faults):
+            raise Refused(gathered(faults))
+        self.first = self.first or reports[0]
         command = ["vit", "train", *self._argv]
-        told = stamp(command, {}, reports[0]["gpus"])
+        self._stamp = self._stamp or stamp(command, {}, reports[0]["gpus"])
         trials = []
         for (varies, run), report in zip(composed, reports, strict=True):
             trial = trial_of(
@@ -122,9 +128,24 @@ class Sweep:
                 point=point,
                 name=run.own_name,
             )
-            trial.stamp = {**told, "data": report["data"]}
+            trial.stamp = {**self._stamp, "data": report["data"]}
             trials.append(trial)
         return trials
+
+    def _foretell(self, trials: list[Trial]) -> None:
+        """Adds to each report how long the training will take; a guess is not worth a failure."""
+        asked = [(trial.config, trial.report) for trial in trials]
+        with suppress(RuntimeError):
+            found = process.call("vit.check.probe:seconds_of_trainings", asked)
+            for trial, seconds in zip(trials, found, strict=True):
+                trial.report["seconds"] = seconds
+
+    def _gpus(self) -> list[str]:
+        return visible_gpus(self.base.config["trainer"], self.first["gpus"])
+
+    def _jobs(self) -> int:
+        policy = self.policy
+        return policy.jobs or policy.executor.default_jobs(self.base.config, self._gpus())
 
     def _corners(self) -> list[Trial]:
         """A search cannot be checked whole: each axis at its ends, the others at their first."""
@@ -191,12 +212,9 @@ class Sweep:
             created = before.get("created", time.time())
             write_json(ledger.sweep_file, {**record, "created": created, "updated": time.time()})
             ledger.stop_file.unlink(missing_ok=True)
-            first = self.reports[0]
-            config = self.base.config
-            gpus = visible_gpus(config["trainer"], first["gpus"])
-            devices = config["trainer"]["devices"]
-            jobs = self.policy.jobs or self.policy.executor.default_jobs(config, gpus)
-            self.policy.executor.open(jobs, devices, gpus, self.policy.orders())
+            devices = max(trial.config["trainer"]["devices"] for trial in trials)
+            orders = self.policy.orders()
+            self.policy.executor.open(self._jobs(), devices, self._gpus(), orders)
             sampler, ended = self._sampler(trials, rows)
             board = Board(f"sweep {ledger.path}")
             driver = Driver(ledger, self.policy, sampler, self.objective, board, own)
@@ -336,6 +354,10 @@ def _data_key(data: dict[str, Any]) -> str:
     from vit.runs.identity import config_hash
 
     return config_hash({"data": data})[:12]
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0].lstrip("+~")
 
 
 def _told(varies: dict[str, str]) -> str:

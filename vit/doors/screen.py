@@ -109,6 +109,7 @@ def show_plan(
     notes: list[str],
     *,
     seconds: float,
+    jobs: int,
     searching: str | None = None,
 ) -> None:
     """Every trial of a sweep: what differs, what it costs, what has become of it before."""
@@ -116,6 +117,7 @@ def show_plan(
     from rich.table import Table
     from rich.text import Text
 
+    from vit.sweeps.board import clock
     from vit.sweeps.ledger import cost
 
     console = Console(highlight=False)
@@ -124,7 +126,7 @@ def show_plan(
     table.add_column("trial", no_wrap=True)
     for axis in axes:
         table.add_column(Text(axis.split(".")[-1]), overflow="fold")
-    for name in ("params", "FLOPs/img", "steps", "FLOPs", "state"):
+    for name in ("params", "FLOPs/img", "steps", "FLOPs", "time", "state"):
         table.add_column(name, justify="right", no_wrap=True)
     for trial in trials[:MOST_ROWS]:
         report = trial.report
@@ -135,6 +137,7 @@ def show_plan(
             scaled(report["gflops_per_image"] * 1e9),
             f"{report['steps']:,}",
             scaled(cost(report) * 1e9),
+            clock(report["seconds"]) if "seconds" in report else "",
             rows[trial.id]["state"] if trial.id in rows else "new",
         )
     console.print(f"sweep {path}", markup=False, style="bold")
@@ -150,14 +153,11 @@ def show_plan(
     if searching:
         what = f"a search by {searching}; the corners of its space are sound"
     console.print(f"{what}, checked in {seconds:.1f} s", markup=False)
-    times = [row["train_seconds"] / row["cost"] for row in rows.values() if _timed(row)]
-    left = [t for t in trials if t.id not in rows or rows[t.id]["state"] != "done"]
-    if times and left and not searching:
-        from vit.sweeps.board import clock
-
-        foretold = sum(cost(trial.report) for trial in left) * sum(times) / len(times)
-        told = f"{len(left)} left, about {clock(foretold)} of training by the pace of the others"
-        console.print(told, markup=False)
+    known = [trial.report["seconds"] for trial in trials if "seconds" in trial.report]
+    if known and not searching:
+        at_once = f"{jobs} at once" if jobs > 1 else "one at a time"
+        told = f"{len(known)} to train, about {clock(sum(known))} in all"
+        console.print(f"{told}, {clock(sum(known) / jobs)} {at_once}; reading data not counted")
 
 
 def scaled(value: float) -> str:
@@ -166,10 +166,6 @@ def scaled(value: float) -> str:
         if value >= 10**power:
             return f"{value / 10**power:.3g}{letter}"
     return f"{value:.3g}"
-
-
-def _timed(row: dict[str, Any]) -> bool:
-    return row["state"] == "done" and bool(row["cost"]) and bool(row["train_seconds"])
 
 
 def sweep_summary(ledger: Ledger, objective: Objective, code: int) -> None:
