@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vit.build import build
 from vit.doors.compose import Composed, Composer, composer
-from vit.doors.grid import Words, grid, read_words, sweep_name
+from vit.doors.grid import read_words, sweep_name
+from vit.doors.request import objective_of, points, policy_of, with_params
 from vit.doors.screen import show_plan
 from vit.faults import Fault, Refused
 from vit.runs import process
@@ -24,8 +24,7 @@ from vit.sweeps.board import Board
 from vit.sweeps.driver import Driver
 from vit.sweeps.ledger import Ledger, changes, is_over
 from vit.sweeps.plan import gathered, merged, trial_of
-from vit.sweeps.policy import Policy
-from vit.sweeps.roles import Objective, Sampler, Space, Trial
+from vit.sweeps.roles import Sampler, Space, Trial
 from vit.sweeps.samplers import Planned
 
 MOST_FAULTS = 20  # after which no further point is looked at
@@ -40,12 +39,12 @@ class Sweep:
         self._compose = compose_one
         self.words = read_words(arguments.overrides)
         base = compose_one(self.words.fixed, 0)
-        self.words = _with_params(self.words, base.policy["params"])
-        self.policy = _policy(base)
+        self.words = with_params(self.words, base.policy["params"])
+        self.policy = policy_of(base)
         compose_one.sweep_name = self.policy.name or sweep_name(self.words, base.experiment)
         self.base = compose_one(self.words.fixed, 0)
         self.ledger = Ledger(self.base.sweep_dir)
-        self.objective = _objective(self.policy, self.base.config)
+        self.objective = objective_of(self.policy, self.base.config)
         self._stamp: dict[str, Any] = {}
         self.first: dict[str, Any] = {}  # what the check told of the first trial
 
@@ -79,7 +78,7 @@ class Sweep:
         if self.words.ranges:
             message = "a range to search in: sweep=optuna, asha or random does; or list the values"
             raise Refused([Fault(key, message) for key in self.words.ranges])
-        return self.make_trials(_points(self.words, self.policy.points), own=True)
+        return self.make_trials(points(self.words, self.policy.points), own=True)
 
     def make_trials(
         self, points: Iterable[dict[str, str]], *, own: bool = False, point: int = 0
@@ -273,63 +272,6 @@ def visible_gpus(trainer: dict[str, Any], found: list[str]) -> list[str]:
     if named is not None:
         return [name.strip() for name in named.split(",") if name.strip()]
     return [str(number) for number in range(len(found))]
-
-
-def _points(words: Words, listed: list[str]) -> Iterable[dict[str, str]]:
-    """Axis → value for each point: the grid, and each point of a list with it."""
-    faults = [Fault("sweep.points", f"{p!r} is no text of overrides") for p in listed if not p]
-    if faults:
-        raise Refused(faults)
-    fixed = len(words.fixed)
-    for text in listed or [""]:
-        own = dict(word.partition("=")[::2] for word in shlex.split(text))
-        for point in grid(words):
-            yield {**dict(word.partition("=")[::2] for word in point[fixed:]), **own}
-
-
-def _with_params(words: Words, params: Any) -> Words:
-    """Axes that YAML names join those of the command line, which win."""
-    if not isinstance(params, dict):
-        raise Refused([Fault("sweep.params", f"is {params!r}; wanted keys with their values")])
-    given = {*words.axes, *words.ranges, *(word.partition("=")[0] for word in words.fixed)}
-    new = []
-    for key, value in params.items():
-        if key not in given:
-            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-            new.append(f"{key}={text}")
-    more = read_words(new)
-    return Words(
-        [*words.fixed, *more.fixed], {**words.axes, **more.axes}, {**words.ranges, **more.ranges}
-    )
-
-
-def _policy(base: Composed) -> Policy:
-    from vit.check.schema import part_faults
-
-    allow = base.config["allow_targets"]
-    if not isinstance(base.policy, dict):
-        raise Refused([Fault("sweep", f"wanted a part with `_target_`, got {base.policy!r}")])
-    faults = part_faults(base.policy, "sweep", frozenset(), allow)
-    if faults:
-        raise Refused(faults)
-    try:
-        policy = build(base.policy, allow)
-    except (ValueError, TypeError) as error:
-        raise Refused([Fault("sweep", str(error))]) from error
-    if not isinstance(policy, Policy):
-        raise Refused([Fault("sweep._target_", "wanted vit.sweeps.policy.Policy")])
-    return policy
-
-
-def _objective(policy: Policy, config: dict[str, Any]) -> Objective:
-    metric = policy.metric or config["checkpoint"]["monitor"]
-    mode = policy.mode or (config["checkpoint"]["mode"] if policy.metric is None else "max")
-    metrics = metric if isinstance(metric, list) else [metric]
-    modes = mode if isinstance(mode, list) else [mode] * len(metrics)
-    if len(modes) != len(metrics) or not set(modes) <= {"max", "min"}:
-        message = f"is {modes} for {metrics}; wanted max or min for each"
-        raise Refused([Fault("sweep.mode", message)])
-    return Objective(metrics, modes)
 
 
 def _refuse_conflicts(trials: list[Trial]) -> None:

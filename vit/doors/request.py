@@ -1,0 +1,70 @@
+"""What a sweep's command asks for: its points, how it is to be run, what counts as better."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from typing import Any
+
+from vit.build import build
+from vit.check.schema import part_faults
+from vit.doors.compose import Composed
+from vit.doors.grid import Words, grid, read_words
+from vit.faults import Fault, Refused
+from vit.sweeps.policy import Policy
+from vit.sweeps.roles import Objective
+
+
+def points(words: Words, listed: list[str]) -> Iterable[dict[str, str]]:
+    """Axis → value for each point: the grid, and each point of a list with it."""
+    faults = [Fault("sweep.points", f"{p!r} is no text of overrides") for p in listed if not p]
+    if faults:
+        raise Refused(faults)
+    fixed = len(words.fixed)
+    for text in listed or [""]:
+        own = dict(word.partition("=")[::2] for word in shlex.split(text))
+        for point in grid(words):
+            yield {**dict(word.partition("=")[::2] for word in point[fixed:]), **own}
+
+
+def with_params(words: Words, params: Any) -> Words:
+    """Axes that YAML names join those of the command line, which win."""
+    if not isinstance(params, dict):
+        raise Refused([Fault("sweep.params", f"is {params!r}; wanted keys with their values")])
+    given = {*words.axes, *words.ranges, *(word.partition("=")[0] for word in words.fixed)}
+    new = []
+    for key, value in params.items():
+        if key not in given:
+            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            new.append(f"{key}={text}")
+    more = read_words(new)
+    return Words(
+        [*words.fixed, *more.fixed], {**words.axes, **more.axes}, {**words.ranges, **more.ranges}
+    )
+
+
+def policy_of(base: Composed) -> Policy:
+    allow = base.config["allow_targets"]
+    if not isinstance(base.policy, dict):
+        raise Refused([Fault("sweep", f"wanted a part with `_target_`, got {base.policy!r}")])
+    faults = part_faults(base.policy, "sweep", frozenset(), allow)
+    if faults:
+        raise Refused(faults)
+    try:
+        policy = build(base.policy, allow)
+    except (ValueError, TypeError) as error:
+        raise Refused([Fault("sweep", str(error))]) from error
+    if not isinstance(policy, Policy):
+        raise Refused([Fault("sweep._target_", "wanted vit.sweeps.policy.Policy")])
+    return policy
+
+
+def objective_of(policy: Policy, config: dict[str, Any]) -> Objective:
+    metric = policy.metric or config["checkpoint"]["monitor"]
+    mode = policy.mode or (config["checkpoint"]["mode"] if policy.metric is None else "max")
+    metrics = metric if isinstance(metric, list) else [metric]
+    modes = mode if isinstance(mode, list) else [mode] * len(metrics)
+    if len(modes) != len(metrics) or not set(modes) <= {"max", "min"}:
+        message = f"is {modes} for {metrics}; wanted max or min for each"
+        raise Refused([Fault("sweep.mode", message)])
+    return Objective(metrics, modes)
