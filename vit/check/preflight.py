@@ -110,6 +110,8 @@ def preflight(
         any_model = model or nn.Identity()
         with torch.device("meta"):
             task = _trying("task", faults, lambda: assemble_task(config, any_model, data, allow))
+        if task is not None:
+            told["monitors"] = list(task.monitors())
         if task is not None and "checkpoint" not in broken:
             _monitor(config, task.monitors(), faults)
     if "steps" in told:

@@ -44,8 +44,10 @@ def read_words(overrides: list[str]) -> Words:
                 words.axes[item.get_key_element()] = list(item.sweep_string_iterator())
             else:
                 words.ranges[item.get_key_element()] = _range(item.value())
-        except (HydraException, ValueError) as error:
+        except HydraException as error:
             faults.append(Fault(word, f"not Hydra's override grammar: {first_line(error)}"))
+        except ValueError as error:
+            faults.append(Fault(word, str(error)))
     for key, values in words.axes.items():
         if not values:
             faults.append(Fault(key, "has no value to take"))

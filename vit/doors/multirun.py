@@ -15,7 +15,7 @@ from vit.doors.compose import Composed, Composer, composer
 from vit.doors.grid import read_words, sweep_name
 from vit.doors.request import objective_of, points, policy_of, with_params
 from vit.doors.screen import show_plan
-from vit.faults import Fault, Refused
+from vit.faults import Fault, Refused, did_you_mean
 from vit.runs import process
 from vit.runs.claim import claim, owner
 from vit.runs.directory import SCHEMA_VERSION, read_json, write_json
@@ -24,7 +24,7 @@ from vit.sweeps.board import Board
 from vit.sweeps.driver import Driver
 from vit.sweeps.ledger import Ledger, changes, is_over
 from vit.sweeps.plan import gathered, merged, trial_of
-from vit.sweeps.roles import Sampler, Space, Trial
+from vit.sweeps.roles import FACTS, TIMES, Sampler, Space, Trial
 from vit.sweeps.samplers import Planned
 
 MOST_FAULTS = 20  # after which no further point is looked at
@@ -55,6 +55,7 @@ class Sweep:
             trials = self._corners()
         else:
             trials, notes = merged(self._planned())
+        self._refuse_unknown_metrics()
         _refuse_conflicts(trials)
         record = self._record(trials)
         self._refuse_changes(record)
@@ -146,8 +147,22 @@ class Sweep:
         policy = self.policy
         return policy.jobs or policy.executor.default_jobs(self.base.config, self._gpus())
 
+    def _refuse_unknown_metrics(self) -> None:
+        """Trials are compared by validation; facts of a model may be a further objective."""
+        known = self.first["monitors"]
+        wrong = [self.objective.metrics[0]] if self.objective.metrics[0] not in known else []
+        wrong += [m for m in self.objective.metrics[1:] if m not in (*known, *FACTS, *TIMES)]
+        if wrong:
+            message = f"{{}} is not what validation logs, which is {', '.join(known)}."
+            raise Refused(
+                [Fault("sweep.metric", message.format(m) + did_you_mean(m, known)) for m in wrong]
+            )
+
     def _corners(self) -> list[Trial]:
         """A search cannot be checked whole: each axis at its ends, the others at their first."""
+        if not {*self.words.axes, *self.words.ranges} - {"seed"}:
+            message = "nothing to search: give a key several values, or interval(low, high)"
+            raise Refused([Fault("sweep", message)])
         axes = {key: [values[0], values[-1]] for key, values in self.words.axes.items()}
         for key, told in self.words.ranges.items():
             axes[key] = [str(told["low"]), str(told["high"])]

@@ -47,7 +47,9 @@ class Ledger:
         """What was asked for. Raises Refused where the folder holds no sweep, or a newer one."""
         told = read_json(self.sweep_file)
         if told is None:
-            raise Refused([Fault(str(self.path), "no sweep folder: it holds no sweep.json")])
+            raise Refused(
+                [Fault(str(self.path), "no sweep folder: it holds no readable sweep.json")]
+            )
         if told.get("schema_version") != SCHEMA_VERSION:
             version = told.get("schema_version")
             message = f"schema_version is {version!r}; this vit reads {SCHEMA_VERSION}"

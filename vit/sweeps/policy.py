@@ -30,6 +30,10 @@ class Policy:
     keep_best: int = 3
 
     def __post_init__(self) -> None:
+        for key, role in (("sampler", Sampling), ("executor", Executor)):
+            part = getattr(self, key)
+            if not isinstance(part, role):
+                raise ValueError(f"sweep.{key} is {part!r}; wanted a part, as in conf/sweep/.")
         for key, least in (("jobs", 1), ("retries", 0), ("max_failures", 1), ("keep_best", 1)):
             value = getattr(self, key)
             if value is not None and value < least:

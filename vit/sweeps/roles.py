@@ -10,6 +10,10 @@ from typing import Any, Protocol, runtime_checkable
 from vit.runs.directory import RunFolder
 from vit.sweeps.trial import Orders, Verdict
 
+# What a trial can be judged by besides its validation.
+FACTS = ("parameters", "gflops_per_image", "tokens", "steps")
+TIMES = ("train_seconds",)
+
 
 @dataclass
 class Trial:

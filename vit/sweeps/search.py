@@ -18,10 +18,8 @@ from typing import Any
 from vit.faults import Fault, Refused
 from vit.runs.directory import RunFolder
 from vit.sweeps.ledger import is_over
-from vit.sweeps.roles import Space, Trial
+from vit.sweeps.roles import FACTS, TIMES, Space, Trial
 from vit.sweeps.trial import Verdict
-
-FACTS = ("parameters", "gflops_per_image", "tokens", "steps")
 
 
 @dataclass(kw_only=True)
@@ -319,8 +317,8 @@ def value_of(trial: Trial, name: str) -> float | None:
         return float(trial.report[name])
     folder = RunFolder(trial.run_dir)
     results = folder.results()
-    if name == "train_seconds":
-        return float(results["timing"]["train_seconds"])
+    if name in TIMES:
+        return float(results["timing"][name])
     value = results.get("metrics", {}).get(name)
     return float(value) if isinstance(value, int | float) else None
 
