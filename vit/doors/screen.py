@@ -248,7 +248,7 @@ def trials_table(rows: list[dict[str, Any]], metric: str) -> Any:
         seconds = row["train_seconds"]
         table.add_row(
             Text(row["label"]),
-            row["state"],
+            Text(row["state"]),
             *(_number(row["metrics"].get(name)) for name in dict.fromkeys(shown)),
             "" if row["epochs"] is None else str(row["epochs"]),
             clock(seconds) if seconds else "",

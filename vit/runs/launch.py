@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
+from multiprocessing import connection
 from typing import Any
 
 from vit.runs import process
@@ -26,11 +27,13 @@ class Launched:
     @property
     def exit_code(self) -> int | None:
         """None while it runs; 128 + the signal where one ended it."""
-        code = self._child.exitcode
+        with process.CHILDREN:
+            code = self._child.exitcode
         return 128 - code if code is not None and code < 0 else code
 
     def wait(self, seconds: float) -> None:
-        self._child.join(seconds)
+        """Until it ends, for `seconds` at most."""
+        connection.wait([self._child.sentinel], seconds)
 
     def stop(self) -> None:
         """It saves a checkpoint, then ends."""
@@ -40,7 +43,7 @@ class Launched:
         """All processes of its session group at once; those of other ranks die with their agent."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        self._child.join()
+        connection.wait([self._child.sentinel])
 
 
 def launch(folder: RunFolder, config: dict[str, Any], environment: Mapping[str, str]) -> Launched:

@@ -41,6 +41,9 @@ RANK_VARIABLES = (
     "PL_SEED_WORKERS",
     "TORCHELASTIC_RUN_ID",
 )
+# A started process looks after all others, and an exit code can be read only once: threads that
+# start or ask must take turns.
+CHILDREN = threading.Lock()
 GRACE_SECONDS = 60.0  # for a checkpoint, once the driver is gone
 PRELOAD = ["vit.tasks.training", "vit.check.preflight"]
 # What only some runs need: worth its seconds where many are to be started.
@@ -93,7 +96,8 @@ def call(function: str, *arguments: Any) -> Any:
     context = _context()
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=_answer, args=(sender, function, arguments))
-    child.start()
+    with CHILDREN:
+        child.start()
     sender.close()
     try:
         kind, answer = receiver.recv()
@@ -135,7 +139,8 @@ def start(
     added to the file `console`.
     """
     child = _context().Process(target=_apart, args=(function, arguments, environment, console))
-    child.start()
+    with CHILDREN:
+        child.start()
     return child
 
 

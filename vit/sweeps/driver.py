@@ -73,12 +73,16 @@ class Driver:
                     if over and not self._executor.running():
                         break
                     time.sleep(TICK_SECONDS)
+            except BaseException:
+                for trial in self._executor.running():  # closing waits for them
+                    trial.folder.order("stopped")
+                raise
             finally:
                 self._executor.close()
         self._write_results()
         if self._code is not None:
             return self._code
-        return FAILED if self._counts.get("failed") else DONE
+        return FAILED if self._counts.get("failed") or self._counts.get("held") else DONE
 
     @property
     def counts(self) -> dict[str, int]:

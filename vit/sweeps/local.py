@@ -58,8 +58,8 @@ class Local:
         verdict: Verdict = "failed"
         try:
             verdict = run_trial(trial.run_dir, self._orders, slot, self._must_kill.is_set)
-        except OSError as error:  # no space for the ledger itself: the driver goes on
-            trial.report["driver_error"] = str(error)
+        except Exception as error:  # no space for the ledger itself, say: the driver goes on
+            trial.report["driver_error"] = f"{type(error).__name__}: {error}"
         finally:
             self._ended.put((trial, verdict, slot))
 

@@ -90,8 +90,12 @@ def _attempt(
     started = time.time()
     folder.set_state("running", train_seconds=folder.state().get("train_seconds"))
     launched = launch(folder, folder.config(), environment)
-    note_attempt(folder, started=started, host=os.uname().nodename, pid=launched.pid)
-    reason = _watch(launched, folder, orders, own, must_kill)
+    try:
+        note_attempt(folder, started=started, host=os.uname().nodename, pid=launched.pid)
+        reason = _watch(launched, folder, orders, own, must_kill)
+    except BaseException:
+        launched.kill()  # nobody would watch over it any more
+        raise
     code = launched.exit_code
     verdict = _verdict(folder, code, reason, _oom_kills() > oom_kills)
     state = folder.state()
