@@ -48,6 +48,15 @@ def start(words: list[str], said: Path) -> subprocess.Popen:
         return subprocess.Popen(words, stdout=file, stderr=file, env=environment)
 
 
+def wait_for_a_trial(folder: Path, driver: subprocess.Popen) -> None:
+    """Until this driver has a training at work, or ends."""
+    began = time.time()
+    while driver.poll() is None:
+        if any(file.stat().st_mtime > began for file in folder.glob("*/.heartbeat")):
+            return
+        time.sleep(0.05)
+
+
 def numbers(folder: Path) -> dict[int, dict]:
     """Seed → everything about it that is no clock."""
     found = {}
@@ -89,12 +98,11 @@ def chaos(home: Path, trials: int, jobs: int, driver_kills: int, seconds: tuple[
         driver = start(command(home / "chaos", trials, 0.3, jobs), said)
         if kills < driver_kills:
             try:
+                wait_for_a_trial(home / "chaos", driver)
                 driver.wait(random.SystemRandom().uniform(*seconds))
             except subprocess.TimeoutExpired:
                 driver.send_signal(signal.SIGKILL)
-                driver.wait()
                 kills += 1
-            continue
         if driver.wait() == 0:
             break
     peace, struck = numbers(home / "peace"), numbers(home / "chaos")
@@ -130,5 +138,5 @@ if __name__ == "__main__":
     parser.add_argument("--driver-kills", type=int, default=5)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        told = chaos(Path(folder), chosen.trials, chosen.jobs, chosen.driver_kills, (9.0, 20.0))
+        told = chaos(Path(folder), chosen.trials, chosen.jobs, chosen.driver_kills, (0.0, 8.0))
     print(json.dumps(told, indent=1))

@@ -57,7 +57,7 @@ class Pretended:
         return list(self._running)
 
     def kill(self):
-        raise AssertionError("not asked to")
+        self.killed = True
 
     def close(self):
         return None

@@ -172,14 +172,16 @@ def test_orders_are_carried_out(play, what, tmp_path):
     told = play(act)
     assert told.verdict == what and told.state["state"] == what
     if what == "stopped":
-        assert play(finishes).verdict == "done"  # an order to stop does not outlast a restart
+        assert play().verdict == "stopped"  # until a new start forgets it
+        subject.forget_stop(folder)
+        assert play(finishes).verdict == "done"
     else:
         assert play().verdict == "pruned"
 
 
 def test_what_somebody_else_runs_or_finished_is_left_alone(play, tmp_path):
     held = claim(tmp_path)
-    assert play().verdict == "held"
+    assert play(grace_seconds=0.1).verdict == "held"
     held.release()
     assert play(finishes).verdict == "done"
     assert play().verdict == "done"

@@ -146,6 +146,7 @@ class Composer:
         self._bases: dict[tuple[str, ...], Any] = {}
         self._sets_value: dict[Any, bool] = {}
         self.sweep_name = "sweep"  # where `sweep.name` is null
+        self.threads: int | None = None  # where `threads` is null; None: this machine's
 
     def __call__(self, words: list[str], number: int | None = None) -> Composed:
         """`number` is the run's in its sweep, None where there is none. Raises Refused."""
@@ -156,7 +157,7 @@ class Composer:
             with suppress(OmegaConfBaseException):  # a fault: Hydra's own way tells it better
                 composed = self._set_upon_a_base(words)
         composed = self._compose(words) if composed is None else composed
-        return _resolved(composed, words, number, self.sweep_name)
+        return _resolved(composed, words, number, self.sweep_name, self.threads)
 
     def _set_upon_a_base(self, words: list[str]) -> Any:
         from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -192,11 +193,17 @@ class Composer:
             rest = None
             if 0 < len(sound) < len(words):
                 with suppress(Refused):
-                    rest = _resolved(self._compose(sound), sound, None, "").config
+                    rest = _resolved(self._compose(sound), sound, None).config
             raise Refused(faults, rest) from error
 
 
-def _resolved(composed: Any, words: list[str], number: int | None, sweep_name: str) -> Composed:
+def _resolved(
+    composed: Any,
+    words: list[str],
+    number: int | None,
+    sweep_name: str = "",
+    threads: int | None = None,
+) -> Composed:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf, open_dict, read_write
     from omegaconf.errors import OmegaConfBaseException
@@ -211,7 +218,7 @@ def _resolved(composed: Any, words: list[str], number: int | None, sweep_name: s
     config = OmegaConf.to_container(job, resolve=True)
     assert isinstance(config, dict)
     policy = config.pop("sweep", None)  # how a sweep is run is no part of its runs
-    frozen = _frozen({str(key): value for key, value in config.items()}, policy)
+    frozen = _frozen({str(key): value for key, value in config.items()}, policy, threads)
     hydra = composed.hydra
     choice = Path(str(hydra.runtime.choices.get("experiment") or "run")).name
     own_folder = OmegaConf.to_container(hydra.sweep, resolve=False)["subdir"] != SUBDIR  # type: ignore[index,call-overload]
@@ -220,10 +227,14 @@ def _resolved(composed: Any, words: list[str], number: int | None, sweep_name: s
         frozen["name"] = f"{choice}-{config_hash(frozen)[:8]}"
     with read_write(hydra), open_dict(composed):
         composed.name = frozen["name"]
-        hydra.job.override_dirname = ",".join(words)
+        hydra.job.override_dirname = ",".join(
+            word for word in words if not word.lstrip("+~").startswith(("hydra.", "sweep"))
+        )
         if number is not None:
             hydra.job.num = number
-            composed.sweep.name = composed.sweep.name or sweep_name
+            if composed.get("sweep") is None:
+                raise Refused([Fault("sweep", "is taken away; -m needs one, such as sweep=grid")])
+            composed.sweep.name = composed.sweep.get("name") or sweep_name
     where = "hydra.run.dir" if number is None else "hydra.sweep.dir"
     sweep_dir = Path()
     try:
@@ -237,8 +248,12 @@ def _resolved(composed: Any, words: list[str], number: int | None, sweep_name: s
     return Composed(frozen, folder, words, policy, choice, own_name, own_folder, sweep_dir)
 
 
-def _frozen(config: dict[str, Any], policy: dict[str, Any] | None) -> dict[str, Any]:
+def _frozen(
+    config: dict[str, Any], policy: dict[str, Any] | None, threads: int | None
+) -> dict[str, Any]:
     """What the machine decides is written down: threads change the order of sums."""
+    if config.get("threads") is None and threads is not None:
+        config["threads"] = threads
     if config.get("threads") is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         jobs = (policy or {}).get("jobs")

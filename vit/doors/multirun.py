@@ -44,8 +44,12 @@ class Sweep:
         compose_one.sweep_name = self.policy.name or sweep_name(self.words, base.experiment)
         self.base = compose_one(self.words.fixed, 0)
         self.ledger = Ledger(self.base.sweep_dir)
+        # Threads are part of a trial: a sweep keeps those it began with, on whatever machine.
+        compose_one.threads = (read_json(self.ledger.sweep_file) or {}).get("threads")
+        self.base = compose_one(self.words.fixed, 0)
         self.objective = objective_of(self.policy, self.base.config)
         self._stamp: dict[str, Any] = {}
+        self._devices = 1  # the most that a trial takes
         self.first: dict[str, Any] = {}  # what the check told of the first trial
 
     def run(self) -> int:
@@ -59,7 +63,8 @@ class Sweep:
         _refuse_conflicts(trials)
         record = self._record(trials)
         self._refuse_changes(record)
-        rows = {row["id"]: row for row in self.ledger.rows()}
+        rows = self._rows()
+        _reuse_folders(trials, rows)
         self._foretell([trial for trial in trials if not is_over(rows.get(trial.id, {}))])
         show_plan(
             self.ledger.path,
@@ -115,6 +120,8 @@ class Sweep:
         if any(found for _, found in faults):
             raise Refused(gathered(faults))
         self.first = self.first or reports[0]
+        devices = [run.config["trainer"]["devices"] for _, run in composed]
+        self._devices = max(self._devices, *devices)
         command = ["vit", "train", *self._argv]
         self._stamp = self._stamp or stamp(command, {}, reports[0]["gpus"])
         trials = []
@@ -132,6 +139,11 @@ class Sweep:
             trials.append(trial)
         return trials
 
+    def _rows(self) -> dict[str, dict[str, Any]]:
+        """The ledger by trial id; of two folders of one trial the finished one counts."""
+        rows = sorted(self.ledger.rows(), key=is_over)
+        return {row["id"]: row for row in rows}
+
     def _foretell(self, trials: list[Trial]) -> None:
         """Adds to each report how long the training will take; a guess is not worth a failure."""
         asked = [(trial.config, trial.report) for trial in trials]
@@ -145,7 +157,9 @@ class Sweep:
 
     def _jobs(self) -> int:
         policy = self.policy
-        return policy.jobs or policy.executor.default_jobs(self.base.config, self._gpus())
+        trainer = {**self.base.config["trainer"], "devices": self._devices}
+        config = {**self.base.config, "trainer": trainer}
+        return policy.jobs or policy.executor.default_jobs(config, self._gpus())
 
     def _refuse_unknown_metrics(self) -> None:
         """Trials are compared by validation; facts of a model may be a further objective."""
@@ -159,15 +173,18 @@ class Sweep:
             )
 
     def _corners(self) -> list[Trial]:
-        """A search cannot be checked whole: each axis at its ends, the others at their first."""
+        """What stands for a search in the check: every point of a grid that is gone through, else
+        each axis at each value, a range at its ends, with the others at their first."""
         if not {*self.words.axes, *self.words.ranges} - {"seed"}:
             message = "nothing to search: give a key several values, or interval(low, high)"
             raise Refused([Fault("sweep", message)])
-        axes = {key: [values[0], values[-1]] for key, values in self.words.axes.items()}
+        if getattr(self.policy.sampler, "exhaustive", False):
+            return self._planned()
+        axes = dict(self.words.axes)
         for key, told in self.words.ranges.items():
             axes[key] = [str(told["low"]), str(told["high"])]
         first = {key: ends[0] for key, ends in axes.items()}
-        corners = [first, *({**first, key: ends[1]} for key, ends in axes.items())]
+        corners = [{**first, key: value} for key, values in axes.items() for value in values]
         return self.make_trials({_told(corner): corner for corner in corners}.values())
 
     def _searching(self) -> str | None:
@@ -189,6 +206,7 @@ class Sweep:
             "code": code(),
             "data": {key: fingerprint for fingerprint, key in data.items()},
             "objective": vars(self.objective),
+            "threads": self.base.config["threads"],
             "space": space if searching else None,
             "trials": [] if searching else [trial.id for trial in trials],
         }
@@ -226,9 +244,8 @@ class Sweep:
             created = before.get("created", time.time())
             write_json(ledger.sweep_file, {**record, "created": created, "updated": time.time()})
             ledger.stop_file.unlink(missing_ok=True)
-            devices = max(trial.config["trainer"]["devices"] for trial in trials)
             orders = self.policy.orders()
-            self.policy.executor.open(self._jobs(), devices, self._gpus(), orders)
+            self.policy.executor.open(self._jobs(), self._devices, self._gpus(), orders)
             sampler, ended = self._sampler(trials, rows)
             board = Board(f"sweep {ledger.path}")
             driver = Driver(ledger, self.policy, sampler, self.objective, board, own)
@@ -246,7 +263,7 @@ class Sweep:
     ) -> tuple[Sampler, list[dict[str, Any]]]:
         if self.policy.sampler.searches:
             axes = dict(self.words.axes)
-            seeds = axes.pop("seed", [str(self.base.config["seed"])])
+            seeds = list(dict.fromkeys(axes.pop("seed", [str(self.base.config["seed"])])))
             space = Space(
                 self.ledger.path,
                 self.ledger.path.name,
@@ -270,7 +287,9 @@ class Sweep:
         """The trials of one proposal: its values with each seed."""
         several = "seed" in self.words.axes
         points = [{**chosen, "seed": seed} if several else chosen for seed in seeds]
-        return self.make_trials(points, point=point)
+        trials, _ = merged(self.make_trials(points, point=point))
+        _reuse_folders(trials, self._rows())
+        return trials
 
 
 def launch(arguments: argparse.Namespace, argv: list[str]) -> int:
@@ -285,7 +304,8 @@ def visible_gpus(trainer: dict[str, Any], found: list[str]) -> list[str]:
         return []
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
-        return [name.strip() for name in named.split(",") if name.strip()]
+        names = [name.strip() for name in named.split(",") if name.strip()]
+        return names[: len(found)]  # CUDA stops at the first that is not there
     return [str(number) for number in range(len(found))]
 
 
@@ -305,6 +325,15 @@ def _refuse_conflicts(trials: list[Trial]) -> None:
             faults += refused.faults
     if faults:
         raise Refused(faults)
+
+
+def _reuse_folders(trials: list[Trial], rows: dict[str, dict[str, Any]]) -> None:
+    """The same run under another spelling (1e-3, 0.001) keeps the folder that it has."""
+    for trial in trials:
+        if trial.id in rows:
+            trial.run_dir = Path(rows[trial.id]["run_dir"])
+            trial.label = rows[trial.id]["label"]
+            trial.config["name"] = trial.label
 
 
 def _data_key(data: dict[str, Any]) -> str:

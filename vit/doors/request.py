@@ -22,7 +22,10 @@ def points(words: Words, listed: list[str]) -> Iterable[dict[str, str]]:
         raise Refused(faults)
     fixed = len(words.fixed)
     for text in listed or [""]:
-        own = dict(word.partition("=")[::2] for word in shlex.split(text))
+        try:
+            own = dict(word.partition("=")[::2] for word in shlex.split(text))
+        except ValueError as error:
+            raise Refused([Fault("sweep.points", f"{text!r}: {error}")]) from error
         for point in grid(words):
             yield {**dict(word.partition("=")[::2] for word in point[fixed:]), **own}
 
@@ -35,12 +38,19 @@ def with_params(words: Words, params: Any) -> Words:
     new = []
     for key, value in params.items():
         if key not in given:
-            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            text = ",".join(map(_word, value)) if isinstance(value, list) else _word(value)
             new.append(f"{key}={text}")
     more = read_words(new)
     return Words(
         [*words.fixed, *more.fixed], {**words.axes, **more.axes}, {**words.ranges, **more.ranges}
     )
+
+
+def _word(value: Any) -> str:
+    """A YAML value as Hydra's grammar writes it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
 
 
 def policy_of(base: Composed) -> Policy:
@@ -61,8 +71,13 @@ def policy_of(base: Composed) -> Policy:
 
 def objective_of(policy: Policy, config: dict[str, Any]) -> Objective:
     metric = policy.metric or config["checkpoint"]["monitor"]
-    mode = policy.mode or (config["checkpoint"]["mode"] if policy.metric is None else "max")
     metrics = metric if isinstance(metric, list) else [metric]
+    mode = policy.mode
+    if mode is None:
+        if metrics != [config["checkpoint"]["monitor"]]:
+            message = f"must be given, max or min for each of {', '.join(metrics)}"
+            raise Refused([Fault("sweep.mode", message)])
+        mode = config["checkpoint"]["mode"]
     modes = mode if isinstance(mode, list) else [mode] * len(metrics)
     if len(modes) != len(metrics) or not set(modes) <= {"max", "min"}:
         message = f"is {modes} for {metrics}; wanted max or min for each"

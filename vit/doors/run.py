@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 from pathlib import Path
+
+from vit.runs.process import die_with_parent, find_own_packages
 
 
 def main(argv: list[str]) -> int:
@@ -22,6 +25,9 @@ def main(argv: list[str]) -> int:
         help="a package outside vit, torch, torchvision and timm that parts may come from",
     )
     arguments = parser.parse_args(argv)
+    if "RANK" in os.environ:
+        # Of torchrun's agent. A process that waits for others would not answer SIGTERM.
+        die_with_parent(signal.SIGKILL)
     from vit.runs.directory import RunFolder
 
     folder = RunFolder(arguments.run_dir)
@@ -29,10 +35,7 @@ def main(argv: list[str]) -> int:
     if folder.is_done():
         print(f"{arguments.run_dir} is done already; nothing to do.")
         return 0
-    from vit.runs.process import die_with_parent, find_own_packages
     from vit.tasks.training import train
 
     find_own_packages()
-    if "RANK" in os.environ:
-        die_with_parent()  # of torchrun's agent, so that none trains on alone
     return train(arguments.run_dir, tuple(arguments.allow_target))

@@ -172,14 +172,14 @@ def sweep_summary(ledger: Ledger, objective: Objective, code: int) -> None:
     """How a sweep ended, its best trials, and what to do next."""
     from rich.console import Console
 
-    from vit.sweeps.ledger import counts
+    from vit.sweeps.ledger import counts, finite
 
     console = Console(highlight=False)
     rows = ledger.rows()
     told = ", ".join(f"{count} {state}" for state, count in counts(rows).items())
     console.print(f"\n{told}", markup=False)
     metric = objective.metrics[0]
-    done = [row for row in rows if row["state"] == "done" and metric in row["metrics"]]
+    done = [r for r in rows if r["state"] == "done" and finite(r["metrics"], metric) is not None]
     groups = grouped(done, objective)
     if any(group["n"] > 1 for group in groups):
         console.print(groups_table(groups[:BEST_SHOWN], metric))

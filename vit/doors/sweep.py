@@ -49,6 +49,12 @@ def main(argv: list[str]) -> int:
         return _status(ledger, told, arguments.json)
     if arguments.door == "stop":
         return _stop(ledger)
+    if not Path(told["folder"]).is_dir():
+        message = f"was begun in {told['folder']}, which is gone; give its command again: "
+        raise Refused([Fault(str(ledger.path), message + told["command"])])
+    if (driver := owner(ledger.path)) is not None:
+        message = f"is being run by process {driver.get('pid')} on {driver.get('host')}"
+        raise Refused([Fault(str(ledger.path), message)])
     if arguments.door == "retry":
         _reset(ledger, arguments.trials)
     return _again(told)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from vit.faults import Fault, Refused
+from vit.runs.directory import RunFolder
 from vit.runs.tracking import keep_inside
 
 ABOUT = """Upload offline W&B runs: of one run, of a sweep, of everything below a folder.
@@ -37,7 +38,10 @@ def main(argv: list[str]) -> int:
         run: [part for part in parts if arguments.again or not uploaded(part)]
         for run, parts in found.items()
     }
-    left = {run: parts for run, parts in left.items() if parts}
+    training = [run for run, parts in left.items() if parts and _in_training(run)]
+    for run in training:
+        print(f"{run}  is being trained now; later", flush=True)
+    left = {run: parts for run, parts in left.items() if parts and run not in training}
     if not left:
         print(f"nothing to upload: {len(found)} tracked runs, all uploaded")
         return 0
@@ -62,6 +66,14 @@ def offline_runs(folders: list[Path]) -> dict[Path, list[Path]]:
             if home.name == "wandb" and part.is_dir() and not part.is_symlink():
                 found.setdefault(home.parent, []).append(part)
     return found
+
+
+def _in_training(run: Path) -> bool:
+    try:
+        with RunFolder(run).locked():
+            return False
+    except Refused:
+        return True
 
 
 def uploaded(part: Path) -> bool:

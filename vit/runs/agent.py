@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from torch.distributed.run import main
-
 from vit.runs.process import die_with_parent
 
 if __name__ == "__main__":
-    die_with_parent()
+    die_with_parent()  # before the seconds that the import takes
+    from torch.distributed.run import main
+
     main()

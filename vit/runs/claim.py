@@ -77,9 +77,7 @@ def _highest(claims: Path) -> Path | None:
 
 def _is_free(file: Path, lease: float) -> bool:
     """Released, abandoned by a process of this machine that is gone, or silent for too long."""
-    told = read_json(file)
-    if told is None:
-        return False  # links appear whole: this one is being replaced, or unreadable
+    told = read_json(file) or {}  # what a power cut left unreadable is judged by its age
     if told.get("released"):
         return True
     boot = _boot()

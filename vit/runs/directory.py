@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 import socket
 import time
 from collections.abc import Iterator
@@ -206,9 +207,10 @@ def differences(old: Any, new: Any, above: str = "") -> list[str]:
 
 def read_json(path: Path) -> dict[str, Any] | None:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
+    return told if isinstance(told, dict) else None
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -217,6 +219,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """All of it or nothing: a reader never sees half a file, a crash leaves the old one."""
-    staged = path.with_name(f".{path.name}.{os.getpid()}")
+    # Containers that share the disk may share process ids as well.
+    staged = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     staged.write_text(text, encoding="utf-8")
     staged.replace(path)

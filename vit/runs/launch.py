@@ -42,7 +42,10 @@ class Launched:
     def kill(self) -> None:
         """All processes of its session group at once; those of other ranks die with their agent."""
         with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+            try:
+                os.killpg(self.pid, signal.SIGKILL)
+            except ProcessLookupError:  # it has not made its session yet
+                os.kill(self.pid, signal.SIGKILL)
         connection.wait([self._child.sentinel])
 
 

@@ -148,6 +148,7 @@ def _apart(
     function: str, arguments: tuple[Any, ...], environment: dict[str, str], console: str
 ) -> None:
     os.setsid()
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # a cluster's warning is for the job's parent
     os.environ.update(environment)
     file = os.open(console, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(file, 1)
@@ -166,6 +167,7 @@ def _named(function: str) -> Callable[..., Any]:
 
 
 def _answer(sender: Connection, function: str, arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of this terminal: the driver's to answer
     end_with_driver()
     find_own_packages()
     try:
@@ -209,8 +211,10 @@ def _outlive(driver: int) -> None:
     os.killpg(os.getpid(), signal.SIGKILL) if os.getsid(0) == os.getpid() else os._exit(137)
 
 
-def die_with_parent() -> None:
+def die_with_parent(how: signal.Signals = signal.SIGTERM) -> None:
     """For a process whose parent started it directly (Linux only; a no-op elsewhere)."""
     if sys.platform == "linux":
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG in <sys/prctl.h>
-        ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, signal.SIGTERM)
+        ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, how)
+        if os.getppid() == 1:
+            os.kill(os.getpid(), how)  # it died before it was asked about

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vit.runs.directory import RunFolder
-from vit.sweeps.ledger import FINISHED, Ledger, best_validation
+from vit.sweeps.ledger import FINISHED, Ledger, best_validation, finite
 from vit.sweeps.roles import Objective
 
 
@@ -18,7 +18,7 @@ def free(ledger: Ledger, objective: Objective, keep_best: int, *, dry_run: bool 
     for row in ledger.rows():
         if row["state"] in FINISHED:
             folder = RunFolder(Path(row["run_dir"]))
-            value = row["metrics"].get(objective.metrics[0])
+            value = finite(row["metrics"], objective.metrics[0])
             if value is None and (record := best_validation(folder, objective)):
                 value = record["metrics"][objective.metrics[0]]
             ranked.append((row["state"] == "done", value, folder))

@@ -12,11 +12,11 @@ from typing import Any
 from vit.runs.claim import BEAT_SECONDS, Claim
 from vit.sweeps.board import Board, Progressing, Status, clock
 from vit.sweeps.follow import Follower
-from vit.sweeps.ledger import Ledger, best_validation, cost
+from vit.sweeps.ledger import Ledger, best_validation, cost, finite
 from vit.sweeps.policy import Policy
 from vit.sweeps.results import write_results
 from vit.sweeps.roles import Objective, Sampler, Trial
-from vit.sweeps.trial import Verdict
+from vit.sweeps.trial import Verdict, forget_stop
 
 TICK_SECONDS = 0.05
 DONE, FAILED, STOPPED, PREEMPTED = 0, 1, 130, 143
@@ -51,12 +51,13 @@ class Driver:
         self._best: tuple[float, str] | None = None
         self._code: int | None = None  # why no trial is started any more
         self._asked = 0
+        self._superseded = False
 
     def run(self, ended_before: list[dict[str, Any]]) -> int:
         """Returns the exit code. `ended_before`: rows of the ledger that are left as they are."""
         for row in ended_before:
             self._count(row["state"])
-            value = row["metrics"].get(self._objective.metrics[0])
+            value = finite(row["metrics"], self._objective.metrics[0])
             self._consider(value, row["label"])
             if row["state"] == "done" and row["cost"] and row["train_seconds"]:
                 self._paces.append(row["train_seconds"] / row["cost"])
@@ -74,15 +75,15 @@ class Driver:
                         break
                     time.sleep(TICK_SECONDS)
             except BaseException:
-                for trial in self._executor.running():  # closing waits for them
-                    trial.folder.order("stopped")
+                self._order_stops()  # closing waits for them
                 raise
             finally:
                 self._executor.close()
         self._write_results()
         if self._code is not None:
             return self._code
-        return FAILED if self._counts.get("failed") or self._counts.get("held") else DONE
+        unfinished = ("failed", "held", "stopped")  # nobody asked for a stop
+        return FAILED if any(self._counts.get(state) for state in unfinished) else DONE
 
     @property
     def counts(self) -> dict[str, int]:
@@ -97,13 +98,14 @@ class Driver:
             if trial is None or self._code is not None:  # a signal may come at any moment
                 return
             self._ledger.enter(trial)
+            forget_stop(trial.folder)
             self._followers[trial.id] = Follower(trial, self._objective.metrics[0])
             self._began[trial.id] = time.monotonic()
             self._executor.submit(trial)
 
     def _collect(self) -> None:
         for trial, verdict in self._executor.finished():
-            self._followers.pop(trial.id)
+            self._report(self._followers.pop(trial.id))
             seconds = time.monotonic() - self._began.pop(trial.id)
             self._count(verdict)
             self._sampler.tell(trial, verdict)
@@ -122,7 +124,9 @@ class Driver:
             metric = self._objective.metrics[0]
             results = trial.folder.results().get("metrics", {}) if verdict == "done" else {}
             record = best_validation(trial.folder, self._objective)
-            value = results.get(metric, record["metrics"][metric] if record else None)
+            value = finite(results, metric)
+            if value is None and record:
+                value = record["metrics"][metric]
             self._consider(value, trial.label)
             return told if value is None else f"{told}  {metric} {value:.4f}"
         if verdict == "failed":
@@ -147,23 +151,33 @@ class Driver:
 
     def _follow(self) -> None:
         for follower in self._followers.values():
-            trial = follower.trial
-            for step, value in follower.look():
-                if self._sampler.report(trial, step, value) and self._code is None:
-                    trial.folder.order("pruned")
+            if self._report(follower) and self._code is None:
+                with suppress(OSError):
+                    follower.trial.folder.order("pruned")
+
+    def _report(self, follower: Follower) -> bool:
+        """Whether the trial should be pruned, by what it told since it was looked at last."""
+        asked = [self._sampler.report(follower.trial, *told) for told in follower.look()]
+        return any(asked)
 
     def _heed(self) -> None:
         """Signals, `vit sweep stop`, and a driver that has taken over from this one."""
         now = time.monotonic()
         if now - self._beaten > BEAT_SECONDS:
             self._beaten = now
-            if not self._own.beat():
+            if not self._superseded and not self._own.beat():
+                self._superseded = True
                 self._stop(FAILED)
+                self._executor.kill()  # and no order: the folders are somebody else's now
                 self._board.say("another process has taken this sweep over", style="red")
         if self._code is None and self._ledger.stop_file.exists():
             self._stop(STOPPED)
-        if self._code is not None:  # again and again: a trial may have been about to start
-            for trial in self._executor.running():
+        if self._code is not None and not self._superseded:
+            self._order_stops()  # again and again: a trial may have been about to start
+
+    def _order_stops(self) -> None:
+        for trial in self._executor.running():
+            with suppress(OSError):
                 if trial.folder.ordered() is None:
                     trial.folder.order("stopped")
 

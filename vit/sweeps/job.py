@@ -9,7 +9,7 @@ from typing import Any
 
 from vit.runs import process
 from vit.runs.directory import RunFolder
-from vit.sweeps.trial import Orders, Verdict, run_trial
+from vit.sweeps.trial import Orders, Verdict, forget_stop, run_trial
 
 
 class Job:
@@ -39,9 +39,11 @@ class Job:
     def checkpoint(self) -> Any:
         from submitit.helpers import DelayedSubmission
 
-        RunFolder(Path(self._run_dir)).order("stopped")
+        folder = RunFolder(Path(self._run_dir))
+        folder.order("stopped")
         if self._thread is not None:
             self._thread.join()
+        forget_stop(folder)
         return DelayedSubmission(Job(self._run_dir, self._orders))
 
 

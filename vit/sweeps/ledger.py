@@ -7,6 +7,7 @@ file is replaced whole.
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ class Ledger:
             return []
         for entry in entries:
             told = read_json(Path(entry.path) / "trial.json")
-            if told is not None:
+            if told is not None and told.get("id"):
                 found.append(row(RunFolder(Path(entry.path)), told))
         planned = (read_json(self.sweep_file) or {}).get("trials", [])
         order = {id: at for at, id in enumerate(planned)}
@@ -153,13 +154,19 @@ def counts(rows: list[dict[str, Any]]) -> dict[str, int]:
     return {state: counted[state] for state in STATES if counted[state]}
 
 
+def finite(metrics: dict[str, Any], name: str) -> float | None:
+    """A metric as a number; None where there is none, or only NaN or infinity, kept as text."""
+    value = metrics.get(name)
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
 def best_validation(folder: RunFolder, objective: Objective) -> dict[str, Any] | None:
     """The best validation record of a trial, finished or not."""
     metric = objective.metrics[0]
     records = [
         record
         for record in read_records(folder.metrics_file)
-        if isinstance(record["metrics"].get(metric), int | float)
+        if finite(record["metrics"], metric) is not None
     ]
     pick = max if objective.modes[0] == "max" else min
     return pick(records, key=lambda record: record["metrics"][metric], default=None)

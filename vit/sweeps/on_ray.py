@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,9 @@ class Ray:
         try:
             return self._ray.get(reference)
         except Exception as error:
+            if ordered := trial.folder.ordered():
+                trial.folder.set_state(ordered)
+                return ordered
             told = f"{type(error).__name__}: the task was lost"
             trial.folder.set_state("failed", kind="lost", error=told)
             return "failed"
@@ -102,4 +106,7 @@ class Ray:
 
 def _run(run_dir: str, orders: dict[str, Any]) -> Verdict:
     warm_up_in_a_job()
-    return run_trial(Path(run_dir), Orders(**orders))
+    # The worker may have run a trial before, and its warm parent know that one's GPUs.
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
+    environment = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus}
+    return run_trial(Path(run_dir), Orders(**orders), environment)

@@ -51,6 +51,8 @@ class Search:
     searches = True
 
     def __post_init__(self) -> None:
+        if type(self.sampler).__name__ in ("GridSampler", "BruteForceSampler"):
+            raise ValueError("sweep.sampler: for every point take sweep.sampler.exhaustive=true.")
         if self.n_trials < 1:
             raise ValueError(f"sweep.sampler.n_trials={self.n_trials}; wanted 1 or more.")
 
@@ -154,10 +156,11 @@ class Searching:
         chosen = {key: str(asked.params[key]) for key in self._distributions}
         try:
             trials = self._space.make(chosen, self._space.seeds, asked.number)
-        except Refused as refused:
+        except (Refused, RuntimeError) as refused:  # or the check itself died of it
             self._study.tell(asked.number, state=self._optuna.trial.TrialState.FAIL)
             words = " ".join(f"{key}={value}" for key, value in chosen.items())
-            self.notes.append(f"refused  {words}: {refused.faults[0]}")
+            first = str(refused).strip().splitlines()[0]
+            self.notes.append(f"refused  {words}: {first}")
             return None
         key = tuple(trial.id for trial in trials)
         if key in self._groups and self._groups[key].asked:
@@ -186,10 +189,11 @@ class Searching:
             for trial in group.waiting:
                 group.ended[trial.id] = "pruned"
             group.waiting.clear()
-        if group.told or len(group.ended) < len(group.trials):
-            return
         if verdicts & {"stopped", "held"}:
+            group.waiting.clear()
             group.told = True  # the study keeps it as running; the next start takes it up
+            return
+        if group.told or len(group.ended) < len(group.trials):
             return
         group.told = True
         states = self._optuna.trial.TrialState
@@ -280,10 +284,12 @@ class Searching:
                 self._study.tell(trial.number, state=states.FAIL)
             elif trial.state != states.FAIL or trial.number in self._taken_up:
                 continue
+            # One that was enqueued and killed while it was being asked knows its values already.
+            params = trial.system_attrs.get("fixed_params") or trial.params
+            if set(params) == set(self._distributions):
+                self._study.enqueue_trial(params)
             self._taken_up.add(trial.number)
             self._study.set_user_attr("taken_up", sorted(self._taken_up))
-            if set(trial.params) == set(self._distributions):
-                self._study.enqueue_trial(trial.params)
 
 
 def distributions(space: Space) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -48,7 +49,7 @@ def run_trial(
     `environment` is added to that of the training, such as the GPUs it may see.
     """
     folder = RunFolder(path)
-    own = claim(path)
+    own = _claim_soon(path, orders.grace_seconds)
     if own is None:
         return "held"
     try:
@@ -65,16 +66,30 @@ def run_trial(
                 halve_batch(folder)
         return verdict
     finally:
-        own.release()
+        with suppress(OSError):  # a full disk must not make a failure of what was done
+            own.release()
 
 
-def take_order(folder: RunFolder) -> Literal["pruned"] | None:
-    """Forgets an order to stop that a restart has overtaken; pruned stays pruned."""
-    if folder.ordered() == "pruned":
-        folder.set_state("pruned", train_seconds=folder.state().get("train_seconds"))
-        return "pruned"
-    (folder.path / "order.json").unlink(missing_ok=True)
-    return None
+def _claim_soon(path: Path, grace: float) -> Claim | None:
+    """Whoever was stopped a moment ago may still hold it."""
+    until = time.monotonic() + grace
+    while (own := claim(path)) is None and time.monotonic() < until:
+        time.sleep(10 * POLL_SECONDS)
+    return own
+
+
+def take_order(folder: RunFolder) -> Literal["pruned", "stopped"] | None:
+    """Carries out an order that came before, or between, the attempts."""
+    ordered = folder.ordered()
+    if ordered is not None:
+        folder.set_state(ordered, train_seconds=folder.state().get("train_seconds"))
+    return ordered
+
+
+def forget_stop(folder: RunFolder) -> None:
+    """Before a new start: an order to stop does not outlast the sweep that gave it."""
+    if folder.ordered() == "stopped":
+        (folder.path / "order.json").unlink(missing_ok=True)
 
 
 def _attempt(
@@ -86,6 +101,8 @@ def _attempt(
 ) -> Verdict:
     if not _wait_for_predecessor(folder, orders.grace_seconds, own):
         return "held"
+    if folder.is_done():
+        return "done"  # it was about to
     oom_kills = _oom_kills()
     started = time.time()
     folder.set_state("running", train_seconds=folder.state().get("train_seconds"))
@@ -222,6 +239,7 @@ def halve_batch(folder: RunFolder) -> None:
     file = folder.path / "trial.json"
     key = "trainer.accumulate_grad_batches"
     adapted = {key: trainer["accumulate_grad_batches"]}
+    folder.last_checkpoint.unlink(missing_ok=True)  # its place in the epoch counts other batches
     write_json(file, {**(read_json(file) or {}), "adapted": adapted})
 
 
