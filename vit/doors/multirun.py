@@ -73,6 +73,7 @@ class Sweep:
             notes,
             seconds=time.monotonic() - began,
             jobs=self._jobs(),
+            keeping={"all": None, "best": self.policy.keep_best, "none": 0}[self.policy.keep],
             searching=self._searching(),
         )
         if self._arguments.dry_run:

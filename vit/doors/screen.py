@@ -110,6 +110,7 @@ def show_plan(
     *,
     seconds: float,
     jobs: int,
+    keeping: int | None,
     searching: str | None = None,
 ) -> None:
     """Every trial of a sweep: what differs, what it costs, what has become of it before."""
@@ -153,11 +154,23 @@ def show_plan(
     if searching:
         what = f"a search by {searching}; the corners of its space are sound"
     console.print(f"{what}, checked in {seconds:.1f} s", markup=False)
+    if not searching:
+        room = scaled(disk(trials, jobs, keeping))
+        console.print(f"checkpoints will take about {room}B", markup=False)
     known = [trial.report["seconds"] for trial in trials if "seconds" in trial.report]
     if known and not searching:
         at_once = f"{jobs} at once" if jobs > 1 else "one at a time"
         told = f"{len(known)} to train, about {clock(sum(known))} in all"
         console.print(f"{told}, {clock(sum(known) / jobs)} {at_once}; reading data not counted")
+
+
+def disk(trials: list[Trial], jobs: int, keeping: int | None) -> float:
+    """Bytes of best.ckpt and last.ckpt: weights and two moments of the optimizer in float32.
+
+    `keeping` is how many ended trials keep theirs, None for all; what runs has its own as well.
+    """
+    sizes = sorted((24.0 * trial.report["parameters"] for trial in trials), reverse=True)
+    return sum(sizes if keeping is None else sizes[: keeping + jobs])
 
 
 def scaled(value: float) -> str:
