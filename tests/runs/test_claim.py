@@ -48,3 +48,12 @@ def test_a_silent_owner_elsewhere_loses_it_after_the_lease_and_learns_so(tmp_pat
     os.utime(held.file, (old, old))
     assert claim(tmp_path, lease=60.0) is not None
     assert not held.beat()
+
+
+def test_a_claim_that_a_power_cut_left_empty_holds_until_the_lease_is_over(tmp_path):
+    held = claim(tmp_path)
+    held.file.write_text("")
+    assert claim(tmp_path, lease=60.0) is None
+    old = held.file.stat().st_mtime - 61
+    os.utime(held.file, (old, old))
+    assert claim(tmp_path, lease=60.0) is not None

@@ -7,7 +7,7 @@ from vit.runs.claim import claim
 from vit.runs.directory import write_json
 from vit.sweeps.clean import free
 from vit.sweeps.follow import Follower
-from vit.sweeps.ledger import Ledger, changes, counts
+from vit.sweeps.ledger import Ledger, changes, counts, finite
 from vit.sweeps.plan import gathered, merged, readable
 from vit.sweeps.results import write_results
 
@@ -131,3 +131,22 @@ def test_a_running_trials_validations_are_told_once_even_when_it_repeats_itself(
     recorder.write(4, 1, {"val/accuracy": 0.2}, {})
     assert follower.look() == [(2, 0.2)]
     assert follower.part_done == 0.4
+
+
+def test_numbers_that_are_none_are_passed_over(tmp_path, make_trial, finish, objective):
+    ledger, trial = Ledger(tmp_path), make_trial()
+    ledger.enter(trial)
+    finish(trial, 0.5)
+    results = trial.folder.results()
+    write_json(trial.folder.results_file, {**results, "metrics": {"val/accuracy": "nan"}})
+    assert finite(ledger.rows()[0]["metrics"], "val/accuracy") is None
+    assert free(ledger, objective, 0) == 0
+
+
+def test_folders_that_hold_something_else_are_no_trials(tmp_path):
+    for name, text in (("a", "[]"), ("b", "{}"), ("c", "\x00 no json")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "trial.json").write_text(text)
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "trial.json").write_bytes(b"\xff\xfe")
+    assert Ledger(tmp_path).rows() == []

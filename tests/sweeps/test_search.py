@@ -136,3 +136,27 @@ def test_faults_of_a_search_are_told(space, tmp_path):
         )
     with pytest.raises(ValueError, match="n_trials"):
         Search(n_trials=0)
+
+
+def test_the_same_proposal_again_costs_no_run_and_the_same_seed_counts_once(space, finish):
+    settings = Search(n_trials=6, sampler=optuna.samplers.RandomSampler(seed=0))
+    searching, _ = settings.start(space({"depth": ["1", "2"]}), [])
+    played = play(searching, finish, lambda trial: 0.5)
+    assert len(played) == 2
+    assert [t.value for t in searching._study.trials] == [0.5] * 6
+
+
+def test_a_trial_that_somebody_else_holds_does_not_keep_the_search_waiting(space):
+    pruner = optuna.pruners.MedianPruner()
+    settings = Search(sampler=optuna.samplers.RandomSampler(), pruner=pruner, exhaustive=True)
+    searching, _ = settings.start(space({"depth": ["1", "2"]}, seeds="01"), [])
+    first, second = searching.next(), searching.next()
+    searching.tell(first, "held")
+    searching.tell(second, "held")
+    assert searching.next() is None and searching.is_done()
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_samplers_that_stop_a_study_themselves_are_refused():
+    with pytest.raises(ValueError, match="exhaustive"):
+        Search(sampler=optuna.samplers.BruteForceSampler())
