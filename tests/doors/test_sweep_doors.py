@@ -98,9 +98,8 @@ def test_a_plan_alone_writes_nothing_and_every_fault_is_told(tmp_path):
     assert "backbone.heads=5" in done.stderr and "backbone.heads=7" in done.stderr
     assert "optim.lr=-1" in done.stderr
     assert "'depth'" in sweep(folder, "backbone.dpth=1,2", code=2).stderr
+    assert "one plain name" in sweep(folder, "hydra.sweep.subdir=a/b", code=2).stderr
     assert "sweep=optuna" in sweep(folder, "optim.lr=interval(0.1,1)", code=2).stderr
-    assert "sweep.retries" in sweep(folder, "seed=0,1", "sweep.retries=-1", code=2).stderr
-    assert "'retries'" in sweep(folder, "seed=0,1", "sweep.retrys=1", code=2).stderr
     assert not folder.exists()
 
 

@@ -60,7 +60,7 @@ class Sweep:
         else:
             trials, notes = merged(self._planned())
         self._refuse_unknown_metrics()
-        _refuse_conflicts(trials)
+        _refuse_conflicts(trials, self.ledger.path)
         record = self._record(trials)
         self._refuse_changes(record)
         rows = self._rows()
@@ -310,7 +310,7 @@ def visible_gpus(trainer: dict[str, Any], found: list[str]) -> list[str]:
     return [str(number) for number in range(len(found))]
 
 
-def _refuse_conflicts(trials: list[Trial]) -> None:
+def _refuse_conflicts(trials: list[Trial], home: Path) -> None:
     folders = [trial.run_dir.absolute() for trial in trials]
     shared = sorted({str(folder) for folder in folders if folders.count(folder) > 1})
     if shared:
@@ -318,6 +318,10 @@ def _refuse_conflicts(trials: list[Trial]) -> None:
         raise Refused([Fault(folder, message) for folder in shared])
     faults = []
     for trial in trials:
+        if trial.run_dir.resolve().parent != home.resolve():
+            message = f"lies not right inside of {home}; let hydra.sweep.subdir be one plain name"
+            faults.append(Fault(str(trial.run_dir), message))
+            continue
         adapted = (read_json(trial.run_dir / "trial.json") or {}).get("adapted")
         try:
             if not adapted:
