@@ -61,7 +61,7 @@ class Driver:
             self._consider(value, row["label"])
             if row["state"] == "done" and row["cost"] and row["train_seconds"]:
                 self._paces.append(row["train_seconds"] / row["cost"])
-        self._total = None if self._sampler.total is None else self._sampler.total
+        self._total = self._sampler.total
         with self._listening(), self._board:
             try:
                 while True:
@@ -84,10 +84,6 @@ class Driver:
             return self._code
         unfinished = ("failed", "held", "stopped")  # nobody asked for a stop
         return FAILED if any(self._counts.get(state) for state in unfinished) else DONE
-
-    @property
-    def counts(self) -> dict[str, int]:
-        return self._counts
 
     def _start(self) -> None:
         while self._code is None and self._executor.has_room():
