@@ -2,8 +2,9 @@ import optuna
 import pytest
 
 from vit.faults import Fault, Refused
+from vit.sweeps.distributions import distributions
 from vit.sweeps.roles import Space
-from vit.sweeps.search import Search, distributions
+from vit.sweeps.search import Search
 
 
 @pytest.fixture
@@ -85,14 +86,14 @@ def test_pruning_compares_first_seeds_only_and_spares_the_others(space, finish):
     good, bad = searching.next(), searching.next()
     assert (good.config["seed"], bad.config["seed"]) == (0, 0)
     assert searching.next() is None  # second seeds wait for the first
-    assert not searching.report(good, 1, 0.9)
-    assert searching.report(bad, 1, 0.1)
+    assert searching.report(good, 1, 0.9) is None
+    assert searching.report(bad, 1, 0.1) == "pruned"
     searching.tell(bad, "pruned")
     finish(good, 0.9)
     searching.tell(good, "done")
     other = searching.next()
     assert other.varies == good.varies and other.config["seed"] == 1
-    assert not searching.report(other, 1, 0.0)  # another seed's luck is not compared
+    assert searching.report(other, 1, 0.0) is None  # another seed's luck is not compared
     finish(other, 0.7)
     searching.tell(other, "done")
     assert searching.next() is None and searching.is_done()

@@ -173,7 +173,7 @@ def test_orders_are_carried_out(play, what, tmp_path):
     assert told.verdict == what and told.state["state"] == what
     if what == "stopped":
         assert play().verdict == "stopped"  # until a new start forgets it
-        subject.forget_stop(folder)
+        subject.forget_order(folder)
         assert play(finishes).verdict == "done"
     else:
         assert play().verdict == "pruned"

@@ -23,7 +23,8 @@ import yaml
 from vit.faults import Fault, Refused
 
 SCHEMA_VERSION = 1
-State = Literal["planned", "running", "done", "failed", "stopped", "preempted", "pruned"]
+State = Literal["planned", "running", "done", "failed", "stopped", "preempted", "pruned", "paused"]
+Order = Literal["pruned", "paused", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -125,12 +126,12 @@ class RunFolder:
             },
         )
 
-    def order(self, state: Literal["pruned", "stopped"]) -> None:
+    def order(self, state: Order) -> None:
         """Tells whoever watches over this run to have it save and end as `state`."""
         write_json(self.path / "order.json", {"state": state})
 
     def ordered(self) -> Any:
-        """`pruned` or `stopped`, or None where the run may go on."""
+        """An Order, or None where the run may go on."""
         return (read_json(self.path / "order.json") or {}).get("state")
 
     @contextmanager

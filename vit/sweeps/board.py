@@ -97,7 +97,7 @@ def headline(status: Status) -> str:
     """`12 of 40 done, 3 running, 1 failed, 12:03 left`."""
     ended = sum(status.counts.get(state, 0) for state in ("done", "pruned", "failed"))
     parts = [f"{ended} of {status.total} ended" if status.total else f"{ended} ended"]
-    for state in ("running", "pruned", "failed"):
+    for state in ("running", "paused", "pruned", "failed"):
         if status.counts.get(state):
             parts.append(f"{status.counts[state]} {state}")
     if status.seconds_left is not None:

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
 from vit.runs.claim import BEAT_SECONDS, Claim
+from vit.runs.directory import Order
 from vit.sweeps.board import Board, Progressing, Status, clock
 from vit.sweeps.follow import Follower
 from vit.sweeps.ledger import Ledger, best_validation, cost, finite
 from vit.sweeps.policy import Policy
 from vit.sweeps.results import write_results
 from vit.sweeps.roles import Objective, Sampler, Trial
-from vit.sweeps.trial import Verdict, forget_stop
+from vit.sweeps.trial import Verdict, forget_order
 
 TICK_SECONDS = 0.05
 DONE, FAILED, STOPPED, PREEMPTED = 0, 1, 130, 143
-STYLES = {"done": "green", "failed": "red", "pruned": "dim", "stopped": "yellow", "held": "yellow"}
+STYLES = {
+    "done": "green",
+    "failed": "red",
+    "pruned": "dim",
+    "paused": "dim",
+    "stopped": "yellow",
+    "held": "yellow",
+}
 
 
 class Driver:
@@ -45,7 +54,7 @@ class Driver:
         self._beaten = 0.0
         self._followers: dict[str, Follower] = {}
         self._began: dict[str, float] = {}
-        self._counts: dict[str, int] = {}
+        self._states: dict[str, str] = {}  # of trials that ended or paused
         self._kinds: list[str] = []
         self._paces: list[float] = []  # seconds a GFLOP of the trials that ended
         self._best: tuple[float, str] | None = None
@@ -56,7 +65,7 @@ class Driver:
     def run(self, ended_before: list[dict[str, Any]]) -> int:
         """Returns the exit code. `ended_before`: rows of the ledger that are left as they are."""
         for row in ended_before:
-            self._count(row["state"])
+            self._states[row["id"]] = row["state"]
             value = finite(row["metrics"], self._objective.metrics[0])
             self._consider(value, row["label"])
             if row["state"] == "done" and row["cost"] and row["train_seconds"]:
@@ -83,7 +92,7 @@ class Driver:
         if self._code is not None:
             return self._code
         unfinished = ("failed", "held", "stopped")  # nobody asked for a stop
-        return FAILED if any(self._counts.get(state) for state in unfinished) else DONE
+        return FAILED if set(self._states.values()) & set(unfinished) else DONE
 
     def _start(self) -> None:
         while self._code is None and self._executor.has_room():
@@ -94,7 +103,8 @@ class Driver:
             if trial is None or self._code is not None:  # a signal may come at any moment
                 return
             self._ledger.enter(trial)
-            forget_stop(trial.folder)
+            forget_order(trial.folder)
+            self._states.pop(trial.id, None)  # it was paused
             self._followers[trial.id] = Follower(trial, self._objective.metrics[0])
             self._began[trial.id] = time.monotonic()
             self._executor.submit(trial)
@@ -103,7 +113,7 @@ class Driver:
         for trial, verdict in self._executor.finished():
             self._report(self._followers.pop(trial.id))
             seconds = time.monotonic() - self._began.pop(trial.id)
-            self._count(verdict)
+            self._states[trial.id] = verdict
             self._sampler.tell(trial, verdict)
             self._board.say(self._line(trial, verdict, seconds), style=STYLES[verdict])
             if verdict == "done":
@@ -116,7 +126,7 @@ class Driver:
     def _line(self, trial: Trial, verdict: Verdict, seconds: float) -> str:
         state = trial.folder.state()
         told = f"{verdict:<8} {trial.label}  {clock(seconds)}"
-        if verdict in ("done", "pruned"):
+        if verdict in ("done", "pruned", "paused"):
             metric = self._objective.metrics[0]
             results = trial.folder.results().get("metrics", {}) if verdict == "done" else {}
             record = best_validation(trial.folder, self._objective)
@@ -147,14 +157,16 @@ class Driver:
 
     def _follow(self) -> None:
         for follower in self._followers.values():
-            if self._report(follower) and self._code is None:
+            order = self._report(follower)
+            # After its last step a trial has nothing left to save by ending it.
+            if order is not None and self._code is None and follower.part_done < 1:
                 with suppress(OSError):
-                    follower.trial.folder.order("pruned")
+                    follower.trial.folder.order(order)
 
-    def _report(self, follower: Follower) -> bool:
-        """Whether the trial should be pruned, by what it told since it was looked at last."""
+    def _report(self, follower: Follower) -> Order | None:
+        """Whether the trial is to end, by what it told since it was looked at last."""
         asked = [self._sampler.report(follower.trial, *told) for told in follower.look()]
-        return any(asked)
+        return next((order for order in asked if order is not None), None)
 
     def _heed(self) -> None:
         """Signals, `vit sweep stop`, and a driver that has taken over from this one."""
@@ -203,9 +215,6 @@ class Driver:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _count(self, state: str) -> None:
-        self._counts[state] = self._counts.get(state, 0) + 1
-
     def _consider(self, value: object, label: str) -> None:
         if isinstance(value, int | float) and (
             self._best is None or self._objective.better(value, self._best[0])
@@ -230,7 +239,7 @@ class Driver:
         if self._best is not None:
             best = f"{self._objective.metrics[0]} {self._best[0]:.4f}  {self._best[1]}"
         return Status(
-            counts={**self._counts, "running": len(running)},
+            counts={**Counter(self._states.values()), "running": len(running)},
             total=self._total,
             running=running,
             best=best,
@@ -240,7 +249,7 @@ class Driver:
 
     def _seconds_left(self) -> float | None:
         """By what ended trials took for their work, or those that run; None while none tells."""
-        ended = sum(self._counts.get(state, 0) for state in ("done", "pruned", "failed"))
+        ended = sum(state in ("done", "pruned", "failed") for state in self._states.values())
         paces = self._paces[-10:] or self._paces_of_running()
         if not paces or self._total is None:
             return None

@@ -6,7 +6,16 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from vit.runs.directory import RunFolder
+from vit.runs.record import read_records
+from vit.sweeps.ledger import finite
 from vit.sweeps.roles import Trial
+
+
+def validations(folder: RunFolder, metric: str) -> list[tuple[int, float]]:
+    """All that a run has told: which validation it was, from 1 on, and the metric."""
+    found = [finite(record["metrics"], metric) for record in read_records(folder.metrics_file)]
+    return list(enumerate((value for value in found if value is not None), start=1))
 
 
 @dataclass

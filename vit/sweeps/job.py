@@ -9,7 +9,7 @@ from typing import Any
 
 from vit.runs import process
 from vit.runs.directory import RunFolder
-from vit.sweeps.trial import Orders, Verdict, forget_stop, run_trial
+from vit.sweeps.trial import Orders, Verdict, forget_order, run_trial
 
 
 class Job:
@@ -43,7 +43,7 @@ class Job:
         folder.order("stopped")
         if self._thread is not None:
             self._thread.join()
-        forget_stop(folder)
+        forget_order(folder)
         return DelayedSubmission(Job(self._run_dir, self._orders))
 
 

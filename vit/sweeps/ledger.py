@@ -22,7 +22,10 @@ from vit.sweeps.roles import Objective, Trial
 from vit.sweeps.trial import HOPELESS
 
 FINISHED = ("done", "pruned")
-STATES = ("running", "planned", "stopped", "preempted", "cut off", "done", "pruned", "failed")
+STATES = (
+    *("running", "planned", "paused", "stopped", "preempted", "cut off"),
+    *("done", "pruned", "failed"),
+)
 
 
 @dataclass(frozen=True)
@@ -130,10 +133,10 @@ def row(folder: RunFolder, told: dict[str, Any]) -> dict[str, Any]:
 
 
 def _results(folder: RunFolder, state: str) -> dict[str, Any]:
-    """Of a pruned trial what its last validation said."""
+    """Of a pruned or paused trial what its last validation said."""
     if state == "done":
         return folder.results()
-    if state != "pruned":
+    if state not in ("pruned", "paused"):
         return {}
     for record in reversed(read_records(folder.metrics_file)):
         metrics = {k: v for k, v in record["metrics"].items() if k.startswith("val/")}

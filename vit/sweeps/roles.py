@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from vit.runs.directory import RunFolder
+from vit.runs.directory import Order, RunFolder
 from vit.sweeps.trial import Orders, Verdict
 
 # What a trial can be judged by besides its validation.
@@ -72,8 +72,8 @@ class Sampler(Protocol):
     def is_done(self) -> bool:
         """Whether no trial will come any more, whatever those that run bring."""
 
-    def report(self, trial: Trial, step: int, value: float) -> bool:
-        """Takes a running trial's validation, the `step`-th; whether it should be pruned."""
+    def report(self, trial: Trial, step: int, value: float) -> Order | None:
+        """Takes a running trial's validation, the `step`-th; whether it is to end, and as what."""
 
     def tell(self, trial: Trial, verdict: Verdict) -> None:
         """Takes the end of a trial that `next` gave."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from vit.runs.directory import Order
 from vit.sweeps.roles import Trial
 from vit.sweeps.trial import Verdict
 
@@ -30,8 +31,8 @@ class Planned:
     def is_done(self) -> bool:
         return not self._waiting
 
-    def report(self, trial: Trial, step: int, value: float) -> bool:
-        return False
+    def report(self, trial: Trial, step: int, value: float) -> Order | None:
+        return None
 
     def tell(self, trial: Trial, verdict: Verdict) -> None:
         return None

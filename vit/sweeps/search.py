@@ -4,19 +4,25 @@ One Optuna trial is one proposal: a group of runs that differ in their seed, whe
 given. The objective is the mean over the group. Only the first seed of each group takes part in
 pruning, and the others start once it has come through, so that luck is never compared with other
 luck.
+
+Optuna's pruners end a trial for good. Our own (vit/sweeps/halving.py) pauses it: its group rests
+until the race says that it goes on, or that nobody does any more.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 import random
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from vit.faults import Fault, Refused
-from vit.runs.directory import RunFolder
+from vit.runs.directory import Order, RunFolder
+from vit.sweeps.distributions import distributions, points_of
+from vit.sweeps.follow import validations
+from vit.sweeps.halving import Race, SuccessiveHalving
 from vit.sweeps.ledger import is_over
 from vit.sweeps.roles import FACTS, TIMES, Space, Trial
 from vit.sweeps.trial import Verdict
@@ -29,7 +35,7 @@ class Search:
     Args:
         n_trials: proposals in all, those of earlier starts among them.
         sampler: any of optuna.samplers.
-        pruner: any of optuna.pruners, or None.
+        pruner: any of optuna.pruners, or vit.sweeps.halving.SuccessiveHalving, or None.
         exhaustive: every point of the grid instead of what the sampler proposes, for pruning a
             grid; in an order drawn with `order_seed`, since the first to come are compared with
             few, and sorted points would all look promising.
@@ -77,6 +83,15 @@ class Group:
     waiting: deque[Trial]
     ended: dict[str, Verdict] = field(default_factory=dict)
     told: bool = False
+    reported: int = 0  # validations that Optuna knows
+
+    @property
+    def first(self) -> Trial:
+        return self.trials[0]
+
+    @property
+    def paused(self) -> bool:
+        return self.ended.get(self.first.id) == "paused"
 
 
 class Searching:
@@ -94,6 +109,9 @@ class Searching:
         self._rows = rows
         self._optuna = optuna
         self._distributions = distributions(space)
+        self._race: Race | None = None
+        if isinstance(settings.pruner, SuccessiveHalving):
+            self._race = self._begin_race(settings.pruner)
         self._study = self._open()
         self._groups: dict[tuple[str, ...], Group] = {}
         self._by_trial: dict[str, Group] = {}
@@ -114,28 +132,88 @@ class Searching:
             trial = self._startable(group)
             if trial is not None:
                 return trial
+        if (trial := self._promoted()) is not None:
+            return trial
         while self._counted() < self._most:
             asked = self._ask()
             if asked is not None and (trial := self._startable(asked)) is not None:
                 return trial
-        return None
+        return self._promoted()  # all have been asked for: fewer may be better now
 
     def is_done(self) -> bool:
-        return self._counted() >= self._most and all(group.told for group in self._groups.values())
+        groups = self._groups.values()
+        if self._counted() < self._most or not all(group.told or group.paused for group in groups):
+            return False
+        if self._best_paused() is not None:
+            return False
+        paused = [group for group in groups if group.paused]
+        for group in paused:  # the race is over, and nobody goes on
+            group.first.folder.set_state(
+                "pruned", train_seconds=group.first.folder.state().get("train_seconds")
+            )
+            self.tell(group.first, "pruned")
+        return True
 
-    def report(self, trial: Trial, step: int, value: float) -> bool:
+    def report(self, trial: Trial, step: int, value: float) -> Order | None:
         group = self._by_trial[trial.id]
         single = len(self._space.objective.metrics) == 1
-        if self._settings.pruner is None or not single or trial is not group.trials[0]:
-            return False
-        for asked in group.asked:
-            asked.report(value, step)
-        return bool(group.asked[0].should_prune())
+        if self._settings.pruner is None or not single or trial is not group.first:
+            return None
+        if step > group.reported:
+            group.reported = step
+            for asked in group.asked:
+                asked.report(value, step)
+        if self._race is None:
+            return "pruned" if group.asked[0].should_prune() else None
+        if not self._race.take(trial.id, step, value):
+            return None
+        if trial.id not in self._race.good(self._to_come()):
+            return "paused"
+        self._race.go_on(trial.id)
+        return None
 
     def tell(self, trial: Trial, verdict: Verdict) -> None:
         group = self._by_trial[trial.id]
         group.ended[trial.id] = verdict
+        if self._race is not None and trial is group.first:
+            if verdict == "done":
+                self._race.finish(trial.id)
+            elif verdict != "paused":
+                self._race.drop(trial.id)
         self._settle(group)
+
+    def _to_come(self) -> int:
+        return max(self._most - self._counted(), 0)
+
+    def _promoted(self) -> Trial | None:
+        """A paused trial that goes on now."""
+        group = self._best_paused()
+        if group is None or self._race is None:
+            return None
+        self._race.go_on(group.first.id)
+        del group.ended[group.first.id]
+        return group.first
+
+    def _best_paused(self) -> Group | None:
+        """What would go on next."""
+        if self._race is None:
+            return None
+        groups = [self._by_trial[key] for key in self._race.good(self._to_come())]
+        return next((group for group in groups if group.paused), None)
+
+    def _begin_race(self, pruner: SuccessiveHalving) -> Race:
+        """With what earlier starts finished; what they paused enters when it is proposed again."""
+        race = Race(pruner, self._space.objective.modes[0])
+        for row in self._rows.values():
+            if row["state"] == "done" and str(row["seed"]) == self._space.seeds[0]:
+                self._replay(race, row["id"], RunFolder(Path(row["run_dir"])))
+                race.finish(row["id"])
+        return race
+
+    def _replay(self, race: Race, key: str, folder: RunFolder) -> None:
+        race.enter(key)
+        for told in validations(folder, self._space.objective.metrics[0]):
+            race.take(key, *told)
 
     def _startable(self, group: Group) -> Trial | None:
         if not group.waiting:
@@ -175,10 +253,17 @@ class Searching:
         for trial in trials:
             self._by_trial[trial.id] = group
             row = self._rows.get(trial.id, {})
-            if is_over(row):
+            resting = self._race is not None and row.get("state") in ("paused", "pruned")
+            if resting and trial is group.first:
+                group.ended[trial.id] = "paused"
+            elif is_over(row):
                 group.ended[trial.id] = row["state"]
             else:
                 group.waiting.append(trial)
+        if self._race is not None and group.paused:
+            self._replay(self._race, group.first.id, group.first.folder)
+        elif self._race is not None and group.first.id not in group.ended:
+            self._race.enter(group.first.id)
         self._settle(group)
         return group
 
@@ -189,6 +274,8 @@ class Searching:
             for trial in group.waiting:
                 group.ended[trial.id] = "pruned"
             group.waiting.clear()
+        if "paused" in verdicts:
+            return
         if verdicts & {"stopped", "held"}:
             group.waiting.clear()
             group.told = True  # the study keeps it as running; the next start takes it up
@@ -235,6 +322,7 @@ class Searching:
     def _open(self) -> Any:
         optuna = self._optuna
         settings, objective = self._settings, self._space.objective
+        pruner = optuna.pruners.NopPruner() if self._race else settings.pruner
         where = settings.storage or str(self._space.folder / "study.journal")
         try:
             storage: Any = settings.storage
@@ -245,7 +333,7 @@ class Searching:
                 storage=storage,
                 study_name=self._space.name,
                 sampler=settings.sampler,
-                pruner=settings.pruner or optuna.pruners.NopPruner(),
+                pruner=pruner,
                 directions=["maximize" if m == "max" else "minimize" for m in objective.modes],
                 load_if_exists=True,
             )
@@ -264,14 +352,9 @@ class Searching:
         if self._space.ranges:
             keys = ", ".join(self._space.ranges)
             raise Refused([Fault(keys, "a range has no points for sweep.sampler.exhaustive")])
-        axes = self._space.axes
-        points = list(itertools.product(*axes.values()))
+        points = points_of(self._space.axes, self._distributions)
         random.Random(self._settings.order_seed).shuffle(points)
-        for values in points:
-            point = {
-                key: int(value) if _is_int(self._distributions[key]) else value
-                for key, value in zip(axes, values, strict=True)
-            }
+        for point in points:
             self._study.enqueue_trial(point, skip_if_exists=True)
 
     def _take_up(self) -> None:
@@ -279,11 +362,17 @@ class Searching:
         states = self._optuna.trial.TrialState
         # Optuna lets nobody write to a trial that ended, so the study keeps the list.
         self._taken_up = set(self._study.user_attrs.get("taken_up", []))
-        for trial in self._study.get_trials(deepcopy=True):
+        left = [trial for trial in self._study.get_trials(deepcopy=True) if self._is_left(trial)]
+        if self._race is not None and (left or self._counted() < self._most):
+            # With others to come, those that were pruned may be good enough to go on.
+            left += [
+                trial
+                for trial in self._study.get_trials(deepcopy=True)
+                if trial.state == states.PRUNED and trial.number not in self._taken_up
+            ]
+        for trial in left:
             if trial.state == states.RUNNING:
                 self._study.tell(trial.number, state=states.FAIL)
-            elif trial.state != states.FAIL or trial.number in self._taken_up:
-                continue
             # One that was enqueued and killed while it was being asked knows its values already.
             params = trial.system_attrs.get("fixed_params") or trial.params
             if set(params) == set(self._distributions):
@@ -291,30 +380,11 @@ class Searching:
             self._taken_up.add(trial.number)
             self._study.set_user_attr("taken_up", sorted(self._taken_up))
 
-
-def distributions(space: Space) -> dict[str, Any]:
-    """Key → Optuna's distribution; whole numbers in equal steps are more than choices."""
-    from optuna.distributions import (
-        CategoricalDistribution,
-        FloatDistribution,
-        IntDistribution,
-    )
-
-    found: dict[str, Any] = {}
-    for key, values in space.axes.items():
-        steps = _equal_steps(values)
-        if steps is None:
-            found[key] = CategoricalDistribution(values)
-        else:
-            low, high, step = steps
-            found[key] = IntDistribution(low, high, step=step)
-    for key, told in space.ranges.items():
-        if told["whole"]:
-            found[key] = IntDistribution(told["low"], told["high"], log=told["log"])
-        else:
-            ends = float(told["low"]), float(told["high"])
-            found[key] = FloatDistribution(*ends, log=told["log"])
-    return found
+    def _is_left(self, trial: Any) -> bool:
+        """Whether an earlier driver left this proposal running, or failed at it."""
+        states = self._optuna.trial.TrialState
+        failed = trial.state == states.FAIL and trial.number not in self._taken_up
+        return failed or trial.state == states.RUNNING
 
 
 def value_of(trial: Trial, name: str) -> float | None:
@@ -327,16 +397,3 @@ def value_of(trial: Trial, name: str) -> float | None:
         return float(results["timing"][name])
     value = results.get("metrics", {}).get(name)
     return float(value) if isinstance(value, int | float) else None
-
-
-def _equal_steps(values: list[str]) -> tuple[int, int, int] | None:
-    try:
-        whole = [int(value) for value in values]
-    except ValueError:
-        return None
-    gaps = {b - a for a, b in itertools.pairwise(whole)}
-    return (whole[0], whole[-1], gaps.pop()) if len(gaps) == 1 and min(gaps) > 0 else None
-
-
-def _is_int(distribution: Any) -> bool:
-    return type(distribution).__name__ == "IntDistribution"

@@ -18,14 +18,14 @@ import yaml
 
 from vit.faults import Refused
 from vit.runs.claim import BEAT_SECONDS, Claim, claim
-from vit.runs.directory import RunFolder, read_json, write_json, write_text
+from vit.runs.directory import Order, RunFolder, read_json, write_json, write_text
 from vit.runs.launch import Launched, launch
 
 TAIL_LINES = 15
 POLL_SECONDS = 0.05
 # Nothing is gained by doing these again: the same numbers come out, or the same refusal.
 HOPELESS = ("diverged", "refused")
-Verdict = Literal["done", "pruned", "stopped", "failed", "held"]
+Verdict = Literal["done", "pruned", "paused", "stopped", "failed", "held"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _claim_soon(path: Path, grace: float) -> Claim | None:
     return own
 
 
-def take_order(folder: RunFolder) -> Literal["pruned", "stopped"] | None:
+def take_order(folder: RunFolder) -> Order | None:
     """Carries out an order that came before, or between, the attempts."""
     ordered = folder.ordered()
     if ordered is not None:
@@ -86,9 +86,9 @@ def take_order(folder: RunFolder) -> Literal["pruned", "stopped"] | None:
     return ordered
 
 
-def forget_stop(folder: RunFolder) -> None:
-    """Before a new start: an order to stop does not outlast the sweep that gave it."""
-    if folder.ordered() == "stopped":
+def forget_order(folder: RunFolder) -> None:
+    """Before a new start: whoever was stopped or paused goes on now; only pruned is for good."""
+    if folder.ordered() in ("stopped", "paused"):
         (folder.path / "order.json").unlink(missing_ok=True)
 
 
@@ -188,7 +188,7 @@ def _verdict(folder: RunFolder, code: int | None, reason: str | None, oom_kill: 
         return "done"
     state = folder.state()
     told = {"train_seconds": state.get("train_seconds"), "exit_code": code}
-    if reason in ("pruned", "stopped"):
+    if reason in ("pruned", "paused", "stopped"):
         if state.get("state") != reason:
             folder.set_state(reason, **told)  # type: ignore[arg-type]
         return reason  # type: ignore[return-value]

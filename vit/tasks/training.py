@@ -84,7 +84,7 @@ def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
             folder.set_state(state, exit_code=code, error=error, train_seconds=seconds, **told)
             if tracking is not None:
                 try:
-                    tracking.finish(0 if state == "pruned" else code)
+                    tracking.finish(0 if state in ("pruned", "paused") else code)
                 except Exception:  # what was trained stands; the tracker's copy can be sent again
                     log.exception("the tracker could not be closed; vit sync uploads what it kept")
         return code
