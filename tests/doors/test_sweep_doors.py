@@ -165,3 +165,12 @@ def test_trials_of_one_and_two_processes_in_one_sweep(tmp_path):
         assert sorted((r["trainer.devices"], r["seed"], r["state"]) for r in rows) == [
             (count, seed, "done") for count in "12" for seed in "01"
         ]
+
+
+def test_the_plan_suggests_a_rate_for_each_shape_and_changes_nothing(tmp_path):
+    words = ["backbone.depth=1,2", "seed=0,1", "--dry-run", "--find-lr"]
+    told = sweep(tmp_path / "sweep", *words).stdout
+    assert told.count("and 1 more of this shape") == 2
+    assert told.count("optim.lr=") + told.count("none found") == 2
+    assert "nothing was changed" in told and not (tmp_path / "sweep").exists()
+    assert "vit check" in vit("train", *SMALL, "--find-lr", code=2).stderr

@@ -13,8 +13,8 @@ from vit.losses.classification import cross_entropy
 from vit.structures import Facts
 from vit.tasks.assembly import assemble_model
 
-MOST_GFLOPS = 20.0  # of one probed step; images beyond that are counted, not run
-STEPS = 5
+MOST_GFLOPS = 6.0  # of one probed step; images beyond that are counted, not run
+STEPS = 3
 FORWARD_SHARE = 1 / 3  # of a training step's work
 
 
@@ -44,14 +44,20 @@ def batches(config: dict[str, Any], report: dict[str, Any]) -> float:
     return report["steps"] * accumulated + FORWARD_SHARE * validation
 
 
-def seconds_of_a_batch(config: dict[str, Any], report: dict[str, Any]) -> float:
-    """One micro-batch forward, backward, and the optimizer's step."""
+def seconds_of_a_batch(
+    config: dict[str, Any], report: dict[str, Any], run: int | None = None
+) -> float:
+    """One micro-batch forward, backward, and the optimizer's step.
+
+    `run` images are tried at once; None: as many as the CPU does soon, counted up to the batch.
+    """
     torch.set_num_threads(config["threads"])
     cpu = config["trainer"].get("accelerator") == "cpu" or not torch.cuda.is_available()
     device = torch.device("cpu" if cpu else "cuda")
     size, classes = report["micro_batch_size"], report["num_classes"]
     heavy = 3 * report["gflops_per_image"] * size
-    run = size if not cpu else max(1, min(size, int(size * MOST_GFLOPS / max(heavy, 1e-9))))
+    if run is None:
+        run = size if not cpu else max(1, min(size, int(size * MOST_GFLOPS / max(heavy, 1e-9))))
     height, width = report["image_size"]
     facts = Facts(
         num_classes=classes,

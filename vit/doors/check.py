@@ -6,7 +6,7 @@ import argparse
 import json
 
 from vit.doors.compose import HYDRA_SHOWS, add_compose_arguments, compose_runs
-from vit.doors.screen import show_report
+from vit.doors.screen import show_found, show_report
 from vit.faults import Fault, Refused
 from vit.runs import process
 from vit.runs.directory import RunFolder
@@ -16,8 +16,10 @@ ABOUT = """Find every fault of a config and its data, and show what the run woul
   vit check experiment=cifar10
   vit check data=folder data.root=photos --full      read every image
   vit check trainer.devices=8 data.batch_size=1024   for another machine than this one
+  vit check experiment=digits --find-lr --find-batch-size
   vit check experiment=digits --json                 for programs"""
 
+FIND = "vit.check.finders:find"
 NOTHING_CHOSEN = (
     "neither data=… nor experiment=… was chosen, so data=digits with backbone=vit was taken; "
     "experiment=digits is a whole recipe for it"
@@ -34,6 +36,7 @@ def main(argv: list[str]) -> int:
     )
     add_compose_arguments(parser)
     parser.add_argument("--full", action="store_true", help="check every image, not a sample")
+    add_find_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     arguments = parser.parse_intermixed_args(argv)
     process.warm_up()
@@ -58,6 +61,8 @@ def main(argv: list[str]) -> int:
             report["faults"] += [vars(fault) for fault in nothing_chosen(arguments)]
         report["run_dir"] = str(run.run_dir)
         faulty = faulty or bool(report["faults"])
+        if not report["faults"] and (arguments.find_lr or arguments.find_batch_size):
+            report["found"] = process.call(FIND, [(run.config, report)], *finding(arguments))
         if arguments.json:
             print(json.dumps(report, indent=1))
         elif report["faults"]:
@@ -67,7 +72,21 @@ def main(argv: list[str]) -> int:
         else:
             print(f"run         {run.run_dir}")
             show_report(report)
+            show_found(report.get("found", []), [""])
     return 2 if faulty else 0
+
+
+def add_find_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--find-lr", action="store_true", help="train 150 steps at a growing optim.lr, suggest one"
+    )
+    parser.add_argument(
+        "--find-batch-size", action="store_true", help="try 1, 2, 4, … images, suggest how many"
+    )
+
+
+def finding(arguments: argparse.Namespace) -> tuple[bool, bool]:
+    return arguments.find_lr, arguments.find_batch_size
 
 
 def with_faults_of_the_rest(refused: Refused, arguments: argparse.Namespace) -> Refused:

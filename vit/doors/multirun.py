@@ -11,10 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from vit.doors.check import FIND, finding
 from vit.doors.compose import Composed, Composer, composer
 from vit.doors.grid import read_words, sweep_name
 from vit.doors.request import objective_of, points, policy_of, with_params
-from vit.doors.screen import show_plan
+from vit.doors.screen import show_found, show_plan
 from vit.faults import Fault, Refused, did_you_mean
 from vit.runs import process
 from vit.runs.claim import claim, owner
@@ -76,6 +77,7 @@ class Sweep:
             keeping={"all": None, "best": self.policy.keep_best, "none": 0}[self.policy.keep],
             searching=self._searching(),
         )
+        self._find(trials)
         if self._arguments.dry_run:
             return 0
         return self._drive(trials, rows, record)
@@ -152,6 +154,14 @@ class Sweep:
             found = process.call("vit.check.probe:seconds_of_trainings", asked)
             for trial, seconds in zip(trials, found, strict=True):
                 trial.report["seconds"] = seconds
+
+    def _find(self, trials: list[Trial]) -> None:
+        """Suggests a learning rate or a batch for each shape; the sweep stays as it was asked."""
+        if not any(finding(self._arguments)):
+            return
+        asked = [(trial.config, trial.report) for trial in trials]
+        told = process.call(FIND, asked, *finding(self._arguments))
+        show_found(told, [_told(trial.varies) for trial in trials])
 
     def _gpus(self) -> list[str]:
         return visible_gpus(self.base.config["trainer"], self.first["gpus"])

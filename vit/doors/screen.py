@@ -164,6 +164,36 @@ def show_plan(
         console.print(f"{told}, {clock(sum(known) / jobs)} {at_once}; reading data not counted")
 
 
+def show_found(told: list[dict[str, Any]], names: list[str]) -> None:
+    """What the finders suggest for each shape, and the words that take it."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for row in told:
+        first, *others = (names[place] for place in row["places"])
+        if first:
+            more = f" and {len(others)} more of this shape" if others else ""
+            console.print(Text(f"{first}{more}", style="bold"))
+        if "lr_range" in row:
+            said = "none found: the loss never fell"
+            if row["lr"] is not None:
+                low, high = row["lr_range"]
+                said = (
+                    f"optim.lr={row['lr']:.2g}  the loss falls fastest from {low:.1g} to {high:.1g}"
+                )
+            console.print(Text(f"  {said}"))
+        if "throughput" in row:
+            speeds = ", ".join(f"{size}: {speed:,.0f}" for size, speed in row["throughput"])
+            console.print(
+                Text(f"  {row['batch_size']} images at a time suffice; images/s at {speeds}")
+            )
+            if row["largest"] is not None:
+                console.print(Text(f"  {row['largest']} is the most that fits the GPU"))
+    if told:
+        console.print("suggestions; nothing was changed", style="dim")
+
+
 def disk(trials: list[Trial], jobs: int, keeping: int | None) -> float:
     """Bytes of best.ckpt and last.ckpt: weights and two moments of the optimizer in float32.
 

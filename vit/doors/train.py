@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from vit.doors.check import with_faults_of_the_rest
+from vit.doors.check import add_find_arguments, with_faults_of_the_rest
 from vit.doors.compose import (
     HYDRA_SHOWS,
     Composed,
@@ -53,6 +53,7 @@ def main(argv: list[str]) -> int:
     )
     add_compose_arguments(parser)
     parser.add_argument("--full", action="store_true", help="check every image, not a sample")
+    add_find_arguments(parser)
     parser.add_argument("--dry-run", action="store_true", help="-m: show the plan, start nothing")
     parser.add_argument(
         "--allow-changed",
@@ -77,9 +78,11 @@ def main(argv: list[str]) -> int:
             return launch(arguments, argv)
         except Refused as refused:
             raise with_faults_of_the_rest(refused, arguments) from None
-    if arguments.dry_run or arguments.allow_changed:
-        message = "is for a sweep (-m); vit check shows what one run would be"
-        raise Refused([Fault("--dry-run" if arguments.dry_run else "--allow-changed", message)])
+    plans = {"--dry-run": arguments.dry_run, "--allow-changed": arguments.allow_changed}
+    plans |= {"--find-lr": arguments.find_lr, "--find-batch-size": arguments.find_batch_size}
+    if any(plans.values()):
+        message = "is for a sweep (-m); vit check tells what one run would be"
+        raise Refused([Fault(name, message) for name, asked in plans.items() if asked])
     try:
         (run,) = compose_runs(arguments)
         folder = RunFolder(run.run_dir)
