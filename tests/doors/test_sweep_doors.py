@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -165,6 +166,14 @@ def test_trials_of_one_and_two_processes_in_one_sweep(tmp_path):
         assert sorted((r["trainer.devices"], r["seed"], r["state"]) for r in rows) == [
             (count, seed, "done") for count in "12" for seed in "01"
         ]
+
+
+def test_a_sweep_that_was_moved_is_not_resumed_where_it_was(swept, tmp_path):
+    folder, _ = swept
+    moved = tmp_path / "moved"
+    shutil.copytree(folder, moved)
+    told = vit("sweep", "resume", str(moved), code=2).stderr
+    assert str(folder) in told and f"hydra.sweep.dir={moved}" in told
 
 
 def test_the_plan_suggests_a_rate_for_each_shape_and_changes_nothing(tmp_path):

@@ -1,5 +1,6 @@
 """The driver with trials that are only pretended."""
 
+import errno
 import io
 import os
 import signal
@@ -144,3 +145,17 @@ def test_policies_that_cannot_be_meant_are_refused(settings, finish):
 def test_the_headline_counts_what_ended():
     told = headline(Status({"done": 3, "failed": 1, "running": 2}, 10, seconds_left=63.0))
     assert told == "4 of 10 ended, 2 running, 1 failed, 1:03 left"
+
+
+def test_a_disk_that_fills_up_ends_the_sweep_and_says_so(drive, monkeypatch):
+    enter = Ledger.enter
+
+    def full(self, trial):
+        if trial.label == "a-3":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        enter(self, trial)
+
+    monkeypatch.setattr(Ledger, "enter", full)
+    code, executor, said, _ = drive({})
+    assert code == 1 and "a-3" not in executor.started
+    assert "disk is full" in said

@@ -49,6 +49,11 @@ def main(argv: list[str]) -> int:
         return _status(ledger, told, arguments.json)
     if arguments.door == "stop":
         return _stop(ledger)
+    begun = told.get("path", str(ledger.path.absolute()))
+    if Path(begun).resolve() != ledger.path.resolve():
+        message = f"was begun as {begun}, where its command would go on; to go on here, give it "
+        message += f"with hydra.sweep.dir={ledger.path}: {told['command']}"
+        raise Refused([Fault(str(ledger.path), message)])
     if not Path(told["folder"]).is_dir():
         message = f"was begun in {told['folder']}, which is gone; give its command again: "
         raise Refused([Fault(str(ledger.path), message + told["command"])])

@@ -12,6 +12,7 @@ from typing import Any
 
 from vit.runs.claim import BEAT_SECONDS, Claim
 from vit.runs.directory import Order
+from vit.runs.failure import kind_of
 from vit.sweeps.board import Board, Progressing, Status, clock
 from vit.sweeps.follow import Follower
 from vit.sweeps.ledger import Ledger, best_validation, cost, finite
@@ -21,6 +22,7 @@ from vit.sweeps.roles import Objective, Sampler, Trial
 from vit.sweeps.trial import Verdict, forget_order
 
 TICK_SECONDS = 0.05
+RESULTS_SHARE = 20  # of the time, results.csv is written for one part
 DONE, FAILED, STOPPED, PREEMPTED = 0, 1, 130, 143
 STYLES = {
     "done": "green",
@@ -52,6 +54,7 @@ class Driver:
         self._board = board
         self._own = own
         self._beaten = 0.0
+        self._next_results = 0.0
         self._followers: dict[str, Follower] = {}
         self._began: dict[str, float] = {}
         self._states: dict[str, str] = {}  # of trials that ended or paused
@@ -88,7 +91,7 @@ class Driver:
                 raise
             finally:
                 self._executor.close()
-        self._write_results()
+        self._write_results(now=True)
         if self._code is not None:
             return self._code
         unfinished = ("failed", "held", "stopped")  # nobody asked for a stop
@@ -102,7 +105,14 @@ class Driver:
             self._sampler.notes.clear()
             if trial is None or self._code is not None:  # a signal may come at any moment
                 return
-            self._ledger.enter(trial)
+            try:
+                self._ledger.enter(trial)
+            except OSError as error:
+                if kind_of(error) != "disk_full":
+                    raise
+                self._end_for_a_full_disk()
+                self._sampler.tell(trial, "stopped")
+                return
             forget_order(trial.folder)
             self._states.pop(trial.id, None)  # it was paused
             self._followers[trial.id] = Follower(trial, self._objective.metrics[0])
@@ -152,8 +162,11 @@ class Driver:
                 style="red",
             )
         if self._kinds[-1] == "disk_full" and self._code is None:
-            self._stop(FAILED)
-            self._board.say("the disk is full, the sweep ends here; vit clean frees some")
+            self._end_for_a_full_disk()
+
+    def _end_for_a_full_disk(self) -> None:
+        self._stop(FAILED)
+        self._board.say("the disk is full, the sweep ends here; vit clean frees some", style="red")
 
     def _follow(self) -> None:
         for follower in self._followers.values():
@@ -280,6 +293,11 @@ class Driver:
         keep = self._policy.keep_best if self._policy.keep == "best" else 0
         free(self._ledger, self._objective, keep)
 
-    def _write_results(self) -> None:
+    def _write_results(self, *, now: bool = False) -> None:
+        """Not at each end of many trials, since it reads all of them."""
+        began = time.monotonic()
+        if not now and began < self._next_results:
+            return
         with suppress(OSError):  # a full disk ends trials; it must not end the driver
             write_results(self._ledger, self._ledger.rows(), self._objective)
+        self._next_results = began + RESULTS_SHARE * (time.monotonic() - began)

@@ -38,12 +38,17 @@ class Ray:
             message = "needs ray: pip install 'vit-experiments[ray]'"
             raise Refused([Fault("sweep.executor", message)]) from error
         self._ray = ray
-        ray.init(
-            address=self.address,
-            logging_level=logging.ERROR,
-            include_dashboard=False,
-            log_to_driver=False,
-        )
+        try:
+            ray.init(
+                address=self.address,
+                logging_level=logging.ERROR,
+                include_dashboard=False,
+                log_to_driver=False,
+            )
+        except Exception as error:
+            first = str(error).strip().splitlines()[:1] or [type(error).__name__]
+            message = f"no Ray at {self.address or 'this machine'}: {first[0]}"
+            raise Refused([Fault("sweep.executor.address", message)]) from error
         self._jobs_at_once, self._devices, self._orders = jobs, devices, orders
         self._gpus = bool(gpus)
         self._tasks: dict[Any, tuple[Trial, Any]] = {}

@@ -9,7 +9,9 @@ from typing import Any, Literal
 from vit.faults import Fault, Refused
 from vit.sweeps.job import Job
 from vit.sweeps.roles import Trial
-from vit.sweeps.trial import Orders, Verdict
+from vit.sweeps.trial import Orders, Verdict, take_order
+
+PENDING = ("PENDING", "CONFIGURING", "REQUEUED")
 
 
 @dataclass(kw_only=True)
@@ -70,7 +72,11 @@ class Slurm:
             return ended
         self._asked = time.monotonic()
         for key, (trial, job) in list(self._jobs.items()):
-            if job.done():
+            if job.state in PENDING and trial.folder.ordered() == "stopped":
+                job.cancel()  # it would wait in the queue only to be told to stop
+                del self._jobs[key]
+                ended.append((trial, take_order(trial.folder) or "stopped"))
+            elif job.done():
                 del self._jobs[key]
                 ended.append((trial, _verdict(trial, job)))
         return ended
@@ -80,9 +86,13 @@ class Slurm:
         if not self._waiting:
             return
         queue = self._open_queue(self._waiting[0])
-        with queue.batch():
-            paths = [str(trial.run_dir.absolute()) for trial in self._waiting]
-            jobs = [queue.submit(Job(path, self._orders)) for path in paths]
+        paths = [str(trial.run_dir.absolute()) for trial in self._waiting]
+        try:
+            with queue.batch():
+                jobs = [queue.submit(Job(path, self._orders)) for path in paths]
+        except Exception as error:  # sbatch's own words, of a partition that is not there, say
+            message = f"Slurm did not take the jobs: {str(error).strip()}"
+            raise Refused([Fault("sweep.executor", message)]) from error
         for trial, job in zip(self._waiting, jobs, strict=True):
             self._jobs[trial.id] = (trial, job)
         self._waiting = []

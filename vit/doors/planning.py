@@ -1,0 +1,168 @@
+"""From the words of a sweep to its trials: composed, checked, foretold; none has started."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from vit.doors.check import FIND, finding
+from vit.doors.compose import Composed, Composer
+from vit.doors.grid import Words
+from vit.doors.request import points
+from vit.doors.screen import show_found
+from vit.faults import Fault, Refused
+from vit.runs import process
+from vit.runs.directory import read_json
+from vit.runs.stamp import stamp
+from vit.sweeps.plan import gathered, trial_of
+from vit.sweeps.policy import Policy
+from vit.sweeps.roles import Trial
+
+MOST_FAULTS = 20  # after which no further point is looked at
+
+
+class Planner:
+    """Makes the trials of one `-m` command; `first` and `devices` tell what they have shown."""
+
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        argv: list[str],
+        compose_one: Composer,
+        words: Words,
+        policy: Policy,
+        path: Path,
+    ):
+        self._arguments = arguments
+        self._argv = argv
+        self._compose = compose_one
+        self._words = words
+        self._policy = policy
+        self._path = path
+        self._stamp: dict[str, Any] = {}
+        self.devices = 1  # the most that a trial takes
+        self.first: dict[str, Any] = {}  # what the check told of the first trial
+
+    def planned(self) -> list[Trial]:
+        """Every point of the grid, or Refused with the faults of all."""
+        if self._words.ranges:
+            message = "a range to search in: sweep=optuna, asha or random does; or list the values"
+            raise Refused([Fault(key, message) for key in self._words.ranges])
+        return self.make_trials(points(self._words, self._policy.points), own=True)
+
+    def make_trials(
+        self, points: Iterable[dict[str, str]], *, own: bool = False, point: int = 0
+    ) -> list[Trial]:
+        composed: list[tuple[dict[str, str], Composed]] = []
+        faults: list[tuple[str, list[Fault]]] = []
+        known: dict[str, Fault] = {}  # finding what is wrong with a word takes seconds
+        for varies in points:
+            words = [*self._words.fixed, *(f"{key}={value}" for key, value in varies.items())]
+            told = [known[key] for word in words for key in (word, _key(word)) if key in known]
+            if told:
+                faults.append((told_of(varies), told))
+                continue
+            try:
+                composed.append((varies, self._compose(words, len(composed))))
+            except Refused as refused:
+                faults.append((told_of(varies), refused.faults))
+                known.update((fault.where, fault) for fault in refused.faults)
+                if len(known) >= MOST_FAULTS:
+                    break
+        if not composed and not faults:
+            raise Refused([Fault("-m", "the sweep has no point")])
+        reports = process.call(
+            "vit.check.preflight:preflight_all",
+            [run.config for _, run in composed],
+            str(self._path),
+            self._arguments.full,
+        )
+        asked = ["faults", "lacking"] if self._policy.executor.here else ["faults"]
+        for (varies, _), report in zip(composed, reports, strict=True):
+            told = [Fault(**fault) for part in asked for fault in report[part]]
+            faults.append((told_of(varies), told))
+        if any(found for _, found in faults):
+            raise Refused(gathered(faults))
+        self.first = self.first or reports[0]
+        devices = [run.config["trainer"]["devices"] for _, run in composed]
+        self.devices = max(self.devices, *devices)
+        command = ["vit", "train", *self._argv]
+        self._stamp = self._stamp or stamp(command, {}, reports[0]["gpus"])
+        trials = []
+        for (varies, run), report in zip(composed, reports, strict=True):
+            trial = trial_of(
+                run.config,
+                varies,
+                report,
+                self._path,
+                own_run_dir=run.run_dir if own and run.own_folder else None,
+                point=point,
+                name=run.own_name,
+            )
+            trial.stamp = {**self._stamp, "data": report["data"]}
+            trials.append(trial)
+        return trials
+
+    def corners(self) -> list[Trial]:
+        """What stands for a search in the check: every point of a grid that is gone through, else
+        each axis at each value, a range at its ends, with the others at their first."""
+        if not {*self._words.axes, *self._words.ranges} - {"seed"}:
+            message = "nothing to search: give a key several values, or interval(low, high)"
+            raise Refused([Fault("sweep", message)])
+        if getattr(self._policy.sampler, "exhaustive", False):
+            return self.planned()
+        axes = dict(self._words.axes)
+        for key, told in self._words.ranges.items():
+            axes[key] = [str(told["low"]), str(told["high"])]
+        first = {key: ends[0] for key, ends in axes.items()}
+        corners = [{**first, key: value} for key, values in axes.items() for value in values]
+        return self.make_trials({told_of(corner): corner for corner in corners}.values())
+
+    def foretell(self, trials: list[Trial]) -> None:
+        """Adds to each report how long the training will take; a guess is not worth a failure."""
+        asked = [(trial.config, trial.report) for trial in trials]
+        with suppress(RuntimeError):
+            found = process.call("vit.check.probe:seconds_of_trainings", asked)
+            for trial, seconds in zip(trials, found, strict=True):
+                trial.report["seconds"] = seconds
+
+    def find(self, trials: list[Trial]) -> None:
+        """Suggests a learning rate or a batch for each shape; the sweep stays as it was asked."""
+        if not any(finding(self._arguments)):
+            return
+        asked = [(trial.config, trial.report) for trial in trials]
+        told = process.call(FIND, asked, *finding(self._arguments))
+        show_found(told, [told_of(trial.varies) for trial in trials])
+
+
+def refuse_conflicts(trials: list[Trial], home: Path) -> None:
+    folders = [trial.run_dir.absolute() for trial in trials]
+    shared = sorted({str(folder) for folder in folders if folders.count(folder) > 1})
+    if shared:
+        message = "would hold several runs of this sweep; let hydra.sweep.subdir differ"
+        raise Refused([Fault(folder, message) for folder in shared])
+    faults = []
+    for trial in trials:
+        if trial.run_dir.resolve().parent != home.resolve():
+            message = f"lies not right inside of {home}; let hydra.sweep.subdir be one plain name"
+            faults.append(Fault(str(trial.run_dir), message))
+            continue
+        adapted = (read_json(trial.run_dir / "trial.json") or {}).get("adapted")
+        try:
+            if not adapted:
+                trial.folder.refuse_conflicts(trial.config, idle=False)
+        except Refused as refused:
+            faults += refused.faults
+    if faults:
+        raise Refused(faults)
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0].lstrip("+~")
+
+
+def told_of(varies: dict[str, str]) -> str:
+    return " ".join(f"{key}={value}" for key, value in varies.items())
