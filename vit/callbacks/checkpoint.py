@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import signal
-import threading
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +14,8 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from vit.callbacks.stopping import Stopping
+
 
 def checkpoint_callbacks(
     folder: Path,
@@ -23,15 +23,18 @@ def checkpoint_callbacks(
     mode: Literal["max", "min"],
     every_n_steps: int | None = None,
     patience: int | None = None,
+    stopping: Stopping | None = None,
 ) -> list[Callback]:
     """`folder/best.ckpt` by a validation metric, and `folder/last.ckpt` to go on from.
 
     `every_n_steps` writes last.ckpt inside epochs too; `patience` stops the training after that
     many validations without a better one.
     """
+    stopping = stopping or Stopping()
     return [
+        stopping,
         BestCheckpoint(folder / "best.ckpt", monitor, mode, patience),
-        LastCheckpoint(folder / "last.ckpt", every_n_steps),
+        LastCheckpoint(folder / "last.ckpt", every_n_steps, stopping),
     ]
 
 
@@ -103,11 +106,11 @@ class LastCheckpoint(Checkpoint):
     """Writes the state to go on from: after each epoch, every `every_n_steps`, and when stopped.
 
     Only states that a resumed run reproduces exactly are written: whole optimizer steps, and none
-    that a validation follows at once, since Lightning would leave it out after a resume. One
-    Ctrl-C is answered after such a step, a second one at once; SIGTERM by Lightning, likewise.
+    that a validation follows at once, since Lightning would leave it out after a resume. After
+    such a step the training ends, with KeyboardInterrupt, if `stopping` says so.
     """
 
-    def __init__(self, path: Path, every_n_steps: int | None = None):
+    def __init__(self, path: Path, every_n_steps: int | None = None, stopping: Any = None):
         if every_n_steps is not None and every_n_steps < 1:
             raise ValueError(
                 f"checkpoint.every_n_steps={every_n_steps}; wanted 1 or more, or null."
@@ -121,26 +124,13 @@ class LastCheckpoint(Checkpoint):
         self._step = 0
         self._whole = False
         self._unsaved = False
-        self._asked_to_stop = False
-        self._listening = False
+        self._stopping: Stopping = stopping or Stopping()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._step = trainer.global_step
         self._batches = trainer.num_training_batches
         self._validate_every = trainer.val_check_batch if trainer.enable_validation else None
         self._over_epochs = trainer.check_val_every_n_epoch is None
-        in_main_thread = threading.current_thread() is threading.main_thread()
-        free = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        # Several processes would stop at different steps, and wait for one another for ever.
-        if in_main_thread and free and trainer.world_size == 1:
-            self._asked_to_stop = False
-            self._listening = True
-            signal.signal(signal.SIGINT, self._on_interrupt)
-
-    def _on_interrupt(self, number: int, frame: object) -> None:
-        if self._asked_to_stop:
-            raise KeyboardInterrupt
-        self._asked_to_stop = True
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -157,7 +147,7 @@ class LastCheckpoint(Checkpoint):
             self._due = self._due or self._step % self.every_n_steps == 0
         if not self._whole or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
-        if self._asked_to_stop:
+        if self._stopping.due:
             raise KeyboardInterrupt  # Lightning ends the run, and comes to on_exception
         if self._due:
             self._save(trainer)
@@ -168,11 +158,8 @@ class LastCheckpoint(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._save(trainer)
         self._whole = True
-        if self._asked_to_stop:
+        if self._stopping.due:
             raise KeyboardInterrupt
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._stop_listening()
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -183,17 +170,11 @@ class LastCheckpoint(Checkpoint):
         between = (trainer.fit_loop.batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if stopped and self._whole and self._unsaved and (alone or between):
             self._save(trainer)
-        self._stop_listening()
 
     def _save(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self.path, weights_only=False)
         self._due = False
         self._unsaved = False
-
-    def _stop_listening(self) -> None:
-        if self._listening:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            self._listening = False
 
     def _validation_follows(self, trainer: Trainer, batch_idx: int) -> bool:
         """Whether a validation, or the end of the epoch, comes right after this batch."""

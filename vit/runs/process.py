@@ -17,7 +17,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -113,21 +114,30 @@ def call(function: str, *arguments: Any) -> Any:
 
 
 def run(function: str, *arguments: Any) -> int:
-    """The exit code that `module:function` returns in a fresh process; SIGTERM is passed on."""
+    """The exit code that `module:function` returns in a fresh process; signals are passed on."""
     child = _context().Process(target=_exit_with, args=(function, arguments))
     child.start()
-    before = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-    try:
+    with passed_on(child.terminate):
         while child.is_alive():
-            try:
+            with suppress(KeyboardInterrupt):  # the child got it too: it saves, then ends
                 child.join()
-            except KeyboardInterrupt:
-                continue  # the child got it too: it saves, then ends
-    finally:
-        signal.signal(signal.SIGTERM, before)
     code = child.exitcode
     assert code is not None
     return code if code >= 0 else 128 - code
+
+
+@contextmanager
+def passed_on(terminate: Callable[[], None]) -> Iterator[None]:
+    """Answers SIGTERM, and what schedulers may send instead, by ending the child in order."""
+    numbers = [signal.SIGTERM]
+    warnings = (signal.SIGUSR1, signal.SIGUSR2)
+    numbers += [number for number in warnings if signal.getsignal(number) is signal.SIG_DFL]
+    before = {number: signal.signal(number, lambda *_: terminate()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def start(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 
 from vit.runs.directory import RunFolder
+from vit.runs.process import passed_on
 
 
 def train_together(
@@ -16,43 +17,17 @@ def train_together(
 ) -> int:
     """Trains the folder's run in `count` processes of `threads` threads; returns the exit code.
 
-    Ctrl-C and SIGTERM reach the agent, which passes SIGTERM to all. It does the same where one
-    process fails, so what rank 0 then says of itself counts only if this parent was stopped too.
+    A signal reaches the agent, which passes it on; the processes agree where to stop. The agent
+    does the same where one process fails: they cannot agree then, and the run has failed.
     """
     words = ["--standalone", f"--nproc-per-node={count}", "-m", "vit", "run", str(folder.path)]
     for package in allow_targets:
         words += ["--allow-target", package]
     command = [sys.executable, "-m", "vit.runs.agent", *words]
     agent = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": str(threads)})
-    stopped_by = 0
-
-    def pass_on(*_: object) -> None:
-        nonlocal stopped_by
-        stopped_by = 143
-        agent.terminate()
-
-    before = signal.signal(signal.SIGTERM, pass_on)
-    try:
+    with passed_on(agent.terminate):
         while agent.poll() is None:
-            try:
+            with suppress(KeyboardInterrupt):  # the agent, in our process group, got it as well
                 agent.wait()
-            except KeyboardInterrupt:  # the agent, in our process group, got it as well
-                stopped_by = 130
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    return _settled(folder, agent.returncode, stopped_by)
-
-
-def _settled(folder: RunFolder, code: int, stopped_by: int) -> int:
-    state = folder.state()
-    if code == 0 or state.get("state") not in ("preempted", "stopped"):
-        return int(state.get("exit_code") or code) if code else 0
-    kept = {key: state[key] for key in ("error", "train_seconds") if key in state}
-    if stopped_by:
-        folder.set_state(
-            "stopped" if stopped_by == 130 else "preempted", exit_code=stopped_by, **kept
-        )
-        return stopped_by
-    error = "a process failed, and the others were ended; log.txt and the terminal tell more"
-    folder.set_state("failed", exit_code=1, **{**kept, "error": error})
-    return 1
+    # The agent's own code says only that something ended; rank 0 wrote down what.
+    return int(folder.state().get("exit_code") or agent.returncode) if agent.returncode else 0

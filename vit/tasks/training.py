@@ -27,6 +27,7 @@ from vit.callbacks.progress import Progress
 from vit.callbacks.record import Record
 from vit.callbacks.resume import ExactResume
 from vit.callbacks.schedule_free import ScheduleFree
+from vit.callbacks.stopping import Stopping
 from vit.callbacks.throughput import Throughput
 from vit.faults import Fault, Refused
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
@@ -130,6 +131,7 @@ def _train(
     sampler: Any = train_loader.batch_sampler  # an EpochSampler
     recorder = Recorder(folder.metrics_file)
     throughput = Throughput()
+    stopping = Stopping()
     # The order matters: the bar looks before the record forgets, and checkpoints come last.
     callbacks = [
         Agreement(config_hash(config), world_size),
@@ -140,7 +142,7 @@ def _train(
         Heartbeat(folder.heartbeat_file),
         Record(recorder, throughput),
         throughput,
-        *checkpoint_callbacks(folder.checkpoints, **config["checkpoint"]),
+        *checkpoint_callbacks(folder.checkpoints, **config["checkpoint"], stopping=stopping),
     ]
     trainer = build(
         _with_profiler(config["trainer"], folder.path),
@@ -159,7 +161,7 @@ def _train(
     try:
         trainer.fit(task, train_loader, val_loader, ckpt_path=str(last) if last.exists() else None)
         clock.stop()
-        if (code := _stopped(trainer)) is not None:
+        if (code := _stopped(trainer, stopping)) is not None:
             return code
         seconds = clock.seconds()
         results = _results(trainer, config, folder, seconds)
@@ -175,7 +177,7 @@ def _train(
             if rank == 0:
                 recorder.write(selected["step"], selected["epoch"], tested, {})
     except SystemExit:  # Lightning leaves this way after a signal
-        if (code := _stopped(trainer)) is not None:
+        if (code := _stopped(trainer, stopping)) is not None:
             return code
         raise
     if rank == 0:
@@ -185,9 +187,11 @@ def _train(
     return DONE
 
 
-def _stopped(trainer: lightning.Trainer) -> int | None:
+def _stopped(trainer: lightning.Trainer, stopping: Stopping) -> int | None:
     """The exit code of a training that was stopped from outside, its checkpoint written."""
-    if trainer.received_sigterm:
+    if trainer.interrupted and stopping.by is not None:
+        return stopping.exit_code
+    if trainer.received_sigterm:  # before the training began, or after it ended
         return PREEMPTED
     return STOPPED if trainer.interrupted else None
 
