@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -76,8 +77,8 @@ def ranks(folder):
     pids = {}
     for pid in map(int, found.stdout.split()):
         try:
-            with open(f"/proc/{pid}/environ") as file:
-                rank = re.search(r"\0RANK=(\d+)\0", file.read())
+            told = Path(f"/proc/{pid}/environ").read_text()
+            rank = re.search(r"\0RANK=(\d+)\0", told)
         except OSError:
             continue
         if rank:
