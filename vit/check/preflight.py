@@ -18,6 +18,7 @@ from torch import nn
 
 from vit.build import build
 from vit.callbacks.checkpoint import checkpoint_callbacks
+from vit.check.memory import memory_or_none
 from vit.check.schema import schema_faults
 from vit.data.classification import ClassificationData
 from vit.faults import Fault, Refused, did_you_mean
@@ -118,6 +119,11 @@ def preflight(
         _recipe(config, model, told, faults, warnings)
     if data is not None and model is not None:
         told.update(shared.find(["cost", *parts[1:]], lambda: _cost(model, data)))
+        if not faults and "micro_batch_size" in told:
+            optim = {**config["optim"], "lr": 0, "weight_decay": 0}
+            step = [optim, config["ema"], config["trainer"].get("precision"), told["processes"]]
+            alike = ["memory", *parts[1:], *step, told["micro_batch_size"]]
+            told["memory"] = shared.find(alike, lambda: memory_or_none(config, told))
     if data is not None:
         if not faults:
             told["data"] = shared.find(["told", config["data"]], lambda: _of_data(data))
@@ -125,6 +131,8 @@ def preflight(
             faults.append(Fault("data.val_fraction", "there is no val split to select by"))
         if "test" not in data.lengths:
             warnings.append("the data has no test split: nothing will be tested after training")
+    if told.get("memory") and torch.cuda.is_available():
+        _fits(config["trainer"], told["memory"]["total"], warnings)
     if run_dir is not None and model is not None:
         _room(Path(run_dir), model, faults)
     told["gpus"] = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
@@ -323,6 +331,16 @@ def _cost(model: Classifier, data: ClassificationData) -> dict[str, Any]:
     if isinstance(patch, int):
         told["tokens"] = (height // patch) * (width // patch) + model.backbone.num_prefix
     return told
+
+
+def _fits(trainer: Mapping[str, Any], needed: int, warnings: list[str]) -> None:
+    """The allocator and CUDA itself want some as well, so this is a warning and no fault."""
+    has = torch.cuda.get_device_properties(0).total_memory
+    if needed > has and trainer.get("accelerator", "auto") != "cpu":
+        warnings.append(
+            f"a process needs about {needed / 1e9:.1f} GB and the GPU has {has / 1e9:.1f} GB: "
+            "lower data.batch_size, or raise trainer.accumulate_grad_batches"
+        )
 
 
 def _room(run_dir: Path, model: Classifier, faults: list[Fault]) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from vit.build import build
+from vit.check.memory import facts_of
 from vit.losses.classification import cross_entropy
-from vit.structures import Facts
 from vit.tasks.assembly import assemble_model
 
 MOST_GFLOPS = 6.0  # of one probed step; images beyond that are counted, not run
@@ -59,16 +59,8 @@ def seconds_of_a_batch(
     if run is None:
         run = size if not cpu else max(1, min(size, int(size * MOST_GFLOPS / max(heavy, 1e-9))))
     height, width = report["image_size"]
-    facts = Facts(
-        num_classes=classes,
-        class_names=tuple(map(str, range(classes))),
-        image_size=(height, width),
-        channels=report["channels"],
-        mean=(0.5,) * report["channels"],
-        std=(0.5,) * report["channels"],
-    )
     allow = config["allow_targets"]
-    model = assemble_model({**config}, facts, allow).to(device).train()
+    model = assemble_model(config, facts_of(report), allow).to(device).train()
     optimizer = build(config["optim"], allow).build(model)
     half = "bf16" in str(config["trainer"].get("precision"))
     images = torch.rand(run, report["channels"], height, width, device=device)

@@ -87,6 +87,10 @@ def report_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
         else ""
     )
     schedule = report["schedule"]
+    if memory := report.get("memory"):
+        parts = ", ".join(f"{scaled(n)}B {name}" for name, n in memory.items() if n)
+        each = " a process" if report["processes"] > 1 else ""
+        rows.append(("memory", f"{parts.replace(' total', f' in all{each}')}"))
     return [
         *rows,
         ("batch", f"{report['batch_size']} images{spread}"),
@@ -127,7 +131,7 @@ def show_plan(
     table.add_column("trial", no_wrap=True)
     for axis in axes:
         table.add_column(Text(axis.split(".")[-1]), overflow="fold")
-    for name in ("params", "FLOPs/img", "steps", "FLOPs", "time", "state"):
+    for name in ("params", "FLOPs/img", "steps", "FLOPs", "memory", "time", "state"):
         table.add_column(name, justify="right", no_wrap=True)
     for trial in trials[:MOST_ROWS]:
         report = trial.report
@@ -138,6 +142,7 @@ def show_plan(
             scaled(report["gflops_per_image"] * 1e9),
             f"{report['steps']:,}",
             scaled(cost(report) * 1e9),
+            f"{scaled(report['memory']['total'])}B" if report.get("memory") else "",
             clock(report["seconds"]) if "seconds" in report else "",
             rows[trial.id]["state"] if trial.id in rows else "new",
         )

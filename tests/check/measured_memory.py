@@ -1,0 +1,37 @@
+"""Prints by how many bytes three training steps of a frozen config raised this process's peak."""
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+import timm.optim  # noqa: F401  (what is imported before the first reading is not counted)
+import torch
+
+from vit.build import build
+from vit.check.memory import facts_of
+from vit.losses.classification import cross_entropy
+from vit.tasks.assembly import assemble_model
+
+
+def step(model, optimizer, images):
+    targets = torch.zeros(len(images), dtype=torch.long)
+    cross_entropy(model(images).float(), targets).mean().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def main():
+    config, report = json.loads(sys.argv[1])
+    torch.set_num_threads(1)
+    allow, size = config["allow_targets"], report["image_size"]
+    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    model = assemble_model(config, facts_of(report), allow).train()
+    optimizer = build(config["optim"], allow).build(model)
+    for _ in range(3):
+        step(model, optimizer, torch.rand(report["micro_batch_size"], report["channels"], *size))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+
+
+if __name__ == "__main__":
+    main()
