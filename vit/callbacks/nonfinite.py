@@ -6,6 +6,9 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
+from torch.distributed.tensor import DTensor
+
+from vit.metrics.ranks import sum_over_ranks
 
 NAMED = 8  # images in the message
 
@@ -32,11 +35,15 @@ def require_finite(trainer: Trainer, task: Any) -> None:
 def require_finite_weights(trainer: Trainer, module: LightningModule) -> None:
     """Raises FloatingPointError where a weight is not finite, as after an infinite gradient.
 
-    Waits for the device once; asked before a checkpoint is written.
+    Waits for the device once; asked before a checkpoint is written. Where each rank has a shard
+    of the weights, all ask together and get the same answer.
     """
     named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
-    finite = torch.stack([p.isfinite().all() for _, p in named]).tolist()
-    broken = [name for (name, _), whole in zip(named, finite, strict=True) if not whole]
+    shards = [p.to_local() if isinstance(p, DTensor) else p for _, p in named]
+    bad = torch.stack([~shard.isfinite().all() for shard in shards]).int()
+    if any(isinstance(p, DTensor) for _, p in named):
+        sum_over_ranks(bad)
+    broken = [name for (name, _), count in zip(named, bad.tolist(), strict=True) if count]
     if broken:
         raise FloatingPointError(
             f"{len(broken)} weights are NaN or infinite after step {trainer.global_step} (epoch "

@@ -252,6 +252,10 @@ class ViT(nn.Module):
                 depths[name] = self.depth + 1 if first == "norm" else 0
         return depths
 
+    def shards(self) -> list[nn.Module]:
+        """The parts that are gathered one after another where the weights are sharded."""
+        return list(self.blocks)
+
     def no_weight_decay(self) -> set[str]:
         """Biases, norms, gains, and tokens and positions that are learned one by one."""
         return {

@@ -86,6 +86,10 @@ class Classifier(nn.Module):
         last = self.backbone.depth + 1
         return depths | {f"head.{name}": last for name, _ in self.head.named_parameters()}
 
+    def shards(self) -> list[nn.Module]:
+        """The parts that are gathered one after another where the weights are sharded."""
+        return self.backbone.shards()
+
     def no_weight_decay(self) -> set[str]:
         """The names of parameters that weight decay leaves alone."""
         return {f"backbone.{name}" for name in self.backbone.no_weight_decay()} | {

@@ -144,6 +144,10 @@ class TimmBackbone(nn.Module):
                 depths[name] = self.depth + 1 if first in ("norm", "fc_norm") else 0
         return depths
 
+    def shards(self) -> list[nn.Module]:
+        """The parts that are gathered one after another where the weights are sharded."""
+        return list(self.model.blocks)
+
     def no_weight_decay(self) -> set[str]:
         """Biases, norms, gains, and what timm's model names."""
         named = {f"model.{name}" for name in self.model.no_weight_decay()}

@@ -12,6 +12,7 @@ import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.optim.lr_scheduler import LambdaLR
 
 from vit.metrics.running import FirstBad, RunningMeans
@@ -65,6 +66,16 @@ class Task(lightning.LightningModule):
     @abstractmethod
     def tables(self) -> dict[str, list]:
         """What the last evaluation found beyond single numbers, as plain lists."""
+
+    def configure_model(self) -> None:
+        """Where the strategy shards, gives each device its part of the weights (FSDP2)."""
+        mesh = getattr(self.trainer.strategy, "device_mesh", None)
+        if mesh is None or isinstance(self.model, FSDPModule):
+            return
+        told = getattr(self.model, "shards", None)  # any torch module may be trained
+        for block in told() if callable(told) else []:
+            fully_shard(block, mesh=mesh["data_parallel"])
+        fully_shard(self.model, mesh=mesh["data_parallel"])
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optimizer = self.optim.build(self.model)
