@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import warnings
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -29,11 +30,13 @@ class ExactResume(Callback):
 
     `sampler` is the training loader's batch sampler. It is told its position when the checkpoint
     is read, since Lightning makes the first iterator (whose workers start at once) before any
-    other hook; see Lightning issue 21938.
+    other hook; see Lightning issue 21938. A strategy that shards reads the checkpoint later than
+    that, so there the position is looked up in `checkpoint` first: the file to go on from, if any.
     """
 
-    def __init__(self, sampler: PositionedSampler):
+    def __init__(self, sampler: PositionedSampler, checkpoint: Path | None = None):
         self._sampler = sampler
+        self._checkpoint = checkpoint
         self._epoch = 0
         self._next_batch = 0
         self._restored: dict[str, Any] | None = None
@@ -42,8 +45,12 @@ class ExactResume(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # The same few batches in each epoch.
         self._one_order = bool(trainer.overfit_batches)  # type: ignore[attr-defined]
-        if stage == "fit":
-            self._place(0, 0)
+        if stage != "fit":
+            return
+        self._place(0, 0)
+        if self._checkpoint is not None and trainer.strategy.restore_checkpoint_after_setup:
+            saved = torch.load(self._checkpoint, map_location="cpu", weights_only=True, mmap=True)
+            self._place(saved["exact_resume"]["epoch"], saved["exact_resume"]["next_batch"])
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._place(trainer.current_epoch, 0)

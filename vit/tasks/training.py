@@ -130,12 +130,13 @@ def _train(
     val_loader = data.loader("val", **shared)
     sampler: Any = train_loader.batch_sampler  # an EpochSampler
     recorder = Recorder(folder.metrics_file)
+    last = folder.last_checkpoint
     throughput = Throughput()
     stopping = Stopping()
     # The order matters: the bar looks before the record forgets, and checkpoints come last.
     callbacks = [
         Agreement(config_hash(config), world_size),
-        ExactResume(sampler),
+        ExactResume(sampler, last if last.exists() else None),
         ScheduleFree(),
         *([build(config["ema"], allow_targets)] if config["ema"] else []),
         Progress(throughput),
@@ -155,7 +156,6 @@ def _train(
         enable_model_summary=False,
         default_root_dir=str(folder.path),
     )
-    last = folder.last_checkpoint
     log.info("training%s", f" goes on from {last}" if last.exists() else "")
     clock.start()
     try:

@@ -1,0 +1,113 @@
+"""FSDP2 on two processes (gloo, on the CPU) against DDP and one process, and resumed elsewhere."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import yaml
+
+from vit.doors.compose import compose
+from vit.runs.directory import RunFolder
+
+pytestmark = pytest.mark.slow
+WORDS = [
+    "experiment=digits",
+    "backbone.dim=16",
+    "backbone.depth=2",
+    "optim=adamw",
+    "optim.lr=0.003",
+    "ema=none",
+    "tracking=none",
+    "threads=1",
+    "trainer.max_epochs=4",
+    "trainer.gradient_clip_val=1.0",
+    "trainer.log_every_n_steps=1",
+    "trainer.accelerator=cpu",
+    "checkpoint.every_n_steps=5",
+]
+FSDP = ["trainer=fsdp", "trainer.devices=2"]
+
+
+def start(folder, devices):
+    words = [sys.executable, "-m", "vit", "run", str(folder.path)]
+    if devices > 1:
+        agent = ["-m", "vit.runs.agent", "--standalone", f"--nproc-per-node={devices}"]
+        words = [sys.executable, *agent, *words[1:]]
+    with (folder.path / "said.txt").open("a") as said:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(words, stdout=said, stderr=said, env=environment)
+
+
+def finish(folder, devices):
+    code = start(folder, devices).wait(200)
+    assert code == 0, (folder.path / "said.txt").read_text() + folder.log_file.read_text()
+    return losses(folder)
+
+
+def losses(folder):
+    found = {}
+    for line in folder.metrics_file.read_text().splitlines():
+        told = json.loads(line)
+        for name in ("train/loss", "val/loss"):
+            if name in told["metrics"]:
+                found[name, told["step"]] = told["metrics"][name]
+    return found
+
+
+def freeze(path, *words):
+    folder = RunFolder(path)
+    folder.freeze(compose([*words, *WORDS]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    return finish(freeze(tmp_path_factory.mktemp("runs") / "alone"), 1)
+
+
+def assert_close(found, wanted):
+    assert found.keys() == wanted.keys()
+    assert sum(name == "train/loss" for name, _ in found) > 50
+    worst = max(abs(found[key] - wanted[key]) for key in wanted)
+    print(f"largest difference of a loss: {worst:.1e}")
+    assert worst < 1e-5
+
+
+@pytest.mark.parametrize("trainer", ["fsdp", "ddp"])
+def test_shards_on_two_processes_train_as_one_process_does(tmp_path, alone, trainer):
+    folder = freeze(tmp_path / trainer, f"trainer={trainer}", "trainer.devices=2")
+    assert_close(finish(folder, 2), alone)
+    saved = torch.load(folder.last_checkpoint, weights_only=True)
+    assert all(type(value) is torch.Tensor for value in saved["state_dict"].values())
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4])
+def test_what_two_processes_saved_goes_on_in_another_number(tmp_path, alone, devices):
+    folder = freeze(tmp_path / "two", *FSDP)
+    process = start(folder, 2)
+    until = time.monotonic() + 100
+    while (
+        time.monotonic() < until
+        and len(losses(folder) if folder.metrics_file.exists() else ()) < 25
+    ):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    process.wait(60)
+    step = torch.load(folder.last_checkpoint, weights_only=True)["global_step"]
+    assert 20 <= step < 72 and folder.state()["state"] == "preempted"
+    other = RunFolder(tmp_path / "other")
+    shutil.copytree(folder.path, other.path)
+    config = folder.config()
+    config["trainer"]["devices"] = devices
+    if devices == 1:
+        config["trainer"]["strategy"] = "auto"
+    else:
+        config["trainer"]["strategy"]["data_parallel_size"] = devices
+    other.config_file.write_text(yaml.safe_dump(config))
+    assert_close(finish(other, devices), alone)
