@@ -92,3 +92,19 @@ def test_the_check_tells_the_memory_and_takes_little_time_for_a_large_model():
     report = preflight(config)
     assert report["memory"]["parameters"] == 4 * report["parameters"]
     assert report["memory"]["total"] > 12 * report["parameters"]
+
+
+def test_shards_divide_what_is_kept_and_cost_what_is_gathered():
+    whole = training_memory(*planned(SMALL, processes=8))
+    words = ["trainer=fsdp", "trainer.devices=8", *SMALL]
+    sharded = training_memory(*planned(words, processes=8))
+    for part in ("parameters", "gradients", "optimizer"):
+        assert sharded[part] == whole[part] // 8
+    assert sharded["activations"] == whole["activations"]
+    assert 0 < sharded["communication"] < whole["parameters"]
+
+
+def test_averaged_weights_are_refused_where_weights_are_sharded():
+    words = ["experiment=digits", "threads=1", "trainer=fsdp", "ema=standard"]
+    (fault,) = preflight(compose(words))["faults"]
+    assert fault["where"] == "ema" and "ema=none" in fault["message"]

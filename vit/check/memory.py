@@ -16,6 +16,7 @@ from torch.distributed._tools.mem_tracker import MemTracker
 
 from vit.build import build
 from vit.losses.classification import cross_entropy
+from vit.models.classifier import Classifier
 from vit.structures import Facts
 from vit.tasks.assembly import assemble_model
 
@@ -34,11 +35,17 @@ def training_memory(config: dict[str, Any], report: dict[str, Any]) -> dict[str,
     parameters = sum(p.nbytes for p in model.parameters())
     peak = peak_of_a_step(model, config, report)
     gradients = sum(p.nbytes for p in model.parameters() if p.requires_grad)
-    state = optimizer_state(model, config)
+    largest = largest_part(model)
+    state = optimizer_state(model, config)  # puts stand-ins in the place of the weights
     average = parameters if config["ema"] else 0
+    activations = max(peak - parameters - gradients, 0)
     # DistributedDataParallel's buckets hold the gradients once more.
     communication = gradients if report["processes"] > 1 else 0
-    activations = max(peak - parameters - gradients, 0)
+    if is_sharded(config):
+        # Beside its shard a process holds a block's whole weights and gradients, and the next's.
+        communication = min(4 * largest, parameters + gradients)
+        count = report["processes"]
+        parameters, gradients, state = parameters // count, gradients // count, state // count
     told = {
         "parameters": parameters,
         "gradients": gradients,
@@ -48,6 +55,20 @@ def training_memory(config: dict[str, Any], report: dict[str, Any]) -> dict[str,
         "activations": activations,
     }
     return {**told, "total": sum(told.values())}
+
+
+def is_sharded(config: dict[str, Any]) -> bool:
+    """Whether the trainer's strategy gives each process a part of the weights."""
+    strategy = config["trainer"].get("strategy")
+    target = strategy.get("_target_", "") if isinstance(strategy, dict) else ""
+    return target.endswith(".ModelParallelStrategy")
+
+
+def largest_part(model: Classifier) -> int:
+    """Bytes of the weights that are gathered at once: a block, or all that is in none."""
+    blocks = [sum(p.nbytes for p in block.parameters()) for block in model.shards()]
+    rest = sum(p.nbytes for p in model.parameters()) - sum(blocks)
+    return max([rest, *blocks])
 
 
 def peak_of_a_step(model: nn.Module, config: dict[str, Any], report: dict[str, Any]) -> int:

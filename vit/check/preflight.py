@@ -18,7 +18,7 @@ from torch import nn
 
 from vit.build import build
 from vit.callbacks.checkpoint import checkpoint_callbacks
-from vit.check.memory import memory_or_none
+from vit.check.memory import is_sharded, memory_or_none
 from vit.check.schema import schema_faults
 from vit.data.classification import ClassificationData
 from vit.faults import Fault, Refused, did_you_mean
@@ -292,6 +292,9 @@ def _recipe(
         faults.append(
             Fault("ema", f"optim.name={optim.name} averages the weights itself; take ema=none")
         )
+    if config["ema"] is not None and is_sharded(dict(config)):
+        message = "an average of weights that lie in shards is not kept yet; take ema=none"
+        faults.append(Fault("ema", message))
     if optim.schedule_free and not isinstance(schedule, Constant):
         warnings.append(f"optim.name={optim.name} wants no decay of the rate: schedule=constant")
     points = [round(at * (steps - 1) / (SCHEDULE_POINTS - 1)) for at in range(SCHEDULE_POINTS)]
