@@ -151,6 +151,37 @@ def test_what_was_paused_is_taken_up_by_the_next_driver(tmp_path, objective, mak
     assert all(trial.folder.state()["state"] == "pruned" for trial in paused)
 
 
+def test_a_weak_trial_does_not_go_on_because_the_better_ones_were_cut_off(
+    tmp_path, objective, make_trial
+):
+    """At the restart the others have not been proposed again, but what they had shown counts."""
+    shown = {"1": [0.5, 0.7, 0.9, 0.9], "2": [0.3, 0.3, 0.3], "3": [0.4]}  # of "2" all to a rung
+
+    def start(rows):
+        group = lambda chosen, seeds, point: [make_trial(f"lr_{chosen['lr']}", **chosen)]  # noqa: E731
+        space = Space(tmp_path, "s", {"lr": list("123")}, {}, ["0"], objective, group)
+        sampler = optuna.samplers.RandomSampler(seed=0)
+        settings = Search(sampler=sampler, pruner=SuccessiveHalving(), exhaustive=True)
+        return settings.start(space, rows)[0]
+
+    searching = start([])
+    begun = [searching.next() for _ in range(3)]
+    rows = []
+    for trial in begun:
+        trial.folder.path.mkdir()
+        for epoch, value in enumerate(shown[trial.varies["lr"]], start=1):
+            Recorder(trial.folder.metrics_file).write(epoch, epoch, {"val/accuracy": value}, {})
+            searching.report(trial, epoch, value)
+        state = "paused" if trial.varies["lr"] == "2" else "stopped"
+        trial.folder.set_state(state)
+        told = {"id": trial.id, "state": state, "kind": None, "seed": 0}
+        rows.append({**told, "run_dir": str(trial.run_dir)})
+
+    again = start(rows)
+    assert {again.next().varies["lr"] for _ in range(2)} == {"1", "3"}
+    assert again.next() is None
+
+
 def test_settings_that_cannot_be_meant_are_refused():
     with pytest.raises(ValueError, match="min_resource"):
         SuccessiveHalving(min_resource=0)

@@ -112,22 +112,24 @@ def find_lr(config: dict[str, Any]) -> dict[str, Any]:
     loader = data.loader("train", accumulate=accumulate)
     kept = ("precision", "gradient_clip_val", "gradient_clip_algorithm", "accelerator")
     own = {key: value for key, value in config["trainer"].items() if key in kept}
-    trainer = build(
-        {"_target_": "pytorch_lightning.Trainer", **own},
-        allow,
-        devices=1,
-        max_steps=STEPS,
-        max_epochs=-1,
-        accumulate_grad_batches=accumulate,
-        callbacks=[test],
-        logger=False,
-        limit_val_batches=0,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
+    plain = {
+        "logger": False,
+        "limit_val_batches": 0,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "use_distributed_sampler": False,
+    }
     with silenced():
+        trainer = build(
+            {"_target_": "pytorch_lightning.Trainer", **own, **plain},
+            allow,
+            devices=1,
+            max_steps=STEPS,
+            max_epochs=-1,
+            accumulate_grad_batches=accumulate,
+            callbacks=[test],
+        )
         trainer.fit(task, loader, data.loader("val"))  # without one Lightning warns
     rates = [ramp.scale(step, STEPS, 1) * config["optim"]["lr"] for step in range(STEPS)]
     return steepest(rates, test.losses)

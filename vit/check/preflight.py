@@ -350,12 +350,14 @@ def _room(run_dir: Path, model: Classifier, faults: list[Fault]) -> None:
     """Weights, two optimizer moments and perhaps an average, in best and last."""
     needed = sum(p.numel() for p in model.parameters()) * 4 * 4 * 2 + 50_000_000
     nearest = next(path for path in (run_dir, *run_dir.absolute().parents) if path.exists())
-    free = shutil.disk_usage(nearest).free
-    if free < needed:
+    disk = shutil.disk_usage(nearest)
+    if not disk.total:
+        faults.append(Fault(str(nearest), "nothing can be written there; choose another folder"))
+    elif (free := disk.free) < needed:
         faults.append(
             Fault(
                 str(run_dir),
                 f"{free / 1e9:.1f} GB free, checkpoints and log may take {needed / 1e9:.1f} GB; "
-                "choose another hydra.run.dir",
+                "choose another folder (hydra.run.dir, of a sweep hydra.sweep.dir)",
             )
         )

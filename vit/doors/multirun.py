@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import shlex
 import time
@@ -26,6 +27,8 @@ from vit.sweeps.plan import merged
 from vit.sweeps.roles import FACTS, TIMES, Sampler, Space, Trial
 from vit.sweeps.samplers import Planned
 
+MOST_HIDDEN = 4  # words that are left out in turn to find the faults behind them
+
 
 class Sweep:
     """One `-m` command, from its words to its exit code."""
@@ -48,17 +51,28 @@ class Sweep:
         told = self.words, self.policy, self.ledger.path
         self.planner = Planner(arguments, argv, compose_one, *told)
 
-    def run(self) -> int:
-        began = time.monotonic()
-        notes: list[str] = []
+    def plan(self) -> None:
+        """Composes and checks all that is known beforehand, or raises Refused; writes nothing."""
+        self._began = time.monotonic()
+        held = None if self._arguments.dry_run else owner(self.ledger.path)
+        if held is not None:
+            raise Refused([self._is_run_by(held)])
+        self._notes: list[str] = []
         if self.policy.sampler.searches:
             trials = self.planner.corners()
         else:
-            trials, notes = merged(self.planner.planned())
+            trials, same = merged(self.planner.planned())
+            self._notes = [f"merged: {line}" for line in same]
+            if not {*self.words.axes, *self.policy.points}:
+                self._notes.append("no key has several values, so this is a sweep of one trial")
         self._refuse_unknown_metrics()
         refuse_conflicts(trials, self.ledger.path)
-        record = self._record(trials)
-        self._refuse_changes(record)
+        self._trials, self._sweep_record = trials, self._record(trials)
+        self._refuse_changes(self._sweep_record)
+
+    def run(self) -> int:
+        """Shows the plan, then carries it out."""
+        trials = self._trials
         rows = self._rows()
         _reuse_folders(trials, rows)
         self.planner.foretell([trial for trial in trials if not is_over(rows.get(trial.id, {}))])
@@ -66,8 +80,8 @@ class Sweep:
             self.ledger.path,
             trials,
             rows,
-            notes,
-            seconds=time.monotonic() - began,
+            self._notes,
+            seconds=time.monotonic() - self._began,
             jobs=self._jobs(),
             keeping={"all": None, "best": self.policy.keep_best, "none": 0}[self.policy.keep],
             searching=self._searching(),
@@ -75,7 +89,14 @@ class Sweep:
         self.planner.find(trials)
         if self._arguments.dry_run:
             return 0
-        return self._drive(trials, rows, record)
+        return self._drive(trials, rows, self._sweep_record)
+
+    def _is_run_by(self, held: dict[str, Any]) -> Fault:
+        message = (
+            f"is being run by process {held.get('pid')} on {held.get('host')}; "
+            f"vit sweep status {self.ledger.path} shows how it stands"
+        )
+        return Fault(str(self.ledger.path), message)
 
     def _rows(self) -> dict[str, dict[str, Any]]:
         """The ledger by trial id; of two folders of one trial the finished one counts."""
@@ -149,12 +170,7 @@ class Sweep:
         ledger.path.mkdir(parents=True, exist_ok=True)
         own = claim(ledger.path)
         if own is None:
-            held = owner(ledger.path) or {}
-            message = (
-                f"is being run by process {held.get('pid')} on {held.get('host')}; "
-                f"vit sweep status {ledger.path} shows how it stands"
-            )
-            raise Refused([Fault(str(ledger.path), message)])
+            raise Refused([self._is_run_by(owner(ledger.path) or {})])
         try:
             before = read_json(ledger.sweep_file) or {}
             record["data"] = {**before.get("data", {}), **record["data"]}
@@ -215,7 +231,37 @@ class Sweep:
 def launch(arguments: argparse.Namespace, argv: list[str]) -> int:
     """`vit train -m …` from its parsed arguments; `argv` are the words after `vit train`."""
     with composer(arguments) as compose_one:
-        return Sweep(arguments, argv, compose_one).run()
+        try:
+            sweep = Sweep(arguments, argv, compose_one)
+            sweep.plan()
+        except Refused as refused:
+            raise _with_hidden_faults(refused, arguments, argv, compose_one) from None
+        return sweep.run()
+
+
+def _with_hidden_faults(
+    refused: Refused, arguments: argparse.Namespace, argv: list[str], compose_one: Composer
+) -> Refused:
+    """A word that cannot be composed hides the faults of the others: they are tried without it."""
+    faults = list(refused.faults)
+    words = list(arguments.overrides)
+    for _ in range(MOST_HIDDEN):
+        wrong = {fault.where for fault in faults}
+        keys = [word.partition("=")[0].lstrip("+~") for word in words]
+        # A part's own fault is told of the part: sweep, optim.
+        good = [not {key, key.partition(".")[0]} & wrong for key in keys]
+        left = list(itertools.compress(words, good))
+        if len(left) == len(words):
+            break
+        words = left
+        try:
+            Sweep(
+                argparse.Namespace(**{**vars(arguments), "overrides": words}), argv, compose_one
+            ).plan()
+            break
+        except Refused as more:
+            faults += more.faults
+    return Refused(list(dict.fromkeys(faults)))
 
 
 def visible_gpus(trainer: dict[str, Any], found: list[str]) -> list[str]:

@@ -48,6 +48,11 @@ class Planner:
 
     def planned(self) -> list[Trial]:
         """Every point of the grid, or Refused with the faults of all."""
+        exhaustive = getattr(self._policy.sampler, "exhaustive", False)
+        if self._words.ranges and exhaustive:
+            message = "a range has no points to go through: list the values, or leave out "
+            message += "sweep.sampler.exhaustive"
+            raise Refused([Fault(key, message) for key in self._words.ranges])
         if self._words.ranges:
             message = "a range to search in: sweep=optuna, asha or random does; or list the values"
             raise Refused([Fault(key, message) for key in self._words.ranges])
@@ -92,14 +97,14 @@ class Planner:
         command = ["vit", "train", *self._argv]
         self._stamp = self._stamp or stamp(command, {}, reports[0]["gpus"])
         trials = []
-        for (varies, run), report in zip(composed, reports, strict=True):
+        for at, ((varies, run), report) in enumerate(zip(composed, reports, strict=True)):
             trial = trial_of(
                 run.config,
                 varies,
                 report,
                 self._path,
                 own_run_dir=run.run_dir if own and run.own_folder else None,
-                point=point,
+                point=at if own else point,
                 name=run.own_name,
             )
             trial.stamp = {**self._stamp, "data": report["data"]}
@@ -157,7 +162,7 @@ def refuse_conflicts(trials: list[Trial], home: Path) -> None:
         except Refused as refused:
             faults += refused.faults
     if faults:
-        raise Refused(faults)
+        raise Refused(list(dict.fromkeys(faults)))
 
 
 def _key(word: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,18 +30,24 @@ def refuse(refused: Refused) -> int:
 
 
 def _red(text: str) -> str:
-    import os
-
     coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     return f"\033[31m{text}\033[0m" if coloured else text
 
 
-def show_report(report: dict[str, Any]) -> None:
-    """The check's table: what the run will be."""
+def plain_console() -> Any:
+    """No wrapping at 80 columns where there is no terminal whose width one could know."""
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(highlight=False)
+    known = console.is_terminal or "COLUMNS" in os.environ
+    return console if known else Console(highlight=False, width=160)
+
+
+def show_report(report: dict[str, Any]) -> None:
+    """The check's table: what the run will be."""
+    from rich.table import Table
+
+    console = plain_console()
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
@@ -118,14 +125,14 @@ def show_plan(
     searching: str | None = None,
 ) -> None:
     """Every trial of a sweep: what differs, what it costs, what has become of it before."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from vit.sweeps.board import clock
     from vit.sweeps.ledger import cost
 
-    console = Console(highlight=False)
+    console = plain_console()
+    probing = searching is not None and "every point" not in searching
     axes = list(dict.fromkeys(key for trial in trials for key in trial.varies))
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("trial", no_wrap=True)
@@ -144,20 +151,21 @@ def show_plan(
             scaled(cost(report) * 1e9),
             f"{scaled(report['memory']['total'])}B" if report.get("memory") else "",
             clock(report["seconds"]) if "seconds" in report else "",
-            rows[trial.id]["state"] if trial.id in rows else "new",
+            rows[trial.id]["state"] if trial.id in rows else "corner" if probing else "new",
         )
     console.print(f"sweep {path}", markup=False, style="bold")
     console.print(table)
     if len(trials) > MOST_ROWS:
         console.print(f"… and {len(trials) - MOST_ROWS} more", markup=False)
     for note in notes:
-        console.print(f"merged: {note}", style="yellow", markup=False)
+        console.print(note, style="yellow", markup=False)
     for warning in dict.fromkeys(w for trial in trials for w in trial.report["warnings"]):
         console.print(f"warning: {warning}", style="yellow", markup=False)
     total = sum(cost(trial.report) for trial in trials) * 1e9
     what = f"{len(trials)} trials, {scaled(total)} FLOPs of training"
     if searching:
-        what = f"a search by {searching}; the corners of its space are sound"
+        sound = "the corners of its space are sound" if probing else "all are sound"
+        what = f"a search by {searching}; {sound}"
     console.print(f"{what}, checked in {seconds:.1f} s", markup=False)
     if not searching:
         room = scaled(disk(trials, jobs, keeping))
@@ -171,10 +179,9 @@ def show_plan(
 
 def show_found(told: list[dict[str, Any]], names: list[str]) -> None:
     """What the finders suggest for each shape, and the words that take it."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = plain_console()
     for row in told:
         first, *others = (names[place] for place in row["places"])
         if first:
@@ -218,11 +225,10 @@ def scaled(value: float) -> str:
 
 def sweep_summary(ledger: Ledger, objective: Objective, code: int) -> None:
     """How a sweep ended, its best trials, and what to do next."""
-    from rich.console import Console
 
     from vit.sweeps.ledger import counts, finite
 
-    console = Console(highlight=False)
+    console = plain_console()
     rows = ledger.rows()
     told = ", ".join(f"{count} {state}" for state, count in counts(rows).items())
     console.print(f"\n{told}", markup=False)

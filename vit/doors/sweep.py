@@ -60,8 +60,8 @@ def main(argv: list[str]) -> int:
     if (driver := owner(ledger.path)) is not None:
         message = f"is being run by process {driver.get('pid')} on {driver.get('host')}"
         raise Refused([Fault(str(ledger.path), message)])
-    if arguments.door == "retry":
-        _reset(ledger, arguments.trials)
+    if arguments.door == "retry" and not _reset(ledger, arguments.trials):
+        return 0
     return _again(told)
 
 
@@ -126,7 +126,7 @@ def _stop(ledger: Ledger) -> int:
     return 0
 
 
-def _reset(ledger: Ledger, names: list[str]) -> None:
+def _reset(ledger: Ledger, names: list[str]) -> int:
     """Forgets the failure of failed trials, so that they are run once more."""
     rows = ledger.rows()
     known = {row["id"]: row for row in rows} | {row["label"]: row for row in rows}
@@ -140,7 +140,8 @@ def _reset(ledger: Ledger, names: list[str]) -> None:
     for found in chosen:
         folder = RunFolder(Path(found["run_dir"]))
         folder.set_state("planned", train_seconds=folder.state().get("train_seconds"))
-    print(f"{len(chosen)} trials to retry")
+    print(f"{len(chosen)} trial{'' if len(chosen) == 1 else 's'} to retry")
+    return len(chosen)
 
 
 def _again(told: dict[str, Any]) -> int:

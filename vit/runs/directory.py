@@ -169,8 +169,10 @@ class RunFolder:
                     ]
                 )
         nearest = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
+        if not nearest.is_dir():
+            raise Refused([Fault(str(nearest), "is a file; wanted a folder for the run")])
         if not os.access(nearest, os.W_OK | os.X_OK):
-            raise Refused([Fault(str(self.path), f"no permission to write in {nearest}")])
+            raise Refused([Fault(str(nearest), "no permission to write there")])
         if idle and self.config_file.is_file():
             with self.locked():
                 pass

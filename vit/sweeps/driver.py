@@ -91,6 +91,7 @@ class Driver:
                 raise
             finally:
                 self._executor.close()
+        self._free_checkpoints()  # of what was paused until now, too
         self._write_results(now=True)
         if self._code is not None:
             return self._code

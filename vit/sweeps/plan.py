@@ -64,7 +64,8 @@ def merged(trials: list[Trial]) -> tuple[list[Trial], list[str]]:
             told.append(f"{words or trial.label} is the same run as {kept[trial.id].label}")
         else:
             kept[trial.id] = trial
-    return list(kept.values()), told
+    several = {line: told.count(line) for line in told}
+    return list(kept.values()), [f"{n} × {line}" if n > 1 else line for line, n in several.items()]
 
 
 def gathered(faults: list[tuple[str, list[Fault]]]) -> list[Fault]:

@@ -118,6 +118,7 @@ class Searching:
         self.notes: list[str] = []
         if settings.exhaustive:
             self._enqueue_grid()
+        self._left = 0  # proposals of earlier starts, to be made again
         self._take_up()
         self.total: int | None = self._most * len(space.seeds)
 
@@ -131,6 +132,11 @@ class Searching:
         for group in self._groups.values():
             trial = self._startable(group)
             if trial is not None:
+                return trial
+        while self._left:  # what was cut off comes before what was paused
+            self._left -= 1
+            asked = self._ask()
+            if asked is not None and (trial := self._startable(asked)) is not None:
                 return trial
         if (trial := self._promoted()) is not None:
             return trial
@@ -198,16 +204,19 @@ class Searching:
         """What would go on next."""
         if self._race is None:
             return None
-        groups = [self._by_trial[key] for key in self._race.good(self._to_come())]
+        good = self._race.good(self._to_come())
+        groups = [self._by_trial[key] for key in good if key in self._by_trial]
         return next((group for group in groups if group.paused), None)
 
     def _begin_race(self, pruner: SuccessiveHalving) -> Race:
-        """With what earlier starts finished; what they paused enters when it is proposed again."""
+        """With all that earlier starts have seen, or a few could look better than they are."""
         race = Race(pruner, self._space.objective.modes[0])
         for row in self._rows.values():
-            if row["state"] == "done" and str(row["seed"]) == self._space.seeds[0]:
+            known = row["state"] not in ("planned", "failed")
+            if known and str(row["seed"]) == self._space.seeds[0]:
                 self._replay(race, row["id"], RunFolder(Path(row["run_dir"])))
-                race.finish(row["id"])
+                if row["state"] == "done":
+                    race.finish(row["id"])
         return race
 
     def _replay(self, race: Race, key: str, folder: RunFolder) -> None:
@@ -377,6 +386,7 @@ class Searching:
             params = trial.system_attrs.get("fixed_params") or trial.params
             if set(params) == set(self._distributions):
                 self._study.enqueue_trial(params)
+                self._left += 1
             self._taken_up.add(trial.number)
             self._study.set_user_attr("taken_up", sorted(self._taken_up))
 
