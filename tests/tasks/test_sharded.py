@@ -107,7 +107,5 @@ def test_what_two_processes_saved_goes_on_in_another_number(tmp_path, alone, dev
     config["trainer"]["devices"] = devices
     if devices == 1:
         config["trainer"]["strategy"] = "auto"
-    else:
-        config["trainer"]["strategy"]["data_parallel_size"] = devices
     other.config_file.write_text(yaml.safe_dump(config))
     assert_close(finish(other, devices), alone)

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from vit.sweeps.roles import Objective, Trial
 
 BEST_SHOWN = 5
+WHY = {
+    "cut off": "its driver died; the same command goes on",
+    "paused": "waits at a rung for the others",
+    "pruned": "others were better there",
+    "stopped": "the same command goes on",
+    "preempted": "by a signal; the same command goes on",
+}
 MOST_ROWS = 40  # of a plan; a longer one is told by its number
 
 BARS = " ▁▂▃▄▅▆▇█"
@@ -306,7 +313,11 @@ def trials_table(rows: list[dict[str, Any]], metric: str) -> Any:
             *(_number(row["metrics"].get(name)) for name in dict.fromkeys(shown)),
             "" if row["epochs"] is None else str(row["epochs"]),
             clock(seconds) if seconds else "",
-            Text(f"{row['kind']}: {row['error']}" if row["state"] == "failed" else ""),
+            Text(
+                f"{row['kind']}: {row['error']}"
+                if row["state"] == "failed"
+                else WHY.get(row["state"], "")
+            ),
         )
     return table
 

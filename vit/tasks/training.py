@@ -146,7 +146,7 @@ def _train(
         *checkpoint_callbacks(folder.checkpoints, **config["checkpoint"], stopping=stopping),
     ]
     trainer = build(
-        _with_profiler(config["trainer"], folder.path),
+        _sharded_over_all(_with_profiler(config["trainer"], folder.path), world_size),
         allow_targets,
         logger=tracking.logger(folder.path, config) if rank == 0 else False,
         callbacks=callbacks,
@@ -240,6 +240,14 @@ def _rank_and_world(config: dict[str, Any]) -> tuple[int, int]:
             ]
         )
     return int(os.environ.get("RANK", 0)), world_size
+
+
+def _sharded_over_all(trainer: dict[str, Any], world_size: int) -> dict[str, Any]:
+    """Lightning's own `auto` would shard over the machines, and split tensors within each."""
+    strategy = trainer.get("strategy")
+    if not isinstance(strategy, dict) or strategy.get("data_parallel_size") != "auto":
+        return trainer
+    return {**trainer, "strategy": {**strategy, "data_parallel_size": world_size}}
 
 
 def _with_profiler(trainer: dict[str, Any], folder: Path) -> dict[str, Any]:
