@@ -49,8 +49,8 @@ def freeze(folder: Path, processes: int) -> RunFolder:
 
 def start(run: RunFolder, processes: int) -> subprocess.Popen:
     words = [sys.executable, "-m", "vit", "run", str(run.path)]
-    if processes == 2:
-        agent = ["-m", "vit.runs.agent", "--standalone", "--nproc-per-node=2"]
+    if processes > 1:
+        agent = ["-m", "vit.runs.agent", "--standalone", f"--nproc-per-node={processes}"]
         words = [sys.executable, *agent, *words[1:]]
     with (run.path / "said.txt").open("a") as said:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}

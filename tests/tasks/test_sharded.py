@@ -1,16 +1,14 @@
 """FSDP2 on two processes (gloo, on the CPU) against DDP and one process, and resumed elsewhere."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import torch
 import yaml
+from kills import start
 
 from vit.doors.compose import compose
 from vit.runs.directory import RunFolder
@@ -32,16 +30,6 @@ WORDS = [
     "checkpoint.every_n_steps=5",
 ]
 FSDP = ["trainer=fsdp", "trainer.devices=2"]
-
-
-def start(folder, devices):
-    words = [sys.executable, "-m", "vit", "run", str(folder.path)]
-    if devices > 1:
-        agent = ["-m", "vit.runs.agent", "--standalone", f"--nproc-per-node={devices}"]
-        words = [sys.executable, *agent, *words[1:]]
-    with (folder.path / "said.txt").open("a") as said:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(words, stdout=said, stderr=said, env=environment)
 
 
 def finish(folder, devices):

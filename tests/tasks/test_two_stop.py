@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from kills import equal, numbers
 
 from vit.doors.compose import compose
 from vit.runs.directory import RunFolder
@@ -61,16 +62,6 @@ def undisturbed(tmp_path_factory):
     return numbers(folder)
 
 
-def numbers(folder):
-    """The weights at the end, and every metric that was recorded."""
-    last = torch.load(folder.last_checkpoint, weights_only=True)
-    records = {}
-    for line in folder.metrics_file.read_text().splitlines():
-        told = json.loads(line)
-        records.setdefault(told["step"], {}).update(told["metrics"])
-    return last["state_dict"], records
-
-
 def ranks(folder):
     """Rank → pid of the run's processes."""
     found = subprocess.run(["pgrep", "-f", f"vit run {folder.path}"], capture_output=True)
@@ -105,12 +96,6 @@ def assert_nothing_is_left(folder):
             return
         time.sleep(0.1)
     raise AssertionError("a process was left behind")
-
-
-def assert_same(found, wanted):
-    weights, records = found
-    assert all(torch.equal(weights[key], wanted[0][key]) for key in wanted[0])
-    assert records == wanted[1]
 
 
 def to_rank(number, how):
@@ -159,4 +144,4 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(frozen, undisturbed, s
     else:
         assert saved >= recorded
     assert start(folder.path).wait(200) == 0, (folder.path / "said.txt").read_text()
-    assert_same(numbers(folder), undisturbed)
+    assert equal(numbers(folder), undisturbed)

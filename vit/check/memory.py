@@ -11,8 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.distributed._tools.mem_tracker import MemTracker
 
 from vit.build import build
 from vit.losses.classification import cross_entropy
@@ -73,6 +71,11 @@ def largest_part(model: Classifier) -> int:
 
 def peak_of_a_step(model: nn.Module, config: dict[str, Any], report: dict[str, Any]) -> int:
     """Bytes of weights, gradients and everything between them at the worst moment of a step."""
+    # Private modules of torch 2.14 (2026-11), with no public way to either. Should they move, the
+    # check does without this figure.
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.distributed._tools.mem_tracker import MemTracker
+
     height, width = report["image_size"]
     size, precision = report["micro_batch_size"], str(config["trainer"].get("precision"))
     half = {"bf16": torch.bfloat16, "16": torch.float16}.get(precision.split("-")[0])
@@ -120,6 +123,6 @@ def facts_of(report: dict[str, Any]) -> Facts:
 
 def memory_or_none(config: dict[str, Any], report: dict[str, Any]) -> dict[str, int] | None:
     """A model of the user's own may ask for values, which fake tensors do not have."""
-    with suppress(RuntimeError, NotImplementedError, TypeError, AttributeError):
+    with suppress(ImportError, RuntimeError, NotImplementedError, TypeError, AttributeError):
         return training_memory(config, report)
     return None

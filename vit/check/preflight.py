@@ -7,7 +7,6 @@ Returns plain values only: the door that shows them needs no torch.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import nn
 
 from vit.build import build
 from vit.callbacks.checkpoint import checkpoint_callbacks
+from vit.check.machine import lacking_for, require_room, warn_of_memory
 from vit.check.memory import is_sharded, memory_or_none
 from vit.check.schema import schema_faults
 from vit.data.classification import ClassificationData
@@ -103,7 +103,7 @@ def preflight(
         faults += found
     lacking: list[Fault] = []
     if "trainer" not in broken:
-        lacking = _lacking(config["trainer"])
+        lacking = lacking_for(config["trainer"])
         warnings += [str(fault) for fault in lacking]
     if data is not None and "trainer" not in broken:
         _world(config, data, faults, warnings, told)
@@ -132,9 +132,9 @@ def preflight(
         if "test" not in data.lengths:
             warnings.append("the data has no test split: nothing will be tested after training")
     if told.get("memory") and torch.cuda.is_available():
-        _fits(config["trainer"], told["memory"]["total"], warnings)
+        warn_of_memory(config["trainer"], told["memory"]["total"], warnings)
     if run_dir is not None and model is not None:
-        _room(Path(run_dir), model, faults)
+        require_room(Path(run_dir), model, faults)
     told["gpus"] = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
     return {
         "faults": [vars(fault) for fault in faults],
@@ -151,23 +151,6 @@ def preflight_or_refuse(config: dict[str, Any], run_dir: str, full: bool = False
     if faults:
         raise Refused([Fault(**fault) for fault in faults])
     return report
-
-
-def _lacking(trainer: Mapping[str, Any]) -> list[Fault]:
-    """What this machine would need to train; to check for another machine that is no fault."""
-    accelerator, count = trainer.get("accelerator", "auto"), trainer.get("devices", 1)
-    gpus = torch.cuda.device_count()
-    asks_gpu = accelerator in ("gpu", "cuda")
-    lacking = []
-    if asks_gpu and not gpus and not torch.backends.mps.is_available():
-        message = "asks for a GPU, and torch finds none here; trainer=cpu takes the CPU"
-        lacking.append(Fault("trainer.accelerator", message))
-    elif gpus and count > gpus and accelerator != "cpu":
-        lacking.append(Fault("trainer.devices", f"asks for {count} GPUs; this machine has {gpus}"))
-    if trainer.get("num_nodes", 1) > 1:
-        message = "vit train starts the processes of one machine only, so far"
-        lacking.append(Fault("trainer.num_nodes", message))
-    return lacking
 
 
 def _trying(where: str, faults: list[Fault], make: Callable[[], Any]) -> Any:
@@ -334,30 +317,3 @@ def _cost(model: Classifier, data: ClassificationData) -> dict[str, Any]:
     if isinstance(patch, int):
         told["tokens"] = (height // patch) * (width // patch) + model.backbone.num_prefix
     return told
-
-
-def _fits(trainer: Mapping[str, Any], needed: int, warnings: list[str]) -> None:
-    """The allocator and CUDA itself want some as well, so this is a warning and no fault."""
-    has = torch.cuda.get_device_properties(0).total_memory
-    if needed > has and trainer.get("accelerator", "auto") != "cpu":
-        warnings.append(
-            f"a process needs about {needed / 1e9:.1f} GB and the GPU has {has / 1e9:.1f} GB: "
-            "lower data.batch_size, or raise trainer.accumulate_grad_batches"
-        )
-
-
-def _room(run_dir: Path, model: Classifier, faults: list[Fault]) -> None:
-    """Weights, two optimizer moments and perhaps an average, in best and last."""
-    needed = sum(p.numel() for p in model.parameters()) * 4 * 4 * 2 + 50_000_000
-    nearest = next(path for path in (run_dir, *run_dir.absolute().parents) if path.exists())
-    disk = shutil.disk_usage(nearest)
-    if not disk.total:
-        faults.append(Fault(str(nearest), "nothing can be written there; choose another folder"))
-    elif (free := disk.free) < needed:
-        faults.append(
-            Fault(
-                str(run_dir),
-                f"{free / 1e9:.1f} GB free, checkpoints and log may take {needed / 1e9:.1f} GB; "
-                "choose another folder (hydra.run.dir, of a sweep hydra.sweep.dir)",
-            )
-        )

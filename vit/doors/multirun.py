@@ -15,7 +15,7 @@ from vit.doors.compose import Composer, composer
 from vit.doors.grid import read_words, sweep_name
 from vit.doors.planning import Planner, refuse_conflicts
 from vit.doors.request import objective_of, policy_of, with_params
-from vit.doors.screen import show_plan
+from vit.doors.sweep_screen import show_plan
 from vit.faults import Fault, Refused, did_you_mean
 from vit.runs.claim import claim, owner
 from vit.runs.directory import SCHEMA_VERSION, read_json, write_json
@@ -53,10 +53,17 @@ class Sweep:
 
     def plan(self) -> None:
         """Composes and checks all that is known beforehand, or raises Refused; writes nothing."""
-        self._began = time.monotonic()
         held = None if self._arguments.dry_run else owner(self.ledger.path)
         if held is not None:
             raise Refused([self._is_run_by(held)])
+        trials = self.check()
+        refuse_conflicts(trials, self.ledger.path)
+        self._trials, self._sweep_record = trials, self._record(trials)
+        self._refuse_changes(self._sweep_record)
+
+    def check(self) -> list[Trial]:
+        """The trials, or Refused; whatever lies in the sweep's folder."""
+        self._began = time.monotonic()
         self._notes: list[str] = []
         if self.policy.sampler.searches:
             trials = self.planner.corners()
@@ -66,9 +73,7 @@ class Sweep:
             if not {*self.words.axes, *self.policy.points}:
                 self._notes.append("no key has several values, so this is a sweep of one trial")
         self._refuse_unknown_metrics()
-        refuse_conflicts(trials, self.ledger.path)
-        self._trials, self._sweep_record = trials, self._record(trials)
-        self._refuse_changes(self._sweep_record)
+        return trials
 
     def run(self) -> int:
         """Shows the plan, then carries it out."""
@@ -189,7 +194,7 @@ class Sweep:
             _link_wandb(ledger)
         finally:
             own.release()
-        from vit.doors.screen import sweep_summary
+        from vit.doors.sweep_screen import sweep_summary
 
         sweep_summary(ledger, self.objective, exit_code)
         return exit_code
@@ -242,7 +247,10 @@ def launch(arguments: argparse.Namespace, argv: list[str]) -> int:
 def _with_hidden_faults(
     refused: Refused, arguments: argparse.Namespace, argv: list[str], compose_one: Composer
 ) -> Refused:
-    """A word that cannot be composed hides the faults of the others: they are tried without it."""
+    """A word that cannot be composed hides the faults of the others: they are tried without it.
+
+    Fewer words may mean another sweep's folder, of which nothing is to be told here.
+    """
     faults = list(refused.faults)
     words = list(arguments.overrides)
     for _ in range(MOST_HIDDEN):
@@ -255,9 +263,8 @@ def _with_hidden_faults(
             break
         words = left
         try:
-            Sweep(
-                argparse.Namespace(**{**vars(arguments), "overrides": words}), argv, compose_one
-            ).plan()
+            fewer = argparse.Namespace(**{**vars(arguments), "overrides": words})
+            Sweep(fewer, argv, compose_one).check()
             break
         except Refused as more:
             faults += more.faults

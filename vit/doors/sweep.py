@@ -74,7 +74,7 @@ def _status(ledger: Ledger, told: dict[str, Any], as_json: bool) -> int:
         return 0
     from rich.console import Console
 
-    from vit.doors.screen import trials_table
+    from vit.doors.sweep_screen import trials_table
 
     console = Console(highlight=False)
     state = f"run by process {driver['pid']} on {driver['host']}" if driver else "not running"
