@@ -37,25 +37,35 @@ class Batch:
     """Images with their targets, and the position of each in its data set.
 
     `targets` are class numbers, or a row of class weights per image where labels are mixed or
-    there are several per image.
+    there are several per image. The last `lent` images belong to another slice of the global
+    batch and are here only to be mixed into the others; `len()` leaves them out.
     """
 
     images: Float[Tensor, "batch channels height width"]
     targets: Int[Tensor, " batch"] | Float[Tensor, "batch classes"]
     index: Int[Tensor, " batch"]
+    lent: int = 0
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.images) - self.lent
+
+    def own(self) -> Batch:
+        """The batch without what was lent to it."""
+        count = len(self)
+        return Batch(self.images[:count], self.targets[:count], self.index[:count])
 
     def pin_memory(self) -> Batch:
         """Called by torch's DataLoader, which pins no dataclass by itself."""
-        return Batch(self.images.pin_memory(), self.targets.pin_memory(), self.index.pin_memory())
+        return Batch(
+            self.images.pin_memory(), self.targets.pin_memory(), self.index.pin_memory(), self.lent
+        )
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         return Batch(
             self.images.to(device, non_blocking=non_blocking),
             self.targets.to(device, non_blocking=non_blocking),
             self.index.to(device, non_blocking=non_blocking),
+            self.lent,
         )
 
 

@@ -17,7 +17,7 @@ def test_a_training_step_asks_for_no_value(toy, loss):
     task = task.to(META)
     for position, batch in enumerate(toy.batches(24)):
         batch = batch.to(META)
-        images, targets = task.mixing(batch.images, batch.targets, 0, position)
+        images, targets = task.mixing(batch, 0, position)
         logits = task(images)
         loss_value = task.training_loss(logits, targets)
         loss_value.backward()

@@ -184,16 +184,22 @@ class ClassificationData(ABC):
         )
 
     def loader(
-        self, split: str, *, rank: int = 0, world_size: int = 1, accumulate: int = 1
+        self,
+        split: str,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        accumulate: int = 1,
+        lend: bool = False,
     ) -> DataLoader:
         """Batches of a split on one of `world_size` devices.
 
         "train" is shuffled and augmented; its `batch_sampler` is an EpochSampler, whose `start`
-        the loop calls before every epoch. Other splits come in order, each sample once over all
-        ranks. `len()` counts the batches of this rank in a whole epoch.
+        the loop calls before every epoch; `lend` is its own. Other splits come in order, each
+        sample once over all ranks. `len()` counts the batches of this rank in a whole epoch.
         """
         training = split == "train"
-        sampler = self._sampler(split, rank, world_size, accumulate)
+        sampler = self._sampler(split, rank, world_size, accumulate, lend)
         workers = self.num_workers
         return DataLoader(
             self.dataset(split, training=training),
@@ -208,7 +214,7 @@ class ClassificationData(ABC):
         )
 
     def _sampler(
-        self, split: str, rank: int, world_size: int, accumulate: int
+        self, split: str, rank: int, world_size: int, accumulate: int, lend: bool
     ) -> EpochSampler | EvaluationSampler:
         self._require(split)
         length = self.lengths[split]
@@ -221,6 +227,7 @@ class ClassificationData(ABC):
                 world_size=world_size,
                 accumulate=accumulate,
                 weights=self._draw_weights() if self.balanced else None,
+                lend=lend,
             )
         size = self.eval_batch_size or max(self.batch_size // (world_size * accumulate), 1)
         return EvaluationSampler(length, size, rank=rank, world_size=world_size)

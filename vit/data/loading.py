@@ -81,7 +81,7 @@ class Split(Dataset[Batch]):
                     warnings.warn(f"left out: {fault}", stacklevel=2)
                 else:
                     kept.append(key)
-            if not kept:
+            if all(key.lent for key in kept):
                 raise BadImage("no image of this batch can be read; see the warnings above.")
             batch = normalised(pixels(images), self.prepare.mean, self.prepare.std)
             if self._erase is not None:
@@ -90,7 +90,8 @@ class Split(Dataset[Batch]):
                     batch[row] = self._erase(batch[row])
         index = np.array([key.sample for key in kept])
         labels = self.source.labels[self.members[index]]
-        return Batch(batch, torch.from_numpy(labels), torch.from_numpy(index))
+        lent = sum(key.lent for key in kept)
+        return Batch(batch, torch.from_numpy(labels), torch.from_numpy(index), lent)
 
     def _image(self, key: Key) -> Image.Image:
         image = self.source.read(int(self.members[key.sample]), self.prepare.channels)

@@ -10,10 +10,14 @@ from torch.utils.data import Sampler
 
 
 class Key(NamedTuple):
-    """One sample in one epoch: all that its pixels depend on besides the seed."""
+    """One sample in one epoch: all that its pixels depend on besides the seed.
+
+    `lent` marks one of another slice of the global batch, here to be mixed into this slice's.
+    """
 
     epoch: int
     sample: int
+    lent: bool = False
 
 
 class EpochSampler(Sampler[list[Key]]):
@@ -29,7 +33,9 @@ class EpochSampler(Sampler[list[Key]]):
     resumes part-way must set `start_batch` back to 0 for the next epoch: `start()` sets both.
     `len()` is always that of a whole epoch.
 
-    `weights` make the draw random with replacement, in proportion to them.
+    `weights` make the draw random with replacement, in proportion to them. With `lend`, each slice
+    of a global batch that has several gets one more key: the sample before its first, and for the
+    first slice the last of all, so that neighbours can be mixed as in one undivided batch.
     """
 
     def __init__(
@@ -42,6 +48,7 @@ class EpochSampler(Sampler[list[Key]]):
         world_size: int = 1,
         accumulate: int = 1,
         weights: np.ndarray | None = None,
+        lend: bool = False,
     ):
         if not 0 <= rank < world_size:
             raise ValueError(f"rank {rank} is not one of the {world_size} ranks.")
@@ -65,6 +72,7 @@ class EpochSampler(Sampler[list[Key]]):
         self.accumulate = accumulate
         self.micro_batch_size = min(batch_size, length) // slices
         self.steps = max(length // batch_size, 1)
+        self.lend = lend and slices > 1
         self.weights = None if weights is None else weights / weights.sum()
         self.epoch = 0
         self.start_batch = 0
@@ -93,7 +101,13 @@ class EpochSampler(Sampler[list[Key]]):
         for batch in range(start_batch, len(self)):
             first = (batch * self.world_size + self.rank) * self.micro_batch_size
             chosen = order[first : first + self.micro_batch_size].tolist()
-            yield [Key(epoch, index) for index in chosen]
+            keys = [Key(epoch, index) for index in chosen]
+            if self.lend:
+                step = batch // self.accumulate
+                whole = self.micro_batch_size * self.world_size * self.accumulate
+                before = step * whole + (first - 1) % whole
+                keys.append(Key(epoch, int(order[before]), lent=True))
+            yield keys
 
 
 class EvaluationSampler(Sampler[list[Key]]):

@@ -98,7 +98,7 @@ class Classification(Task):
         self.record(
             {"train/loss": loss, "train/accuracy": self._accuracy(logits, targets)},
             len(batch),
-            batch.index,
+            batch.index[: len(batch)],
         )
         return loss
 
@@ -155,14 +155,19 @@ class Classification(Task):
     def monitors(self) -> tuple[str, ...]:
         return tuple(f"val/{name}" for name in self.metrics.names)
 
+    @property
+    def mixes(self) -> bool:
+        return bool(self.mixing.alphas)
+
     def tables(self) -> dict[str, list]:
         return self.metrics.tables()
 
     def _mixed(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
-        if not self.mixing.kinds or self.global_step >= self._mix_steps:
-            return batch.images, batch.targets
-        position = batch_idx * self.trainer.world_size + self.global_rank
-        return self.mixing(batch.images, batch.targets, self.current_epoch, position)
+        if self.global_step >= self._mix_steps:
+            own = batch.own()
+            return own.images, own.targets
+        step = batch_idx // self.trainer.accumulate_grad_batches
+        return self.mixing(batch, self.current_epoch, step)
 
     def _accuracy(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The share of images told right; of a mixed image, by what it shows most of."""

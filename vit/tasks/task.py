@@ -67,6 +67,11 @@ class Task(lightning.LightningModule):
     def tables(self) -> dict[str, list]:
         """What the last evaluation found beyond single numbers, as plain lists."""
 
+    @property
+    def mixes(self) -> bool:
+        """Whether training mixes neighbouring images, so that slices want one lent to them."""
+        return False
+
     def configure_model(self) -> None:
         """Where the strategy shards, gives each device its part of the weights (FSDP2)."""
         mesh = getattr(self.trainer.strategy, "device_mesh", None)

@@ -125,8 +125,8 @@ def _train(
     task = assemble_task(
         config, assemble_model(config, data.facts, allow_targets), data, allow_targets
     )
-    shared = {"rank": rank, "world_size": world_size}
-    train_loader = data.loader("train", **shared, accumulate=accumulation(config))
+    shared: Any = {"rank": rank, "world_size": world_size}
+    train_loader = data.loader("train", **shared, accumulate=accumulation(config), lend=task.mixes)
     val_loader = data.loader("val", **shared)
     sampler: Any = train_loader.batch_sampler  # an EpochSampler
     recorder = Recorder(folder.metrics_file)
