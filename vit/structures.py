@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -69,9 +70,96 @@ class Batch:
         )
 
 
+@dataclass
+class Objects:
+    """What there is to find in a batch of images, one image's objects after the other's.
+
+    Boxes are centre and size as fractions of the image that the model sees, its padding included;
+    `counts` says how many objects each image has, so that nobody need ask the device.
+    """
+
+    labels: Int[Tensor, " objects"]
+    boxes_cxcywh: Float[Tensor, "objects 4"]
+    counts: tuple[int, ...]
+    masks: Bool[Tensor, "objects height width"] | None = None
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Objects:
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Objects:
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Objects:
+        masks = None if self.masks is None else change(self.masks)
+        return Objects(change(self.labels), change(self.boxes_cxcywh), self.counts, masks)
+
+
+@dataclass
+class DetectionBatch:
+    """Images with what there is to find in them, and the position of each in its data set.
+
+    `padding` is true where a smaller image was filled up; None where no image was.
+    """
+
+    images: Float[Tensor, "batch channels height width"]
+    objects: Objects
+    index: Int[Tensor, " batch"]
+    padding: Bool[Tensor, "batch height width"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def pin_memory(self) -> DetectionBatch:
+        padding = None if self.padding is None else self.padding.pin_memory()
+        return DetectionBatch(
+            self.images.pin_memory(), self.objects.pin_memory(), self.index.pin_memory(), padding
+        )
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> DetectionBatch:
+        padding = self.padding
+        return DetectionBatch(
+            self.images.to(device, non_blocking=non_blocking),
+            self.objects.to(device, non_blocking=non_blocking),
+            self.index.to(device, non_blocking=non_blocking),
+            None if padding is None else padding.to(device, non_blocking=non_blocking),
+        )
+
+
+@dataclass
+class Stage:
+    """What the queries of a detection head say at one depth.
+
+    `logits` have one column a class, and one more, the last, for "no object" where the head says
+    so; boxes are as in `Objects`; `masks` are logits on a grid of the head's choice.
+    """
+
+    logits: Float[Tensor, "batch queries classes"]
+    boxes_cxcywh: Float[Tensor, "batch queries 4"] | None = None
+    masks: Float[Tensor, "batch queries rows cols"] | None = None
+
+
+@dataclass
+class Detections:
+    """What a detection head returns: its stages, the answer last; all are trained alike.
+
+    In training the queries may come in `groups` of equal size, each of which is matched by itself;
+    in evaluation there is one.
+    """
+
+    stages: list[Stage]
+    groups: int = 1
+
+    @property
+    def answer(self) -> Stage:
+        return self.stages[-1]
+
+
 @dataclass(frozen=True)
 class Facts:
-    """What a data set knows of itself and everything built on it must agree with."""
+    """What a data set knows of itself and everything built on it must agree with.
+
+    `class_ids` are the numbers that the data's own files give the classes, where they have any.
+    """
 
     num_classes: int
     class_names: tuple[str, ...]
@@ -80,3 +168,4 @@ class Facts:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     multi_label: bool = False
+    class_ids: tuple[int, ...] = ()

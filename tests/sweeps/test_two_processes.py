@@ -140,5 +140,5 @@ def test_processes_that_read_different_configs_train_nothing(tmp_path):
         )
     said = [process.communicate(timeout=120)[0] for process in started]
     assert [process.returncode for process in started] == [1, 1], said
-    assert "rank 1 read another config than rank 0" in (tmp_path / "0" / "log.txt").read_text()
+    assert "rank 1 has other config than rank 0" in (tmp_path / "0" / "log.txt").read_text()
     assert not list(tmp_path.glob("*/checkpoints/*"))

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 
 class Agreement(Callback):
-    """Compares what each process read, before the first step.
+    """Compares what each process found, before the first step.
 
-    `told` is what must be equal everywhere, such as the hash of the config. Raises RuntimeError
-    naming the ranks that differ, and where the group has another size than was promised.
+    `told` is what must be equal everywhere: a name, such as "config", and a hash of it. Raises
+    RuntimeError naming the ranks that differ and in what, and where the group has another size
+    than was promised.
     """
 
-    def __init__(self, told: str, world_size: int):
-        self._told = told
+    def __init__(self, told: Mapping[str, str], world_size: int):
+        self._told = dict(told)
         self._world_size = world_size
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -23,14 +26,18 @@ class Agreement(Callback):
                 f"the run was promised {self._world_size} processes; Lightning counts "
                 f"{trainer.world_size}. Nothing was trained."
             )
-        if self._world_size == 1:
+        if self._world_size == 1 or stage != "fit":
             return
-        told: list[str | None] = [None] * self._world_size
-        torch.distributed.all_gather_object(told, self._told)
-        differing = [rank for rank, other in enumerate(told) if other != told[0]]
-        if differing:
-            ranks = ", ".join(map(str, differing))
+        everywhere: list[dict[str, str]] = [{}] * self._world_size
+        torch.distributed.all_gather_object(everywhere, self._told)
+        differences = [
+            f"rank {rank} has other {name} than rank 0 ({found[name]}, not {value})"
+            for name, value in everywhere[0].items()
+            for rank, found in enumerate(everywhere)
+            if found[name] != value
+        ]
+        if differences:
             raise RuntimeError(
-                f"rank {ranks} read another config than rank 0 ({self._told[:12]} here); all must "
-                "be started on one run folder. Nothing was trained."
+                f"{'; '.join(differences[:8])}. All machines must share one run folder, one "
+                "installation and one copy of the data. Nothing was trained."
             )

@@ -11,6 +11,7 @@ import torch
 
 from vit.faults import Fault
 from vit.models.classifier import Classifier
+from vit.runs.nodes import in_allocation
 
 
 def lacking_for(trainer: Mapping[str, Any]) -> list[Fault]:
@@ -24,8 +25,12 @@ def lacking_for(trainer: Mapping[str, Any]) -> list[Fault]:
         lacking.append(Fault("trainer.accelerator", message))
     elif gpus and count > gpus and accelerator != "cpu":
         lacking.append(Fault("trainer.devices", f"asks for {count} GPUs; this machine has {gpus}"))
-    if trainer.get("num_nodes", 1) > 1:
-        message = "vit train starts the processes of one machine only, so far"
+    nodes = trainer.get("num_nodes", 1)
+    if nodes > 1 and not in_allocation(nodes):
+        message = (
+            f"this is no Slurm job of {nodes} machines: give --prepare, then start on each "
+            "machine: vit run RUN_DIR --node-rank N --master HOST"
+        )
         lacking.append(Fault("trainer.num_nodes", message))
     return lacking
 

@@ -144,10 +144,12 @@ def preflight(
     }
 
 
-def preflight_or_refuse(config: dict[str, Any], run_dir: str, full: bool = False) -> dict[str, Any]:
-    """The report, or Refused with every fault."""
+def preflight_or_refuse(
+    config: dict[str, Any], run_dir: str, full: bool = False, here: bool = True
+) -> dict[str, Any]:
+    """The report, or Refused with every fault; what this machine lacks is one if it is to train."""
     report = preflight(config, run_dir, full)
-    faults = [*report["faults"], *report["lacking"]]
+    faults = [*report["faults"], *(report["lacking"] if here else [])]
     if faults:
         raise Refused([Fault(**fault) for fault in faults])
     return report

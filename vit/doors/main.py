@@ -18,7 +18,7 @@ DOORS = {
     "clean": "free the disk that a sweep's checkpoints take",
     "sync": "upload offline W&B runs",
     "bench": "compare speeds with other libraries on this machine",
-    "run": "what every process of a run executes: vit run RUN_DIR",
+    "run": "train a prepared folder, on one machine or on each of several: vit run RUN_DIR",
 }
 HELP = """vit {version}: experiments with vision transformers whose answers you can trust.
 

@@ -86,8 +86,11 @@ class Planner:
             self._arguments.full,
         )
         asked = ["faults", "lacking"] if self._policy.executor.here else ["faults"]
-        for (varies, _), report in zip(composed, reports, strict=True):
+        for (varies, run), report in zip(composed, reports, strict=True):
             told = [Fault(**fault) for part in asked for fault in report[part]]
+            if run.config["trainer"].get("num_nodes", 1) > 1:
+                message = "a trial of a sweep runs on one machine; wanted 1"
+                told = [*told, Fault("trainer.num_nodes", message)]
             faults.append((told_of(varies), told))
         if any(found for _, found in faults):
             raise Refused(gathered(faults))

@@ -1,4 +1,4 @@
-"""vit run RUN_DIR: what every process of a run executes. Knows no Hydra."""
+"""vit run RUN_DIR: trains a frozen folder; what every process of a run executes. Knows no Hydra."""
 
 from __future__ import annotations
 
@@ -9,12 +9,24 @@ from pathlib import Path
 
 from vit.runs.process import die_with_parent, find_own_packages
 
+ABOUT = """Train, or go on with, the run that a folder's config.yaml describes.
+
+  vit train … --prepare                  check, and write the folder
+  vit run RUN_DIR                        train it with all its processes on this machine
+  vit run RUN_DIR --node-rank 1 --master HOST:29400
+                                         on each of several machines (trainer.num_nodes)
+  srun --ntasks-per-node=1 vit run RUN_DIR
+                                         the same in a Slurm job
+
+All machines must see the folder under one path. It starts torchrun itself; started by torchrun
+it is one of the processes."""
+
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="vit run",
-        description="Train, or go on with, the run that a folder's config.yaml describes. "
-        "For several processes: torchrun --nproc-per-node N -m vit run RUN_DIR",
+        description=ABOUT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run_dir", type=Path)
     parser.add_argument(
@@ -24,17 +36,29 @@ def main(argv: list[str]) -> int:
         metavar="PACKAGE",
         help="a package outside vit, torch, torchvision and timm that parts may come from",
     )
+    parser.add_argument("--node-rank", type=int, metavar="N", help="this machine's number, from 0")
+    parser.add_argument("--master", metavar="HOST[:PORT]", help="where the first machine listens")
     arguments = parser.parse_args(argv)
-    if "RANK" in os.environ:
+    one_of_several = "RANK" in os.environ
+    if one_of_several:
         # Of torchrun's agent. A process that waits for others would not answer SIGTERM.
         die_with_parent(signal.SIGKILL)
     from vit.runs.directory import RunFolder
 
     folder = RunFolder(arguments.run_dir)
-    folder.config()  # refuses a folder that is no run before torch is imported
+    config = folder.config()  # refuses a folder that is no run before torch is imported
     if folder.is_done():
         print(f"{arguments.run_dir} is done already; nothing to do.")
         return 0
+    devices, nodes = (config["trainer"].get(key, 1) for key in ("devices", "num_nodes"))
+    if not one_of_several and devices * nodes > 1:
+        from vit.runs.nodes import given_node, slurm_node
+        from vit.runs.torchrun import train_together
+
+        node = None
+        if nodes > 1:
+            node = slurm_node(nodes) or given_node(nodes, arguments.node_rank, arguments.master)
+        return train_together(folder, devices, config["threads"], arguments.allow_target, node)
     from vit.tasks.training import train
 
     find_own_packages()

@@ -21,7 +21,7 @@ from vit.faults import Fault, Refused
 from vit.runs import process
 from vit.runs.directory import RunFolder, write_json
 from vit.runs.stamp import stamp
-from vit.runs.torchrun import train_together
+from vit.runs.torchrun import train_on_nodes, train_together
 
 ABOUT = """Train a model from a config that Hydra composes.
 
@@ -54,6 +54,9 @@ def main(argv: list[str]) -> int:
     add_compose_arguments(parser)
     parser.add_argument("--full", action="store_true", help="check every image, not a sample")
     add_find_arguments(parser)
+    parser.add_argument(
+        "--prepare", action="store_true", help="check and write the folder; vit run trains it"
+    )
     parser.add_argument("--dry-run", action="store_true", help="-m: show the plan, start nothing")
     parser.add_argument(
         "--allow-changed",
@@ -72,6 +75,8 @@ def main(argv: list[str]) -> int:
         )
     process.warm_up(many=arguments.multirun)
     if arguments.multirun:
+        if arguments.prepare:
+            raise Refused([Fault("--prepare", "is for one run; --dry-run shows a sweep's plan")])
         from vit.doors.multirun import launch
 
         try:
@@ -89,14 +94,15 @@ def main(argv: list[str]) -> int:
         folder.refuse_conflicts(run.config)
         report = None
         if not folder.is_done():
+            asked = str(run.run_dir), arguments.full, not arguments.prepare
             check = "vit.check.preflight:preflight_or_refuse"
-            report = process.call(check, run.config, str(run.run_dir), arguments.full)
+            report = process.call(check, run.config, *asked)
     except Refused as refused:
         raise with_faults_of_the_rest(refused, arguments) from None
-    return _train(run, report, ["vit", "train", *argv])
+    return _train(run, report, ["vit", "train", *argv], arguments.prepare)
 
 
-def _train(run: Composed, report: dict[str, Any] | None, command: list[str]) -> int:
+def _train(run: Composed, report: dict[str, Any] | None, command: list[str], prepare: bool) -> int:
     folder = RunFolder(run.run_dir)
     if report is None:
         print(f"{run.run_dir} is done already; nothing to do.")
@@ -110,6 +116,9 @@ def _train(run: Composed, report: dict[str, Any] | None, command: list[str]) -> 
     folder.freeze(run.config)
     if not folder.stamp_file.exists():
         write_json(folder.stamp_file, told)
+    if prepare:
+        print(f"\nprepared; to train it: vit run {_shortest(run.run_dir)}")
+        return 0
     started = time.monotonic()
     code = execute(folder, run.config)
     if code and folder.state().get("state") in ("planned", "running"):
@@ -127,6 +136,9 @@ def _train(run: Composed, report: dict[str, Any] | None, command: list[str]) -> 
 def execute(folder: RunFolder, config: dict[str, Any]) -> int:
     """Trains a frozen folder in fresh processes: one, or as many as promised under torchrun."""
     count, allowed = config["trainer"]["devices"], tuple(config["allow_targets"])
+    nodes = config["trainer"].get("num_nodes", 1)
+    if nodes > 1:
+        return train_on_nodes(folder, nodes, allowed)
     if count > 1:
         return train_together(folder, count, config["threads"], allowed)
     return process.run("vit.tasks.training:train", folder.path, allowed)

@@ -1,33 +1,77 @@
-"""A run of several processes on one machine, under torchrun's agent, which cleans up after them."""
+"""A run of several processes under torchrun's agent, one a machine, which cleans up after them."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 
 from vit.runs.directory import RunFolder
+from vit.runs.nodes import Node
 from vit.runs.process import passed_on
+
+TOLD_SECONDS = 10.0  # for the first machine's word on why all ended
 
 
 def train_together(
-    folder: RunFolder, count: int, threads: int, allow_targets: Iterable[str]
+    folder: RunFolder,
+    count: int,
+    threads: int,
+    allow_targets: Iterable[str],
+    node: Node | None = None,
 ) -> int:
     """Trains the folder's run in `count` processes of `threads` threads; returns the exit code.
 
-    A signal reaches the agent, which passes it on; the processes agree where to stop. The agent
-    does the same where one process fails: they cannot agree then, and the run has failed.
+    With `node`, these are the processes of one of several machines, each of which calls this. A
+    signal reaches the agent, which passes it on; the processes agree where to stop. The agent
+    does the same where one process fails: they cannot agree then, and the run has failed. It
+    starts none anew: torchrun's restart leaves the machines with different counts of attempts,
+    and they wait for one another for ever (torch 2.14.1). The same command goes on.
     """
-    words = ["--standalone", f"--nproc-per-node={count}", "-m", "vit", "run", str(folder.path)]
-    for package in allow_targets:
-        words += ["--allow-target", package]
+    words = [f"--nproc-per-node={count}", *(_meeting(node) if node else ["--standalone"])]
+    words += ["-m", "vit", "run", str(folder.path), *_allowed(allow_targets)]
     command = [sys.executable, "-m", "vit.runs.agent", *words]
-    agent = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": str(threads)})
-    with passed_on(agent.terminate):
-        while agent.poll() is None:
-            with suppress(KeyboardInterrupt):  # the agent, in our process group, got it as well
-                agent.wait()
+    code = _wait(command, {"OMP_NUM_THREADS": str(threads)})
     # The agent's own code says only that something ended; rank 0 wrote down what.
-    return int(folder.state().get("exit_code") or agent.returncode) if agent.returncode else 0
+    return (_told(folder, wait=node is not None and node.rank > 0) or code) if code else 0
+
+
+def train_on_nodes(folder: RunFolder, count: int, allow_targets: Iterable[str]) -> int:
+    """The same on `count` machines of the Slurm job that this process is the first of."""
+    words = [f"--nodes={count}", f"--ntasks={count}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
+    words += [sys.executable, "-m", "vit", "run", str(folder.path), *_allowed(allow_targets)]
+    code = _wait(["srun", *words], {})
+    return (_told(folder) or code) if code else 0
+
+
+def _meeting(node: Node) -> list[str]:
+    return [
+        f"--nnodes={node.count}",
+        f"--node-rank={node.rank}",
+        f"--master-addr={node.address}",
+        f"--master-port={node.port}",
+    ]
+
+
+def _allowed(packages: Iterable[str]) -> list[str]:
+    return [word for package in packages for word in ("--allow-target", package)]
+
+
+def _wait(command: list[str], environment: dict[str, str]) -> int:
+    started = subprocess.Popen(command, env={**os.environ, **environment})
+    with passed_on(started.terminate):
+        while started.poll() is None:
+            with suppress(KeyboardInterrupt):  # it, in our process group, got it as well
+                started.wait()
+    return started.returncode
+
+
+def _told(folder: RunFolder, wait: bool = False) -> int:
+    """The exit code that rank 0 wrote down, which may be a moment later on another machine."""
+    until = time.monotonic() + (TOLD_SECONDS if wait else 0)
+    while folder.state().get("state") == "running" and time.monotonic() < until:
+        time.sleep(0.1)
+    return int(folder.state().get("exit_code") or 0)

@@ -29,11 +29,13 @@ from vit.callbacks.resume import ExactResume
 from vit.callbacks.schedule_free import ScheduleFree
 from vit.callbacks.stopping import Stopping
 from vit.callbacks.throughput import Throughput
+from vit.data.classification import ClassificationData
 from vit.faults import Fault, Refused
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
 from vit.runs.failure import kind_of
 from vit.runs.identity import config_hash
 from vit.runs.record import Recorder, read_records
+from vit.runs.stamp import code
 from vit.tasks.assembly import (
     accumulation,
     assemble_data,
@@ -135,7 +137,7 @@ def _train(
     stopping = Stopping()
     # The order matters: the bar looks before the record forgets, and checkpoints come last.
     callbacks = [
-        Agreement(config_hash(config), world_size),
+        Agreement(_must_agree(config, data) if world_size > 1 else {}, world_size),
         ExactResume(sampler, last if last.exists() else None),
         ScheduleFree(),
         *([build(config["ema"], allow_targets)] if config["ema"] else []),
@@ -185,6 +187,17 @@ def _train(
         shown = ", ".join(f"{key} {float(value):.4f}" for key, value in results["metrics"].items())
         log.info("done in %.0f s: %s", seconds, shown)
     return DONE
+
+
+def _must_agree(config: dict[str, Any], data: ClassificationData) -> dict[str, str]:
+    """What the numbers depend on, as each process finds it on its machine."""
+    found = code()
+    return {
+        "config": config_hash(config),
+        "code": found["vit"],
+        "packages": ", ".join(f"{name} {version}" for name, version in found["packages"].items()),
+        "data": data.fingerprint(),
+    }
 
 
 def _stopped(trainer: lightning.Trainer, stopping: Stopping) -> int | None:
