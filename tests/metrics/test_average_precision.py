@@ -1,0 +1,154 @@
+"""Average precision against pycocotools, crowds, empty images and several ranks included."""
+
+import math
+
+import numpy as np
+import pytest
+import torch.distributed as dist
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from vit.metrics.detection import NAMES, DetectionMetrics, Found
+
+CLASSES = ("ant", "bee", "cat")
+
+
+def made_up(images=40, seed=0, *, sizes=(4, 200), objects=6):
+    """Ground truth in COCO's form, and for each image what a middling detector says."""
+    draw = np.random.default_rng(seed)
+    notes, found = [], []
+    for image in range(images):
+        count = int(draw.integers(0, objects)) if image % 7 else 0  # some images are empty
+        corner = draw.uniform(0, 400, (count, 2))
+        size = draw.uniform(*sizes, (count, 2))
+        label = draw.integers(0, 3, count)
+        for at in range(count):
+            notes.append(
+                {
+                    "id": len(notes) + 1,
+                    "image_id": image,
+                    "category_id": int(label[at]) + 1,
+                    "bbox": [*corner[at], *size[at]],
+                    "area": float(size[at].prod()),
+                    "iscrowd": int(draw.random() < 0.15),
+                }
+            )
+        extra = int(draw.integers(0, 5))
+        corner = np.concatenate([corner + draw.normal(0, 4, corner.shape), corner[:1] * 0 + 10])
+        size = np.concatenate([size, size[:1] * 0 + 30])
+        label = np.concatenate([label, label[:1]])
+        label = np.where(draw.random(len(label)) < 0.2, (label + 1) % 3, label)
+        corner, size = np.tile(corner, (1 + extra, 1)), np.tile(size, (1 + extra, 1))
+        label = np.tile(label, 1 + extra)
+        found.append(
+            Found(
+                np.full(len(label), image),
+                draw.random(len(label)).astype(np.float32),
+                label,
+                np.concatenate([corner, corner + size], 1).astype(np.float32),
+            )
+        )
+    truth = {
+        "images": [{"id": image, "width": 640, "height": 480} for image in range(images)],
+        "categories": [{"id": at + 1, "name": name} for at, name in enumerate(CLASSES)],
+        "annotations": notes,
+    }
+    return truth, found
+
+
+def measured(truth, found):
+    metrics = DetectionMetrics(CLASSES)
+    for image, each in enumerate(found):
+        metrics.update([image], each)
+    return metrics.compute(truth), metrics
+
+
+def by_pycocotools(truth, found):
+    known = COCO()
+    known.dataset = {"info": {}, **truth}
+    known.createIndex()
+    rows = [
+        {
+            "image_id": int(part.image[at]),
+            "category_id": int(part.label[at]) + 1,
+            "score": float(part.score[at]),
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+        }
+        for part in found
+        for at, (x1, y1, x2, y2) in enumerate(part.boxes_xyxy.astype(float))
+    ]
+    evaluation = COCOeval(known, known.loadRes(rows), "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    precision = evaluation.eval["precision"]
+    each = [precision[:, :, at, 0, 2] for at in range(3)]
+    return evaluation.stats, [float(part[part > -1].mean()) for part in each]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_twelve_numbers_are_those_of_pycocotools(seed, capsys):
+    truth, found = made_up(seed=seed)
+    numbers, metrics = measured(truth, found)
+    capsys.readouterr()
+    expected, each = by_pycocotools(truth, found)
+    assert tuple(numbers) == NAMES == metrics.names
+    assert list(numbers.values()) == pytest.approx(expected.tolist(), abs=1e-6)
+    assert metrics.tables()["class_ap"] == pytest.approx(each, abs=1e-6)
+    assert 0.05 < numbers["ap"] < 0.9
+
+
+def test_crowds_are_no_mistakes():
+    truth, found = made_up()
+    without = {
+        **truth,
+        "annotations": [{**note, "iscrowd": 0} for note in truth["annotations"]],
+    }
+    assert any(note["iscrowd"] for note in truth["annotations"])
+    assert measured(truth, found)[0]["ap"] != measured(without, found)[0]["ap"]
+
+
+def test_what_the_data_lack_is_no_number():
+    truth, found = made_up(sizes=(120, 200))
+    numbers, _ = measured(truth, found)
+    assert math.isnan(numbers["ap_small"]) and math.isnan(numbers["ar_small"])
+    assert numbers["ap_large"] > 0
+
+
+def test_nothing_found_is_zero_and_only_images_seen_count():
+    truth, found = made_up()
+    nothing = Found(np.zeros(0, int), np.zeros(0, "f4"), np.zeros(0, int), np.zeros((0, 4), "f4"))
+    assert measured(truth, [nothing] * len(found))[0]["ap"] == 0.0
+    half, _ = measured(truth, found[:20])
+    part = {**truth, "images": truth["images"][:20]}
+    part["annotations"] = [note for note in truth["annotations"] if note["image_id"] < 20]
+    assert half == measured(part, found[:20])[0]
+
+
+def test_an_evaluation_forgets_the_one_before():
+    truth, found = made_up()
+    first, metrics = measured(truth, found)
+    metrics.reset()
+    for image, each in enumerate(found):
+        metrics.update([image], each)
+    assert metrics.compute(truth) == first
+
+
+def test_all_ranks_get_the_numbers_of_all_images(monkeypatch):
+    truth, found = made_up()
+    expected, _ = measured(truth, found)
+    parts = []
+    for rank in range(3):
+        metrics = DetectionMetrics(CLASSES)
+        for image in range(rank, len(found), 3):
+            metrics.update([image], found[image])
+        parts.append(metrics)
+    told = [(part._images, part._found) for part in parts]
+    monkeypatch.setattr("vit.metrics.detection.several_ranks", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 3)
+    monkeypatch.setattr(dist, "get_rank", lambda: 0)
+    monkeypatch.setattr(
+        dist, "all_gather_object", lambda into, _: into.__setitem__(slice(None), told)
+    )
+    monkeypatch.setattr(dist, "broadcast_object_list", lambda told, src: None)
+    assert parts[0].compute(truth) == pytest.approx(expected, abs=1e-12)
