@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, Literal
 
 import numpy as np
@@ -135,7 +136,7 @@ class DetectionMetrics:
                 part.label.tolist(),
                 boxes.tolist(),
                 (boxes[:, 2] * boxes[:, 3]).tolist(),
-                part.masks or [None] * len(part.image),
+                part.masks or repeat(None, len(part.image)),
                 strict=True,
             )
             for image, score, label, box, area, mask in rows:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from torch import nn
 
-from vit.build import build
+from vit.build import build, locate
 from vit.data.classification import ClassificationData
-from vit.models.classifier import Classifier
 from vit.structures import Facts
 from vit.tasks.task import Task
 
@@ -24,7 +24,7 @@ def assemble_data(
 
 def assemble_model(
     config: Mapping[str, Any], facts: Facts, allow_targets: Iterable[str] = ()
-) -> Classifier:
+) -> Any:
     """Backbone and head, fitted to what the data set says of itself."""
     backbone = build(
         config["backbone"],
@@ -32,8 +32,14 @@ def assemble_model(
         image_size=facts.image_size,
         channels=facts.channels,
     )
-    head = build(config["head"], allow_targets, dim=backbone.dim, num_classes=facts.num_classes)
-    return Classifier(backbone, head)
+    head = partial(build, config["head"], allow_targets)
+    return task_class(config, allow_targets).model_of(backbone, head, facts)
+
+
+def task_class(config: Mapping[str, Any], allow_targets: Iterable[str] = ()) -> type[Task]:
+    """What is to be trained for, before it is built. Raises TargetError where it is no task."""
+    found: Any = locate(config["task"]["_target_"], allow_targets)
+    return found
 
 
 def assemble_task(
@@ -43,7 +49,6 @@ def assemble_task(
     allow_targets: Iterable[str] = (),
 ) -> Task:
     """The model with its loss, optimizer, schedule and metrics."""
-    weights = data.class_weight_values()
     return build(
         config["task"],
         allow_targets,
@@ -53,7 +58,7 @@ def assemble_task(
         schedule=build(config["schedule"], allow_targets),
         seed=config["seed"],
         compile=config["compile"],
-        class_weights=None if weights is None else tuple(weights),
+        **task_class(config, allow_targets).given_by(data),
     )
 
 

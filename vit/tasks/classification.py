@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vit.data.classification import ClassificationData
 from vit.losses.classification import binary_cross_entropy, cross_entropy
 from vit.metrics.classification import ClassificationMetrics
 from vit.metrics.multilabel import MultilabelMetrics
 from vit.metrics.ranks import sum_dtype
+from vit.models.classifier import Classifier
 from vit.structures import Batch, Facts
 from vit.tasks.mixing import Mixing
 from vit.tasks.task import OptimizerPart, SchedulePart, Task
@@ -82,6 +85,30 @@ class Classification(Task):
         self.register_buffer("class_weights", weights, persistent=False)
         kind = MultilabelMetrics if facts.multi_label else ClassificationMetrics
         self.metrics = kind(facts.class_names)
+
+    @classmethod
+    def model_of(cls, backbone: Any, head: Callable[..., Any], facts: Facts) -> Classifier:
+        return Classifier(backbone, head(dim=backbone.dim, num_classes=facts.num_classes))
+
+    @classmethod
+    def given_by(cls, data: Any) -> dict[str, Any]:
+        if not isinstance(data, ClassificationData):
+            raise ValueError(
+                f"task=classification wants images with classes; data is {type(data).__name__}"
+            )
+        weights = data.class_weight_values()
+        return {"class_weights": None if weights is None else tuple(weights)}
+
+    @classmethod
+    def output_fault(cls, output: Any, images: int, facts: Facts) -> str | None:
+        wanted = (images, facts.num_classes)
+        found = tuple(getattr(output, "shape", ())) or type(output).__name__
+        return None if found == wanted else f"gives {found} for {images} images; wanted {wanted}"
+
+    @classmethod
+    def made_up_loss(cls, output: Tensor) -> Tensor:
+        targets = torch.zeros(len(output), dtype=torch.long, device=output.device)
+        return cross_entropy(output.float(), targets).mean()
 
     def forward(
         self, images: Float[Tensor, "batch channels height width"]

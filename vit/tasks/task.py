@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as lightning
@@ -58,6 +58,29 @@ class Task(lightning.LightningModule):
         self._running = RunningMeans()
         if compile:
             self.model.compile()  # in place: a wrapping module would rename every parameter
+
+    @classmethod
+    def model_of(cls, backbone: Any, head: Callable[..., Any], facts: Facts) -> Any:
+        """The model that this task trains; `head` builds its head from what is given here."""
+        raise NotImplementedError
+
+    @classmethod
+    def given_by(cls, data: Any) -> dict[str, Any]:
+        """What the task is told by its data, as keywords of its own.
+
+        Raises ValueError where the data are of another kind.
+        """
+        return {}
+
+    @classmethod
+    def output_fault(cls, output: Any, images: int, facts: Facts) -> str | None:
+        """What is wrong with a model's answer to so many images, by its shape; None if nothing."""
+        return None
+
+    @classmethod
+    def made_up_loss(cls, output: Any) -> Tensor:
+        """A loss for images that nobody knows anything of: to measure what a step takes."""
+        raise NotImplementedError
 
     @abstractmethod
     def monitors(self) -> tuple[str, ...]:
