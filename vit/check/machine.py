@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from vit.faults import Fault
-from vit.models.classifier import Classifier
 from vit.runs.nodes import in_allocation
 
 
@@ -45,7 +45,7 @@ def warn_of_memory(trainer: Mapping[str, Any], needed: int, warnings: list[str])
         )
 
 
-def require_room(run_dir: Path, model: Classifier, faults: list[Fault]) -> None:
+def require_room(run_dir: Path, model: nn.Module, faults: list[Fault]) -> None:
     """Weights, two optimizer moments and perhaps an average, in best and last."""
     needed = sum(p.numel() for p in model.parameters()) * 4 * 4 * 2 + 50_000_000
     nearest = next(path for path in (run_dir, *run_dir.absolute().parents) if path.exists())

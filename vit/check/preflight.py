@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ from vit.check.memory import is_sharded, memory_or_none
 from vit.check.schema import schema_faults
 from vit.data.classification import ClassificationData
 from vit.faults import Fault, Refused, did_you_mean
-from vit.models.classifier import Classifier
 from vit.optim.groups import param_groups, table
 from vit.optim.schedules import Constant
 from vit.tasks.assembly import (
@@ -31,6 +31,7 @@ from vit.tasks.assembly import (
     assemble_model,
     assemble_task,
     processes,
+    task_class,
     total_steps,
 )
 
@@ -96,9 +97,11 @@ def preflight(
     if not broken & {"data", "allow_targets"}:
         data, found = shared.find(["data", config["data"]], lambda: _data(config, allow, full))
         faults += found
-    model = None
-    if data is not None and not broken & {"backbone", "head"}:
-        parts = ["model", config["data"], config["backbone"], config["head"]]
+    model = kind = None
+    with suppress(TypeError, KeyError, ValueError):  # told by the schema
+        kind = task_class(config, allow).__name__
+    if data is not None and kind is not None and not broken & {"backbone", "head"}:
+        parts = ["model", config["data"], config["backbone"], config["head"], kind]
         model, found = shared.find(parts, lambda: _model(config, data, allow))
         faults += found
     lacking: list[Fault] = []
@@ -191,7 +194,7 @@ def _of_data(data: ClassificationData) -> dict[str, Any]:
 
 def _model(
     config: Mapping[str, Any], data: ClassificationData, allow: list[str]
-) -> tuple[Classifier | None, list[Fault]]:
+) -> tuple[Any, list[Fault]]:
     part = "backbone"
     try:
         with torch.device("meta"):
@@ -207,15 +210,12 @@ def _model(
             height, width = data.facts.image_size
             images = torch.empty(2, data.facts.channels, height, width)
             with torch.no_grad():
-                logits = model.eval()(images)
+                output = model.eval()(images)
     except (ValueError, TypeError, ImportError, OSError, RuntimeError) as error:
         return None, [Fault(part, str(error))]
     del backbone
-    wanted = (2, data.facts.num_classes)
-    if tuple(logits.shape) != wanted:
-        message = f"gives {tuple(logits.shape)} for two images; wanted {wanted}"
-        return None, [Fault("head", message)]
-    return model.train(), []
+    message = task_class(config, allow).output_fault(output, 2, data.facts)
+    return (None, [Fault("head", message)]) if message else (model.train(), [])
 
 
 def _world(
@@ -264,7 +264,7 @@ def _world(
 
 def _recipe(
     config: Mapping[str, Any],
-    model: Classifier | None,
+    model: Any,
     told: dict[str, Any],
     faults: list[Fault],
     warnings: list[str],
@@ -306,7 +306,7 @@ def _monitor(config: Mapping[str, Any], known: tuple[str, ...], faults: list[Fau
         )
 
 
-def _cost(model: Classifier, data: ClassificationData) -> dict[str, Any]:
+def _cost(model: Any, data: ClassificationData) -> dict[str, Any]:
     height, width = data.facts.image_size
     told = {
         "parameters": sum(p.numel() for p in model.parameters()),
