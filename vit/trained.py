@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vit.data.transforms import EvaluationTransform
 from vit.faults import Fault, Refused
+from vit.runs.checkpoint import misfit, read_checkpoint
 from vit.runs.directory import RunFolder
 from vit.structures import Facts
 from vit.tasks.assembly import assemble_data, assemble_model
@@ -74,7 +75,7 @@ def load(
             ]
         )
     place = usable_device(device)
-    content = read_checkpoint(folder, checkpoint)
+    content = read_selected(folder, checkpoint)
     data = assemble_data(config, allow_targets)
     facts = facts_of(content) or data.facts
     transform = EvaluationTransform(
@@ -90,8 +91,8 @@ def load(
     return Trained(model.eval().to(place), transform, facts, config, folder.path)
 
 
-def read_checkpoint(folder: RunFolder, which: str) -> dict[str, Any]:
-    """A checkpoint's content; only tensors and plain values are ever read from it."""
+def read_selected(folder: RunFolder, which: str) -> dict[str, Any]:
+    """The content of the run's best or last checkpoint, or of the file that `which` names."""
     named = {"best": folder.best_checkpoint, "last": folder.last_checkpoint}
     path = named.get(which, Path(which))
     if which == "best" and not path.exists():
@@ -99,14 +100,7 @@ def read_checkpoint(folder: RunFolder, which: str) -> dict[str, Any]:
     if not path.exists():
         state = folder.state().get("state", "not begun")
         raise Refused([Fault(str(folder.path), f"holds no {path.name}; the run is {state}")])
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        message = f"is no checkpoint that can be read safely: {str(error).splitlines()[0]}"
-        raise Refused([Fault(str(path), message)]) from error
-    if not isinstance(content, dict) or "state_dict" not in content:
-        raise Refused([Fault(str(path), "is no checkpoint of a run: it has no `state_dict`")])
-    return content
+    return read_checkpoint(path)
 
 
 def usable_device(name: str) -> torch.device:
@@ -150,23 +144,6 @@ def load_weights(model: nn.Module, state_dict: dict[str, Tensor], origin: Path) 
         for key, value in state_dict.items()
         if key.startswith(prefix)
     }
-    wanted = model.state_dict()
-    told = [f"lacks {key}" for key in wanted.keys() - weights.keys()]
-    told += [f"has an unknown {key}" for key in weights.keys() - wanted.keys()]
-    told += [
-        f"{key} is {tuple(weights[key].shape)}, wanted {tuple(wanted[key].shape)}"
-        for key in wanted.keys() & weights.keys()
-        if weights[key].shape != wanted[key].shape
-    ]
-    if told:
-        shown = sorted(told)
-        more = [f"and {len(shown) - 8} more"] if len(shown) > 8 else []
-        raise Refused(
-            [
-                Fault(
-                    str(origin),
-                    "the checkpoint is of another architecture: " + "; ".join(shown[:8] + more),
-                )
-            ]
-        )
+    if told := misfit(weights, model.state_dict()):
+        raise Refused([Fault(str(origin), told)])
     model.load_state_dict(weights)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
@@ -15,6 +13,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from vit.callbacks.stopping import Stopping
+from vit.runs.checkpoint import read_checkpoint, write_checkpoint
 
 
 def checkpoint_callbacks(
@@ -187,29 +186,18 @@ class LastCheckpoint(Checkpoint):
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place, and puts it there once it is on disk.
+    """Writes and reads as vit/runs/checkpoint.py does.
 
-    Lightning stages it in $TMPDIR instead, which may be another disk: the move is then a copy,
+    Lightning stages a file in $TMPDIR instead, which may be another disk: the move is then a copy,
     and a run that is killed meanwhile loses the old checkpoint and the new one.
-    Loads tensors and plain values only, never pickled code.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None
     ) -> None:
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.part")
-        try:
-            with part.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return read_checkpoint(Path(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import warnings
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy as np
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
+
+log = logging.getLogger("vit")
 
 
 @runtime_checkable
@@ -104,6 +107,13 @@ class ExactResume(Callback):
             own = processes[trainer.global_rank]
             restore_random_states(own["random"], task.device)
             task.go_on_recording(own["recorded"])
+        elif trainer.is_global_zero:
+            log.warning(
+                "saved by %d processes, goes on in %d: the images and their order are the same; "
+                "dropout and drop_path, which each process draws by itself, are drawn anew",
+                len(processes),
+                trainer.world_size,
+            )
         gradients = self._restored.get("gradients", {})
         for name, parameter in pl_module.named_parameters():
             if name in gradients:

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,8 @@ def _train(run: Composed, report: dict[str, Any] | None, command: list[str], pre
     code = execute(folder, run.config)
     if code and folder.state().get("state") in ("planned", "running"):
         # The process died without a word: out of memory, or killed.
-        folder.set_state("failed", exit_code=code, error=f"the process ended with {code}")
+        with suppress(OSError):  # a full disk, most likely, as was said
+            folder.set_state("failed", exit_code=code, error=f"the process ended with {code}")
     if code == 0 and not folder.is_done():
         code = 1  # an exit code of 0 proves nothing
     if code == 0:

@@ -224,5 +224,9 @@ def write_text(path: Path, text: str) -> None:
     """All of it or nothing: a reader never sees half a file, a crash leaves the old one."""
     # Containers that share the disk may share process ids as well.
     staged = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    staged.write_text(text, encoding="utf-8")
-    staged.replace(path)
+    try:
+        staged.write_text(text, encoding="utf-8")
+        staged.replace(path)
+    except OSError:  # a full disk, say
+        staged.unlink(missing_ok=True)
+        raise

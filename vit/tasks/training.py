@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import sys
 import time
 from collections.abc import Iterable
 from contextlib import nullcontext
@@ -31,6 +32,7 @@ from vit.callbacks.stopping import Stopping
 from vit.callbacks.throughput import Throughput
 from vit.data.classification import ClassificationData
 from vit.faults import Fault, Refused
+from vit.runs.checkpoint import misfit, read_checkpoint
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
 from vit.runs.failure import kind_of
 from vit.runs.identity import config_hash
@@ -44,8 +46,9 @@ from vit.tasks.assembly import (
     processes,
 )
 from vit.tasks.log import said_into
+from vit.tasks.task import Task
 
-DONE, FAILED, STOPPED, PREEMPTED = 0, 1, 130, 143
+DONE, FAILED, REFUSED, STOPPED, PREEMPTED = 0, 1, 2, 130, 143
 log = logging.getLogger("vit")
 
 
@@ -74,9 +77,17 @@ def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
         except FloatingPointError as problem:
             error, kind = str(problem), kind_of(problem)
             log.error("stopped: %s", problem)
+        except Refused as problem:
+            code, error, kind = REFUSED, str(problem), "refused"
+            log.error("refused: %s", problem)
         except Exception as problem:
-            error, kind = f"{type(problem).__name__}: {problem}", kind_of(problem)
-            log.exception("failed")
+            kind = kind_of(problem)
+            if isinstance(problem, OSError) and kind == "disk_full":
+                error = problem.strerror or str(problem)
+                log.error("stopped: %s", error)
+            else:
+                error = f"{type(problem).__name__}: {problem}"
+                log.exception("failed")
         if rank == 0:
             names = {DONE: "done", STOPPED: "stopped", PREEMPTED: "preempted"}
             state: Any = names.get(code, "failed")
@@ -84,7 +95,10 @@ def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
                 state = folder.ordered() or state
             told = {"kind": kind} if kind else {}
             seconds = clock.seconds()
-            folder.set_state(state, exit_code=code, error=error, train_seconds=seconds, **told)
+            try:
+                folder.set_state(state, exit_code=code, error=error, train_seconds=seconds, **told)
+            except OSError as problem:  # a full disk
+                print(f"state.json could not be written: {problem}. {error}", file=sys.stderr)
             if tracking is not None:
                 try:
                     tracking.finish(0 if state in ("pruned", "paused") else code)
@@ -158,6 +172,8 @@ def _train(
         enable_model_summary=False,
         default_root_dir=str(folder.path),
     )
+    if last.exists():
+        _require_own(last, task)
     log.info("training%s", f" goes on from {last}" if last.exists() else "")
     clock.start()
     try:
@@ -187,6 +203,12 @@ def _train(
         shown = ", ".join(f"{key} {float(value):.4f}" for key, value in results["metrics"].items())
         log.info("done in %.0f s: %s", seconds, shown)
     return DONE
+
+
+def _require_own(checkpoint: Path, task: Task) -> None:
+    """Raises Refused where a checkpoint is damaged, newer than this vit or of another model."""
+    if told := misfit(read_checkpoint(checkpoint)["state_dict"], task.state_dict()):
+        raise Refused([Fault(str(checkpoint), told)])
 
 
 def _must_agree(config: dict[str, Any], data: ClassificationData) -> dict[str, str]:

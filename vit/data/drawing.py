@@ -1,0 +1,46 @@
+"""Boxes and masks drawn on a picture, for people to look at."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
+from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
+
+SMALLEST = 320  # pixels of the longer side; a smaller picture is enlarged so that words fit
+
+
+def annotated(
+    picture: Image.Image,
+    boxes_xyxy: Float[Tensor, "objects 4"],
+    classes: Sequence[int],
+    words: Sequence[str],
+    masks: Bool[Tensor, "objects height width"] | None = None,
+) -> Image.Image:
+    """The picture with a box and some words for each object, a colour for each class."""
+    scale = max(SMALLEST / max(picture.size), 1.0)
+    if scale > 1:
+        size = (round(picture.width * scale), round(picture.height * scale))
+        picture = picture.resize(size, Image.Resampling.NEAREST)
+    drawn = pil_to_tensor(picture.convert("RGB"))
+    colours = [colour(number) for number in classes]
+    if masks is not None and len(masks):
+        grown = torch.nn.functional.interpolate(masks[None].float(), drawn.shape[-2:])[0] > 0.5
+        drawn = draw_segmentation_masks(drawn, grown, alpha=0.45, colors=colours)
+    if len(boxes_xyxy):
+        # torchvision draws no box that is turned round or has no area.
+        boxes = (boxes_xyxy.float().cpu() * scale).clamp(min=0)
+        boxes[:, 2:] = torch.maximum(boxes[:, 2:], boxes[:, :2] + 1)
+        drawn = draw_bounding_boxes(drawn, boxes, list(words), colors=colours, width=2)
+    return to_pil_image(drawn)
+
+
+def colour(number: int) -> tuple[int, int, int]:
+    """Far from those of the numbers next to it: steps of the golden angle round the circle."""
+    red, green, blue = colorsys.hsv_to_rgb(number * 0.618034 % 1.0, 0.85, 0.95)
+    return round(255 * red), round(255 * green), round(255 * blue)
