@@ -47,6 +47,7 @@ SIZES = {  # millions of parameters with a class token and without a head; width
     "vit_b": (85.80, 768, 12, 12, 16),
     "vit_l": (303.30, 1024, 24, 16, 16),
     "vit_h": (630.76, 1280, 32, 16, 14),
+    "vit_g": (1011.20, 1408, 40, 16, 14),
 }
 
 
@@ -66,7 +67,7 @@ def test_the_files_of_sizes_differ_in_nothing_else():
     free = model(*TINY)
     for name in SIZES:
         torch.manual_seed(0)
-        sized = model(*TINY, backbone=name)
+        sized = model(*TINY, "backbone.mlp_ratio=4.0", backbone=name)
         for key, value in free.state_dict().items():
             assert torch.equal(sized.state_dict()[key], value)
 

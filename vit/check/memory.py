@@ -7,12 +7,13 @@ counts what would be allocated and freed.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from vit.build import build
+from vit.check.communication import is_sharded, units, weight_dtype
 from vit.structures import Facts
 from vit.tasks.assembly import assemble_model, task_class
 
@@ -23,52 +24,52 @@ def training_memory(config: dict[str, Any], report: dict[str, Any]) -> dict[str,
     """Bytes a process: `parameters`, `gradients`, `optimizer`, `average`, `communication`,
     `activations` (what is left of the peak: what backward needs, and what works on it), `total`.
 
-    Float32 weights under autocast count as Lightning keeps them. Not counted: the data loader,
-    the libraries themselves and what an allocator wastes.
+    Float32 weights under autocast count as Lightning keeps them. Sharded, a process holds its part
+    of weights, gradients and optimizer state, and what is gathered for the moment. Not counted:
+    the data loader, the libraries themselves and what an allocator wastes.
     """
     with torch.device("meta"):
         model = assemble_model(config, facts_of(report), config["allow_targets"]).train()
+    model = model.to(weight_dtype(config))
     parameters = sum(p.nbytes for p in model.parameters())
-    peak = peak_of_a_step(model, config, report)
     gradients = sum(p.nbytes for p in model.parameters() if p.requires_grad)
-    largest = largest_part(model)
+    count = report["processes"]
+    sharded = units(model, count, weight_dtype(config).itemsize) if is_sharded(config) else None
+    step = a_step(model, config, report)
     state = optimizer_state(model, config)  # puts stand-ins in the place of the weights
-    average = parameters if config["ema"] else 0
-    activations = max(peak - parameters - gradients, 0)
-    # DistributedDataParallel's buckets hold the gradients once more.
-    communication = gradients if report["processes"] > 1 else 0
-    if is_sharded(config):
-        # Beside its shard a process holds a block's whole weights and gradients, and the next's.
-        communication = min(4 * largest, parameters + gradients)
-        count = report["processes"]
-        parameters, gradients, state = parameters // count, gradients // count, state // count
-    told = {
-        "parameters": parameters,
-        "gradients": gradients,
-        "optimizer": state,
-        "average": average,
-        "communication": communication,
-        "activations": activations,
-    }
+    if sharded is None:
+        told = {
+            "parameters": parameters,
+            "gradients": gradients,
+            "optimizer": state,
+            "average": parameters if config["ema"] else 0,
+            # DistributedDataParallel's buckets hold the gradients once more.
+            "communication": gradients if count > 1 else 0,
+            "activations": max(step.peak - parameters - gradients, 0),
+        }
+        return {**told, "total": sum(told.values())}
+    blocks, rest = sharded
+    largest = max((block.padded for block in blocks), default=0)
+    # Of a block: its weights, what they are gathered in, its gradients, what these are summed in.
+    communication = rest.padded + 4 * largest
+    part = (rest.padded + sum(block.padded for block in blocks)) // count
+    held = {"parameters": part, "gradients": gradients // count, "optimizer": state // count}
+    # When most activations are held there are no gradients yet; when all of these, no activations.
+    worst = max(step.saved + communication, held["gradients"] + rest.padded)
+    activations = max(worst - communication - held["gradients"], 0)
+    told = {**held, "average": 0, "communication": communication, "activations": activations}
     return {**told, "total": sum(told.values())}
 
 
-def is_sharded(config: dict[str, Any]) -> bool:
-    """Whether the trainer's strategy gives each process a part of the weights."""
-    strategy = config["trainer"].get("strategy")
-    target = strategy.get("_target_", "") if isinstance(strategy, dict) else ""
-    return target.endswith(".ModelParallelStrategy")
+class Step(NamedTuple):
+    """Bytes: the most at any moment with weights and gradients, and what backward waits for."""
+
+    peak: int
+    saved: int
 
 
-def largest_part(model: Any) -> int:
-    """Bytes of the weights that are gathered at once: a block, or all that is in none."""
-    blocks = [sum(p.nbytes for p in block.parameters()) for block in model.shards()]
-    rest = sum(p.nbytes for p in model.parameters()) - sum(blocks)
-    return max([rest, *blocks])
-
-
-def peak_of_a_step(model: nn.Module, config: dict[str, Any], report: dict[str, Any]) -> int:
-    """Bytes of weights, gradients and everything between them at the worst moment of a step."""
+def a_step(model: nn.Module, config: dict[str, Any], report: dict[str, Any]) -> Step:
+    """What a forward and a backward pass of one micro-batch hold."""
     # Private modules of torch 2.14 (2026-11), with no public way to either. Should they move, the
     # check does without this figure.
     from torch._subclasses.fake_tensor import FakeTensorMode
@@ -76,17 +77,24 @@ def peak_of_a_step(model: nn.Module, config: dict[str, Any], report: dict[str, A
 
     height, width = report["image_size"]
     size, precision = report["micro_batch_size"], str(config["trainer"].get("precision"))
-    half = {"bf16": torch.bfloat16, "16": torch.float16}.get(precision.split("-")[0])
+    half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
+    weights = weight_dtype(config)
     with FakeTensorMode(allow_non_fake_inputs=True):
         fake = model.to_empty(device="cpu")
         tracker = MemTracker()
         tracker.track_external(fake)
         with tracker:
-            images = torch.rand(size, report["channels"], height, width)
+            images = torch.rand(size, report["channels"], height, width, dtype=weights)
             with torch.autocast("cpu", half or torch.bfloat16, enabled=half is not None):
                 output = fake(images)
-            task_class(config, config["allow_targets"]).made_up_loss(output).backward()
-        snapshot = tracker.get_tracker_snapshot("peak")
+            loss = task_class(config, config["allow_targets"]).made_up_loss(output)
+            forward = _total(tracker.get_tracker_snapshot("current"))
+            loss.backward()
+        peak = _total(tracker.get_tracker_snapshot("peak"))
+    return Step(peak, forward - sum(p.nbytes for p in model.parameters()))
+
+
+def _total(snapshot: dict[Any, dict[Any, int]]) -> int:
     return max(told["Total"] for told in snapshot.values())
 
 

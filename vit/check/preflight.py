@@ -12,14 +12,16 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
+from warnings import filterwarnings
 
 import torch
 from torch import nn
 
 from vit.build import build
 from vit.callbacks.checkpoint import checkpoint_callbacks
+from vit.check.communication import communication, is_sharded, warn_of_padding
 from vit.check.machine import lacking_for, require_room, warn_of_memory
-from vit.check.memory import is_sharded, memory_or_none
+from vit.check.memory import memory_or_none
 from vit.check.schema import schema_faults
 from vit.data.classification import ClassificationData
 from vit.faults import Fault, Refused, did_you_mean
@@ -127,6 +129,9 @@ def preflight(
             step = [optim, config["ema"], config["trainer"].get("precision"), told["processes"]]
             alike = ["memory", *parts[1:], *step, told["micro_batch_size"]]
             told["memory"] = shared.find(alike, lambda: memory_or_none(config, told))
+        if told.get("processes", 1) > 1:
+            told["communication"] = communication(config, model, told["processes"])
+            warn_of_padding(told["communication"], warnings)
     if data is not None:
         if not faults:
             told["data"] = shared.find(["told", config["data"]], lambda: _of_data(data))
@@ -227,11 +232,17 @@ def _world(
 ) -> None:
     world = processes(config)
     accumulate = accumulation(config)
+    # Of torch, on the cores of this machine, which may not be the one to train.
+    filterwarnings("ignore", ".*worker processes in total.*")
     loader = _trying(
         "data.batch_size",
         faults,
         lambda: data.loader("train", rank=0, world_size=world, accumulate=accumulate),
     )
+    for split in data.lengths:
+        if split != "train":
+            look = partial(data.loader, split, rank=0, world_size=world, accumulate=accumulate)
+            _trying("trainer.devices", faults, look)
     if loader is None:
         return
     batches = len(loader)

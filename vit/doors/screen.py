@@ -94,6 +94,8 @@ def report_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
         parts = ", ".join(f"{scaled(n)}B {name}" for name, n in memory.items() if n)
         each = " a process" if report["processes"] > 1 else ""
         rows.append(("memory", f"{parts.replace(' total', f' in all{each}')}"))
+    if told := report.get("communication"):
+        rows += _between_processes(told, report["processes"])
     return [
         *rows,
         ("batch", f"{report['batch_size']} images{spread}"),
@@ -101,6 +103,21 @@ def report_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
         ("training", f"{report['steps']:,} steps"),
         ("lr", f"{plot(schedule['lr_of_points'])}  up to {max(schedule['lr_of_points']):.3g}"),
     ]
+
+
+def _between_processes(told: dict[str, Any], count: int) -> list[tuple[str, str]]:
+    """What each process keeps of the weights, and what it sends in a step."""
+    rows = []
+    if "units" in told:
+        kept = f"{told['units']} units gathered in turn; a process keeps 1/{count} of each"
+        rows.append(("shards", f"{kept}, {scaled(told['shard_bytes'])}B of weights"))
+    parts = [
+        f"{scaled(told[f'{name}_bytes'])}B {name.replace('_', '-')}"
+        for name in ("all_reduce", "all_gather", "reduce_scatter")
+        if told[f"{name}_bytes"]
+    ]
+    sent = f"{scaled(told['sent_bytes'])}B sent by each process in a step"
+    return [*rows, ("traffic", f"{sent}: {', '.join(parts)}")]
 
 
 def plot(values: list[float]) -> str:
