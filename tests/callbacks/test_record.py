@@ -71,7 +71,7 @@ def test_results_and_clock_lie_apart(tmp_path):
     records = read_records(tmp_path / "metrics.jsonl")
     timing = {name for record in records for name in record["timing"]}
     metrics = {name for record in records for name in record["metrics"]}
-    assert timing == {"images_per_second", "step_seconds", "data_wait"}
+    assert timing == {"images_per_second", "step_seconds", "data_wait", "peak_memory_mb"}
     assert not timing & metrics
 
 

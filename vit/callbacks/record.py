@@ -94,8 +94,8 @@ class Record(Callback):
         now = self._throughput.counters
         timing = self._throughput.since(self._counted)
         self._counted = now
-        if timing:
-            self._timing = timing
+        timing |= self._throughput.memory()
+        self._timing |= timing
         self._write(trainer, metrics, timing)
         require_finite(trainer, task)
 
