@@ -19,7 +19,7 @@ from vit.build import build
 from vit.callbacks.checkpoint import checkpoint_callbacks
 from vit.check.machine import lacking_for, require_room, warn_of_memory
 from vit.check.memory import is_sharded, memory_or_none
-from vit.check.schema import schema_faults
+from vit.check.schema import OPTIONAL_PARTS, schema_faults
 from vit.data.classification import ClassificationData
 from vit.faults import Fault, Refused, did_you_mean
 from vit.models.classifier import Classifier
@@ -82,8 +82,9 @@ def preflight(
     for key in ("optim", "schedule"):
         if key not in broken and _trying(key, faults, partial(build, config[key], allow)) is None:
             broken.add(key)
-    if config.get("ema") is not None and "ema" not in broken:
-        _trying("ema", faults, partial(build, config["ema"], allow))
+    for key in OPTIONAL_PARTS:
+        if config.get(key) is not None and key not in broken:
+            _trying(key, faults, partial(build, config[key], allow))
     if "checkpoint" not in broken:
         chosen = partial(checkpoint_callbacks, Path(), **config["checkpoint"])
         _trying("checkpoint", faults, chosen)

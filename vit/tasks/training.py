@@ -42,6 +42,7 @@ from vit.tasks.assembly import (
     processes,
 )
 from vit.tasks.log import said_into
+from vit.tasks.watch import Watch
 
 DONE, FAILED, STOPPED, PREEMPTED = 0, 1, 130, 143
 log = logging.getLogger("vit")
@@ -133,6 +134,7 @@ def _train(
     last = folder.last_checkpoint
     throughput = Throughput()
     stopping = Stopping()
+    watch = build(config["watch"], allow_targets) if config.get("watch") else Watch()
     # The order matters: the bar looks before the record forgets, and checkpoints come last.
     callbacks = [
         Agreement(config_hash(config), world_size),
@@ -143,6 +145,7 @@ def _train(
         Heartbeat(folder.heartbeat_file),
         Record(recorder, throughput),
         throughput,
+        *watch.callbacks(folder.path),
         *checkpoint_callbacks(folder.checkpoints, **config["checkpoint"], stopping=stopping),
     ]
     trainer = build(
