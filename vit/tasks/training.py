@@ -29,6 +29,7 @@ from vit.callbacks.resume import ExactResume
 from vit.callbacks.schedule_free import ScheduleFree
 from vit.callbacks.stopping import Stopping
 from vit.callbacks.throughput import Throughput
+from vit.callbacks.watch import Watch
 from vit.faults import Fault, Refused
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
 from vit.runs.failure import kind_of
@@ -42,7 +43,6 @@ from vit.tasks.assembly import (
     processes,
 )
 from vit.tasks.log import said_into
-from vit.tasks.watch import Watch
 
 DONE, FAILED, STOPPED, PREEMPTED = 0, 1, 130, 143
 log = logging.getLogger("vit")
