@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytorch_lightning import Callback
 
 from vit.callbacks.fingerprints import Fingerprints
+from vit.callbacks.hanging import Hanging
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -35,6 +37,10 @@ class Watch:
                 f"watch.hang_seconds={self.hang_seconds}; wanted more than 0, or null."
             )
 
-    def callbacks(self, run_dir: Path) -> list[Callback]:
-        """To be placed before the checkpoints are written."""
+    def recording(self, run_dir: Path) -> list[Callback]:
+        """To come before the callbacks that write checkpoints."""
         return [Fingerprints(run_dir, self.weights_every)] if self.fingerprints else []
+
+    def hanging(self, failed: Callable[[str], None]) -> list[Callback]:
+        """To come last; `failed` is told why, just before the process ends."""
+        return [] if self.hang_seconds is None else [Hanging(self.hang_seconds, failed)]

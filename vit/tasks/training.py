@@ -42,6 +42,7 @@ from vit.tasks.assembly import (
     assemble_task,
     processes,
 )
+from vit.tasks.bad_batch import BadBatches
 from vit.tasks.log import said_into
 
 DONE, FAILED, STOPPED, PREEMPTED = 0, 1, 130, 143
@@ -135,6 +136,11 @@ def _train(
     throughput = Throughput()
     stopping = Stopping()
     watch = build(config["watch"], allow_targets) if config.get("watch") else Watch()
+
+    def hung(error: str) -> None:
+        told = {"exit_code": FAILED, "error": error, "kind": "hung"}
+        folder.set_state("failed", train_seconds=clock.seconds(), **told)
+
     # The order matters: the bar looks before the record forgets, and checkpoints come last.
     callbacks = [
         Agreement(config_hash(config), world_size),
@@ -143,10 +149,11 @@ def _train(
         *([build(config["ema"], allow_targets)] if config["ema"] else []),
         Progress(throughput),
         Heartbeat(folder.heartbeat_file),
-        Record(recorder, throughput),
+        Record(recorder, throughput, BadBatches(data, folder.bad_batch_file)),
         throughput,
-        *watch.callbacks(folder.path),
+        *watch.recording(folder.path),
         *checkpoint_callbacks(folder.checkpoints, **config["checkpoint"], stopping=stopping),
+        *watch.hanging(hung),
     ]
     trainer = build(
         _sharded_over_all(_with_profiler(config["trainer"], folder.path), world_size),
