@@ -76,21 +76,26 @@ def peak_of_a_step(model: nn.Module, config: dict[str, Any], report: dict[str, A
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.distributed._tools.mem_tracker import MemTracker
 
-    height, width = report["image_size"]
-    size, precision = report["micro_batch_size"], str(config["trainer"].get("precision"))
-    half = {"bf16": torch.bfloat16, "16": torch.float16}.get(precision.split("-")[0])
     with FakeTensorMode(allow_non_fake_inputs=True):
         fake = model.to_empty(device="cpu")
         tracker = MemTracker()
         tracker.track_external(fake)
         with tracker:
-            images = torch.rand(size, report["channels"], height, width)
-            targets = torch.zeros(size, dtype=torch.long)
-            with torch.autocast("cpu", half or torch.bfloat16, enabled=half is not None):
-                logits = fake(images)
-            cross_entropy(logits.float(), targets).mean().backward()
+            step(fake, config, report)
         snapshot = tracker.get_tracker_snapshot("peak")
     return max(told["Total"] for told in snapshot.values())
+
+
+def step(model: nn.Module, config: dict[str, Any], report: dict[str, Any]) -> None:
+    """Forward, loss and backward of a process's batch, in the precision of the run."""
+    height, width = report["image_size"]
+    size, precision = report["micro_batch_size"], str(config["trainer"].get("precision"))
+    half = {"bf16": torch.bfloat16, "16": torch.float16}.get(precision.split("-")[0])
+    images = torch.rand(size, report["channels"], height, width)
+    targets = torch.zeros(size, dtype=torch.long)
+    with torch.autocast("cpu", half or torch.bfloat16, enabled=half is not None):
+        logits = model(images)
+    cross_entropy(logits.float(), targets).mean().backward()
 
 
 def optimizer_state(model: nn.Module, config: dict[str, Any]) -> int:

@@ -17,6 +17,7 @@ from torch import nn
 
 from vit.build import build
 from vit.callbacks.checkpoint import checkpoint_callbacks
+from vit.check.determinism import determinism
 from vit.check.machine import lacking_for, require_room, warn_of_memory
 from vit.check.memory import is_sharded, memory_or_none
 from vit.check.schema import OPTIONAL_PARTS, schema_faults
@@ -125,6 +126,10 @@ def preflight(
             step = [optim, config["ema"], config["trainer"].get("precision"), told["processes"]]
             alike = ["memory", *parts[1:], *step, told["micro_batch_size"]]
             told["memory"] = shared.find(alike, lambda: memory_or_none(config, told))
+    if not faults and config["trainer"].get("deterministic") and "gflops_per_image" in told:
+        exact = ["deterministic", *parts[1:], config["trainer"]]
+        told["deterministic"], fault = shared.find(exact, lambda: determinism(config, told))
+        faults += [fault] if fault else []
     if data is not None:
         if not faults:
             told["data"] = shared.find(["told", config["data"]], lambda: _of_data(data))

@@ -94,6 +94,8 @@ def report_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
         parts = ", ".join(f"{scaled(n)}B {name}" for name, n in memory.items() if n)
         each = " a process" if report["processes"] > 1 else ""
         rows.append(("memory", f"{parts.replace(' total', f' in all{each}')}"))
+    if said := report.get("deterministic"):
+        rows.append(("exactness", said))
     return [
         *rows,
         ("batch", f"{report['batch_size']} images{spread}"),

@@ -59,6 +59,8 @@ def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
     config = folder.config()
     rank, world_size = _rank_and_world(config)
     torch.set_num_threads(config["threads"])
+    if config["trainer"].get("deterministic"):
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     with folder.locked() if rank == 0 else nullcontext(), said_into(folder.log_file, rank):
         before = float(folder.state().get("train_seconds") or 0.0)
         if rank == 0:
