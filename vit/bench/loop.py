@@ -28,7 +28,6 @@ from vit.callbacks.record import Record
 from vit.callbacks.resume import ExactResume
 from vit.callbacks.schedule_free import ScheduleFree
 from vit.callbacks.throughput import Throughput
-from vit.callbacks.watch import Watch
 from vit.optim.schedules import Cosine
 from vit.runs.record import Recorder
 from vit.structures import Batch, Facts
@@ -263,7 +262,6 @@ def train_ours(batches: Batches, folder: Path) -> None:
         Record(Recorder(folder / "metrics.jsonl"), throughput),
         throughput,
         *checkpoint_callbacks(folder, monitor="val/accuracy", mode="max"),
-        *Watch().hanging(print),
     ]
     _trainer(folder, logger=False, callbacks=callbacks).fit(task, batches)
 

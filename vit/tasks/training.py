@@ -155,7 +155,7 @@ def _train(
         throughput,
         *watch.recording(folder.path),
         *checkpoint_callbacks(folder.checkpoints, **config["checkpoint"], stopping=stopping),
-        *watch.hanging(hung),
+        *(watch.hanging(hung) if world_size > 1 else []),
     ]
     trainer = build(
         _sharded_over_all(_with_profiler(config["trainer"], folder.path), world_size),
