@@ -53,6 +53,10 @@ def nudge(task, batch):
 
 
 def die(task, batch):
+    """As a SIGKILL, which leaves no time to write down what is still held."""
+    for callback in task.trainer.callbacks:
+        if isinstance(callback, Fingerprints):
+            callback._seen = []
     raise RuntimeError("killed")
 
 
