@@ -21,7 +21,7 @@ class Peak(NamedTuple):
 # Source: NVIDIA's data sheet of each card, without sparsity; by whole words of the device's name,
 # the more special name first.
 PEAKS = {
-    "B200": Peak(2.25e15, 1.12e15, 75e12),
+    "B200": Peak(2.25e15, 1.1e15, 75e12),
     "GH200": Peak(989e12, 494e12, 67e12),
     "H200 NVL": Peak(835e12, 417e12, 60e12),
     "H200": Peak(989e12, 494e12, 67e12),
