@@ -109,6 +109,10 @@ class DetectionBatch:
     def __len__(self) -> int:
         return len(self.images)
 
+    def own(self) -> DetectionBatch:
+        """All of it: nothing is lent to such a batch."""
+        return self
+
     def pin_memory(self) -> DetectionBatch:
         padding = None if self.padding is None else self.padding.pin_memory()
         return DetectionBatch(

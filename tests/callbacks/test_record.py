@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning.loggers.logger import Logger
 from toy import LIGHTNING_TALKS, Toy
 
+from vit.callbacks.record import Record
 from vit.runs.record import read_records
 
 pytestmark = LIGHTNING_TALKS
@@ -71,7 +72,7 @@ def test_results_and_clock_lie_apart(tmp_path):
     records = read_records(tmp_path / "metrics.jsonl")
     timing = {name for record in records for name in record["timing"]}
     metrics = {name for record in records for name in record["metrics"]}
-    assert timing == {"images_per_second", "step_seconds", "data_wait"}
+    assert timing == {"images_per_second", "step_seconds", "data_wait", "peak_memory_mb"}
     assert not timing & metrics
 
 
@@ -128,6 +129,22 @@ def test_a_loss_that_is_nan_ends_the_run_and_names_step_and_images(tmp_path):
     assert ", ".join(str(image) for image in breaks.batches[9]) in str(told.value)
     # Told at the next line that is written, not sooner and not much later.
     assert len(breaks.batches) == 12
+
+
+def test_the_batch_that_broke_the_loss_is_handed_on_to_be_kept(tmp_path):
+    handed = []
+
+    def keep(step: int, epoch: int, samples: list[int]) -> str:
+        handed.append((step, epoch, samples))
+        return "It is kept. "
+
+    breaks = Breaks(9)
+    toy = Toy(tmp_path, extra=(breaks,))
+    (record,) = (callback for callback in toy.trainer.callbacks if isinstance(callback, Record))
+    record._keep = keep
+    with pytest.raises(FloatingPointError, match=r"It is kept\. Lower optim\.lr"):
+        toy.fit()
+    assert handed == [(9, 1, breaks.batches[9])]
 
 
 @pytest.mark.parametrize(

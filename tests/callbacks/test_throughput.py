@@ -5,8 +5,10 @@ import pytorch_lightning as lightning
 import torch
 from toy import LIGHTNING_TALKS, Toy
 
-from vit.callbacks import throughput
-from vit.callbacks.throughput import Counters, Throughput, peak_flops
+from vit.callbacks import device, throughput
+from vit.callbacks.device import peak_flops, peak_memory
+from vit.callbacks.throughput import Counters, Throughput
+from vit.runs.record import read_records
 
 pytestmark = LIGHTNING_TALKS
 
@@ -98,11 +100,32 @@ def test_model_flops_over_the_peak_is_told_where_both_are_known():
         ("NVIDIA RTX A4000", "bf16-mixed", None),
         ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", "bf16-mixed", None),
         ("NVIDIA GeForce RTX 4090 Laptop GPU", "bf16-mixed", None),
-        ("NVIDIA H100 80GB HBM3", "32-true", None),
+        ("NVIDIA H200 NVL", "bf16-mixed", 835e12),
+        ("NVIDIA H100 80GB HBM3", "32-true", 67e12),
+        ("NVIDIA H100 80GB HBM3", "64-true", None),
+        ("NVIDIA H100 80GB HBM3", "transformer-engine", None),
+        ("NVIDIA RTX A4000", "32-true", None),
         ("Some Card", "bf16-mixed", None),
     ],
 )
-def test_peaks_are_told_by_name_in_half_precision(monkeypatch, name, precision, peak):
-    monkeypatch.setattr(throughput.torch.cuda, "get_device_name", lambda device: name)
+def test_peaks_are_told_by_name_and_precision(monkeypatch, name, precision, peak):
+    monkeypatch.setattr(device.torch.cuda, "get_device_name", lambda _: name)
     assert peak_flops(torch.device("cuda:0"), precision) == peak
     assert peak_flops(torch.device("cpu"), precision) is None
+
+
+def test_float32_by_tensor_cores_has_a_peak_of_its_own(monkeypatch):
+    monkeypatch.setattr(device.torch.cuda, "get_device_name", lambda _: "NVIDIA A100-SXM4-40GB")
+    monkeypatch.setattr(device.torch, "get_float32_matmul_precision", lambda: "high")
+    assert peak_flops(torch.device("cuda:0"), "32-true") == 156e12
+
+
+def test_the_peak_of_the_memory_is_that_of_the_process(tmp_path):
+    before = peak_memory(torch.device("cpu"))
+    assert before > 50e6  # no process that imported torch holds less
+    held = torch.ones(50_000_000)  # 200 MB
+    Toy(tmp_path, epochs=1).fit()
+    told = [r["timing"]["peak_memory_mb"] for r in read_records(tmp_path / "metrics.jsonl")]
+    assert told[0] * 1e6 >= held.nbytes
+    assert told == sorted(told)
+    assert peak_memory(torch.device("cpu")) <= told[-1] * 1e6 + 20e6

@@ -79,4 +79,4 @@ def test_flushed_means_weigh_the_images_of_all_ranks(told):
 def test_all_ranks_name_the_earliest_bad_step(told):
     for _, _, found in told:
         assert found[0] == ({"loss": 0.75}, None)
-        assert found[1][1] == (4, [1, 4])
+        assert found[1][1] == (4, [1, 4], 1)

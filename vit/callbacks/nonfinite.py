@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,24 +12,30 @@ from torch.distributed.tensor import DTensor
 from vit.metrics.ranks import sum_over_ranks
 
 NAMED = 8  # images in the message
+# Of a step, an epoch and some training images: keeps their batch, and returns what to say of it.
+Keep = Callable[[int, int, list[int]], str]
 
 
-def require_finite(trainer: Trainer, task: Any) -> None:
+def require_finite(trainer: Trainer, task: Any, keep: Keep | None = None) -> None:
     """Raises FloatingPointError where a training loss since the last flush was not finite.
 
     Waits for the device, so it is asked only when the metrics are flushed. Every rank must ask at
-    the same step, and all get the same answer.
+    the same step, and all get the same answer; the first one has the batch kept, whichever saw it.
     """
     found = task.first_bad()
     if found is None:
         return
-    step, samples = found
+    step, samples, rank = found
     shown = ", ".join(str(sample) for sample in samples[:NAMED])
     more = f" and {len(samples) - NAMED} more" if len(samples) > NAMED else ""
+    process = f", on rank {rank}," if trainer.world_size > 1 else ""
+    # With `overfit_batches` each epoch has the order and the augmentation of the first.
+    epoch = 0 if trainer.overfit_batches else trainer.current_epoch  # type: ignore[attr-defined]
+    kept = keep(step, epoch, samples) if keep is not None and trainer.is_global_zero else ""
     raise FloatingPointError(
-        f"the loss was NaN or infinite at step {step} (epoch {trainer.current_epoch}) on the "
-        f"training images {shown}{more}. Lower optim.lr, lengthen schedule.warmup_epochs, set "
-        "trainer.gradient_clip_val=1.0, or look at these images."
+        f"the loss was NaN or infinite at step {step} (epoch {trainer.current_epoch}){process} on "
+        f"the training images {shown}{more}. {kept}Lower optim.lr, lengthen "
+        "schedule.warmup_epochs, set trainer.gradient_clip_val=1.0, or look at these images."
     )
 
 

@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
-from vit.callbacks.nonfinite import require_finite, require_finite_weights
+from vit.callbacks.nonfinite import Keep, require_finite, require_finite_weights
 from vit.callbacks.throughput import Counters, Throughput
 from vit.runs.record import Recorder
 
@@ -25,10 +25,12 @@ class Record(Callback):
 
     A loss that is not finite ends the run with FloatingPointError when its step is written, or
     before, where a validation or a checkpoint comes first: broken weights never replace good ones.
+    `keep` is given the batch that it began with.
     """
 
-    def __init__(self, recorder: Recorder, throughput: Throughput):
+    def __init__(self, recorder: Recorder, throughput: Throughput, keep: Keep | None = None):
         self._recorder = recorder
+        self._keep = keep
         self._throughput = throughput
         self._counted = Counters()
         self._of_step: dict[str, float | torch.Tensor] = {}
@@ -68,13 +70,13 @@ class Record(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
-            require_finite(trainer, pl_module)
+            require_finite(trainer, pl_module, self._keep)
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         if trainer.state.fn == TrainerFn.FITTING:
-            require_finite(trainer, pl_module)
+            require_finite(trainer, pl_module, self._keep)
             require_finite_weights(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -94,10 +96,10 @@ class Record(Callback):
         now = self._throughput.counters
         timing = self._throughput.since(self._counted)
         self._counted = now
-        if timing:
-            self._timing = timing
+        timing |= self._throughput.memory()
+        self._timing |= timing
         self._write(trainer, metrics, timing)
-        require_finite(trainer, task)
+        require_finite(trainer, task, self._keep)
 
     def _write(self, trainer: Trainer, metrics: dict[str, float], timing: dict[str, float]) -> None:
         if not trainer.is_global_zero or not (metrics or timing):

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-# Dense bf16 tensor-core peaks in FLOP/s from the makers' data sheets, by part of the device name.
-PEAK_FLOPS = {
-    "B200": 2.25e15,
-    "GH200": 989e12,
-    "H200": 989e12,
-    "H100 PCIe": 756e12,
-    "H100 NVL": 835e12,
-    "H100": 989e12,
-    "A100": 312e12,
-    "L40S": 362e12,
-    "L40": 181e12,
-    "L4": 121e12,
-    "A40": 150e12,
-    "A30": 165e12,
-    "A10G": 70e12,
-    "A10": 125e12,
-    "RTX 4090": 165e12,
-    "RTX 3090": 71e12,
-}
+from vit.callbacks.device import peak_flops, peak_memory
+from vit.metrics.ranks import largest_of_ranks
+
 TRAINING_COST = 3  # forward, and backward through inputs and weights
 
 
@@ -61,6 +44,7 @@ class Throughput(Callback):
         self._peak: float | None = None
         self._world_size = 1
         self._accumulate = 1
+        self._device = torch.device("cpu")
 
     @property
     def counters(self) -> Counters:
@@ -73,7 +57,7 @@ class Throughput(Callback):
 
     def since(self, earlier: Counters) -> dict[str, float]:
         """images_per_second, step_seconds, data_wait (a share of the time) and, where the model
-        and the device tell enough, mfu: model FLOPs over the device's bf16 peak."""
+        and the device tell enough, mfu: model FLOPs over the device's peak in this precision."""
         images, batches, seconds, waited = (
             now - then for now, then in zip(self.counters, earlier, strict=True)
         )
@@ -89,9 +73,20 @@ class Throughput(Callback):
             told["mfu"] = done / (self._peak * self._world_size)
         return told
 
+    def memory(self) -> dict[str, float]:
+        """peak_memory_mb: of the process that held the most, since it began (10⁶ bytes).
+
+        On a GPU what its tensors took, else what the whole process had resident. Every rank must
+        call it at the same step.
+        """
+        held = peak_memory(self._device)
+        most = largest_of_ranks(float(held or 0), self._device)
+        return {"peak_memory_mb": most / 1e6} if most else {}
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._world_size = trainer.world_size
         self._accumulate = trainer.accumulate_grad_batches
+        self._device = pl_module.device
         self._peak = peak_flops(pl_module.device, str(trainer.precision))
         self._ended = None
 
@@ -126,15 +121,3 @@ class Throughput(Callback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         self._ended = None
-
-
-def peak_flops(device: torch.device, precision: str) -> float | None:
-    """The device's peak in FLOP/s for half precision; None where it is not known."""
-    if device.type != "cuda" or "16" not in precision:
-        return None
-    name = torch.cuda.get_device_name(device)
-    if "MIG" in name or "Laptop" in name:  # a part of the card, or a slower one of the same name
-        return None
-    # Whole words: an RTX A4000 is no A40.
-    named = (peak for part, peak in PEAK_FLOPS.items() if re.search(rf"\b{part}\b", name))
-    return next(named, None)

@@ -75,19 +75,12 @@ def a_step(model: nn.Module, config: dict[str, Any], report: dict[str, Any]) -> 
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.distributed._tools.mem_tracker import MemTracker
 
-    height, width = report["image_size"]
-    size, precision = report["micro_batch_size"], str(config["trainer"].get("precision"))
-    half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
-    weights = weight_dtype(config)
     with FakeTensorMode(allow_non_fake_inputs=True):
         fake = model.to_empty(device="cpu")
         tracker = MemTracker()
         tracker.track_external(fake)
         with tracker:
-            images = torch.rand(size, report["channels"], height, width, dtype=weights)
-            with torch.autocast("cpu", half or torch.bfloat16, enabled=half is not None):
-                output = fake(images)
-            loss = task_class(config, config["allow_targets"]).made_up_loss(output)
+            loss = made_up_loss(fake, config, report)
             forward = _total(tracker.get_tracker_snapshot("current"))
             loss.backward()
         peak = _total(tracker.get_tracker_snapshot("peak"))
@@ -96,6 +89,17 @@ def a_step(model: nn.Module, config: dict[str, Any], report: dict[str, Any]) -> 
 
 def _total(snapshot: dict[Any, dict[Any, int]]) -> int:
     return max(told["Total"] for told in snapshot.values())
+
+
+def made_up_loss(model: nn.Module, config: dict[str, Any], report: dict[str, Any]) -> Tensor:
+    """Of a process's batch of made-up images, in the precision of the run."""
+    height, width = report["image_size"]
+    size, precision = report["micro_batch_size"], str(config["trainer"].get("precision"))
+    half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
+    images = torch.rand(size, report["channels"], height, width, dtype=weight_dtype(config))
+    with torch.autocast("cpu", half or torch.bfloat16, enabled=half is not None):
+        output = model(images)
+    return task_class(config, config["allow_targets"]).made_up_loss(output)
 
 
 def optimizer_state(model: nn.Module, config: dict[str, Any]) -> int:

@@ -20,9 +20,10 @@ from torch import nn
 from vit.build import build
 from vit.callbacks.checkpoint import checkpoint_callbacks
 from vit.check.communication import communication, is_sharded, warn_of_padding
+from vit.check.determinism import determinism
 from vit.check.machine import lacking_for, require_room, warn_of_memory
 from vit.check.memory import memory_or_none
-from vit.check.schema import schema_faults
+from vit.check.schema import OPTIONAL_PARTS, schema_faults
 from vit.data.classification import ClassificationData
 from vit.faults import Fault, Refused, did_you_mean
 from vit.optim.groups import param_groups, table
@@ -85,8 +86,9 @@ def preflight(
     for key in ("optim", "schedule"):
         if key not in broken and _trying(key, faults, partial(build, config[key], allow)) is None:
             broken.add(key)
-    if config.get("ema") is not None and "ema" not in broken:
-        _trying("ema", faults, partial(build, config["ema"], allow))
+    for key in OPTIONAL_PARTS:
+        if config.get(key) is not None and key not in broken:
+            _trying(key, faults, partial(build, config[key], allow))
     if "checkpoint" not in broken:
         chosen = partial(checkpoint_callbacks, Path(), **config["checkpoint"])
         _trying("checkpoint", faults, chosen)
@@ -132,6 +134,10 @@ def preflight(
         if told.get("processes", 1) > 1:
             told["communication"] = communication(config, model, told["processes"])
             warn_of_padding(told["communication"], warnings)
+    if not faults and config["trainer"].get("deterministic") and "gflops_per_image" in told:
+        exact = ["deterministic", *parts[1:], config["trainer"]]
+        told["deterministic"], fault = shared.find(exact, lambda: determinism(config, told))
+        faults += [fault] if fault else []
     if data is not None:
         if not faults:
             told["data"] = shared.find(["told", config["data"]], lambda: _of_data(data))

@@ -34,8 +34,9 @@ GIVEN: dict[str, frozenset[str]] = {
         }
     ),
     "tracking": frozenset(),
+    "watch": frozenset(),
 }
-OPTIONAL_PARTS = ("ema",)
+OPTIONAL_PARTS = ("ema", "watch")
 PLAIN: dict[str, Any] = {
     "schema_version": int,
     "name": str,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from vit.doors.compose import HYDRA_SHOWS, add_compose_arguments, compose_runs
+from vit.doors.compose import HYDRA_SHOWS, add_compose_arguments, compose_runs, written_out
 from vit.doors.screen import show_found, show_report
 from vit.faults import Fault, Refused
 from vit.runs import process
@@ -27,6 +27,7 @@ NOTHING_CHOSEN = (
 
 
 def main(argv: list[str]) -> int:
+    argv = written_out(argv)
     if any(word.split("=")[0] in HYDRA_SHOWS for word in argv):
         from vit.doors.shell import show
 

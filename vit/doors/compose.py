@@ -22,6 +22,7 @@ from vit.faults import Fault, Refused, did_you_mean
 from vit.runs.identity import config_hash
 
 HYDRA_SHOWS = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc")
+DETERMINISTIC = "--deterministic"
 SUBDIR = "${name}"  # as conf/train.yaml has it: a run's folder is named like the run
 
 
@@ -52,6 +53,14 @@ def add_compose_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config-name", "-cn", default="train", help="the primary config")
     parser.add_argument("--config-dir", "-cd", help="a further folder of configs")
     parser.add_argument("--multirun", "-m", action="store_true", help="one run for each point")
+    parser.add_argument(
+        DETERMINISTIC, action="store_true", help="short for trainer.deterministic=true"
+    )
+
+
+def written_out(argv: list[str]) -> list[str]:
+    """The words with the short ones as the overrides that they stand for."""
+    return ["trainer.deterministic=true" if word == DETERMINISTIC else word for word in argv]
 
 
 def choices() -> str:

@@ -74,7 +74,7 @@ def grid(words: Words) -> Iterator[list[str]]:
         yield [*words.fixed, *point]
 
 
-NAMES_NO_SWEEP = ("hydra", "sweep", "tracking")
+NAMES_NO_SWEEP = ("hydra", "sweep", "tracking", "watch")
 
 
 def sweep_name(words: Words, experiment: str) -> str:

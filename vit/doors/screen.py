@@ -96,6 +96,8 @@ def report_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("memory", f"{parts.replace(' total', f' in all{each}')}"))
     if told := report.get("communication"):
         rows += _between_processes(told, report["processes"])
+    if said := report.get("deterministic"):
+        rows.append(("exactness", said))
     return [
         *rows,
         ("batch", f"{report['batch_size']} images{spread}"),

@@ -17,6 +17,7 @@ from vit.doors.compose import (
     add_compose_arguments,
     choices,
     compose_runs,
+    written_out,
 )
 from vit.faults import Fault, Refused
 from vit.runs import process
@@ -41,6 +42,7 @@ command again resumes the sweep; vit sweep --help tells how to look at one and s
 
 
 def main(argv: list[str]) -> int:
+    argv = written_out(argv)
     if any(word.split("=")[0] in HYDRA_SHOWS for word in argv):
         from vit.doors.shell import show
 

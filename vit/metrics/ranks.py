@@ -21,6 +21,15 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     return values
 
 
+def largest_of_ranks(value: float, device: torch.device) -> float:
+    """The largest of the values that all ranks give; every rank must call it."""
+    if not several_ranks():
+        return value
+    largest = torch.tensor(value, dtype=sum_dtype(device), device=device)
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return largest.item()
+
+
 def sum_dtype(device: torch.device) -> torch.dtype:
     """What sums are kept in: float64, where the device has it."""
     return torch.float32 if device.type == "mps" else torch.float64

@@ -15,10 +15,11 @@ MOST_RECORDS = 1024  # kept on the device at once, so that a run that never asks
 
 
 class FirstBad(NamedTuple):
-    """The first step whose metrics were not finite, and the images of that batch."""
+    """The first step whose metrics were not finite, the images of that batch, and its process."""
 
     step: int
     indices: list[int]
+    rank: int = 0
 
 
 class RunningMeans:
@@ -159,4 +160,5 @@ def _earliest(bad: FirstBad | None, device: torch.device) -> FirstBad | None:
         return None
     found: list[FirstBad | None] = [None] * dist.get_world_size()
     dist.all_gather_object(found, bad)
-    return min((one for one in found if one is not None), key=lambda one: one.step)
+    named = [one._replace(rank=rank) for rank, one in enumerate(found) if one is not None]
+    return min(named, key=lambda one: one.step)

@@ -70,6 +70,11 @@ class RunFolder:
         return self.path / ".heartbeat"
 
     @property
+    def bad_batch_file(self) -> Path:
+        """The batch whose loss was no number, where one ended the run."""
+        return self.path / "bad_batch.pt"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 

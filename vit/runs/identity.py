@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-NO_NUMBER_DEPENDS_ON = ("name", "tracking", "allow_targets")
+NO_NUMBER_DEPENDS_ON = ("name", "tracking", "watch", "allow_targets")
 PATHS = ("root", "path", "image_root", "cache_dir")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +31,21 @@ class Recorder:
                 "schema_version": SCHEMA_VERSION,
                 "step": step,
                 "epoch": epoch,
-                "metrics": {key: _plain(value) for key, value in metrics.items()},
-                "timing": {key: _plain(value) for key, value in timing.items()},
+                "metrics": {key: plain(value) for key, value in metrics.items()},
+                "timing": {key: plain(value) for key, value in timing.items()},
             }
         )
-        with self.path.open("ab+") as file:
-            if file.tell() > 0:
-                file.seek(-1, 2)
-                if file.read(1) != b"\n":  # a line was cut off: leave it, start a new one
-                    file.write(b"\n")
-            file.write(line.encode() + b"\n")
+        append_lines(self.path, [line])
+
+
+def append_lines(path: Path, lines: Iterable[str]) -> None:
+    """Adds whole lines to a file; they are on disk when this returns."""
+    with path.open("ab+") as file:
+        if file.tell() > 0:
+            file.seek(-1, 2)
+            if file.read(1) != b"\n":  # a line was cut off: leave it, start a new one
+                file.write(b"\n")
+        file.write("".join(f"{line}\n" for line in lines).encode())
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
@@ -61,6 +66,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     return [by_step[step] for step in sorted(by_step)]
 
 
-def _plain(value: float) -> float | str:
+def plain(value: float) -> float | str:
+    """The number, or its name where JSON has none for it: `nan`, `inf`, `-inf`."""
     number = float(value)
     return number if math.isfinite(number) else str(number)

@@ -30,6 +30,7 @@ from vit.callbacks.resume import ExactResume
 from vit.callbacks.schedule_free import ScheduleFree
 from vit.callbacks.stopping import Stopping
 from vit.callbacks.throughput import Throughput
+from vit.callbacks.watch import Watch
 from vit.data.classification import ClassificationData
 from vit.faults import Fault, Refused
 from vit.runs.checkpoint import misfit, read_checkpoint
@@ -45,6 +46,7 @@ from vit.tasks.assembly import (
     assemble_task,
     processes,
 )
+from vit.tasks.bad_batch import BadBatches
 from vit.tasks.log import said_into
 from vit.tasks.task import Task
 
@@ -62,6 +64,8 @@ def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
     config = folder.config()
     rank, world_size = _rank_and_world(config)
     torch.set_num_threads(config["threads"])
+    if config["trainer"].get("deterministic"):
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     with folder.locked() if rank == 0 else nullcontext(), said_into(folder.log_file, rank):
         before = float(folder.state().get("train_seconds") or 0.0)
         if rank == 0:
@@ -149,6 +153,12 @@ def _train(
     last = folder.last_checkpoint
     throughput = Throughput()
     stopping = Stopping()
+    watch = build(config["watch"], allow_targets) if config.get("watch") else Watch()
+
+    def hung(error: str) -> None:
+        told = {"exit_code": FAILED, "error": error, "kind": "hung"}
+        folder.set_state("failed", train_seconds=clock.seconds(), **told)
+
     # The order matters: the bar looks before the record forgets, and checkpoints come last.
     callbacks = [
         Agreement(_must_agree(config, data) if world_size > 1 else {}, world_size),
@@ -157,9 +167,11 @@ def _train(
         *([build(config["ema"], allow_targets)] if config["ema"] else []),
         Progress(throughput),
         Heartbeat(folder.heartbeat_file),
-        Record(recorder, throughput),
+        Record(recorder, throughput, BadBatches(data, folder.bad_batch_file)),
         throughput,
+        *watch.recording(folder.path),
         *checkpoint_callbacks(folder.checkpoints, **config["checkpoint"], stopping=stopping),
+        *(watch.hanging(hung) if world_size > 1 else []),
     ]
     trainer = build(
         _sharded_over_all(_with_profiler(config["trainer"], folder.path), world_size),

@@ -1,0 +1,98 @@
+"""trainer.deterministic=true trains, and what it would refuse on a GPU is told before."""
+
+import os
+
+import pytest
+import torch
+from torch import nn
+
+from vit.check.determinism import determinism, refused_operations
+from vit.check.preflight import preflight
+from vit.doors.compose import compose, written_out
+from vit.runs.directory import RunFolder
+from vit.runs.fingerprints import first_divergence
+from vit.tasks.training import train
+
+CONFIG = {
+    "trainer": {"precision": "32-true"},
+    "task": {"_target_": "vit.tasks.classification.Classification"},
+    "allow_targets": [],
+}
+REPORT = {"image_size": (8, 8), "channels": 1, "micro_batch_size": 2}
+
+
+class Resizes(nn.Sequential):
+    def __init__(self, mode):
+        super().__init__(
+            nn.Conv2d(1, 1, 1),
+            nn.Upsample(scale_factor=2, mode=mode),
+            nn.Flatten(),
+            nn.Linear(256, 3),
+        )
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [
+        ("bicubic", ["interpolate, bicubic"]),
+        ("bilinear", ["interpolate, bilinear"]),
+        ("nearest", []),
+    ],
+)
+def test_operations_without_a_deterministic_form_are_found(mode, told):
+    with torch.device("meta"):
+        model = Resizes(mode)
+    assert refused_operations(model, CONFIG, REPORT) == told
+
+
+@pytest.fixture
+def small():
+    return compose(
+        written_out(
+            [
+                "experiment=digits",
+                "--deterministic",
+                "backbone.dim=16",
+                "backbone.depth=1",
+                "trainer.max_epochs=1",
+                "schedule.warmup_epochs=0",
+                "tracking=none",
+                "watch.fingerprints=true",
+                "watch.weights_every=1",
+            ]
+        )
+    )
+
+
+def test_the_check_says_that_nothing_is_refused(small):
+    report = preflight(small)
+    assert report["faults"] == []
+    assert report["deterministic"] == "deterministic; PyTorch refuses nothing that the model does"
+    assert "deterministic" not in preflight(compose(["experiment=digits"]))
+
+
+def test_a_refused_operation_is_a_fault_on_a_gpu_only(small, monkeypatch):
+    monkeypatch.setattr("vit.check.determinism.refused_operations", lambda *_: ["grid_sample"])
+    report = {**REPORT, "num_classes": 10}
+    said, fault = determinism(small, report)
+    assert said == "deterministic on the CPU; on a GPU PyTorch refuses grid_sample"
+    assert fault is None
+    on_gpu = {**small, "trainer": {**small["trainer"], "accelerator": "gpu"}}
+    _, fault = determinism(on_gpu, report)
+    assert fault.where == "trainer.deterministic"
+    assert "trainer.deterministic=warn" in fault.message
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_deterministic_run_trains_on_the_cpu_and_repeats_itself(small, tmp_path, monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    try:
+        for name in ("a", "b"):
+            folder = RunFolder(tmp_path / name)
+            folder.freeze(small)
+            assert train(folder.path) == 0
+            assert torch.are_deterministic_algorithms_enabled()
+            assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert first_divergence(tmp_path / "a", tmp_path / "b") is None

@@ -1,0 +1,59 @@
+"""vit diff tells in what two runs differ, and where they part."""
+
+import json
+
+import pytest
+import yaml
+
+from vit.doors.diff import main
+from vit.faults import Refused
+from vit.runs.fingerprints import line_of, lines_file
+from vit.runs.record import append_lines
+
+
+def run(folder, *, depth=4, losses=(3.0, 2.0, 1.0), commit="abc", fingerprints=True):
+    folder.mkdir()
+    config = {"schema_version": 1, "name": folder.name, "backbone": {"depth": depth}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "stamp.json").write_text(json.dumps({"git": {"commit": commit}}))
+    if fingerprints:
+        lines = [
+            line_of(step, 0, 1, 8, {"samples": step, "pixels": step, "loss": loss})
+            for step, loss in enumerate(losses)
+        ]
+        append_lines(lines_file(folder, 0), lines)
+    return str(folder)
+
+
+def test_equal_runs_are_told_to_be_equal(tmp_path, capsys):
+    assert main([run(tmp_path / "a"), run(tmp_path / "b")]) == 0
+    told = capsys.readouterr().out
+    assert "configs and stamps are equal" in told and "all 3 that both have are equal" in told
+
+
+def test_config_commit_and_the_first_step_are_named(tmp_path, capsys):
+    a = run(tmp_path / "a")
+    b = run(tmp_path / "b", depth=6, losses=(3.0, 2.5, 1.5), commit="def")
+    assert main([a, b]) == 1
+    told = capsys.readouterr().out
+    assert "backbone.depth: 4, now 6" in told and "commit: 'abc', now 'def'" in told
+    assert "the first to differ is 1 (epoch 0), by loss: 2.0, now 2.5" in told
+
+
+def test_a_tolerance_overlooks_roundings_only(tmp_path, capsys):
+    runs = [run(tmp_path / "a"), run(tmp_path / "b", losses=(3.0, 2.0001, 1.5))]
+    assert main([*runs, "--json", "--tolerance", "0.01"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["steps"], told["divergence"]["step"], told["divergence"]["by"]) == (3, 2, "loss")
+
+
+def test_without_fingerprints_the_steps_are_not_compared(tmp_path, capsys):
+    assert main([run(tmp_path / "a"), run(tmp_path / "b", fingerprints=False)]) == 0
+    assert "watch.fingerprints=true" in capsys.readouterr().out
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(Refused, match="no run folder"):
+        main([run(tmp_path / "a"), str(tmp_path / "nothing")])
+    with pytest.raises(Refused, match="--tolerance"):
+        main([str(tmp_path / "a"), str(tmp_path / "a"), "--tolerance", "2"])

@@ -1,0 +1,46 @@
+"""What is watched while a run trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytorch_lightning import Callback
+
+from vit.callbacks.fingerprints import Fingerprints
+from vit.callbacks.hanging import Hanging
+
+
+@dataclass(kw_only=True, frozen=True)
+class Watch:
+    """Switches that change no number.
+
+    Args:
+        fingerprints: write down what each step saw and gave; see vit/runs/fingerprints.
+        weights_every: optimizer steps between two fingerprints of all weights.
+        hang_seconds: with several processes, how long one may stand still before the run is
+            ended; None: for ever.
+
+    Raises ValueError for a value out of its range.
+    """
+
+    fingerprints: bool = False
+    weights_every: int = 100
+    hang_seconds: float | None = 600.0
+
+    def __post_init__(self) -> None:
+        if self.weights_every < 1:
+            raise ValueError(f"watch.weights_every={self.weights_every}; wanted 1 or more.")
+        if self.hang_seconds is not None and self.hang_seconds <= 0:
+            raise ValueError(
+                f"watch.hang_seconds={self.hang_seconds}; wanted more than 0, or null."
+            )
+
+    def recording(self, run_dir: Path) -> list[Callback]:
+        """To come before the callbacks that write checkpoints."""
+        return [Fingerprints(run_dir, self.weights_every)] if self.fingerprints else []
+
+    def hanging(self, failed: Callable[[str], None]) -> list[Callback]:
+        """To come last; `failed` is told why, just before the process ends."""
+        return [] if self.hang_seconds is None else [Hanging(self.hang_seconds, failed)]

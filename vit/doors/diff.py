@@ -1,0 +1,107 @@
+"""vit diff RUN_A RUN_B: in what two runs differ, and at which step they part."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from vit.faults import Fault, Refused
+from vit.runs.directory import RunFolder, differences, read_json
+from vit.runs.fingerprints import Divergence, first_divergence, lines_file, read_fingerprints
+
+ABOUT = """Tell in what two runs differ, and the first step at which they part.
+
+  vit diff runs/digits-1a2b3c4d runs/again
+  vit diff RUN_A RUN_B --tolerance 1e-4      losses and gradient norms up to rounding
+  vit diff RUN_A RUN_B --json                for programs
+
+Steps are compared where both runs were trained with watch.fingerprints=true. Exit code 0 where
+nothing differs, 1 where something does."""
+MEANINGS = {
+    "samples": "other images, or in another order: look at seed, data and batch size",
+    "pixels": "the same images with other pixels: look at the augmentation and at the files",
+    "loss": "from the same pixels: look at the weights before it, mixup, dropout, precision, code",
+    "gradient_norm": "from the same loss: look at the backward pass, its precision and its order",
+    "weights": "after the same gradients: look at the optimizer, its rates and clipping",
+}
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="vit diff", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run_a", type=Path)
+    parser.add_argument("run_b", type=Path)
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="relative difference up to which losses and norms are equal; weights then stay out",
+    )
+    parser.add_argument("--json", action="store_true", help="print what was found as JSON")
+    arguments = parser.parse_args(argv)
+    if not 0 <= arguments.tolerance < 1:
+        raise Refused([Fault("--tolerance", f"is {arguments.tolerance}; wanted 0 to below 1")])
+    runs = arguments.run_a, arguments.run_b
+    found = compare(*runs, arguments.tolerance)
+    if arguments.json:
+        print(json.dumps({"schema_version": 1, **found}, indent=1))
+    else:
+        _show(found)
+    return 1 if found["config"] or found["stamp"] or found["divergence"] else 0
+
+
+def compare(run_a: Path, run_b: Path, tolerance: float = 0.0) -> dict[str, Any]:
+    """Plain values: what differs in `config` and `stamp`, the `steps` compared, the `divergence`.
+
+    `steps` is None where a run was trained without fingerprints.
+    """
+    config = differences(RunFolder(run_a).config(), RunFolder(run_b).config())
+    stamp = differences(_of_stamp(run_a), _of_stamp(run_b))
+    told: dict[str, Any] = {"config": config, "stamp": stamp, "steps": None, "divergence": None}
+    if all(lines_file(run, 0).is_file() for run in (run_a, run_b)):
+        told["steps"] = len(read_fingerprints(run_a).keys() & read_fingerprints(run_b).keys())
+        parted: Divergence | None = first_divergence(run_a, run_b, tolerance)
+        told["divergence"] = None if parted is None else vars(parted)
+    return told
+
+
+def _of_stamp(run: Path) -> dict[str, Any]:
+    """What of a stamp can change a number."""
+    stamp = read_json(RunFolder(run).stamp_file) or {}
+    git = stamp.get("git") or {}
+    hardware = stamp.get("hardware") or {}
+    return {
+        "commit": git.get("commit"),
+        "uncommitted changes": bool(git.get("diff")),
+        "python": stamp.get("python"),
+        "packages": stamp.get("packages") or {},
+        "cpu": hardware.get("cpu"),
+        "gpus": hardware.get("gpus"),
+        "data": (stamp.get("data") or {}).get("fingerprint"),
+    }
+
+
+def _show(found: dict[str, Any]) -> None:
+    for key in ("config", "stamp"):
+        if found[key]:
+            print(f"{key}: the first run, now the second")
+        for line in found[key]:
+            print(f"  {line}")
+    if not found["config"] and not found["stamp"]:
+        print("configs and stamps are equal")
+    parted = found["divergence"]
+    if found["steps"] is None:
+        print("steps: not compared; train both with watch.fingerprints=true")
+    elif parted is None:
+        print(f"steps: all {found['steps']:,} that both have are equal")
+    else:
+        one, other = parted["values"]
+        print(
+            f"steps: the first to differ is {parted['step']:,} (epoch {parted['epoch']}), by "
+            f"{parted['by'].replace('_', ' ')}: {one}, now {other}"
+        )
+        print(f"  {MEANINGS[parted['by']]}")
