@@ -1,0 +1,193 @@
+"""Our detection heads with the weights of Hugging Face's give their numbers: tiny, random."""
+
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from vit.models.backbone import ViT
+from vit.models.detector import Detector
+from vit.models.heads.deformable import DeformableHead
+
+transformers = pytest.importorskip("transformers")
+
+
+def randomised(model):
+    """Every parameter random, also those that start at 0 or 1, so that each one shows."""
+    for name, parameter in model.named_parameters():
+        nn.init.normal_(parameter, std=0.2)
+        if "norm" in name and name.endswith("weight"):
+            parameter.data += 1
+    return model.eval()
+
+
+def renamed(state, names):
+    """The state with every pattern of `names` replaced in turn; an empty name drops the key."""
+    result = {}
+    for name, value in state.items():
+        for pattern, replacement in names:
+            name = re.sub(pattern, replacement, name)
+        if name:
+            result[name] = value
+    return result
+
+
+def fused(state):
+    """q, k and v in one matrix where tokens attend to one another, k and v in one elsewhere."""
+    for name in [name for name in state if re.search(r"\.(q_proj|query)\.", name)]:
+        stem, _, kind = re.sub(r"\.(q_proj|query)\.", "\0", name).partition("\0")
+        parts = [state.pop(name)]
+        for letter, word in (("k", "key"), ("v", "value")):
+            parts.append(state.pop(name.replace("q_proj", f"{letter}_proj").replace("query", word)))
+        if stem.endswith(".cross"):
+            state[f"{stem}.query.{kind}"] = parts[0]
+            state[f"{stem}.key_value.{kind}"] = torch.cat(parts[1:])
+        else:
+            state[f"{stem}.qkv.{kind}"] = torch.cat(parts)
+    return state
+
+
+def assert_same(ours, theirs, atol=1e-5):
+    assert ours.shape == theirs.shape
+    assert theirs.abs().mean() > 0.05  # else anything would pass
+    torch.testing.assert_close(ours, theirs, atol=atol, rtol=1e-5)
+
+
+# Hugging Face's names of a DINOv2 backbone's parameters, and ours.
+DINOV2 = [
+    (r"^embeddings\.(mask_token)$", ""),
+    (r"^embeddings\.cls_token$", "class_token"),
+    (r"^embeddings\.position_embeddings$", "position.table"),
+    (r"^embeddings\.patch_embeddings\.projection\.", "patch.proj."),
+    (r"^encoder\.layer\.", "blocks."),
+    (r"\.attention\.attention\.", ".attention."),
+    (r"\.attention\.(output\.dense|o_proj)\.", ".attention.proj."),
+    (r"\.layer_scale(\d)\.lambda1$", r".scale\1.gain"),
+    (r"^layernorm\.", "norm."),
+]
+
+
+def dinov2(state, grid):
+    """The class token takes its own position along; the convolution becomes a matrix."""
+    state = fused(renamed(state, DINOV2))
+    table = state["position.table"]
+    state["class_token"] = state["class_token"] + table[:, :1]
+    state["position.table"] = table[0, 1:].unflatten(0, grid)
+    state["patch.proj.weight"] = state["patch.proj.weight"].flatten(1)
+    return state
+
+
+# RF-DETR: Hugging Face's names, and ours.
+RF_DETR = [
+    (r"^model\.backbone\.projector\.layer_norm\.", "neck.norm."),
+    (r"^model\.backbone\.projector\.projector_layer\.", "neck."),
+    (r"^neck\.conv1\.", "neck.expand."),
+    (r"^neck\.conv2\.", "neck.fuse."),
+    (r"^(neck\.bottlenecks\.\d)\.conv1\.", r"\1.first."),
+    (r"^(neck\.bottlenecks\.\d)\.conv2\.", r"\1.second."),
+    (r"^model\.enc_output\.(\d)\.", r"two_stage.choosers.\1.linear."),
+    (r"^model\.enc_output_norm\.(\d)\.", r"two_stage.choosers.\1.norm."),
+    (r"^model\.enc_out_class_embed\.(\d)\.", r"two_stage.choosers.\1.classes."),
+    (r"^model\.enc_out_bbox_embed\.(\d)\.", r"two_stage.choosers.\1.boxes."),
+    (r"^model\.query_feat\.weight$", "two_stage.content"),
+    (r"^model\.reference_point_embed\.weight$", "two_stage.change"),
+    (r"^model\.decoder\.ref_point_head\.", "position."),
+    (r"^model\.decoder\.layernorm\.", "norm."),
+    (r"^model\.decoder\.layers\.", "layers."),
+    (r"\.self_attn\.o_proj\.", ".attention.proj."),
+    (r"\.self_attn\.", ".attention."),
+    (r"\.self_attn_layer_norm\.", ".norm1."),
+    (r"\.cross_attn\.sampling_offsets\.", ".cross.offsets."),
+    (r"\.cross_attn\.attention_weights\.", ".cross.weights."),
+    (r"\.cross_attn\.value_proj\.", ".cross.value."),
+    (r"\.cross_attn\.output_proj\.", ".cross.proj."),
+    (r"\.cross_attn_layer_norm\.", ".norm2."),
+    (r"\.layer_norm\.", ".norm3."),
+    (r"\.mlp\.fc1\.", ".mlp.layers.0."),
+    (r"\.mlp\.fc2\.", ".mlp.layers.1."),
+    (r"^class_embed\.", "classes."),
+    (r"^bbox_embed\.", "boxes."),
+]
+
+
+def rf_detr(groups=3, num_queries=7):
+    """Theirs and ours with the same numbers; images of 16x16 pixels make a grid of 4x4."""
+    backbone = transformers.RfDetrDinov2Config(
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        image_size=16,
+        patch_size=4,
+        num_windows=1,
+        out_features=["stage1", "stage2", "stage3"],
+    )
+    config = transformers.RfDetrConfig(
+        backbone_config=backbone,
+        d_model=32,
+        c2f_num_blocks=2,
+        decoder_ffn_dim=48,
+        decoder_n_points=2,
+        decoder_layers=2,
+        decoder_self_attention_heads=4,
+        decoder_cross_attention_heads=8,
+        num_queries=num_queries,
+        group_detr=groups,
+        num_labels=5,
+        dropout=0.0,
+        layer_norm_eps=1e-6,
+    )
+    theirs = randomised(transformers.RfDetrForObjectDetection(config))
+    ours = Detector(
+        ViT((16, 16), 3, dim=32, depth=3, heads=2, patch_size=4, class_token=True, layer_scale=1.0),
+        DeformableHead(
+            32,
+            5,
+            4,
+            3,
+            width=32,
+            num_queries=num_queries,
+            num_layers=2,
+            heads=4,
+            cross_heads=8,
+            hidden=48,
+            groups=groups,
+        ),
+    ).eval()
+    head = ours.head
+    head.neck = type(head.neck)(32, 32, 3, bottlenecks=2)  # as many blocks as there are: 3
+    backbone_state, state = {}, {}
+    for name, value in theirs.state_dict().items():
+        stem = "model.backbone.backbone."
+        (backbone_state if name.startswith(stem) else state)[name.removeprefix(stem)] = value
+    ours.backbone.load_state_dict(dinov2(backbone_state, (4, 4)))
+    state = fused(renamed(state, RF_DETR))
+    for name in ("two_stage.content", "two_stage.change"):
+        state[name] = state[name].unflatten(0, (groups, num_queries))
+    for number in range(2):  # theirs has one norm for all blocks
+        for kind in ("weight", "bias"):
+            state[f"neck.norms.{number}.{kind}"] = backbone_state[f"layernorm.{kind}"]
+    head.load_state_dict(state)
+    return theirs, ours
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("size", [(16, 16), (12, 24), (4, 208)])  # 208: centres within 1% of edges
+def test_deformable_equals_rf_detr_with_backbone_and_projector(size, training):
+    theirs, ours = rf_detr()
+    for model in (theirs, ours):
+        model.train(training)
+    images = torch.randn(2, 3, *size)
+    labels = [{"class_labels": torch.tensor([1]), "boxes": torch.rand(1, 4)}] * 2
+    expected = theirs(images, labels=labels)
+    answer = ours(images)
+    assert answer.groups == (3 if training else 1)
+    stages = [
+        (expected.enc_outputs_class, expected.enc_outputs_coord_logits),
+        *((part["logits"], part["pred_boxes"]) for part in expected.auxiliary_outputs),
+        (expected.logits, expected.pred_boxes),
+    ]
+    assert len(answer.stages) == len(stages) == 1 + 2
+    for stage, (logits, boxes) in zip(answer.stages, stages, strict=True):
+        assert_same(stage.logits, logits)
+        assert_same(stage.boxes_cxcywh, boxes)
