@@ -9,6 +9,8 @@ from torch import nn
 from vit.models.backbone import ViT
 from vit.models.detector import Detector
 from vit.models.heads.deformable import DeformableHead
+from vit.models.heads.detr import DetrHead
+from vit.models.heads.tokens import TokensHead
 
 transformers = pytest.importorskip("transformers")
 
@@ -191,3 +193,129 @@ def test_deformable_equals_rf_detr_with_backbone_and_projector(size, training):
     for stage, (logits, boxes) in zip(answer.stages, stages, strict=True):
         assert_same(stage.logits, logits)
         assert_same(stage.boxes_cxcywh, boxes)
+
+
+# DETR: Hugging Face's names, and ours.
+DETR = [
+    (r"^model\.input_projection\.", "project."),
+    (r"^model\.query_position_embeddings\.weight$", "queries"),
+    (r"^model\.decoder\.layernorm\.", "norm."),
+    (r"^model\.decoder\.layers\.", "layers."),
+    (r"\.self_attn\.o_proj\.", ".attention.proj."),
+    (r"\.self_attn\.", ".attention."),
+    (r"\.self_attn_layer_norm\.", ".norm1."),
+    (r"\.encoder_attn\.o_proj\.", ".cross.proj."),
+    (r"\.encoder_attn\.", ".cross."),
+    (r"\.encoder_attn_layer_norm\.", ".norm2."),
+    (r"\.final_layer_norm\.", ".norm3."),
+    (r"\.mlp\.fc1\.", ".mlp.layers.0."),
+    (r"\.mlp\.fc2\.", ".mlp.layers.1."),
+    (r"^class_labels_classifier\.", "classes."),
+    (r"^bbox_predictor\.", "boxes."),
+]
+
+
+class Attentive(ViT):
+    """Attends to padding too, as Hugging Face's backbone does."""
+
+    def encode(self, tokens, grid, blocks=(), *, kept=None, mask=None):
+        return super().encode(tokens, grid, blocks, kept=kept)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_detr_equals_detr_without_its_encoder(padded):
+    backbone = transformers.Dinov2Config(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=16,
+        patch_size=4,
+        out_features=["stage2"],
+        reshape_hidden_states=True,
+    )
+    config = transformers.DetrConfig(
+        use_timm_backbone=False,
+        backbone_config=backbone,
+        d_model=32,
+        encoder_layers=0,
+        decoder_layers=2,
+        decoder_attention_heads=4,
+        decoder_ffn_dim=48,
+        num_queries=7,
+        num_labels=5,
+        activation_function="relu",
+        auxiliary_loss=False,  # with it, theirs feeds the norm's answer to the next layer
+    )
+    theirs = randomised(transformers.DetrForObjectDetection(config))
+    vit = Attentive(
+        (16, 16), 3, dim=32, depth=2, heads=2, patch_size=4, class_token=True, layer_scale=1.0
+    )
+    head = DetrHead(32, 5, 4, 2, width=32, num_queries=7, num_layers=2, heads=4, hidden=48)
+    ours = Detector(vit, head).eval()
+    stem = "model.backbone.model."
+    state = theirs.state_dict()
+    body = {name.removeprefix(stem): state.pop(name) for name in list(state) if stem in name}
+    vit.load_state_dict(dinov2(body, (4, 4)))
+    state = fused(renamed(state, DETR))
+    state["project.weight"] = state["project.weight"].flatten(1)
+    state["queries"] = state["queries"][None]
+    head.load_state_dict(state)
+    images = torch.randn(2, 3, 16, 16)
+    padding = torch.zeros(2, 16, 16, dtype=torch.bool)
+    if padded:
+        padding[0, 12:], padding[1, :, 4:] = True, True
+    expected = theirs(images, pixel_mask=(~padding).long())
+    answer = ours(images, padding if padded else None).answer
+    assert_same(answer.logits, expected.logits)
+    boxes = expected.pred_boxes
+    if padded:  # theirs are fractions of the real image
+        boxes = boxes * torch.tensor([[1.0, 0.75], [0.25, 1.0]]).repeat(1, 2)[:, None]
+    assert_same(answer.boxes_cxcywh, boxes)
+
+
+# YOLOS: Hugging Face's names, and ours.
+YOLOS = [
+    (r"^vit\.encoder\.layer\.", "backbone.blocks."),
+    (r"^vit\.layernorm\.", "backbone.norm."),
+    (r"^vit\.embeddings\.cls_token$", "backbone.class_token"),
+    (r"^vit\.embeddings\.patch_embeddings\.projection\.", "backbone.patch.proj."),
+    (r"^vit\.embeddings\.detection_tokens$", "head.tokens"),
+    (r"^vit\.embeddings\.position_embeddings$", "position"),
+    (r"\.attention\.attention\.", ".attention."),
+    (r"\.attention\.output\.dense\.", ".attention.proj."),
+    (r"\.layernorm_before\.", ".norm1."),
+    (r"\.layernorm_after\.", ".norm2."),
+    (r"\.intermediate\.dense\.", ".mlp.fc1."),
+    (r"(blocks\.\d)\.output\.dense\.", r"\1.mlp.fc2."),
+    (r"^class_labels_classifier\.", "head.classes."),
+    (r"^bbox_predictor\.", "head.boxes."),
+]
+
+
+def test_tokens_equal_yolos():
+    config = transformers.YolosConfig(
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=128,
+        image_size=[16, 24],
+        patch_size=4,
+        num_detection_tokens=7,
+        num_labels=5,
+        use_mid_position_embeddings=False,
+        layer_norm_eps=1e-6,
+    )
+    theirs = randomised(transformers.YolosForObjectDetection(config))
+    vit = ViT((16, 24), 3, dim=32, depth=3, heads=2, patch_size=4, class_token=True)
+    ours = Detector(vit, TokensHead(32, 5, 4, 3, num_queries=7)).eval()
+    state = fused(renamed(theirs.state_dict(), YOLOS))
+    position = state.pop("position")
+    state["backbone.class_token"] = state["backbone.class_token"] + position[:, :1]
+    state["backbone.position.table"] = position[0, 1:-7].unflatten(0, (4, 6))
+    state["head.tokens"] = state["head.tokens"] + position[:, -7:]
+    state["backbone.patch.proj.weight"] = state["backbone.patch.proj.weight"].flatten(1)
+    ours.load_state_dict(state)
+    images = torch.randn(2, 3, 16, 24)
+    expected, answer = theirs(images), ours(images).answer
+    assert_same(answer.logits, expected.logits)
+    assert_same(answer.boxes_cxcywh, expected.pred_boxes)

@@ -42,7 +42,7 @@ class Frame:
         origin, size = torch.stack(sides, dim=-1)[:, :, None]  # [batch, 1, 2] each
         return cls(valid.flatten(1), origin, size)
 
-    def inward(self, points: Float[Tensor, "batch tokens 2"]) -> Float[Tensor, "batch tokens 2"]:
+    def inward(self, points: Float[Tensor, "one tokens 2"]) -> Float[Tensor, "batch tokens 2"]:
         """Points in fractions of what the model sees, as fractions of the real image."""
         if self.origin is None or self.size is None:
             return points
