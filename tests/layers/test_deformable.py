@@ -91,7 +91,7 @@ def test_positions_are_added_to_the_queries():
     assert not torch.allclose(moved, attention(x, tokens, grids, boxes))
 
 
-def test_bfloat16_reads_places_in_full_precision():
+def test_bfloat16_stays_near_float32():
     attention = randomised(DeformableAttention(32, 4))
     x, tokens, grids, boxes = inputs(1)
     expected = attention(x, tokens, grids, boxes)

@@ -121,6 +121,14 @@ def test_the_bias_moves_attention_to_where_the_box_is():
     assert weights[1, 0, 6] > 0.99
 
 
+def test_no_gradient_flows_through_the_boxes_of_the_layer_before():
+    model = randomised(detector("boxrpb"))
+    model(torch.randn(2, 3, 16, 24)).answer.boxes_cxcywh.sum().backward()
+    first, last = (module.layers[-1].weight.grad for module in model.head.boxes)
+    assert first is None and last.any()
+    assert model.head.two_stage.choosers[0].boxes.layers[-1].weight.grad is None
+
+
 def test_where_a_query_looks_depends_on_its_box_through_the_bias_alone():
     model = randomised(detector("boxrpb", num_layers=1)).eval()
     head, images, seen = model.head, torch.randn(1, 3, 16, 24), []

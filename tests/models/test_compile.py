@@ -22,13 +22,18 @@ def test_every_variant_compiles_into_one_graph_with_the_same_numbers():
     compile_in_a_process()
 
 
-def test_every_detector_compiles_into_one_graph():
-    compile_in_a_process("detectors")
+def test_a_detector_compiles_into_one_graph():
+    compile_in_a_process("detectors", "eager", "deformable")
+
+
+@pytest.mark.slow
+def test_every_detector_compiles_into_one_graph_with_the_same_numbers():
+    compile_in_a_process("detectors", "eager")
 
 
 @pytest.mark.slow
 def test_a_detector_compiles_into_kernels_with_the_same_numbers():
-    compile_in_a_process("detector by inductor")
+    compile_in_a_process("detectors", "inductor", "deformable")
 
 
 def compile_detectors(backend: str, *heads: str) -> None:
@@ -39,16 +44,17 @@ def compile_detectors(backend: str, *heads: str) -> None:
     for name in heads or HEADS:
         torch._dynamo.reset()
         model = detector(name)
-        compiled = torch.compile(model, fullgraph=True, backend=backend)
+        # Sizes apart: as of torch 2.14.1, inductor cannot order the strides of maps of any size.
+        compiled = torch.compile(model, fullgraph=True, backend=backend, dynamic=False)
         for given in [(torch.randn(2, 3, 16, 24), padding), (torch.randn(1, 3, 24, 8),)]:
             own, other = model.eval()(*given), compiled(*given)
             for stage, expected in zip(other.stages, own.stages, strict=True):
                 torch.testing.assert_close(stage.logits, expected.logits, atol=1e-5, rtol=1e-4)
-                torch.testing.assert_close(
-                    stage.boxes_cxcywh, expected.boxes_cxcywh, atol=1e-5, rtol=1e-4
-                )
-            model.train()
-            sum(stage.logits.sum() for stage in compiled(*given).stages).backward()
+                boxes = (stage.boxes_cxcywh, expected.boxes_cxcywh)
+                torch.testing.assert_close(*boxes, atol=1e-5, rtol=1e-4)
+        model.train()
+        sum(stage.logits.sum() for stage in compiled(*given).stages).backward()
+        assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
 def compile_all(names: list[str]) -> None:
@@ -83,9 +89,7 @@ def compile_all(names: list[str]) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    if sys.argv[1:] == ["detectors"]:
-        compile_detectors("eager")
-    elif sys.argv[1:] == ["detector by inductor"]:
-        compile_detectors("inductor", "deformable")
+    if sys.argv[1:2] == ["detectors"]:
+        compile_detectors(*sys.argv[2:])
     else:
         compile_all(sys.argv[1:])

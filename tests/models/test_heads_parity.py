@@ -56,6 +56,21 @@ def assert_same(ours, theirs, atol=1e-5):
     torch.testing.assert_close(ours, theirs, atol=atol, rtol=1e-5)
 
 
+def assert_same_gradients(ours, theirs):
+    model = theirs.model
+    for own, other in [
+        (ours.backbone.patch.proj.weight, model.backbone.backbone.embeddings.patch_embeddings),
+        (ours.head.two_stage.content, model.query_feat),
+        (ours.head.two_stage.choosers[2].boxes.layers[0].weight, model.enc_out_bbox_embed[2]),
+        (ours.head.layers[0].cross.offsets.weight, model.decoder.layers[0].cross_attn),
+    ]:
+        # the first matrix of theirs, which the layer samples or embeds by
+        expected = next(parameter for parameter in other.parameters() if parameter.ndim > 1).grad
+        expected, grad = expected.flatten(), own.grad.flatten()
+        assert expected.abs().max() > 0
+        torch.testing.assert_close(grad, expected, atol=1e-5 * expected.abs().max(), rtol=0)
+
+
 # Hugging Face's names of a DINOv2 backbone's parameters, and ours.
 DINOV2 = [
     (r"^embeddings\.(mask_token)$", ""),
@@ -193,6 +208,12 @@ def test_deformable_equals_rf_detr_with_backbone_and_projector(size, training):
     for stage, (logits, boxes) in zip(answer.stages, stages, strict=True):
         assert_same(stage.logits, logits)
         assert_same(stage.boxes_cxcywh, boxes)
+    if training:
+        total = sum(stage.logits.sin().sum() + stage.boxes_cxcywh.sum() for stage in answer.stages)
+        total.backward()
+        # The encoder's logits that come with the losses are those of the stage, as above.
+        sum(logits.sin().sum() + boxes.sum() for logits, boxes in stages).backward()
+        assert_same_gradients(ours, theirs)
 
 
 # DETR: Hugging Face's names, and ours.

@@ -101,7 +101,7 @@ class DeformableAttention(nn.Module):
         if valid is not None:
             values = values.masked_fill(~valid[..., None], 0.0)
         # Places and what is read there in float32: bfloat16 tells 256 places from one another.
-        offsets = self.offsets(x).float().unflatten(-1, (*axes, 2))
+        offsets = self.offsets(x).unflatten(-1, (*axes, 2))
         weights = self.weights(x).float().unflatten(-1, (self.heads, -1)).softmax(-1)
         centre, size = boxes_cxcywh[:, :, None, None, None].float().chunk(2, dim=-1)
         places = centre + offsets / self.points * size * 0.5

@@ -116,14 +116,14 @@ def _anchors(levels: Sequence[Level], frame: Frame) -> tuple[Tensor, Tensor]:
 
     Sizes double from level to level. Both have 1 for the batch where nothing was padded.
     """
-    boxes, usable = [], []
+    boxes = []
     for number, level in enumerate(levels):
         middle = frame.inward(centres(level.grid, level.tokens.device))
         side = torch.full_like(middle, ANCHOR * 2**number)
-        inside = ((middle > 0.01) & (middle < 0.99)).all(-1)
         boxes.append(torch.cat([middle, side], dim=-1))
-        usable.append(inside if level.valid is None else inside & level.valid)
-    return torch.cat(boxes, dim=1), torch.cat(usable, dim=1)
+    anchors = torch.cat(boxes, dim=1)
+    # In fractions of the real image, padding lies outside of [0, 1].
+    return anchors, ((anchors[..., :2] > 0.01) & (anchors[..., :2] < 0.99)).all(-1)
 
 
 def token_count(grids: Sequence[Grid]) -> int:
