@@ -109,3 +109,13 @@ def test_no_neck_keeps_statistics_of_batches(neck):
     names = [type(part).__name__ for part in neck(16, 32, 3).modules()]
     assert not any("Batch" in name for name in names)
     assert not list(neck(16, 32, 3).buffers())
+
+
+def test_padding_does_not_win_where_the_pyramid_pools():
+    neck, seen = Pyramid(16, 32, 3, scales=(0.5,)), features(2, 2)
+    seen.patches = -seen.patches.abs()[:, :1].expand(-1, 4, -1)  # the same everywhere, below zero
+    (whole,) = neck(seen)
+    valid = torch.tensor([True, False, True, False]).expand(2, -1)
+    (half,) = neck(seen, valid)
+    torch.testing.assert_close(half.tokens, whole.tokens)
+    assert half.valid.tolist() == [[True], [True]]

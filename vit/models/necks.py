@@ -175,11 +175,14 @@ class _Convolved(nn.Module):
         nn.init.kaiming_normal_(self.conv.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor, grid: Grid, valid: Tensor | None = None) -> Tensor:
-        """`valid` matters to kernels that reach further than one token."""
-        if valid is not None:
-            x = x.masked_fill(~valid[..., None], 0.0)
-        x = self.norm(_as_tokens(self.conv(_as_image(x, grid))))
-        return F.silu(x) if self.active else x
+        if self.conv.kernel_size == (1, 1):  # each token by itself: a matrix product is faster
+            x = F.linear(x, self.conv.weight.flatten(1))
+        else:
+            if valid is not None:
+                x = x.masked_fill(~valid[..., None], 0.0)
+            x = _as_tokens(self.conv(_as_image(x, grid)))
+        x = self.norm(x)
+        return F.silu(x, inplace=True) if self.active else x
 
     def flops(self, grid: Grid) -> int:
         return 2 * grid.rows * grid.cols * self.conv.weight.numel()
