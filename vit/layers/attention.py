@@ -271,28 +271,27 @@ class Attention(nn.Module):
             # One unbind over [3, heads, head_dim]: its backward is one copy, a split's is slower.
             q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(2)
             return q, k, v
-        dim = len(self.proj.weight)
         if context is None:
             context, context_position = x, position
         x = x if position is None else x + position
-        if self.context_dim is not None:
-            q, layer, start = self.query(x), self.key_value, 0
-        else:
-            q, layer, start = _part(self.qkv, x, 0, dim), self.qkv, dim
+        dim = len(self.proj.weight)
+        own = [dim] if self.context_dim is None else []
+        layer = self.qkv if own else self.key_value
+        # One split for all parts: its backward is one copy, that of slices one for each.
+        parts = _split(layer, [*own, 2 * dim] if context_position is None else [*own, dim, dim])
+        q = F.linear(x, *parts.pop(0)) if own else self.query(x)
         if context_position is None:
-            kv = layer(context) if start == 0 else _part(layer, context, dim, 3 * dim)
-            k, v = kv.unflatten(-1, (2, self.heads, -1)).unbind(2)
+            k, v = F.linear(context, *parts[0]).unflatten(-1, (2, self.heads, -1)).unbind(2)
         else:
-            k = _part(layer, context + context_position, start, start + dim)
-            v = _part(layer, context, start + dim, start + 2 * dim)
+            k, v = F.linear(context + context_position, *parts[0]), F.linear(context, *parts[1])
             k, v = (part.unflatten(-1, (self.heads, -1)) for part in (k, v))
         return q.unflatten(-1, (self.heads, -1)), k, v
 
 
-def _part(layer: nn.Linear, x: Tensor, start: int, stop: int) -> Tensor:
-    """What the outputs start, …, stop - 1 of a linear layer say."""
-    bias = None if layer.bias is None else layer.bias[start:stop]
-    return F.linear(x, layer.weight[start:stop], bias)
+def _split(layer: nn.Linear, sizes: list[int]) -> list[tuple[Tensor, Tensor | None]]:
+    """Weight and bias of each part of a linear layer's outputs."""
+    biases = [None] * len(sizes) if layer.bias is None else layer.bias.split(sizes)
+    return list(zip(layer.weight.split(sizes), biases, strict=True))
 
 
 def check_heads(dim: int, heads: int, key: str = "backbone.heads") -> None:
