@@ -261,3 +261,40 @@ def test_dropouts_act_in_training_only():
     plain.load_state_dict(module.state_dict())
     assert not torch.equal(module(x), module(x))
     torch.testing.assert_close(module.eval()(x), plain(x))
+
+
+@pytest.mark.parametrize("norms", [False, True])
+@pytest.mark.parametrize(("context_dim", "across"), [(None, False), (None, True), (24, True)])
+def test_positions_reach_queries_and_keys_but_not_values(context_dim, across, norms):
+    """As torch's module with its three inputs given apart."""
+    width = context_dim or 16
+    module = Attention(16, 2, context_dim=context_dim, qk_norm=nn.LayerNorm if norms else None)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    x, x_position = torch.randn(2, 5, 16), torch.randn(1, 5, 16)
+    context = torch.randn(2, 7, width) if across else x
+    context_position = torch.randn(2, 7, width) if across else x_position
+    answer = module(
+        x,
+        context if across else None,
+        position=x_position,
+        context_position=context_position if across else None,
+    )
+    if context_dim is None:
+        weights, biases = module.qkv.weight.chunk(3), module.qkv.bias.chunk(3)
+    else:
+        weights = (module.query.weight, *module.key_value.weight.chunk(2))
+        biases = (module.query.bias, *module.key_value.bias.chunk(2))
+    given = (x + x_position, context + context_position, context)
+    q, k, v = (
+        nn.functional.linear(part, weight, bias).unflatten(-1, (2, 8)).transpose(1, 2)
+        for part, weight, bias in zip(given, weights, biases, strict=True)
+    )
+    if norms:
+        q, k = module.query_norm(q), module.key_norm(k)
+    expected = module.proj(attention_with_weights(q, k, v)[0].transpose(1, 2).flatten(2))
+    torch.testing.assert_close(answer, expected, atol=1e-5, rtol=1e-5)
+    weights = module.weights(
+        x, context if across else None, position=x_position, context_position=context_position
+    )
+    torch.testing.assert_close(weights, attention_with_weights(q, k, v)[1], atol=1e-5, rtol=1e-5)

@@ -16,7 +16,7 @@ from vit.faults import Fault, did_you_mean
 # Parameters that assembly passes in code, so YAML must not; None: this part may be absent.
 GIVEN: dict[str, frozenset[str]] = {
     "backbone": frozenset({"image_size", "channels"}),
-    "head": frozenset({"dim", "num_classes"}),
+    "head": frozenset({"dim", "num_classes", "patch_size", "depth"}),
     "data": frozenset({"seed"}),
     "task": frozenset({"model", "facts", "optim", "schedule", "seed", "compile", "class_weights"}),
     "optim": frozenset(),

@@ -194,12 +194,18 @@ class Attention(nn.Module):
         *,
         causal: bool = False,
         rotate: Rotate | None = None,
+        position: Tensor | None = None,
+        context_position: Tensor | None = None,
     ) -> Float[Tensor, "batch tokens dim"]:
-        """Tokens attend to `context`, or to one another. Masks as in `attention`."""
+        """Tokens attend to `context`, or to one another. Masks as in `attention`.
+
+        `position` is added to what queries are made of, and `context_position` (`position` too,
+        where tokens attend to one another) to what keys are made of; values go without, as in
+        DETR's decoder.
+        """
         dropout = self.dropout if self.training else 0.0
-        out = attention(
-            *self._queries_keys_values(x, context, rotate), mask, causal=causal, dropout=dropout
-        )
+        q, k, v = self._queries_keys_values(x, context, rotate, position, context_position)
+        out = attention(q, k, v, mask, causal=causal, dropout=dropout)
         out = self.proj(out.transpose(1, 2).flatten(2))
         if self.proj_dropout:
             out = F.dropout(out, self.proj_dropout, self.training)
@@ -213,9 +219,11 @@ class Attention(nn.Module):
         *,
         causal: bool = False,
         rotate: Rotate | None = None,
+        position: Tensor | None = None,
+        context_position: Tensor | None = None,
     ) -> Float[Tensor, "batch heads tokens keys"]:
         """How much each token attends to each key in `forward` with the same arguments."""
-        q, k, v = self._queries_keys_values(x, context, rotate)
+        q, k, v = self._queries_keys_values(x, context, rotate, position, context_position)
         return attention_with_weights(q, k, v, mask, causal=causal)[1]
 
     def flops(self, tokens: int, context_tokens: int | None = None) -> int:
@@ -226,10 +234,16 @@ class Attention(nn.Module):
         return projections + 4 * tokens * keys * dim
 
     def _queries_keys_values(
-        self, x: Tensor, context: Tensor | None, rotate: Rotate | None
+        self,
+        x: Tensor,
+        context: Tensor | None,
+        rotate: Rotate | None,
+        position: Tensor | None,
+        context_position: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Each as [batch, heads, tokens, head_dim], normalised and rotated."""
-        q, k, v = self._project(x, context)  # [batch, tokens, heads, head_dim]
+        # [batch, tokens, heads, head_dim]
+        q, k, v = self._project(x, context, position, context_position)
         if self.query_bias is not None and self.value_bias is not None:
             q = q + self.query_bias.unflatten(0, (self.heads, -1))
             v = v + self.value_bias.unflatten(0, (self.heads, -1))
@@ -241,26 +255,43 @@ class Attention(nn.Module):
             q, k = rotate(q, k)
         return q, k, v
 
-    def _project(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        if self.context_dim is None and context is None:
-            # One unbind over [3, heads, head_dim]: its backward is one copy, a split's is slower.
-            q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(2)
-            return q, k, v
-        if context is None:
+    def _project(
+        self,
+        x: Tensor,
+        context: Tensor | None,
+        position: Tensor | None,
+        context_position: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        if context is None and self.context_dim is not None:
             raise ValueError(
                 f"this attention has context_dim={self.context_dim} and got no context. "
                 "Pass one, or build it without context_dim to attend among the tokens."
             )
-        if self.context_dim is not None:
-            q, kv = self.query(x), self.key_value(context)
+        if context is None and position is None:
+            # One unbind over [3, heads, head_dim]: its backward is one copy, a split's is slower.
+            q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(2)
+            return q, k, v
+        if context is None:
+            context, context_position = x, position
+        x = x if position is None else x + position
+        dim = len(self.proj.weight)
+        own = [dim] if self.context_dim is None else []
+        layer = self.qkv if own else self.key_value
+        # One split for all parts: its backward is one copy, that of slices one for each.
+        parts = _split(layer, [*own, 2 * dim] if context_position is None else [*own, dim, dim])
+        q = F.linear(x, *parts.pop(0)) if own else self.query(x)
+        if context_position is None:
+            k, v = F.linear(context, *parts[0]).unflatten(-1, (2, self.heads, -1)).unbind(2)
         else:
-            weights = self.qkv.weight.tensor_split([len(self.proj.weight)])
-            biases: tuple[Tensor | None, ...] = (None, None)
-            if self.qkv.bias is not None:
-                biases = self.qkv.bias.tensor_split([len(self.proj.weight)])
-            q, kv = F.linear(x, weights[0], biases[0]), F.linear(context, weights[1], biases[1])
-        k, v = kv.unflatten(-1, (2, self.heads, -1)).unbind(2)
+            k, v = F.linear(context + context_position, *parts[0]), F.linear(context, *parts[1])
+            k, v = (part.unflatten(-1, (self.heads, -1)) for part in (k, v))
         return q.unflatten(-1, (self.heads, -1)), k, v
+
+
+def _split(layer: nn.Linear, sizes: list[int]) -> list[tuple[Tensor, Tensor | None]]:
+    """Weight and bias of each part of a linear layer's outputs."""
+    biases = [None] * len(sizes) if layer.bias is None else layer.bias.split(sizes)
+    return list(zip(layer.weight.split(sizes), biases, strict=True))
 
 
 def check_heads(dim: int, heads: int, key: str = "backbone.heads") -> None:

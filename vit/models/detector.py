@@ -1,0 +1,61 @@
+"""A backbone with a detection head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from vit.models.backbone import ViT
+from vit.structures import Detections, Objects
+
+
+class Detector(nn.Module):
+    """From images to detections.
+
+    The head drives the backbone (see `vit.models.heads`). Raises ValueError for a backbone that
+    drops patches in training, as objects would go with them.
+    """
+
+    def __init__(self, backbone: Any, head: Any):
+        super().__init__()
+        if isinstance(backbone, ViT) and backbone.patch_dropout:
+            raise ValueError(
+                f"backbone.patch_dropout={backbone.patch_dropout} would drop the patches that "
+                "objects lie on. Set it to 0 for detection."
+            )
+        self.backbone: Any = backbone
+        self.head: Any = head
+
+    def forward(
+        self,
+        images: Float[Tensor, "batch channels height width"],
+        padding: Bool[Tensor, "batch height width"] | None = None,
+        objects: Objects | None = None,
+    ) -> Detections:
+        """`padding` is true at pixels that were filled up; `objects` are for training alone."""
+        return self.head(self.backbone, images, padding=padding, objects=objects)
+
+    def flops(self, height: int, width: int) -> int:
+        """Matrix products of one forward pass for one image; one multiply and add are two.
+
+        A head with groups of queries counts all of them while it is in training mode.
+        """
+        return self.head.flops(self.backbone, height, width)
+
+    def depths(self) -> dict[str, int]:
+        """For each parameter, how deep it lies; the head with what follows the last block."""
+        depths = {f"backbone.{name}": at for name, at in self.backbone.depths().items()}
+        last = self.backbone.depth + 1
+        return depths | {f"head.{name}": last for name, _ in self.head.named_parameters()}
+
+    def shards(self) -> list[nn.Module]:
+        """The parts that are gathered one after another where the weights are sharded."""
+        return [*self.backbone.shards(), *self.head.shards()]
+
+    def no_weight_decay(self) -> set[str]:
+        """The names of parameters that weight decay leaves alone."""
+        return {f"backbone.{name}" for name in self.backbone.no_weight_decay()} | {
+            f"head.{name}" for name in self.head.no_weight_decay()
+        }

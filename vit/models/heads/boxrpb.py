@@ -1,0 +1,196 @@
+"""Two-stage queries that look everywhere, guided by where their boxes are: Plain-DETR's shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from vit.layers.attention import Attention
+from vit.models.heads.decoder import DecoderLayer
+from vit.models.heads.frame import centres, look
+from vit.models.heads.parts import (
+    ReluMlp,
+    check_counts,
+    check_width,
+    class_layer,
+    moved,
+    sines,
+    start_by_xavier,
+    still_box_mlp,
+    undecayed,
+)
+from vit.models.heads.two_stage import TwoStage, token_count
+from vit.models.necks import Projector
+from vit.structures import Detections, Grid, Objects, Stage
+
+
+class BoxBias(nn.Module):
+    """What each head adds to the score between a box and a token, from where they lie.
+
+    It is the sum of two functions: one of the distances from the token's column to the left and
+    right edges of the box, one of those from its row to the upper and lower edges. Distances are
+    in pixels, on a logarithmic scale: sign(d) · log2(1 + |d|) / 3, so 7 pixels count as 1.
+
+    Source: Lin et al. 2023 (Plain-DETR), arXiv:2308.01904.
+    """
+
+    def __init__(self, heads: int, hidden: int):
+        super().__init__()
+        self.across = ReluMlp(2, hidden, heads, layers=2)
+        self.down = ReluMlp(2, hidden, heads, layers=2)
+
+    def forward(
+        self,
+        boxes_cxcywh: Float[Tensor, "batch queries 4"],
+        grid: tuple[int, int],
+        image_size: tuple[int, int],
+    ) -> Float[Tensor, "batch heads queries tokens"]:
+        """Boxes in fractions of an image of this many pixels (height, width)."""
+        centre, size = boxes_cxcywh.chunk(2, dim=-1)
+        edges = torch.stack([centre - size / 2, centre + size / 2], dim=-1)  # […, (x, y), 2]
+        across, down = (
+            mlp(self._distances(edges[:, :, axis], count, pixels))
+            for axis, mlp, count, pixels in (
+                (0, self.across, grid[1], image_size[1]),
+                (1, self.down, grid[0], image_size[0]),
+            )
+        )
+        bias = down[:, :, :, None] + across[:, :, None]  # [batch, queries, rows, cols, heads]
+        return bias.flatten(2, 3).permute(0, 3, 1, 2)
+
+    def flops(self, queries: int, grid: tuple[int, int]) -> int:
+        """Of one forward pass for one image; a multiplication and an addition are two."""
+        return self.across.flops(queries * grid[1]) + self.down.flops(queries * grid[0])
+
+    def _distances(self, edges: Tensor, count: int, pixels: int) -> Tensor:
+        """[batch, queries, count, 2] from the `count` tokens along one axis to both edges."""
+        tokens = (torch.arange(count, dtype=torch.float32, device=edges.device) + 0.5) / count
+        distances = (edges[:, :, None] - tokens[:, None]) * pixels
+        return distances.sign() * torch.log2(1 + distances.abs()) / 3
+
+
+class BoxRpbHead(nn.Module):
+    """The best tokens propose boxes; each layer attends to the whole image and moves the boxes.
+
+    The attention is plain and global; a `BoxBias` from the query's present box, of width
+    `bias_hidden`, tells it where to look. Each layer starts from the boxes of the one before,
+    through which no gradient flows, and has predictors of its own. `groups` as in
+    `DeformableHead`.
+
+    Raises ValueError where `width` does not divide, or a count is below 1.
+
+    Source: Lin et al. 2023 (Plain-DETR), arXiv:2308.01904.
+    """
+
+    no_object = False
+
+    def __init__(
+        self,
+        dim: int,
+        num_classes: int,
+        patch_size: int,
+        depth: int,
+        *,
+        neck: Callable[..., Any] = Projector,
+        width: int = 256,
+        num_queries: int = 300,
+        num_layers: int = 6,
+        heads: int = 8,
+        hidden: int = 2048,
+        bias_hidden: int = 512,
+        groups: int = 1,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        check_counts(
+            num_queries=num_queries,
+            num_layers=num_layers,
+            hidden=hidden,
+            bias_hidden=bias_hidden,
+            groups=groups,
+        )
+        check_width(width, heads=heads)
+        self.width = width
+        self.neck = neck(dim=dim, width=width, depth=depth)
+        self.two_stage = TwoStage(width, num_classes, num_queries, groups)
+        self.position = ReluMlp(2 * width, width, width, layers=2)
+        layers, biases, classes, boxes = [], [], [], []
+        for _ in range(num_layers):
+            cross = Attention(width, heads, context_dim=width)
+            start_by_xavier(cross)
+            layers.append(DecoderLayer(width, heads, hidden, cross, dropout=dropout))
+            biases.append(BoxBias(heads, bias_hidden))
+            classes.append(class_layer(width, num_classes))
+            boxes.append(still_box_mlp(width))
+        self.layers, self.biases = nn.ModuleList(layers), nn.ModuleList(biases)
+        self.classes, self.boxes = nn.ModuleList(classes), nn.ModuleList(boxes)
+
+    def forward(
+        self,
+        backbone: Any,
+        images: Float[Tensor, "batch channels height width"],
+        *,
+        padding: Bool[Tensor, "batch height width"] | None = None,
+        objects: Objects | None = None,
+    ) -> Detections:
+        features, frame = look(backbone, images, padding, self.neck.blocks)
+        levels = self.neck(features, frame.valid)
+        start = self.two_stage(levels, frame)
+        tokens = torch.cat([level.tokens for level in levels], dim=1)
+        grids = [level.grid for level in levels]
+        places = torch.cat([centres(grid, tokens.device) for grid in grids], dim=1)
+        context_position = sines(frame.inward(places), self.width // 2)
+        hidden = None
+        if frame.valid is not None:
+            hidden = ~torch.cat([level.valid for level in levels], dim=1)[:, None, None]
+        stages = [Stage(start.logits, frame.outward(start.boxes_cxcywh))]
+        x, references = start.content, start.references_cxcywh
+        size = (images.shape[-2], images.shape[-1])
+        groups = self.two_stage.active_groups
+        parts = zip(self.layers, self.biases, self.classes, self.boxes, strict=True)
+        for layer, bias, classes, boxes in parts:
+            mask = _over_levels(bias, frame.outward(references), grids, size)
+            x = layer(
+                x,
+                self.position(sines(references, self.width // 2)),
+                groups=groups,
+                context=tokens,
+                mask=mask if hidden is None else mask.masked_fill(hidden, float("-inf")),
+                context_position=context_position,
+            )
+            answer = moved(references, boxes(x))
+            stages.append(Stage(classes(x), frame.outward(answer)))
+            references = answer.detach()
+        return Detections(stages, groups)
+
+    def flops(self, backbone: Any, height: int, width: int) -> int:
+        """Of backbone and head, one forward pass for one image; of all groups while in training."""
+        grid = backbone.grid(height, width)
+        grids = self.neck.grids(grid)
+        tokens = token_count(grids)
+        queries, groups = self.two_stage.count(tokens), self.two_stage.active_groups
+        total = backbone.flops(height, width) + self.neck.flops(grid) + self.two_stage.flops(tokens)
+        parts: Any = zip(self.layers, self.biases, self.classes, self.boxes, strict=True)
+        for layer, bias, classes, boxes in parts:
+            total += self.position.flops(groups * queries) + boxes.flops(groups * queries)
+            total += layer.flops(queries, tokens, groups)
+            total += sum(bias.flops(groups * queries, grid) for grid in grids)
+            total += 2 * groups * queries * classes.weight.numel()
+        return total
+
+    def shards(self) -> list[nn.Module]:
+        """The parts that are gathered one after another where the weights are sharded."""
+        return list(self.layers)
+
+    def no_weight_decay(self) -> set[str]:
+        return undecayed(self, "two_stage.content", "two_stage.change")
+
+
+def _over_levels(
+    bias: nn.Module, boxes_cxcywh: Tensor, grids: Sequence[Grid], size: tuple[int, int]
+) -> Tensor:
+    return torch.cat([bias(boxes_cxcywh, grid, size) for grid in grids], dim=-1)

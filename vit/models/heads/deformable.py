@@ -1,0 +1,142 @@
+"""Two-stage queries that look near their boxes: the shape of RF-DETR."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from vit.layers.deformable import DeformableAttention
+from vit.layers.norm import LayerNorm
+from vit.models.heads.decoder import DecoderLayer
+from vit.models.heads.frame import look
+from vit.models.heads.parts import (
+    ReluMlp,
+    check_counts,
+    check_width,
+    class_layer,
+    moved,
+    sines,
+    still_box_mlp,
+    undecayed,
+)
+from vit.models.heads.two_stage import TwoStage, token_count
+from vit.models.necks import Projector
+from vit.structures import Detections, Objects, Stage
+
+
+class DeformableHead(nn.Module):
+    """The best tokens of the neck's maps propose boxes; a few layers look around each and refine.
+
+    No encoder stands between backbone and decoder. A query's place is set once by its proposal;
+    each layer says how far the object is from there, so all layers' answers are of one kind and
+    share their predictors. With `groups`, that many sets of queries train side by side and only
+    the first answers in evaluation.
+
+    Raises ValueError where `width` does not divide, or a count is below 1.
+
+    Sources: Robinson et al. 2025 (RF-DETR), arXiv:2511.09554; Chen et al. 2024 (LW-DETR),
+    arXiv:2406.03459.
+    """
+
+    no_object = False
+
+    def __init__(
+        self,
+        dim: int,
+        num_classes: int,
+        patch_size: int,
+        depth: int,
+        *,
+        neck: Callable[..., Any] = Projector,
+        width: int = 256,
+        num_queries: int = 300,
+        num_layers: int = 3,
+        heads: int = 8,
+        cross_heads: int = 16,
+        points: int = 2,
+        hidden: int = 2048,
+        groups: int = 1,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        check_counts(
+            num_queries=num_queries,
+            num_layers=num_layers,
+            points=points,
+            hidden=hidden,
+            groups=groups,
+        )
+        check_width(width, heads=heads, cross_heads=cross_heads)
+        self.width = width
+        self.neck = neck(dim=dim, width=width, depth=depth)
+        self.two_stage = TwoStage(width, num_classes, num_queries, groups)
+        self.position = ReluMlp(2 * width, width, width, layers=2)
+        self.layers = nn.ModuleList(
+            DecoderLayer(
+                width,
+                heads,
+                hidden,
+                DeformableAttention(width, cross_heads, levels=self.neck.levels, points=points),
+                dropout=dropout,
+            )
+            for _ in range(num_layers)
+        )
+        self.norm = LayerNorm(width, eps=1e-5)
+        self.classes = class_layer(width, num_classes)
+        self.boxes = still_box_mlp(width)
+
+    def forward(
+        self,
+        backbone: Any,
+        images: Float[Tensor, "batch channels height width"],
+        *,
+        padding: Bool[Tensor, "batch height width"] | None = None,
+        objects: Objects | None = None,
+    ) -> Detections:
+        features, frame = look(backbone, images, padding, self.neck.blocks)
+        levels = self.neck(features, frame.valid)
+        start = self.two_stage(levels, frame)
+        references = start.references_cxcywh
+        position = self.position(sines(references, self.width // 2))
+        seen = {
+            "tokens": torch.cat([level.tokens for level in levels], dim=1),
+            "grids": [level.grid for level in levels],
+            "boxes_cxcywh": frame.outward(references),
+            "valid": None
+            if frame.valid is None
+            else torch.cat([level.valid for level in levels], dim=1),
+        }
+        stages = [Stage(start.logits, frame.outward(start.boxes_cxcywh))]
+        x, groups = start.content, self.two_stage.active_groups
+        for layer in self.layers:
+            x = layer(x, position, groups=groups, **seen)
+            answer = self.norm(x)
+            boxes = moved(references, self.boxes(answer))
+            stages.append(Stage(self.classes(answer), frame.outward(boxes)))
+        return Detections(stages, groups)
+
+    def flops(self, backbone: Any, height: int, width: int) -> int:
+        """Of backbone and head, one forward pass for one image; of all groups while in training."""
+        grid = backbone.grid(height, width)
+        tokens = token_count(self.neck.grids(grid))
+        queries, groups = self.two_stage.count(tokens), self.two_stage.active_groups
+        predictors = 2 * groups * queries * self.classes.weight.numel()
+        predictors += self.boxes.flops(groups * queries)
+        return (
+            backbone.flops(height, width)
+            + self.neck.flops(grid)
+            + self.two_stage.flops(tokens)
+            + self.position.flops(groups * queries)
+            + sum(layer.flops(queries, tokens, groups) + predictors for layer in self.layers)  # type: ignore[operator]
+        )
+
+    def shards(self) -> list[nn.Module]:
+        """The parts that are gathered one after another where the weights are sharded."""
+        return list(self.layers)
+
+    def no_weight_decay(self) -> set[str]:
+        return undecayed(self, "two_stage.content", "two_stage.change")
