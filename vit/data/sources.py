@@ -21,7 +21,8 @@ class Source(Protocol):
     float32, where an image may have several.
     """
 
-    labels: np.ndarray
+    @property
+    def labels(self) -> np.ndarray: ...
 
     def __len__(self) -> int: ...
 
