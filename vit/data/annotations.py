@@ -79,8 +79,8 @@ class Annotations:
         return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
 
     def present(self, num_classes: int) -> np.ndarray:
-        """A row of zeros and ones per image: which classes it shows. [images, classes], float32."""
-        rows = np.zeros((len(self.starts) - 1, num_classes), dtype=np.float32)
+        """A row of zeros and ones per image: which classes it shows. [images, classes], uint8."""
+        rows = np.zeros((len(self.starts) - 1, num_classes), dtype=np.uint8)
         rows[self.images, self.labels] = 1
         return rows
 
