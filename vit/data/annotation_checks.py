@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -140,11 +140,11 @@ def _places(published: Published, verdict: Verdict) -> None:
     flat = verdict.keep & (published.boxes_xywh[:, 2:] <= 0).any(axis=1)
     if flat.any():
         told = []
-        for row in np.flatnonzero(flat)[:NAMED].tolist():
+        for row in np.flatnonzero(flat).tolist():
             width, height = published.boxes_xywh[row, 2:].tolist()
             side = f"width {width:g}" if width <= 0 else f"height {height:g}"
             told.append(f"ann {published.ids[row]}: {side}")
-        verdict.warnings.append(_told(published, "dropped", told, int(flat.sum())))
+        verdict.warnings.append(_told(published, "no area, dropped", told))
     verdict.keep &= ~flat
     rows = np.flatnonzero(verdict.keep)
     far = published.sizes[published.image_of[rows]][:, ::-1]
@@ -153,14 +153,14 @@ def _places(published: Published, verdict: Verdict) -> None:
     if gone.any():
         told = [f"ann {published.ids[row]}" for row in rows[gone]]
         message = "wholly outside of the image, dropped"
-        verdict.warnings.append(_told(published, message, told, len(told)))
+        verdict.warnings.append(_told(published, message, told))
     verdict.keep[rows[gone]] = False
     over = (low[rows] < -OVERRUN) | (high[rows] > far + OVERRUN)
     over = over.any(axis=1) & known & ~gone
     if over.any():
         told = [f"ann {published.ids[row]}" for row in rows[over]]
         message = "partly outside of the image, clipped"
-        verdict.warnings.append(_told(published, message, told, len(told)))
+        verdict.warnings.append(_told(published, message, told))
     rows, far = rows[known], far[known]
     verdict.boxes_xyxy[rows] = np.clip(verdict.boxes_xyxy[rows], 0, np.tile(far, 2))
 
@@ -176,7 +176,7 @@ def _repeated_boxes(published: Published, verdict: Verdict) -> None:
     if again.any():
         told = [f"ann {published.ids[row]}" for row in rows[again]]
         message = "the same box and category as another of its image, kept"
-        verdict.warnings.append(_told(published, message, told, len(told)))
+        verdict.warnings.append(_told(published, message, told))
 
 
 def _outlines(published: Published, verdict: Verdict) -> None:
@@ -204,7 +204,7 @@ def class_warnings(train: Published, class_names: tuple[str, ...]) -> list[str]:
     bare = [repr(name) for name, count in zip(class_names, counts, strict=True) if not count]
     if not bare:
         return []
-    return [f"{train.origin}: no box is of the category {_few(bare, len(bare))}."]
+    return [f"{train.origin}: no box is of the category {few(bare)}."]
 
 
 def shared_images(splits: dict[str, Published]) -> list[Fault]:
@@ -219,7 +219,7 @@ def shared_images(splits: dict[str, Published]) -> list[Fault]:
         for other in names[at + 1 :]:
             both = sorted(str(path) for path in paths[one] & paths[other])
             if both:
-                message = f"{len(both)} images are in {one} too: {_few(both, len(both))}."
+                message = f"{len(both)} images are in {one} too: {few(both)}."
                 faults.append(Fault(splits[other].origin, message))
     return faults
 
@@ -233,13 +233,14 @@ def _named(published: Published, which: np.ndarray) -> list[str]:
 
 
 def _fault(published: Published, message: str, told: list[str]) -> Fault:
-    return Fault(published.origin, f"{message}: {_few(told, len(told))} ({len(told)} in all).")
+    return Fault(published.origin, f"{message}: {few(told)} ({len(told)} in all).")
 
 
-def _told(published: Published, message: str, told: list[str], count: int) -> str:
-    return f"{published.origin}: {message}: {_few(told, count)} ({count} in all)."
+def _told(published: Published, message: str, told: list[str]) -> str:
+    return f"{published.origin}: {message}: {few(told)} ({len(told)} in all)."
 
 
-def _few(told: list[Any], count: int) -> str:
-    more = f" and {count - NAMED} more" if count > NAMED else ""
-    return ", ".join(str(one) for one in told[:NAMED]) + more
+def few(told: list[str]) -> str:
+    """The first of them, and how many more."""
+    more = f" and {len(told) - NAMED} more" if len(told) > NAMED else ""
+    return ", ".join(told[:NAMED]) + more

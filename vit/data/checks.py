@@ -153,14 +153,14 @@ def fingerprint(data: ClassificationData) -> str:
         digest.update(np.ascontiguousarray(source.labels[members]).tobytes())
         if isinstance(source, FileSource):
             digest.update(b"\0".join(source.names[members].tolist()))
-            sizes = [stored_size(source, i) for i in spread(members, SIZES_HASHED).tolist()]
+            sizes = [file_size(source, i) for i in spread(members, SIZES_HASHED).tolist()]
             digest.update(np.array(sizes, dtype=np.int64).tobytes())
         for position in spread(members, CONTENT_HASHED).tolist():
             digest.update(content(source, position))
     return digest.hexdigest()
 
 
-def stored_size(source: FileSource, position: int) -> int:
+def file_size(source: FileSource, position: int) -> int:
     try:
         return source.path(position).stat().st_size
     except OSError:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from vit.data.annotation_checks import few
 from vit.data.annotations import DetectionContents, MarkedSource
 from vit.data.checks import (
     CONTENT_HASHED,
+    HEADERS_READ,
     SIZES_HASHED,
     bad_images,
     content,
+    file_size,
     spread,
-    stored_size,
     summed,
 )
+from vit.data.images import BadImage, other_size, stored_size
 from vit.data.sources import Contents, FileSource
 from vit.faults import Fault
 
@@ -42,12 +47,89 @@ def data_faults(data: DetectionData, full: bool) -> list[Fault]:
         faults.append(Fault("data", "no training image holds any object."))
     if data.on_bad_image == "error":
         faults += summed(bad_images(data, full), full)
+        for name, source in contents.sources.items():
+            if isinstance(source, FileSource):
+                wrong = image_sizes(cast(MarkedSource, source), full)[0]
+                if wrong:
+                    message = f"{len(wrong)} images have another size, such as {wrong[0]}"
+                    faults.append(Fault(contents.origin[name], message))
     return faults
 
 
 def warnings(data: DetectionData) -> list[str]:
     """What is odd and can be trained on all the same, and what became of it."""
-    return list(cast(DetectionContents, data.contents).warnings)
+    try:
+        contents = cast(DetectionContents, data.contents)
+    except (ValueError, OSError):
+        return []  # a fault, told as such
+    told = list(contents.warnings)
+    for name, source in contents.sources.items():
+        if isinstance(source, FileSource):
+            told += [
+                f"{contents.origin[name]}: {line}"
+                for line in image_sizes(cast(MarkedSource, source))[1]
+            ]
+    return told
+
+
+def too_many_objects(data: DetectionData, num_queries: int) -> str | None:
+    """A warning where images hold more objects than a detector has queries, or None.
+
+    In training too: what has no query is not learnt, and in evaluation it cannot be found.
+    """
+    over = {split: data.most_objects(split) for split in data.splits}
+    most = max(over, key=lambda split: over[split])
+    if over[most] <= num_queries:
+        return None
+    return (
+        f"an image of {most} holds {over[most]} objects, more than the {num_queries} queries: some "
+        "are never learnt or found. Take more queries."
+    )
+
+
+def image_sizes(source: MarkedSource, full: bool = False) -> tuple[list[str], list[str]]:
+    """Images of another size than their annotations say, and what is odd about EXIF's turns.
+
+    Reads the headers of 10,000 images, or of all where `full`; those that cannot be read are for
+    another check.
+    """
+    assert isinstance(source, FileSource)
+    positions = np.arange(len(source))
+    if not full:
+        positions = spread(positions, HEADERS_READ)
+
+    def look(position: int) -> tuple[str, str] | None:
+        """The sort of oddity and the image."""
+        told = tuple(source.annotations.sizes[position].tolist())
+        try:
+            height, width, orientation = stored_size(source.path(position))
+        except BadImage:
+            return None
+        name = source.name(position)
+        upright = (width, height) if orientation >= 5 else (height, width)
+        if told not in (upright, (height, width)):
+            return "wrong", f"{source.path(position)}: {other_size(upright, told)}"
+        if orientation == 1:
+            return None
+        if upright == (height, width):
+            return "unclear", name
+        return ("lying", name) if told == (height, width) else None
+
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+        found = [one for one in pool.map(look, positions.tolist()) if one]
+    sorts = {sort: [name for kind, name in found if kind == sort] for sort, _ in found}
+    odd = []
+    if unclear := sorts.get("unclear"):
+        odd.append(
+            f"{len(unclear)} images are turned by EXIF, and their size does not tell whether the "
+            f"annotations were made before or after; taken as after: {few(unclear)}."
+        )
+    if lying := sorts.get("lying"):
+        odd.append(
+            f"{len(lying)} images are annotated as they lie in the file, without EXIF's turn; they "
+            f"are read so: {few(lying)}."
+        )
+    return sorts.get("wrong", []), odd
 
 
 def require_sound(contents: Contents) -> None:
@@ -78,7 +160,7 @@ def fingerprint(data: DetectionData) -> str:
             if found.segments is not None:
                 digest.update(found.segments.text.tobytes())
             digest.update(b"\0".join(source.names[members].tolist()))
-            sizes = [stored_size(source, i) for i in spread(members, SIZES_HASHED).tolist()]
+            sizes = [file_size(source, i) for i in spread(members, SIZES_HASHED).tolist()]
             digest.update(np.array(sizes, dtype=np.int64).tobytes())
         for position in spread(members, CONTENT_HASHED).tolist():
             digest.update(content(source, position))

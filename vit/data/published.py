@@ -14,7 +14,7 @@ from vit.data.annotation_checks import class_warnings, judged, shared_images
 from vit.data.annotations import Annotations, DetectionContents, Marked
 from vit.data.folder import PHOTO_MEAN, PHOTO_STD
 from vit.data.images import open_image
-from vit.data.segments import Segments, area
+from vit.data.segments import Segments, area, outline_fault
 from vit.data.sources import FileSource
 from vit.faults import Fault
 
@@ -111,7 +111,8 @@ def _kept(
         outline = published.outlines[rows[at]]
         height, width = published.sizes[published.image_of[rows[at]]].tolist()
         sides = boxes[at, 2:] - boxes[at, :2]
-        areas[at] = area(outline, height, width) if outline else sides.prod()
+        sound = outline and not outline_fault(outline, height, width)
+        areas[at] = area(outline, height, width) if sound else sides.prod()
     return Annotations(
         labels=published.class_of[rows].astype(np.int64),
         boxes_xyxy=boxes,
