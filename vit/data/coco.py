@@ -10,8 +10,7 @@ import numpy as np
 from vit.data.annotations import DetectionContents
 from vit.data.detection import DetectionData
 from vit.data.folder import existing_folder
-from vit.data.images import BadImage, image_size
-from vit.data.published import Published, contents_of
+from vit.data.published import Published, contents_of, size_or_none
 from vit.faults import Fault, did_you_mean
 
 LISTS = ("images", "annotations", "categories")
@@ -166,10 +165,7 @@ def _size(path: Path, entry: dict[str, Any]) -> tuple[int, int]:
     height, width = entry.get("height"), entry.get("width")
     if isinstance(height, int) and isinstance(width, int):
         return height, width
-    try:
-        return image_size(path)
-    except BadImage:
-        return 0, 0  # said by the check of images
+    return size_or_none(path)
 
 
 def _box(value: Any) -> list[float]:
