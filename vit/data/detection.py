@@ -17,6 +17,7 @@ from vit.data.augment_boxes import BoxAugmentation, NoBoxAugmentation
 from vit.data.base import ImageData
 from vit.data.detection_loading import DetectionSplit
 from vit.data.detection_transforms import DetectionTransform, Frame
+from vit.data.sampling import EpochSampler, EvaluationSampler
 from vit.faults import Fault
 
 
@@ -59,6 +60,13 @@ class DetectionData(ImageData):
         """From any Pillow image to the tensor [channels, height, width] that the model wants."""
         facts = self.facts
         return DetectionTransform(facts.image_size, facts.channels, facts.mean, facts.std, self.fit)
+
+    def _sampler(
+        self, split: str, rank: int, world_size: int, accumulate: int, lend: bool
+    ) -> EpochSampler | EvaluationSampler:
+        if lend:
+            raise ValueError("pictures with objects are not mixed over slices: lend=False.")
+        return super()._sampler(split, rank, world_size, accumulate, lend)
 
     def dataset(self, split: str, *, training: bool) -> DetectionSplit:
         """The samples of a split, with or without augmentation.

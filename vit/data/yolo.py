@@ -117,7 +117,7 @@ def _read_labels(image: Path, root: Path, bad: Bad) -> Found:
     if not file.is_file() or not min(found.size):
         return found
     height, width = found.size
-    for number, line in enumerate(file.read_text().splitlines(), start=1):
+    for number, line in enumerate(file.read_text(errors="replace").splitlines(), start=1):
         if not line.strip():
             continue
         name = f"{_under(root, file)}:{number}"
