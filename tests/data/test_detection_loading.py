@@ -194,8 +194,9 @@ def test_padding_is_where_the_picture_is_not():
     assert next(iter(scenes(padding=False).loader("val"))).padding is None
 
 
-def test_pixels_of_a_key_do_not_depend_on_its_batch():
-    data = scenes().dataset("train", training=True)
+@pytest.mark.parametrize("mosaic", [0.0, 0.5])
+def test_pixels_of_a_key_do_not_depend_on_its_batch(mosaic):
+    data = scenes(mosaic=mosaic).dataset("train", training=True)
     together = by_sample([data.__getitems__([Key(2, n) for n in range(6)])])
     apart = by_sample([data.__getitems__([Key(2, n)]) for n in range(6)])
     assert_same(together, apart)

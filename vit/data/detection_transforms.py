@@ -41,22 +41,18 @@ class Frame:
 
     def to_original(self, boxes_cxcywh: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
         """From fractions of the model's image to pixels of the picture: xyxy, clipped to it."""
-        centre, half = boxes_cxcywh[:, :2].float(), boxes_cxcywh[:, 2:].float() / 2
-        corners = torch.cat([centre - half, centre + half], dim=1)
+        boxes = corners(boxes_cxcywh.float(), self.image_size)
         (height, width), (top, left) = self.original, self.offset
-        scale_x, scale_y = width / self.scaled[1], height / self.scaled[0]
-        model_height, model_width = self.image_size
-        grow = corners.new_tensor([model_width * scale_x, model_height * scale_y] * 2)
-        shift = corners.new_tensor([left * scale_x, top * scale_y] * 2)
-        most = corners.new_tensor([width, height] * 2)
-        return (corners * grow - shift).clamp(min=0).minimum(most)
+        grow = boxes.new_tensor([width / self.scaled[1], height / self.scaled[0]] * 2)
+        most = boxes.new_tensor([width, height] * 2)
+        return ((boxes - boxes.new_tensor([left, top] * 2)) * grow).clamp(min=0).minimum(most)
 
     def to_model(self, boxes_xyxy: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
         """From pixels of the picture to cxcywh in fractions of the model's image."""
         (height, width), (top, left) = self.original, self.offset
         grow = boxes_xyxy.new_tensor([self.scaled[1] / width, self.scaled[0] / height] * 2)
-        corners = boxes_xyxy * grow + boxes_xyxy.new_tensor([left, top] * 2)
-        return fractions(corners, self.image_size)
+        moved = boxes_xyxy * grow + boxes_xyxy.new_tensor([left, top] * 2)
+        return fractions(moved, self.image_size)
 
 
 @dataclass(frozen=True)
@@ -142,8 +138,8 @@ def sample_of(image: Image.Image, marked: Marked) -> Sample:
 
 
 def boxes_of(boxes_xyxy: Tensor, size: tuple[int, int]) -> tv_tensors.BoundingBoxes:
-    corners = boxes_xyxy.float().reshape(-1, 4)  # torchvision makes (1, 0) of an empty list
-    return tv_tensors.BoundingBoxes(corners, format="XYXY", canvas_size=size)
+    rows = boxes_xyxy.float().reshape(-1, 4)  # torchvision makes (1, 0) of an empty list
+    return tv_tensors.BoundingBoxes(rows, format="XYXY", canvas_size=size)
 
 
 def settled(sample: Sample) -> Sample:
@@ -179,3 +175,13 @@ def fractions(
     low, high = boxes_xyxy[:, :2], boxes_xyxy[:, 2:]
     pixels_cxcywh = torch.cat([(low + high) / 2, high - low], dim=1)
     return pixels_cxcywh / boxes_xyxy.new_tensor([width, height] * 2)
+
+
+def corners(
+    boxes_cxcywh: Float[Tensor, "n 4"], image_size: tuple[int, int]
+) -> Float[Tensor, "n 4"]:
+    """From cxcywh in fractions of an image of that height and width to xyxy in its pixels."""
+    height, width = image_size
+    centre, half = boxes_cxcywh[:, :2], boxes_cxcywh[:, 2:] / 2
+    both = torch.cat([centre - half, centre + half], dim=1)
+    return both * boxes_cxcywh.new_tensor([width, height] * 2)
