@@ -198,6 +198,19 @@ def test_a_mosaic_has_each_picture_in_its_quarter():
     assert np.asarray(whole["image"])[:, :, 0].sum() == 4 * 400 * 255
 
 
+@pytest.mark.parametrize("way", ["none", "scale_jitter"])
+def test_what_is_filled_up_has_the_mean_colour_whatever_the_kind_of_image(way, tmp_path):
+    transform = DetectionTransform((60, 80), 3, (0.2, 0.4, 0.6), (1.0, 1.0, 1.0))
+    sample = rectangles([(0, 0, 80, 40)], width=80, height=40)
+    sample["image"].save(tmp_path / "picture.png")
+    sample["image"] = Image.open(tmp_path / "picture.png")  # of a class of its own
+    framed = ScaleJitter(scale=(0.5, 0.5)).change(transform) if way != "none" else transform.placed
+    placed = framed(sample)
+    filled = ~placed["masks"][0].as_subclass(torch.Tensor).numpy()
+    assert filled.any()
+    assert set(map(tuple, np.asarray(placed["image"])[filled])) == {(51, 102, 153)}
+
+
 def test_odd_scales_are_refused():
     with pytest.raises(ValueError, match="wanted 0 < from <= to"):
         ScaleJitter(scale=(0.0, 1.0))

@@ -112,9 +112,10 @@ class DetectionTransform:
         return colour[0] if self.channels == 1 else colour
 
     @property
-    def fills(self) -> dict[type, Any]:
+    def fills(self) -> dict[type | str, Any]:
         """What torchvision's transforms are to fill each kind of thing with."""
-        return {Image.Image: self.fill, tv_tensors.Mask: 0}
+        # Not by Image.Image: an opened file is of a subclass, which they would fill with black.
+        return {"others": self.fill, tv_tensors.Mask: 0}
 
     def __call__(self, image: Image.Image) -> Float[Tensor, "channels height width"]:
         """Any Pillow image, of any mode and size, as the model wants it."""
