@@ -11,7 +11,7 @@ from pycocotools import mask as pycocotools_mask
 
 from vit.data.coco import Coco
 from vit.data.sampling import Key
-from vit.data.segments import area, decoded, run_lengths
+from vit.data.segments import area, decoded, run_lengths, run_lengths_of_mask
 
 TEST_DATA = os.environ.get("VIT_TEST_DATA")
 REAL = Path(TEST_DATA or "absent") / "bccd"
@@ -80,13 +80,16 @@ def test_masks_are_those_of_pycocotools(form):
     assert wanted.any()
     assert np.array_equal(found, wanted)
     assert area(outline, 30, 40) == wanted.sum()
-    assert np.array_equal(decoded(run_lengths(found), 30, 40), found)
+    for again in (run_lengths(outline, 30, 40), run_lengths_of_mask(found)):
+        assert json.loads(json.dumps(again)) == again
+        assert np.array_equal(pycocotools_mask.decode(again).astype(bool), found)
 
 
 def test_no_outline_is_an_empty_mask():
     for outline in (None, []):
         assert not decoded(outline, 4, 5).any()
         assert area(outline, 4, 5) == 0
+        assert not decoded(run_lengths(outline, 4, 5), 4, 5).any()
 
 
 def test_masks_come_with_their_objects_and_in_the_ground_truth(coco_files):

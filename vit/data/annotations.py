@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 
-from vit.data.segments import Segments
+from vit.data.segments import Segments, decoded
 from vit.data.sources import Contents, Source
 from vit.faults import Fault
 
@@ -60,18 +60,24 @@ class Annotations:
     segments: Segments | None = None  # the outlines, where masks are asked for
 
     def of(self, position: int, masks: bool = False) -> Marked:
-        """The objects of one image; with their masks where asked, and where there are any."""
-        first, last = int(self.starts[position]), int(self.starts[position + 1])
-        some = slice(first, last)
+        """The objects of one image; with their masks where asked."""
+        some = slice(int(self.starts[position]), int(self.starts[position + 1]))
         found = None
         if masks:
-            if self.segments is None:
-                raise ValueError("these annotations were read without their outlines.")
             height, width = self.sizes[position].tolist()
-            found = self.segments.masks(first, last, height, width)
+            outlines = self.outlines(position)
+            found = np.zeros((len(outlines), height, width), dtype=bool)
+            for row, outline in enumerate(outlines):
+                found[row] = decoded(outline, height, width)
         return Marked(
             self.labels[some], self.boxes_xyxy[some], self.crowd[some], self.areas[some], found
         )
+
+    def outlines(self, position: int) -> list[Any]:
+        """The outlines of one image's objects; ValueError where they were not read."""
+        if self.segments is None:
+            raise ValueError("the outlines were not read: data.masks=true does.")
+        return self.segments.of(int(self.starts[position]), int(self.starts[position + 1]))
 
     @property
     def images(self) -> np.ndarray:
@@ -108,6 +114,10 @@ class MarkedSource(Source, Protocol):
         self, position: int, channels: int, masks: bool = False
     ) -> tuple[Image.Image, Marked]:
         """A picture and what is in it; raises BadImage where it cannot be read."""
+        ...
+
+    def run_lengths(self, position: int) -> list[dict[str, Any]]:
+        """The objects' masks as COCO's compressed run lengths, without reading the picture."""
         ...
 
 

@@ -182,15 +182,8 @@ def _coco_objects(
     source: MarkedSource, position: int, class_ids: tuple[int, ...], masks: bool
 ) -> list[dict[str, Any]]:
     """The objects of an image as COCO writes them, but for their numbers."""
-    if masks:
-        from vit.data.segments import run_lengths
-
-        marked = source.marked(position, channels=1, masks=True)[1]
-        assert marked.masks is not None
-        outlines = [{"segmentation": run_lengths(mask)} for mask in marked.masks]
-    else:
-        marked = source.annotations.of(position)
-        outlines = [{} for _ in range(len(marked))]
+    marked = source.annotations.of(position)
+    outlines = [{"segmentation": runs} for runs in source.run_lengths(position)] if masks else []
     found = []
     for row, (x0, y0, x1, y1) in enumerate(marked.boxes_xyxy.tolist()):
         found.append(
@@ -199,7 +192,7 @@ def _coco_objects(
                 "bbox": [x0, y0, x1 - x0, y1 - y0],
                 "area": float(marked.areas[row]),
                 "iscrowd": int(marked.crowd[row]),
-                **outlines[row],
+                **(outlines[row] if masks else {}),
             }
         )
     return found

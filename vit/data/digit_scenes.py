@@ -6,6 +6,7 @@ doi:10.24432/C50P49, as it comes with scikit-learn.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -14,6 +15,7 @@ from vit.data.annotations import Annotations, DetectionContents, Marked, joined
 from vit.data.detection import DetectionData
 from vit.data.images import eight_bit
 from vit.data.randomness import sample_seed
+from vit.data.segments import run_lengths_of_mask
 from vit.data.splits import stratified_split
 
 HELD_OUT = {"val": 0.2, "test": 0.2}  # of the digits, which then are in no other split's scenes
@@ -179,6 +181,11 @@ class Scenes:
             masks=apart if masks else None,
         )
         return eight_bit(Image.fromarray(picture), channels), found
+
+    def run_lengths(self, position: int) -> list[dict[str, Any]]:
+        masks = self.marked(position, channels=1, masks=True)[1].masks
+        assert masks is not None
+        return [run_lengths_of_mask(mask) for mask in masks]
 
     def read(self, position: int, channels: int) -> Image.Image:
         return eight_bit(Image.fromarray(self.scene(position)[0]), channels)

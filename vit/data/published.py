@@ -14,7 +14,7 @@ from vit.data.annotation_checks import class_warnings, few, judged, shared_image
 from vit.data.annotations import Annotations, DetectionContents, Marked
 from vit.data.folder import PHOTO_MEAN, PHOTO_STD
 from vit.data.images import BadImage, image_size, open_image
-from vit.data.segments import Segments, area, outline_fault
+from vit.data.segments import Segments, area, outline_fault, run_lengths
 from vit.data.sources import FileSource
 from vit.faults import Fault
 
@@ -131,6 +131,11 @@ class MarkedFiles(FileSource):
     ) -> tuple[Image.Image, Marked]:
         return self.read(position, channels), self.annotations.of(position, masks)
 
+    def run_lengths(self, position: int) -> list[dict[str, Any]]:
+        height, width = self.annotations.sizes[position].tolist()
+        outlines = self.annotations.outlines(position)
+        return [run_lengths(outline, height, width) for outline in outlines]
+
     def read(self, position: int, channels: int) -> Image.Image:
         height, width = self.annotations.sizes[position].tolist()
         size = (height, width) if height else None
@@ -196,5 +201,5 @@ def _kept(
         areas=areas,
         starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         sizes=published.sizes,
-        segments=Segments.of([published.outlines[row] for row in rows]) if masks else None,
+        segments=Segments.packed([published.outlines[row] for row in rows]) if masks else None,
     )

@@ -18,27 +18,20 @@ class Segments:
     ends: np.ndarray  # [objects], int64: where each one's text ends
 
     @classmethod
-    def of(cls, outlines: list[Any]) -> Segments:
+    def packed(cls, outlines: list[Any]) -> Segments:
         """From decoded JSON: polygons, run lengths, or None where there is nothing."""
         texts = [json.dumps(outline).encode() for outline in outlines]
         ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
         return cls(np.frombuffer(b"".join(texts), dtype=np.uint8), ends)
 
-    def masks(self, first: int, last: int, height: int, width: int) -> np.ndarray:
-        """Masks of the objects from `first` to before `last`: [objects, height, width], bool."""
-        found = np.zeros((last - first, height, width), dtype=bool)
-        for row, at in enumerate(range(first, last)):
-            begin = int(self.ends[at - 1]) if at else 0
-            outline = json.loads(self.text[begin : int(self.ends[at])].tobytes())
-            found[row] = decoded(outline, height, width)
-        return found
-
-    def chosen(self, rows: np.ndarray) -> Segments:
-        """Those of some objects, in that order."""
-        begins = np.concatenate([[0], self.ends[:-1]])
-        parts = [self.text[begins[row] : self.ends[row]] for row in rows.tolist()]
-        text = np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint8)
-        return Segments(text, np.cumsum([len(part) for part in parts], dtype=np.int64))
+    def of(self, first: int, last: int) -> list[Any]:
+        """The outlines of the objects from `first` to before `last`."""
+        begins = [0 if at == 0 else int(self.ends[at - 1]) for at in range(first, last)]
+        ends = self.ends[first:last].tolist()
+        return [
+            json.loads(self.text[begin:end].tobytes())
+            for begin, end in zip(begins, ends, strict=True)
+        ]
 
 
 def decoded(outline: Any, height: int, width: int) -> np.ndarray:
@@ -49,8 +42,6 @@ def decoded(outline: Any, height: int, width: int) -> np.ndarray:
     """
     from faster_coco_eval import mask as coco  # costs a quarter second to import
 
-    if not outline:
-        return np.zeros((height, width), dtype=bool)
     return coco.decode(_runs(outline, height, width)).astype(bool)
 
 
@@ -58,12 +49,14 @@ def area(outline: Any, height: int, width: int) -> float:
     """The square pixels of what `decoded` gives, without decoding it."""
     from faster_coco_eval import mask as coco
 
-    return float(coco.area(_runs(outline, height, width))) if outline else 0.0
+    return float(coco.area(_runs(outline, height, width)))
 
 
 def _runs(outline: Any, height: int, width: int) -> dict[str, Any]:
     from faster_coco_eval import mask as coco
 
+    if not outline:
+        return coco.encode(np.zeros((height, width), dtype=np.uint8, order="F"))
     if isinstance(outline, list):
         return coco.merge(coco.frPyObjects(outline, height, width))
     if isinstance(outline["counts"], list):
@@ -95,13 +88,19 @@ def outline_fault(outline: Any, height: int, width: int) -> str:
     return ""
 
 
-def run_lengths(mask: np.ndarray) -> dict[str, Any]:
-    """COCO's compressed run lengths of a mask [height, width], bool, as JSON can hold them."""
+def run_lengths(outline: Any, height: int, width: int) -> dict[str, Any]:
+    """An outline as COCO's compressed run lengths, such as JSON can hold."""
+    return _plain(_runs(outline, height, width))
+
+
+def run_lengths_of_mask(mask: np.ndarray) -> dict[str, Any]:
+    """A mask, [height, width], bool, as COCO's compressed run lengths, such as JSON can hold."""
     from faster_coco_eval import mask as coco
 
-    runs = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return _plain(coco.encode(np.asfortranarray(mask, dtype=np.uint8)))
+
+
+def _plain(runs: dict[str, Any]) -> dict[str, Any]:
     counts = runs["counts"]
-    return {
-        "size": list(map(int, runs["size"])),
-        "counts": counts.decode() if isinstance(counts, bytes) else counts,
-    }
+    text = counts.decode() if isinstance(counts, bytes) else counts
+    return {"size": [int(side) for side in runs["size"]], "counts": text}
