@@ -62,7 +62,16 @@ def test_boxes_partly_outside_are_clipped_and_those_outside_dropped(coco_files):
 
 
 @pytest.mark.parametrize(
-    "bbox", [[1, 2, float("nan"), 4], [1, 2, 3], None, "1,2,3,4", [1, 2, "3", 4], [1, 2, 3, True]]
+    "bbox",
+    [
+        [1, 2, float("nan"), 4],
+        [1, 2, 3],
+        None,
+        "1,2,3,4",
+        [1, 2, "3", 4],
+        [1, 2, 3, True],
+        [1, 2, 10**400, 4],
+    ],
 )
 def test_boxes_that_are_not_four_numbers_are_faults(coco_files, bbox):
     coco_files.annotations[1]["bbox"] = bbox
@@ -281,6 +290,13 @@ def test_images_in_two_splits_are_a_fault(coco_files):
     coco_files.content["val"]["images"][0]["file_name"] = "1.png"
     (fault,) = told(coco_files)[0]
     assert "val.json: 1 images are in train too" in fault
+
+
+def test_files_without_any_image_or_object_are_faults(coco_files):
+    coco_files.annotations.clear()
+    assert "no training image holds any object" in "".join(told(coco_files)[0])
+    coco_files.images.clear()
+    assert "train holds no image" in "".join(told(coco_files)[0])
 
 
 def test_all_faults_come_in_one_list(coco_files):

@@ -5,8 +5,11 @@ import random
 import numpy as np
 import pytest
 import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from vit.data.augment_boxes import BoxCrop, NoBoxAugmentation, Photometric, ScaleJitter
+from vit.data.coco import Coco
 from vit.data.digit_scenes import DigitScenes
 from vit.data.sampling import Key
 
@@ -165,6 +168,38 @@ def test_evaluation_batches_hold_what_the_ground_truth_says():
             labels = [data.facts.class_ids[n] for n in batch.objects.labels[some].tolist()]
             assert labels == [one["category_id"] for one in told]
             assert [one["area"] for one in told] == batch.objects.masks[some].sum((1, 2)).tolist()
+
+
+@pytest.mark.parametrize("fit", ["letterbox", "squash"])
+def test_what_batches_hold_scores_full_marks_against_the_ground_truth(coco_files, fit):
+    """All the way: files, loader, frames, and pycocotools to judge; crowds among them."""
+    coco_files.content["val"]["annotations"][1]["iscrowd"] = 1
+    data = Coco(root=coco_files.write(), image_size=(64, 50), fit=fit, eval_batch_size=2)
+    truth = COCO()
+    truth.dataset = data.ground_truth("val")
+    truth.createIndex()
+    results = []
+    for batch in data.loader("val"):
+        boxes, labels = (
+            values.split(list(batch.objects.counts))
+            for values in (batch.objects.boxes_cxcywh, batch.objects.labels)
+        )
+        for row, index in enumerate(batch.index.tolist()):
+            for box, label in zip(
+                batch.frames[row].to_original(boxes[row]).tolist(),
+                labels[row].tolist(),
+                strict=True,
+            ):
+                x0, y0, x1, y1 = box
+                number = data.facts.class_ids[label]
+                one = {"image_id": index, "category_id": number, "bbox": [x0, y0, x1 - x0, y1 - y0]}
+                results.append({**one, "score": 0.9})
+    assert len(results) == 5
+    judge = COCOeval(truth, truth.loadRes(results), "bbox")
+    judge.evaluate()
+    judge.accumulate()
+    judge.summarize()
+    assert judge.stats[0] == pytest.approx(1)
 
 
 def test_a_batch_without_objects_has_the_right_shapes():

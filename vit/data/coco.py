@@ -175,9 +175,12 @@ def _box(value: Any) -> list[float]:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return np.nan
+    try:
         return float(value)
-    return np.nan
+    except OverflowError:  # JSON knows whole numbers of any length
+        return np.nan
 
 
 def _hashable(value: Any) -> Any:
