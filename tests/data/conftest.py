@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from coco_files import CocoFiles
 from PIL import Image
 
 
@@ -32,3 +33,8 @@ def photos(tmp_path, write_images):
     for name, count in (("cat", 14), ("dog", 10), ("owl", 6)):
         write_images(tmp_path / "photos" / name, count)
     return tmp_path / "photos"
+
+
+@pytest.fixture
+def coco_files(tmp_path):
+    return CocoFiles(tmp_path / "coco")

@@ -8,16 +8,20 @@ from vit.doors.compose import compose, config_folder
 
 DATA = sorted(file.stem for file in (config_folder() / "data").glob("*.yaml"))
 AUGMENT = sorted(file.stem for file in (config_folder() / "data" / "augment").glob("*.yaml"))
+AUGMENT_BOXES = sorted(
+    file.stem for file in (config_folder() / "data" / "augment_boxes").glob("*.yaml")
+)
 MUST = ["data.root=photos", "data.table=t.csv", "data.path=name"]
 
 
 def composed(*words):
-    needs = {"folder": MUST[0], "imagenet": MUST[0], "table": MUST[1], "huggingface": MUST[2]}
+    needs = {"table": MUST[1], "huggingface": MUST[2]}
+    needs |= dict.fromkeys(("folder", "imagenet", "coco", "voc", "yolo"), MUST[0])
     kind = words[0].split("=")[1]
     return compose([*words, *([needs[kind]] if kind in needs else [])])["data"]
 
 
-@pytest.mark.parametrize("kind", [name for name in DATA if name != "base"])
+@pytest.mark.parametrize("kind", [name for name in DATA if not name.endswith("base")])
 def test_every_kind_of_data_is_what_its_class_takes(kind):
     node = composed(f"data={kind}")
     assert part_faults(node, "data", GIVEN["data"], ()) == []
@@ -25,6 +29,14 @@ def test_every_kind_of_data_is_what_its_class_takes(kind):
     assert data.seed == 3
     missing = set(data.__dataclass_fields__) - set(node) - {"seed"}
     assert not missing, "keys that only the class knows cannot be overridden by name"
+
+
+@pytest.mark.parametrize("augment", AUGMENT_BOXES)
+def test_every_augmentation_of_boxes_goes_with_detection_data(augment):
+    node = composed("data=digit_scenes", f"data/augment_boxes={augment}")
+    assert part_faults(node, "data", GIVEN["data"], ()) == []
+    data = build({**node, "train_scenes": 20}, seed=0)
+    assert len(next(iter(data.loader("train")))) == 16
 
 
 @pytest.mark.parametrize("augment", AUGMENT)

@@ -4,26 +4,27 @@ import numpy as np
 import pytest
 import torch
 
+from vit.data.digit_scenes import DigitScenes
 from vit.data.digits import Digits
 from vit.data.folder import Folder
-from vit.data.picture import sample_sheet, sheet
+from vit.data.picture import page, sample_sheet, shown
 from vit.doors import data as door
 from vit.faults import Refused
 
 
 def test_a_sheet_shows_the_pixels_before_normalising():
     images = torch.tensor([[[[-2.0, 2.0]]]])  # black and white, with mean and std of a half
-    page = np.asarray(sheet(images, [("a", "b")], (0.5,), (0.25,)))
-    assert page[10, 10].tolist() == [0, 0, 0]
-    assert page[10, 100].tolist() == [255, 255, 255]
+    drawn = np.asarray(page(shown(images, (0.5,), (0.25,)), [("a", "b")]))
+    assert drawn[10, 10].tolist() == [0, 0, 0]
+    assert drawn[10, 100].tolist() == [255, 255, 255]
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_samples_of_any_kind_make_a_page(photos, split):
     for data in (Digits(), Folder(root=str(photos), balanced=True)):
-        page = sample_sheet(data, split, 6)
-        assert page.mode == "RGB"
-        assert len(np.unique(np.asarray(page))) > 20
+        drawn = sample_sheet(data, split, 6)
+        assert drawn.mode == "RGB"
+        assert len(np.unique(np.asarray(drawn))) > 20
 
 
 def test_the_door_draws_and_says_where(tmp_path, capsys):
@@ -33,6 +34,17 @@ def test_the_door_draws_and_says_where(tmp_path, capsys):
     assert said.splitlines()[-1] == str(out)
     assert "1,200" in said
     assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_objects_are_drawn_on_their_pictures():
+    settings = {"train_scenes": 8, "val_scenes": 4, "min_digits": 1, "masks": True}
+    grey, drawn = (
+        np.asarray(sample_sheet(DigitScenes(**settings, max_digits=most), "val", 4)).astype(int)
+        for most in (1, 5)
+    )
+    assert grey.shape == drawn.shape
+    coloured = [np.count_nonzero(np.ptp(page, axis=2) > 60) for page in (grey, drawn)]
+    assert coloured[1] > coloured[0] > 1000
 
 
 @pytest.mark.parametrize(

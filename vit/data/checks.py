@@ -15,6 +15,7 @@ from vit.data.sources import FileSource, Source
 from vit.faults import Fault
 
 if TYPE_CHECKING:
+    from vit.data.base import ImageData
     from vit.data.classification import ClassificationData
 
 HEADERS_READ = 10_000  # per split; opening one takes some 60 µs from a warm disk
@@ -42,11 +43,11 @@ def data_faults(data: ClassificationData, full: bool) -> list[Fault]:
             faults.append(Fault("data", f"{split} holds no image ({origin})."))
     faults += _repeated(data)
     if data.on_bad_image == "error":
-        faults += _summed(bad_images(data, full), full)
+        faults += summed(bad_images(data, full), full)
     return faults
 
 
-def bad_images(data: ClassificationData, full: bool = False) -> list[str]:
+def bad_images(data: ImageData, full: bool = False) -> list[str]:
     """What is wrong with images, one line each: of a sample of them, or of all where `full`."""
     found: list[str] = []
     for source_name, source in data.contents.sources.items():
@@ -56,11 +57,11 @@ def bad_images(data: ClassificationData, full: bool = False) -> list[str]:
 
 
 def _bad_in(source: Source, members: np.ndarray, full: bool, split: str) -> list[str]:
-    decoded = members if full else _spread(members, IMAGES_DECODED)
+    decoded = members if full else spread(members, IMAGES_DECODED)
     if isinstance(source, FileSource):
         found = bad_files([source.path(i) for i in decoded.tolist()], DECODED)
         if not full:
-            paths = [source.path(i) for i in _spread(members, HEADERS_READ).tolist()]
+            paths = [source.path(i) for i in spread(members, HEADERS_READ).tolist()]
             found |= bad_files([path for path in paths if path not in found], HEADER)
         if not source.listed:  # a table only claims that its files exist
             paths = [source.path(i) for i in members.tolist()]
@@ -122,7 +123,7 @@ def _repeated(data: ClassificationData) -> list[Fault]:
     ]
 
 
-def _summed(lines: list[str], full: bool) -> list[Fault]:
+def summed(lines: list[str], full: bool) -> list[Fault]:
     faults = [Fault("data", line) for line in lines[:NAMED]]
     if len(lines) > NAMED:
         faults.append(Fault("data", f"{len(lines) - NAMED} more images like these."))
@@ -152,28 +153,28 @@ def fingerprint(data: ClassificationData) -> str:
         digest.update(np.ascontiguousarray(source.labels[members]).tobytes())
         if isinstance(source, FileSource):
             digest.update(b"\0".join(source.names[members].tolist()))
-            sizes = [_stored_size(source, i) for i in _spread(members, SIZES_HASHED).tolist()]
+            sizes = [file_size(source, i) for i in spread(members, SIZES_HASHED).tolist()]
             digest.update(np.array(sizes, dtype=np.int64).tobytes())
-        for position in _spread(members, CONTENT_HASHED).tolist():
-            digest.update(_content(source, position))
+        for position in spread(members, CONTENT_HASHED).tolist():
+            digest.update(content(source, position))
     return digest.hexdigest()
 
 
-def _stored_size(source: FileSource, position: int) -> int:
+def file_size(source: FileSource, position: int) -> int:
     try:
         return source.path(position).stat().st_size
     except OSError:
         return -1
 
 
-def _content(source: Source, position: int) -> bytes:
+def content(source: Source, position: int) -> bytes:
     try:
         return source.content(position)
     except (OSError, BadImage):
         return b"unreadable"
 
 
-def _spread(members: np.ndarray, count: int) -> np.ndarray:
+def spread(members: np.ndarray, count: int) -> np.ndarray:
     """At most `count` of them, evenly spread, the first and the last among them."""
     if len(members) <= count:
         return members

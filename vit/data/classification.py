@@ -1,174 +1,51 @@
-"""The base of every kind of classification data: facts, splits, loaders.
+"""The base of every kind of classification data: images, each with its class or classes.
 
 A kind is a dataclass that adds its own keys and says in `read` what there is. No
 `from __future__ import annotations` here: signatures are the schema (see transforms.py).
 """
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader
 
 from vit.data import checks
 from vit.data.augment import Augmentation, NoAugmentation
-from vit.data.loading import Split, start_worker, whole, worker_context
-from vit.data.sampling import EpochSampler, EvaluationSampler
-from vit.data.sources import Contents, common_size
-from vit.data.splits import evenly_drawn, stratified_split
+from vit.data.base import ImageData
+from vit.data.loading import Split
 from vit.data.transforms import EvaluationTransform
 from vit.faults import Fault
-from vit.structures import Facts
 
 
 @dataclass(kw_only=True, eq=False)
-class ClassificationData(ABC):
-    """Images with their classes, in splits named train, val and test.
-
-    Making one reads nothing. The order of training samples and each augmentation are pure
-    functions of (seed, epoch, sample): workers, ranks and batch size change neither.
+class ClassificationData(ImageData):
+    """Images with their classes; see ImageData for the keys that all kinds have.
 
     Args:
-        seed: of order and augmentation; the run's own, given in code.
-        batch_size: images of one optimizer step, over all devices and accumulated batches.
-        eval_batch_size: images of one device at once in evaluation; None as many as in training.
-        image_size: side in pixels, or (height, width); None where the set has one size itself.
-        channels: 1 or 3; None as the set has.
-        mean, std: per channel, as fractions of white; None as the set knows.
         augment: what training does to images.
         erasing: probability of a rectangle of noise in a training image.
         crop_fraction: share of the shorter side that evaluation's centre crop keeps.
         fit: evaluation's way to image_size: "crop" keeps the shape, "squash" the whole image.
-        val_fraction: of every class in train, where the set has no val of its own.
-        test_fraction: likewise for test; 0 leaves the set without one.
-        split_seed: of these fractions; not the run's seed, so that runs are comparable.
-        train_limit: train on this many images only, drawn evenly from the classes.
         balanced: draw classes equally often, with replacement.
         class_weights: "balanced" asks the loss to weigh a class by the inverse of its count.
-        on_bad_image: stop at an image that cannot be read, or leave it out and name it.
-        num_workers: processes that prepare batches; 0 does it in the training process.
     """
 
-    seed: int = 0
-    batch_size: int = 128
-    eval_batch_size: int | None = None
-    image_size: int | tuple[int, int] | None = None
-    channels: Literal[1, 3] | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
     augment: Augmentation = field(default_factory=NoAugmentation)
     erasing: float = 0.0
     crop_fraction: float = 1.0
     fit: Literal["crop", "squash"] = "crop"
-    val_fraction: float = 0.1
-    test_fraction: float = 0.0
-    split_seed: int = 0
-    train_limit: int | None = None
     balanced: bool = False
     class_weights: Literal["balanced"] | None = None
-    on_bad_image: Literal["error", "skip"] = "error"
-    num_workers: int = 0
 
     def __post_init__(self) -> None:
-        if self.seed < 0 or self.split_seed < 0:
-            raise ValueError(
-                f"seed={self.seed} and data.split_seed={self.split_seed} must be 0 or greater."
-            )
-        for key in ("batch_size", "eval_batch_size", "train_limit"):
-            number = getattr(self, key)
-            if number is not None and number < 1:
-                raise ValueError(f"data.{key}={number}; wanted 1 or more.")
-        if not 0 < self.val_fraction < 1:
-            raise ValueError(
-                f"data.val_fraction={self.val_fraction}; wanted a fraction between 0 and 1: the "
-                "best checkpoint is chosen on val."
-            )
-        if not 0 <= self.test_fraction < 1:
-            raise ValueError(f"data.test_fraction={self.test_fraction}; wanted 0 or a fraction.")
+        super().__post_init__()
         if not 0 <= self.erasing <= 1:
             raise ValueError(f"data.erasing={self.erasing}; wanted a probability, 0 to 1.")
         if not 0 < self.crop_fraction <= 1:
             raise ValueError(
                 f"data.crop_fraction={self.crop_fraction}; wanted more than 0, up to 1."
             )
-        if self.num_workers < 0:
-            raise ValueError(f"data.num_workers={self.num_workers}; wanted 0 or more.")
-        size = self.image_size
-        sides = size if isinstance(size, tuple) else (1 if size is None else size,)
-        if min(sides) < 1:
-            raise ValueError(
-                f"data.image_size={self.image_size}; wanted a side or [height, width]."
-            )
-        for key in ("mean", "std"):
-            values = getattr(self, key)
-            if values is not None and len(values) not in (1, 3):
-                raise ValueError(f"data.{key}={values}; wanted one value, or three for RGB.")
-        if self.std is not None and min(self.std) <= 0:
-            raise ValueError(f"data.std={self.std}; wanted values above 0.")
-
-    @abstractmethod
-    def read(self) -> Contents:
-        """What there is, without decoding images; called once.
-
-        Raises ValueError saying what is missing and how to get it.
-        """
-
-    @cached_property
-    def contents(self) -> Contents:
-        return self.read()
-
-    @cached_property
-    def facts(self) -> Facts:
-        """What models and losses must agree with; reads headers, not pixels."""
-        contents = self.contents
-        channels = self.channels or contents.channels
-        return Facts(
-            num_classes=len(contents.class_names),
-            class_names=contents.class_names,
-            image_size=self._image_size(),
-            channels=channels,
-            mean=_per_channel(self.mean or contents.mean, channels),
-            std=_per_channel(self.std or contents.std, channels),
-            multi_label=contents.multi_label,
-        )
-
-    def _image_size(self) -> tuple[int, int]:
-        if isinstance(self.image_size, int):
-            return self.image_size, self.image_size
-        if self.image_size is not None:
-            height, width = self.image_size
-            return height, width
-        return self.contents.image_size or common_size(self.contents.sources["train"])
-
-    @cached_property
-    def splits(self) -> dict[str, tuple[str, np.ndarray]]:
-        """Split → the name of its source and the positions of its samples there."""
-        sources = self.contents.sources
-        found = {name: (name, np.arange(len(source))) for name, source in sources.items()}
-        labels = sources["train"].labels
-        members = found["train"][1]
-        for name, fraction in (("test", self.test_fraction), ("val", self.val_fraction)):
-            if name in found or fraction == 0:
-                continue
-            rest, part = stratified_split(labels[members], fraction, self.split_seed)
-            found[name] = ("train", members[part])
-            members = members[rest]
-        if self.train_limit is not None:
-            if self.train_limit > len(members):
-                raise ValueError(
-                    f"data.train_limit={self.train_limit}, but train holds {len(members)} images."
-                )
-            members = members[evenly_drawn(labels[members], self.train_limit, self.split_seed)]
-        found["train"] = ("train", members)
-        return {name: found[name] for name in ("train", "val", "test") if name in found}
-
-    @property
-    def lengths(self) -> dict[str, int]:
-        """Split → number of images."""
-        return {name: len(members) for name, (_, members) in self.splits.items()}
 
     @cached_property
     def eval_transform(self) -> EvaluationTransform:
@@ -183,55 +60,6 @@ class ClassificationData(ABC):
             fit=self.fit,
         )
 
-    def loader(
-        self,
-        split: str,
-        *,
-        rank: int = 0,
-        world_size: int = 1,
-        accumulate: int = 1,
-        lend: bool = False,
-    ) -> DataLoader:
-        """Batches of a split on one of `world_size` devices.
-
-        "train" is shuffled and augmented; its `batch_sampler` is an EpochSampler, whose `start`
-        the loop calls before every epoch; `lend` is its own. Other splits come in order, each
-        sample once over all ranks. `len()` counts the batches of this rank in a whole epoch.
-        """
-        training = split == "train"
-        sampler = self._sampler(split, rank, world_size, accumulate, lend)
-        workers = self.num_workers
-        return DataLoader(
-            self.dataset(split, training=training),
-            batch_sampler=sampler,
-            collate_fn=whole,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            multiprocessing_context=worker_context() if workers else None,
-            worker_init_fn=start_worker if workers else None,
-            pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator(),  # else the loader would draw from the global one
-        )
-
-    def _sampler(
-        self, split: str, rank: int, world_size: int, accumulate: int, lend: bool
-    ) -> EpochSampler | EvaluationSampler:
-        self._require(split)
-        length = self.lengths[split]
-        if split == "train":
-            return EpochSampler(
-                length,
-                self.batch_size,
-                self.seed,
-                rank=rank,
-                world_size=world_size,
-                accumulate=accumulate,
-                weights=self._draw_weights() if self.balanced else None,
-                lend=lend,
-            )
-        size = self.eval_batch_size or max(self.batch_size // (world_size * accumulate), 1)
-        return EvaluationSampler(length, size, rank=rank, world_size=world_size)
-
     def dataset(self, split: str, *, training: bool) -> Split:
         """The samples of a split, with or without augmentation."""
         self._require(split)
@@ -245,32 +73,6 @@ class ClassificationData(ABC):
             erasing=self.erasing if training else 0.0,
             skip_bad=self.on_bad_image == "skip",
         )
-
-    def _require(self, split: str) -> None:
-        if split not in self.splits:
-            known = ", ".join(self.splits)
-            raise ValueError(
-                f"this data has no {split!r} split, only {known}. "
-                f"data.{split}_fraction=0.1 would set a part of train aside."
-            )
-
-    def describe(self) -> dict[str, Any]:
-        """The splits as plain values: images, images per class, and where they are from."""
-        told: dict[str, Any] = {}
-        for split in self.splits:
-            source = self.splits[split][0]
-            counts = dict(zip(self.facts.class_names, self._counts(split).tolist(), strict=True))
-            told[split] = {
-                "images": self.lengths[split],
-                "from": self.contents.origin.get(split, f"set aside from {source}"),
-                "per_class": counts,
-            }
-        return told
-
-    def sample_name(self, split: str, index: int) -> str:
-        """What a person would look for: the file of a sample, or its number in the set."""
-        source, members = self.splits[split]
-        return self.contents.sources[source].name(int(members[index]))
 
     def class_weight_values(self) -> list[float] | None:
         """A weight per class for the loss, or None where none are asked for.
@@ -287,11 +89,9 @@ class ClassificationData(ABC):
         return (total / (len(counts) * counts)).tolist()
 
     def fingerprint(self) -> str:
-        """A number that changes with the samples, their labels or their splits; a second's work."""
         return checks.fingerprint(self)
 
     def faults(self, full: bool = False) -> list[Fault]:
-        """Everything wrong that can be found without training; `full` decodes every image."""
         return checks.data_faults(self, full)
 
     def _split_labels(self, split: str) -> np.ndarray:
@@ -304,17 +104,12 @@ class ClassificationData(ABC):
             return labels.sum(axis=0).astype(np.int64)
         return np.bincount(labels, minlength=self.facts.num_classes)
 
-    def _draw_weights(self) -> np.ndarray:
+    def _draw_weights(self) -> np.ndarray | None:
+        if not self.balanced:
+            return None
         if self.facts.multi_label:
             raise ValueError(
                 "data.balanced=true needs one label per image; with several, weigh them in the "
                 "loss by data.class_weights=balanced."
             )
         return 1 / self._counts("train")[self._split_labels("train")]
-
-
-def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    if len(values) == channels:
-        return tuple(values)
-    average = sum(values) / len(values)
-    return (average,) * channels

@@ -35,17 +35,26 @@ class UnreachableImage(BadImage):
     """A file that the system does not give out: absent, not permitted, a failing disk."""
 
 
-def open_image(file: Path | BytesIO, channels: int, name: str = "") -> Image.Image:
+def open_image(
+    file: Path | BytesIO, channels: int, name: str = "", size: tuple[int, int] | None = None
+) -> Image.Image:
     """The image in a file, upright (EXIF), as 8-bit RGB or greyscale.
 
-    Raises BadImage where the file is missing, empty, truncated or not an image; the message says
-    `name`, or else the path.
+    Where annotations speak of an image of that `size` (height, width) and only the image as it
+    lies in the file has it, it is left as it lies. Raises BadImage where the file is missing,
+    empty, truncated, not an image, or of another size either way; the message says `name`, or else
+    the path.
     """
 
     def upright(image: Image.Image) -> Image.Image:
         image.load()
         turn = TURNS.get(_orientation(image))
-        return eight_bit(image if turn is None else image.transpose(turn), channels)
+        turned = image if turn is None else image.transpose(turn)
+        if size is not None and (turned.height, turned.width) != size:
+            if (image.height, image.width) != size:
+                raise BadImage(other_size((turned.height, turned.width), size))
+            turned = image
+        return eight_bit(turned, channels)
 
     name = name or str(file)
     if isinstance(file, Path):
@@ -59,13 +68,27 @@ def open_image(file: Path | BytesIO, channels: int, name: str = "") -> Image.Ima
 
 def image_size(file: Path | BytesIO, name: str = "") -> tuple[int, int]:
     """Height and width as they will be after EXIF's turn, read from the header alone."""
+    height, width, orientation = stored_size(file, name)
+    return (width, height) if orientation >= 5 else (height, width)
 
-    def upright_size(image: Image.Image) -> tuple[int, int]:
+
+def stored_size(file: Path | BytesIO, name: str = "") -> tuple[int, int, int]:
+    """Height and width as they lie in the file, and EXIF's orientation, 1 to 8, from the header."""
+
+    def look(image: Image.Image) -> tuple[int, int, int]:
         # Pillow turns TIFFs itself, their size before their pixels.
-        on_its_side = image.format != "TIFF" and _orientation(image) >= 5
-        return image.size if on_its_side else (image.height, image.width)
+        turned = image.format == "TIFF"
+        return image.height, image.width, 1 if turned else _orientation(image)
 
-    return _with_image(file, name or str(file), upright_size)
+    return _with_image(file, name or str(file), look)
+
+
+def other_size(found: tuple[int, int], told: tuple[int, int]) -> str:
+    """What to say of an image that is not of the size that its annotations speak of."""
+    return (
+        f"is {found[1]}×{found[0]} pixels, but the annotations speak of {told[1]}×{told[0]} "
+        "(width × height); boxes of another image or of a scaled copy."
+    )
 
 
 def _orientation(image: Image.Image) -> int:

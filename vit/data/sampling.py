@@ -13,11 +13,13 @@ class Key(NamedTuple):
     """One sample in one epoch: all that its pixels depend on besides the seed.
 
     `lent` marks one of another slice of the global batch, here to be mixed into this slice's.
+    `step` counts the epoch's optimizer steps, for what changes from step to step, such as the size.
     """
 
     epoch: int
     sample: int
     lent: bool = False
+    step: int = 0
 
 
 class EpochSampler(Sampler[list[Key]]):
@@ -101,12 +103,12 @@ class EpochSampler(Sampler[list[Key]]):
         for batch in range(start_batch, len(self)):
             first = (batch * self.world_size + self.rank) * self.micro_batch_size
             chosen = order[first : first + self.micro_batch_size].tolist()
-            keys = [Key(epoch, index) for index in chosen]
+            step = batch // self.accumulate
+            keys = [Key(epoch, index, step=step) for index in chosen]
             if self.lend:
-                step = batch // self.accumulate
                 whole = self.micro_batch_size * self.world_size * self.accumulate
                 before = step * whole + (first - 1) % whole
-                keys.append(Key(epoch, int(order[before]), lent=True))
+                keys.append(Key(epoch, int(order[before]), lent=True, step=step))
             yield keys
 
 

@@ -21,7 +21,8 @@ class Source(Protocol):
     float32, where an image may have several.
     """
 
-    labels: np.ndarray
+    @property
+    def labels(self) -> np.ndarray: ...
 
     def __len__(self) -> int: ...
 
@@ -114,6 +115,7 @@ class Contents:
     std: tuple[float, ...]
     image_size: tuple[int, int] | None = None
     multi_label: bool = False
+    class_ids: tuple[int, ...] = ()  # the numbers that the data's own files give the classes
     origin: dict[str, str] = field(default_factory=dict)  # split → where it is from, in words
 
 

@@ -10,7 +10,7 @@ from vit.doors.compose import add_compose_arguments, compose_runs
 from vit.faults import Fault, Refused
 
 if TYPE_CHECKING:
-    from vit.data.classification import ClassificationData
+    from vit.data.base import ImageData
 
 ABOUT = """Draw augmented training images with their targets, and count the splits.
 
@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _data(config: dict[str, Any]) -> ClassificationData:
+def _data(config: dict[str, Any]) -> ImageData:
     """The data set of a config, or Refused with all that is wrong with it."""
     from vit.build import build
     from vit.check.schema import GIVEN, part_faults
@@ -75,9 +75,11 @@ def _data(config: dict[str, Any]) -> ClassificationData:
     return data
 
 
-def _show_splits(data: ClassificationData) -> None:
+def _show_splits(data: ImageData) -> None:
     from rich.console import Console
     from rich.table import Table
+
+    from vit.data.detection import DetectionData
 
     facts = data.facts
     height, width = facts.image_size
@@ -95,3 +97,6 @@ def _show_splits(data: ClassificationData) -> None:
     console.print(table)
     colour = "grey" if facts.channels == 1 else "RGB"
     console.print(f"{facts.num_classes} {kind}, {height}×{width} pixels, {colour}")
+    if isinstance(data, DetectionData):
+        for line in data.warnings():
+            console.print(f"warning: {line}")

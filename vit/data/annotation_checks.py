@@ -1,0 +1,246 @@
+"""What is wrong with annotations as published, and what is odd: by file, number and count.
+
+Faults stop the training; of what is odd it is said what became of it. All of it is done with
+arrays: a hundred thousand annotations take a second or so.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vit.data.segments import outline_fault
+from vit.faults import Fault
+
+if TYPE_CHECKING:
+    from vit.data.published import Published
+
+NAMED = 5  # of one sort that are spelt out
+OVERRUN = 0.5  # pixels by which a box leaves its image before it is worth a word; rounding does so
+MANY_OVERRUN = 0.2  # share of the boxes from which on they look like xyxy
+
+
+@dataclass
+class Verdict:
+    """What was found, which objects are kept, and their boxes within their images."""
+
+    keep: np.ndarray  # [objects], bool
+    boxes_xyxy: np.ndarray  # [objects, 4] pixels
+    faults: list[Fault] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def judged(published: Published, masks: bool = False) -> Verdict:
+    """Every fault and every oddity of a split's annotations; outlines only where `masks`."""
+    low, sides = published.boxes_xywh[:, :2], published.boxes_xywh[:, 2:]
+    verdict = Verdict(np.ones(len(low), dtype=bool), np.concatenate([low, low + sides], axis=1))
+    _numbers(published, verdict)
+    _references(published, verdict)
+    if not _wrong_format(published, verdict):
+        _places(published, verdict)
+    _repeated_boxes(published, verdict)
+    if masks:
+        _outlines(published, verdict)
+    empty = sum(outline == [] for outline in published.outlines)
+    if empty:
+        verdict.warnings.append(
+            f"{published.origin}: {empty} annotations have an empty `segmentation`, as those "
+            "without one."
+        )
+    crowds = int(published.crowd.sum())
+    if crowds:
+        verdict.warnings.append(
+            f"{published.origin}: {crowds} crowds; they are not trained on, and the metric knows "
+            "of them."
+        )
+    bare = len(published.names) - len(np.unique(published.image_of[verdict.keep]))
+    if bare:
+        verdict.warnings.append(
+            f"{published.origin}: {bare} of {len(published.names)} images have no object; they "
+            "are kept, to learn what is none."
+        )
+    return verdict
+
+
+def _numbers(published: Published, verdict: Verdict) -> None:
+    """Numbers that come twice, and boxes that are no numbers."""
+    twice = _twice(published.image_ids)
+    if twice:
+        message = "two or more images have the same id; all but one would be lost"
+        verdict.faults.append(_fault(published, message, [f"image {one}" for one in twice]))
+    twice = _twice(published.ids)
+    if twice:
+        message = "two or more annotations have the same id; all but one would be lost"
+        verdict.faults.append(_fault(published, message, [f"ann {one}" for one in twice]))
+    broken = ~np.isfinite(published.boxes_xywh).all(axis=1)
+    if broken.any():
+        message = "the box is not four finite numbers"
+        verdict.faults.append(_fault(published, message, _named(published, broken)))
+    verdict.keep &= ~broken
+
+
+def _references(published: Published, verdict: Verdict) -> None:
+    """Annotations of images and of classes that are not there."""
+    lost = np.flatnonzero(published.image_of < 0)
+    if len(lost):
+        refs = [published.image_refs[row] for row in lost]
+        told = [f"ann {published.ids[row]}: image {published.image_refs[row]!r}" for row in lost]
+        message = "the image is not listed"
+        known = {str(number): number for number in published.image_ids}
+        kin = next((ref for ref in refs if known.get(str(ref), ref) != ref), None)
+        if kin is not None:
+            message += (
+                f" (ids of images and in annotations must be alike: {kin!r} is not "
+                f"{known[str(kin)]!r})"
+            )
+        verdict.faults.append(_fault(published, message, told))
+    unlisted = np.flatnonzero(published.class_of < 0)
+    if len(unlisted):
+        told = [f"ann {published.ids[row]}: {published.class_refs[row]!r}" for row in unlisted]
+        verdict.faults.append(_fault(published, "the category is not listed", told))
+    verdict.keep &= (published.image_of >= 0) & (published.class_of >= 0)
+
+
+def _wrong_format(published: Published, verdict: Verdict) -> bool:
+    """Whether the boxes as a whole are something else than x, y, width, height in pixels."""
+    rows = np.flatnonzero(verdict.keep)
+    sizes = published.sizes[published.image_of[rows]]
+    rows, sizes = rows[sizes.min(axis=1, initial=10) > 2], sizes[sizes.min(axis=1, initial=10) > 2]
+    if not len(rows):
+        return False
+    boxes = published.boxes_xywh[rows]
+    if boxes.max() <= 1:
+        message = (
+            f"all {len(rows)} boxes are within 0 to 1: this looks normalised; wanted x, y, width, "
+            "height in pixels"
+        )
+    else:
+        far = sizes[:, ::-1]
+        over = (boxes[:, :2] + boxes[:, 2:] > far + OVERRUN).any(axis=1)
+        corners = (boxes[:, 2:] >= boxes[:, :2]).all(axis=1)
+        corners &= (boxes[:, 2:] <= far + OVERRUN).all(axis=1)
+        if over.mean() < MANY_OVERRUN or not corners.all():
+            return False
+        message = (
+            f"{int(over.sum())} of {len(rows)} boxes leave their image, and as corners all fit: "
+            "this looks like xyxy; wanted x, y, width, height in pixels"
+        )
+    verdict.faults.append(Fault(published.origin, message + "."))
+    verdict.keep[rows] = False
+    return True
+
+
+def _places(published: Published, verdict: Verdict) -> None:
+    """Boxes without a size, outside of their image or partly so; what is kept is clipped."""
+    low, high = verdict.boxes_xyxy[:, :2], verdict.boxes_xyxy[:, 2:]
+    flat = verdict.keep & (published.boxes_xywh[:, 2:] <= 0).any(axis=1)
+    if flat.any():
+        told = []
+        for row in np.flatnonzero(flat).tolist():
+            width, height = published.boxes_xywh[row, 2:].tolist()
+            side = f"width {width:g}" if width <= 0 else f"height {height:g}"
+            told.append(f"ann {published.ids[row]}: {side}")
+        verdict.warnings.append(_told(published, "no area, dropped", told))
+    verdict.keep &= ~flat
+    rows = np.flatnonzero(verdict.keep)
+    far = published.sizes[published.image_of[rows]][:, ::-1]
+    known = far.min(axis=1, initial=1) > 0  # where nobody says the size, it cannot be told
+    gone = known & ((high[rows] <= 0) | (low[rows] >= far)).any(axis=1)
+    if gone.any():
+        told = [f"ann {published.ids[row]}" for row in rows[gone]]
+        message = "wholly outside of the image, dropped"
+        verdict.warnings.append(_told(published, message, told))
+    verdict.keep[rows[gone]] = False
+    over = (low[rows] < -OVERRUN) | (high[rows] > far + OVERRUN)
+    over = over.any(axis=1) & known & ~gone
+    if over.any():
+        told = [f"ann {published.ids[row]}" for row in rows[over]]
+        message = "partly outside of the image, clipped"
+        verdict.warnings.append(_told(published, message, told))
+    rows, far = rows[known], far[known]
+    verdict.boxes_xyxy[rows] = np.clip(verdict.boxes_xyxy[rows], 0, np.tile(far, 2))
+
+
+def _repeated_boxes(published: Published, verdict: Verdict) -> None:
+    rows = np.flatnonzero(verdict.keep)
+    keys = np.column_stack(
+        [published.image_of[rows], published.class_of[rows], published.boxes_xywh[rows]]
+    )
+    order = np.lexsort(keys.T)
+    again = np.zeros(len(rows), dtype=bool)
+    again[order[1:]] = (keys[order[1:]] == keys[order[:-1]]).all(axis=1)
+    if again.any():
+        told = [f"ann {published.ids[row]}" for row in rows[again]]
+        message = "the same box and category as another of its image, kept"
+        verdict.warnings.append(_told(published, message, told))
+
+
+def _outlines(published: Published, verdict: Verdict) -> None:
+    missing, wrong = [], []
+    for row in np.flatnonzero(verdict.keep).tolist():
+        outline = published.outlines[row]
+        if outline is None:
+            missing.append(f"ann {published.ids[row]}")
+            continue
+        height, width = published.sizes[published.image_of[row]].tolist()
+        fault = outline_fault(outline, height, width)
+        if fault:
+            wrong.append(f"ann {published.ids[row]}: {fault}")
+            verdict.keep[row] = False
+    if missing:
+        message = "there is no `segmentation`, which data.masks=true asks for"
+        verdict.faults.append(_fault(published, message, missing))
+    if wrong:
+        verdict.faults.append(_fault(published, "the `segmentation` is broken", wrong))
+
+
+def class_warnings(train: Published, class_names: tuple[str, ...]) -> list[str]:
+    """Classes that nothing is to be learnt of, such as the parents that some tools write."""
+    counts = np.bincount(train.class_of[train.class_of >= 0], minlength=len(class_names))
+    bare = [repr(name) for name, count in zip(class_names, counts, strict=True) if not count]
+    if not bare:
+        return []
+    return [f"{train.origin}: no box is of the category {few(bare)}."]
+
+
+def shared_images(splits: dict[str, Published]) -> list[Fault]:
+    """Files that stand in two splits: a test on what was trained on says nothing."""
+    paths = {
+        split: {published.root / name for name in published.names}
+        for split, published in splits.items()
+    }
+    faults = []
+    names = list(splits)
+    for at, one in enumerate(names):
+        for other in names[at + 1 :]:
+            both = sorted(str(path) for path in paths[one] & paths[other])
+            if both:
+                message = f"{len(both)} images are in {one} too: {few(both)}."
+                faults.append(Fault(splits[other].origin, message))
+    return faults
+
+
+def _twice(values: Iterable[Hashable]) -> list[Hashable]:
+    return [value for value, count in Counter(values).items() if count > 1]
+
+
+def _named(published: Published, which: np.ndarray) -> list[str]:
+    return [f"ann {published.ids[row]}" for row in np.flatnonzero(which).tolist()]
+
+
+def _fault(published: Published, message: str, told: list[str]) -> Fault:
+    return Fault(published.origin, f"{message}: {few(told)} ({len(told)} in all).")
+
+
+def _told(published: Published, message: str, told: list[str]) -> str:
+    return f"{published.origin}: {message}: {few(told)} ({len(told)} in all)."
+
+
+def few(told: list[str]) -> str:
+    """The first of them, and how many more."""
+    more = f" and {len(told) - NAMED} more" if len(told) > NAMED else ""
+    return ", ".join(told[:NAMED]) + more

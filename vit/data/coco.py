@@ -1,0 +1,187 @@
+"""Boxes and masks in COCO's JSON: ROOT/annotations/{train,val,test}.json with ROOT/images."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vit.data.annotations import DetectionContents
+from vit.data.detection import DetectionData
+from vit.data.folder import existing_folder
+from vit.data.published import Published, contents_of, size_or_none
+from vit.faults import Fault, did_you_mean
+
+LISTS = ("images", "annotations", "categories")
+
+
+@dataclass(kw_only=True, eq=False)
+class Coco(DetectionData):
+    """A COCO file per split, and the folder of its images.
+
+    Classes are numbered by the order of their ids in the training file; `facts.class_ids` keep
+    those.
+
+    Args:
+        root: the folder; `~` is understood.
+        train_file, val_file, test_file: JSON files under root; of the last two, those that are
+            not there are left out, and val is set aside from train.
+        train_images, val_images, test_images: where the names of images start, under root.
+    """
+
+    root: str
+    train_file: str = "annotations/train.json"
+    val_file: str | None = "annotations/val.json"
+    test_file: str | None = "annotations/test.json"
+    train_images: str = "images"
+    val_images: str = "images"
+    test_images: str = "images"
+
+    def read(self) -> DetectionContents:
+        root = existing_folder(self.root, "data.root")
+        found: dict[str, tuple[Path, dict[str, Any]]] = {}
+        for split in ("train", "val", "test"):
+            name = getattr(self, f"{split}_file")
+            if name is not None and (split == "train" or (root / name).is_file()):
+                found[split] = (root / name, _loaded(root / name, split))
+        faults: list[Fault] = []
+        categories = {
+            split: _categories(file, content["categories"], faults)
+            for split, (file, content) in found.items()
+        }
+        train = categories["train"]
+        for split in list(found)[1:]:
+            if categories[split] != train:
+                faults.append(_other_categories(found[split][0], categories[split], train))
+        class_ids = tuple(sorted(train))
+        published = {
+            split: _published(
+                file, root / getattr(self, f"{split}_images"), content, class_ids, faults
+            )
+            for split, (file, content) in found.items()
+        }
+        names = tuple(train[number] for number in class_ids)
+        return contents_of(published, names, class_ids, self.masks, faults)
+
+
+def _loaded(file: Path, split: str) -> dict[str, Any]:
+    """The file's content; raises ValueError where it is not what COCO's form demands."""
+    if not file.is_file():
+        inside = sorted(str(path.relative_to(file.parent)) for path in file.parent.glob("*.json"))
+        near = f" {file.parent} holds {', '.join(inside[:5])}." if inside else ""
+        raise ValueError(f"data.{split}_file: there is no file {file}.{near}")
+    try:
+        content = json.loads(file.read_bytes())
+    except ValueError as fault:
+        raise ValueError(f"{file} is no JSON: {fault}.") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} holds a {type(content).__name__}; wanted COCO's dictionary.")
+    for key in LISTS:
+        if not isinstance(content.get(key), list):
+            raise ValueError(
+                f"{file} has no list {key!r}, only {', '.join(map(repr, content)) or 'nothing'}."
+                f"{did_you_mean(key, map(str, content))}"
+            )
+        broken = [at for at, entry in enumerate(content[key]) if not isinstance(entry, dict)]
+        if broken:
+            raise ValueError(
+                f"{file}: {key}[{broken[0]}] is no dictionary ({len(broken)} are not)."
+            )
+    return content
+
+
+def _categories(file: Path, entries: list[dict[str, Any]], faults: list[Fault]) -> dict[int, str]:
+    """Id → name."""
+    found: dict[int, str] = {}
+    for at, entry in enumerate(entries):
+        number, name = entry.get("id"), entry.get("name")
+        if not isinstance(number, int) or not isinstance(name, str):
+            faults.append(Fault(str(file), f"categories[{at}] has no whole `id` or no `name`."))
+        elif number in found:
+            faults.append(Fault(str(file), f"two categories have the id {number}."))
+        else:
+            found[number] = name
+    if not found:
+        raise ValueError(f"{file} lists no categories.")
+    return found
+
+
+def _other_categories(file: Path, here: dict[int, str], train: dict[int, str]) -> Fault:
+    told = [f"lacks {n} {train[n]!r}" for n in sorted(train.keys() - here.keys())]
+    told += [f"adds {n} {here[n]!r}" for n in sorted(here.keys() - train.keys())]
+    told += [
+        f"calls {n} {here[n]!r}, not {train[n]!r}"
+        for n in sorted(here.keys() & train.keys())
+        if here[n] != train[n]
+    ]
+    return Fault(str(file), f"its categories differ from those of train: {'; '.join(told[:5])}.")
+
+
+def _published(
+    file: Path,
+    root: Path,
+    content: dict[str, Any],
+    class_ids: tuple[int, ...],
+    faults: list[Fault],
+) -> Published:
+    images, annotations = content["images"], content["annotations"]
+    nameless = [at for at, one in enumerate(images) if not isinstance(one.get("file_name"), str)]
+    if nameless:
+        message = f"images[{nameless[0]}] has no `file_name` ({len(nameless)} have none)."
+        faults.append(Fault(str(file), message))
+    names = [str(one.get("file_name", "")) for one in images]
+    image_ids = [_hashable(one.get("id")) for one in images]
+    image_at = {number: at for at, number in reversed(list(enumerate(image_ids)))}
+    class_at = {number: at for at, number in enumerate(class_ids)}
+    image_refs = [_hashable(one.get("image_id")) for one in annotations]
+    class_refs = [_hashable(one.get("category_id")) for one in annotations]
+    # A missing id is no doublet of another that is missing.
+    ids = [one.get("id", f"annotations[{at}]") for at, one in enumerate(annotations)]
+    return Published(
+        origin=str(file),
+        root=root,
+        names=names,
+        image_ids=image_ids,
+        sizes=np.array(
+            [_size(root / name, one) for name, one in zip(names, images, strict=True)],
+            dtype=np.int64,
+        ).reshape(-1, 2),
+        ids=[_hashable(one) for one in ids],
+        image_refs=image_refs,
+        # JSON's true is not the number 1, and "1" is not either.
+        image_of=np.array([image_at.get(ref, -1) for ref in image_refs], dtype=np.int64),
+        class_refs=class_refs,
+        class_of=np.array([class_at.get(ref, -1) for ref in class_refs], dtype=np.int64),
+        boxes_xywh=np.array([_box(one.get("bbox")) for one in annotations]).reshape(-1, 4),
+        crowd=np.array([bool(one.get("iscrowd", 0)) for one in annotations], dtype=bool),
+        areas=np.array([_number(one.get("area")) for one in annotations], dtype=np.float64),
+        outlines=[one.get("segmentation") for one in annotations],
+    )
+
+
+def _size(path: Path, entry: dict[str, Any]) -> tuple[int, int]:
+    """Height and width as the file says; where it does not, those of the image."""
+    height, width = entry.get("height"), entry.get("width")
+    if isinstance(height, int) and isinstance(width, int):
+        return height, width
+    return size_or_none(path)
+
+
+def _box(value: Any) -> list[float]:
+    if not isinstance(value, list) or len(value) != 4:
+        return [np.nan] * 4
+    return [_number(one) for one in value]
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return np.nan
+    try:
+        return float(value)
+    except OverflowError:  # JSON knows whole numbers of any length
+        return np.nan
+
+
+def _hashable(value: Any) -> Any:
+    return repr(value) if isinstance(value, bool | list | dict) else value

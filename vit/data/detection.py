@@ -1,0 +1,198 @@
+"""The base of every kind of detection data: pictures with boxes and, where asked, masks.
+
+A kind is a dataclass that adds its own keys and says in `read` what there is; its sources are
+MarkedSources. No `from __future__ import annotations` here: signatures are the schema.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, cast
+
+import numpy as np
+from PIL import Image
+
+from vit.data import detection_checks as checks
+from vit.data.annotations import Annotations, MarkedSource
+from vit.data.augment_boxes import BoxAugmentation, NoBoxAugmentation
+from vit.data.base import ImageData
+from vit.data.detection_loading import DetectionSplit
+from vit.data.detection_transforms import DetectionTransform, Frame
+from vit.data.sampling import EpochSampler, EvaluationSampler
+from vit.faults import Fault
+
+
+@dataclass(kw_only=True, eq=False)
+class DetectionData(ImageData):
+    """Pictures with the objects in them; see ImageData for the keys that all kinds have.
+
+    Loaders give FramedBatches. Everything that is drawn is a function of (seed, epoch, sample),
+    the size of a step's images, where it varies, of (seed, epoch, step).
+
+    Args:
+        fit: to image_size: "letterbox" keeps the shape and fills up, "squash" does not.
+        augment_boxes: what training does to pictures with objects.
+        mosaic: probability of a training picture coming as one of four, laid two by two.
+        mosaic_epochs: only in the first so many epochs; None is all.
+        train_sizes: sides in pixels of which each training step draws one; empty is image_size.
+        masks: the objects' outlines too, as masks.
+        padding: batches say where a picture was filled up, for models that mask it out.
+    """
+
+    fit: Literal["letterbox", "squash"] = "letterbox"
+    augment_boxes: BoxAugmentation = field(default_factory=NoBoxAugmentation)
+    mosaic: float = 0.0
+    mosaic_epochs: int | None = None
+    train_sizes: tuple[int, ...] = ()
+    masks: bool = False
+    padding: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.mosaic <= 1:
+            raise ValueError(f"data.mosaic={self.mosaic}; wanted a probability, 0 to 1.")
+        if self.mosaic_epochs is not None and self.mosaic_epochs < 0:
+            raise ValueError(f"data.mosaic_epochs={self.mosaic_epochs}; wanted 0 or more, or null.")
+        if min(self.train_sizes, default=1) < 1:
+            raise ValueError(f"data.train_sizes={self.train_sizes}; wanted sides of 1 or more.")
+
+    @cached_property
+    def eval_transform(self) -> DetectionTransform:
+        """From any Pillow image to the tensor [channels, height, width] that the model wants."""
+        facts = self.facts
+        return DetectionTransform(facts.image_size, facts.channels, facts.mean, facts.std, self.fit)
+
+    def _sampler(
+        self, split: str, rank: int, world_size: int, accumulate: int, lend: bool
+    ) -> EpochSampler | EvaluationSampler:
+        if lend:
+            raise ValueError("pictures with objects are not mixed over slices: lend=False.")
+        return super()._sampler(split, rank, world_size, accumulate, lend)
+
+    def dataset(self, split: str, *, training: bool) -> DetectionSplit:
+        """The samples of a split, with or without augmentation.
+
+        Raises ValueError where the annotations have faults: nothing is trained on half of them.
+        """
+        source, members = self._source(split)
+        checks.require_sound(self.contents)
+        return DetectionSplit(
+            source=source,
+            members=members,
+            prepare=self.eval_transform,
+            seed=self.seed,
+            augment=self.augment_boxes if training else None,
+            mosaic=self.mosaic,
+            mosaic_epochs=self.mosaic_epochs,
+            train_sizes=tuple(self.train_sizes),
+            masks=self.masks,
+            padding=self.padding,
+            skip_bad=self.on_bad_image == "skip",
+        )
+
+    def _source(self, split: str) -> tuple[MarkedSource, np.ndarray]:
+        self._require(split)
+        name, members = self.splits[split]
+        return cast(MarkedSource, self.contents.sources[name]), members
+
+    def frame(self, split: str, index: int) -> Frame:
+        """Where evaluation puts a sample; the same as in its batch."""
+        height, width = self._sizes(split)[index].tolist()
+        return self.eval_transform.frame(height, width)
+
+    def picture(self, split: str, index: int) -> Image.Image:
+        """A sample as a person sees it: the whole picture, 8-bit RGB."""
+        source, members = self._source(split)
+        return source.read(int(members[index]), channels=3)
+
+    def most_objects(self, split: str) -> int:
+        """How many objects the fullest image has: a detector needs as many queries."""
+        return int(self._per_image(split).max(initial=0))
+
+    def describe(self) -> dict[str, Any]:
+        """The splits as plain values: images, objects of each class, images without any."""
+        told = super().describe()
+        for split in told:
+            counts = self._per_image(split)
+            told[split] |= {
+                "objects": int(counts.sum()),
+                "empty": int((counts == 0).sum()),
+                "most_objects": int(counts.max(initial=0)),
+            }
+        return told
+
+    def ground_truth(self, split: str) -> dict[str, Any]:
+        """The split as COCO's dictionary, in pixels of the pictures, for the metric.
+
+        An image's id is its index in the split, which batches carry; categories have the data's
+        own ids; annotations are numbered from 1, since pycocotools takes number 0 for no match.
+        Crowds are here, and areas are given or computed. With `masks`, run lengths too.
+        """
+        source, members = self._source(split)
+        facts, all_of_them = self.facts, source.annotations
+        images = [
+            {"id": index, "file_name": source.name(position), "height": height, "width": width}
+            for index, (position, (height, width)) in enumerate(
+                zip(members.tolist(), all_of_them.sizes[members].tolist(), strict=True)
+            )
+        ]
+        annotations: list[dict[str, Any]] = []
+        for index, position in enumerate(members.tolist()):
+            found = _coco_objects(source, position, facts.class_ids, self.masks)
+            for one in found:
+                annotations.append({"id": len(annotations) + 1, "image_id": index, **one})
+        categories = [
+            {"id": number, "name": name}
+            for number, name in zip(facts.class_ids, facts.class_names, strict=True)
+        ]
+        return {"images": images, "annotations": annotations, "categories": categories}
+
+    def fingerprint(self) -> str:
+        return checks.fingerprint(self)
+
+    def faults(self, full: bool = False) -> list[Fault]:
+        return checks.data_faults(self, full)
+
+    def warnings(self) -> list[str]:
+        """What is odd and can be trained on all the same, a line each; says what became of it."""
+        return checks.warnings(self)
+
+    def _annotations(self, split: str) -> tuple[Annotations, np.ndarray]:
+        source, members = self._source(split)
+        return source.annotations, members
+
+    def _sizes(self, split: str) -> np.ndarray:
+        annotations, members = self._annotations(split)
+        return annotations.sizes[members]
+
+    def _per_image(self, split: str) -> np.ndarray:
+        """The number of objects of each image, crowds apart."""
+        annotations, members = self._annotations(split)
+        apart = annotations.images[~annotations.crowd]
+        return np.bincount(apart, minlength=len(annotations.sizes))[members]
+
+    def _counts(self, split: str) -> np.ndarray:
+        annotations, members = self._annotations(split)
+        here = np.zeros(len(annotations.sizes), dtype=bool)
+        here[members] = True
+        counted = here[annotations.images] & ~annotations.crowd
+        return np.bincount(annotations.labels[counted], minlength=self.facts.num_classes)
+
+
+def _coco_objects(
+    source: MarkedSource, position: int, class_ids: tuple[int, ...], masks: bool
+) -> list[dict[str, Any]]:
+    """The objects of an image as COCO writes them, but for their numbers."""
+    marked = source.annotations.of(position)
+    outlines = [{"segmentation": runs} for runs in source.run_lengths(position)] if masks else []
+    found = []
+    for row, (x0, y0, x1, y1) in enumerate(marked.boxes_xyxy.tolist()):
+        found.append(
+            {
+                "category_id": class_ids[int(marked.labels[row])],
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
+                "area": float(marked.areas[row]),
+                "iscrowd": int(marked.crowd[row]),
+                **(outlines[row] if masks else {}),
+            }
+        )
+    return found

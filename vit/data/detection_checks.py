@@ -1,0 +1,167 @@
+"""What is wrong with detection data, said before training, and a number that changes with them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from vit.data.annotation_checks import few
+from vit.data.annotations import DetectionContents, MarkedSource
+from vit.data.checks import (
+    CONTENT_HASHED,
+    HEADERS_READ,
+    SIZES_HASHED,
+    bad_images,
+    content,
+    file_size,
+    spread,
+    summed,
+)
+from vit.data.images import BadImage, other_size, stored_size
+from vit.data.sources import Contents, FileSource
+from vit.faults import Fault
+
+if TYPE_CHECKING:
+    from vit.data.detection import DetectionData
+
+
+def data_faults(data: DetectionData, full: bool) -> list[Fault]:
+    """Every fault that can be found without training; all images decoded where `full`."""
+    try:
+        contents = cast(DetectionContents, data.contents)
+        _ = data.facts
+        splits = data.splits
+    except (ValueError, OSError) as fault:
+        return [Fault("data", str(fault))]
+    faults = list(contents.faults)
+    for split, (_, members) in splits.items():
+        if not len(members):
+            origin = contents.origin.get(split, f"data.{split}_fraction")
+            faults.append(Fault("data", f"{split} holds no image ({origin})."))
+    if not faults and not data.describe()["train"]["objects"]:
+        faults.append(Fault("data", "no training image holds any object."))
+    if data.on_bad_image == "error":
+        faults += summed(bad_images(data, full), full)
+        for name, source in contents.sources.items():
+            if isinstance(source, FileSource):
+                wrong = image_sizes(cast(MarkedSource, source), full)[0]
+                if wrong:
+                    message = f"{len(wrong)} images have another size, such as {wrong[0]}"
+                    faults.append(Fault(contents.origin[name], message))
+    return faults
+
+
+def warnings(data: DetectionData) -> list[str]:
+    """What is odd and can be trained on all the same, and what became of it."""
+    try:
+        contents = cast(DetectionContents, data.contents)
+    except (ValueError, OSError):
+        return []  # a fault, told as such
+    told = list(contents.warnings)
+    for name, source in contents.sources.items():
+        if isinstance(source, FileSource):
+            told += [
+                f"{contents.origin[name]}: {line}"
+                for line in image_sizes(cast(MarkedSource, source))[1]
+            ]
+    return told
+
+
+def too_many_objects(data: DetectionData, num_queries: int) -> str | None:
+    """A warning where images hold more objects than a detector has queries, or None.
+
+    In training too: what has no query is not learnt, and in evaluation it cannot be found.
+    """
+    over = {split: data.most_objects(split) for split in data.splits}
+    most = max(over, key=lambda split: over[split])
+    if over[most] <= num_queries:
+        return None
+    return (
+        f"an image of {most} holds {over[most]} objects, more than the {num_queries} queries: some "
+        "are never learnt or found. Take more queries."
+    )
+
+
+def image_sizes(source: MarkedSource, full: bool = False) -> tuple[list[str], list[str]]:
+    """Images of another size than their annotations say, and what is odd about EXIF's turns.
+
+    Reads the headers of 10,000 images, or of all where `full`; those that cannot be read are for
+    another check.
+    """
+    assert isinstance(source, FileSource)
+    positions = np.arange(len(source))
+    if not full:
+        positions = spread(positions, HEADERS_READ)
+
+    def look(position: int) -> tuple[str, str] | None:
+        """The sort of oddity and the image."""
+        told = tuple(source.annotations.sizes[position].tolist())
+        try:
+            height, width, orientation = stored_size(source.path(position))
+        except BadImage:
+            return None
+        name = source.name(position)
+        upright = (width, height) if orientation >= 5 else (height, width)
+        if told not in (upright, (height, width)):
+            return "wrong", f"{source.path(position)}: {other_size(upright, told)}"
+        if orientation == 1:
+            return None
+        if upright == (height, width):
+            return "unclear", name
+        return ("lying", name) if told == (height, width) else None
+
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+        found = [one for one in pool.map(look, positions.tolist()) if one]
+    sorts = {sort: [name for kind, name in found if kind == sort] for sort, _ in found}
+    odd = []
+    if unclear := sorts.get("unclear"):
+        odd.append(
+            f"{len(unclear)} images are turned by EXIF, and their size does not tell whether the "
+            f"annotations were made before or after; taken as after: {few(unclear)}."
+        )
+    if lying := sorts.get("lying"):
+        odd.append(
+            f"{len(lying)} images are annotated as they lie in the file, without EXIF's turn; they "
+            f"are read so: {few(lying)}."
+        )
+    return sorts.get("wrong", []), odd
+
+
+def require_sound(contents: Contents) -> None:
+    """Raises ValueError with every fault of the annotations, where there are any."""
+    faults = cast(DetectionContents, contents).faults
+    if faults:
+        raise ValueError("\n".join(str(fault) for fault in faults))
+
+
+def fingerprint(data: DetectionData) -> str:
+    """A number for the pictures, their objects and their splits, wherever they lie.
+
+    All annotations of files count, the names and sizes of the files (of 100,000 a split at most),
+    and the stored bytes of 256 a split, evenly spread. Paths above the data and times do not.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    contents = data.contents
+    told = [contents.class_names, contents.class_ids, data.masks]
+    digest.update(json.dumps(told).encode())
+    for split, (source_name, members) in sorted(data.splits.items()):
+        source = cast(MarkedSource, contents.sources[source_name])
+        digest.update(f"\0{split}\0{len(members)}\0".encode())
+        digest.update(members.tobytes())
+        if isinstance(source, FileSource):
+            found = source.annotations
+            for values in (found.labels, found.boxes_xyxy, found.crowd, found.areas, found.starts):
+                digest.update(np.ascontiguousarray(values).tobytes())
+            if found.segments is not None:
+                digest.update(found.segments.text.tobytes())
+            digest.update(b"\0".join(source.names[members].tolist()))
+            sizes = [file_size(source, i) for i in spread(members, SIZES_HASHED).tolist()]
+            digest.update(np.array(sizes, dtype=np.int64).tobytes())
+        for position in spread(members, CONTENT_HASHED).tolist():
+            digest.update(content(source, position))
+    return digest.hexdigest()

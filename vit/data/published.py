@@ -1,0 +1,205 @@
+"""Annotations as their files have them, and what is kept of them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vit.data.annotation_checks import class_warnings, few, judged, shared_images
+from vit.data.annotations import Annotations, DetectionContents, Marked
+from vit.data.folder import PHOTO_MEAN, PHOTO_STD
+from vit.data.images import BadImage, image_size, open_image
+from vit.data.segments import Segments, area, outline_fault, run_lengths
+from vit.data.sources import FileSource
+from vit.faults import Fault
+
+
+@dataclass
+class Published:
+    """The annotations of one split before anything was judged; one entry an object.
+
+    `image_of` and `class_of` are positions in `names` and in the data's classes, -1 where what
+    `image_refs` and `class_refs` say is not there. Numbers that are missing or none are NaN.
+    """
+
+    origin: str  # the file or folder that a person would open to mend it
+    root: Path
+    names: list[str]  # of image files, under root
+    image_ids: list[Hashable]
+    sizes: np.ndarray  # [images, 2] height, width; 0 where nobody says
+    ids: list[Any]  # how to name an object to a person
+    image_refs: list[Any]
+    image_of: np.ndarray  # [objects]
+    class_refs: list[Any]
+    class_of: np.ndarray  # [objects]
+    boxes_xywh: np.ndarray  # [objects, 4] pixels
+    crowd: np.ndarray  # [objects], bool
+    areas: np.ndarray  # [objects]
+    outlines: list[Any]  # polygons, run lengths, or None
+    faults: list[Fault] = field(default_factory=list)  # found while reading
+
+
+@dataclass
+class Found:
+    """The objects of one image as read from a file of its own."""
+
+    name: str  # of the image, under the folder of images or absolute
+    size: tuple[int, int] = (0, 0)  # height, width; 0 where nobody says
+    ids: list[str] = field(default_factory=list)
+    class_refs: list[Any] = field(default_factory=list)
+    boxes_xywh: list[tuple[float, ...]] = field(default_factory=list)  # pixels
+    crowd: list[bool] = field(default_factory=list)
+    outlines: list[Any] = field(default_factory=list)
+
+    def add(
+        self,
+        name: str,
+        class_ref: Any,
+        box_xywh: tuple[float, ...],
+        crowd: bool = False,
+        outline: Any = None,
+    ) -> None:
+        self.ids.append(name)
+        self.class_refs.append(class_ref)
+        self.boxes_xywh.append(tuple(map(float, box_xywh)))
+        self.crowd.append(crowd)
+        self.outlines.append(outline)
+
+
+def published(
+    origin: str, root: Path, found: list[Found], class_of: Mapping[Any, int]
+) -> Published:
+    """A split of which each image has a file of its own; `class_of` knows the classes."""
+    refs = [ref for one in found for ref in one.class_refs]
+    count = len(refs)
+    return Published(
+        origin=origin,
+        root=root,
+        names=[one.name for one in found],
+        image_ids=[one.name for one in found],
+        sizes=np.array([one.size for one in found], dtype=np.int64).reshape(-1, 2),
+        # Two images of the same name may lie in different folders; ids are for people alone.
+        ids=[name for one in found for name in one.ids],
+        image_refs=[one.name for one in found for _ in one.ids],
+        image_of=np.repeat(np.arange(len(found)), [len(one.ids) for one in found]),
+        class_refs=refs,
+        class_of=np.array([class_of.get(ref, -1) for ref in refs], dtype=np.int64),
+        boxes_xywh=np.array([box for one in found for box in one.boxes_xywh]).reshape(-1, 4),
+        crowd=np.array([crowd for one in found for crowd in one.crowd], dtype=bool),
+        areas=np.full(count, np.nan),
+        outlines=[outline for one in found for outline in one.outlines],
+    )
+
+
+class Bad:
+    """What is wrong with many small files: one fault for each sort, with the places."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, list[str]] = {}
+
+    def add(self, message: str, place: str) -> None:
+        self._places.setdefault(message, []).append(place)
+
+    def faults(self, origin: str) -> list[Fault]:
+        return [
+            Fault(origin, f"{message}: {few(places)} ({len(places)} in all).")
+            for message, places in self._places.items()
+        ]
+
+
+def size_or_none(path: Path) -> tuple[int, int]:
+    """Height and width from an image's header; 0, 0 where the check of images will tell why not."""
+    try:
+        return image_size(path)
+    except BadImage:
+        return 0, 0
+
+
+@dataclass(eq=False)
+class MarkedFiles(FileSource):
+    """Image files with annotations; a MarkedSource."""
+
+    annotations: Annotations = field(kw_only=True)
+
+    def marked(
+        self, position: int, channels: int, masks: bool = False
+    ) -> tuple[Image.Image, Marked]:
+        return self.read(position, channels), self.annotations.of(position, masks)
+
+    def run_lengths(self, position: int) -> list[dict[str, Any]]:
+        height, width = self.annotations.sizes[position].tolist()
+        outlines = self.annotations.outlines(position)
+        return [run_lengths(outline, height, width) for outline in outlines]
+
+    def read(self, position: int, channels: int) -> Image.Image:
+        height, width = self.annotations.sizes[position].tolist()
+        size = (height, width) if height else None
+        return open_image(self.path(position), channels, size=size)
+
+
+def contents_of(
+    splits: dict[str, Published],
+    class_names: tuple[str, ...],
+    class_ids: tuple[int, ...],
+    masks: bool,
+    faults: list[Fault],
+) -> DetectionContents:
+    """What a kind of files has to say, judged: sound objects only, and all that is wrong or odd."""
+    sources: dict[str, MarkedFiles] = {}
+    warnings: list[str] = []
+    for split, published in splits.items():
+        verdict = judged(published, masks)
+        faults += published.faults + verdict.faults
+        warnings += verdict.warnings
+        kept = _kept(published, verdict.keep, verdict.boxes_xyxy, masks)
+        sources[split] = MarkedFiles(
+            root=published.root,
+            names=np.array([name.encode() for name in published.names], dtype=bytes),
+            labels=kept.present(len(class_names)),
+            listed=False,
+            annotations=kept,
+        )
+    faults += shared_images(splits)
+    warnings += class_warnings(splits["train"], class_names)
+    return DetectionContents(
+        sources={**sources},
+        class_names=class_names,
+        class_ids=class_ids,
+        channels=3,
+        mean=PHOTO_MEAN,
+        std=PHOTO_STD,
+        origin={split: published.origin for split, published in splits.items()},
+        faults=faults,
+        warnings=warnings,
+    )
+
+
+def _kept(
+    published: Published, keep: np.ndarray, boxes_xyxy: np.ndarray, masks: bool
+) -> Annotations:
+    """The objects that are kept, by image, in the order in which they were published."""
+    rows = np.flatnonzero(keep)
+    rows = rows[np.argsort(published.image_of[rows], kind="stable")]
+    counts = np.bincount(published.image_of[rows], minlength=len(published.names))
+    boxes = boxes_xyxy[rows]
+    areas = published.areas[rows].copy()
+    for at in np.flatnonzero(~np.isfinite(areas)).tolist():
+        outline = published.outlines[rows[at]]
+        height, width = published.sizes[published.image_of[rows[at]]].tolist()
+        sides = boxes[at, 2:] - boxes[at, :2]
+        sound = outline and not outline_fault(outline, height, width)
+        areas[at] = area(outline, height, width) if sound else sides.prod()
+    return Annotations(
+        labels=published.class_of[rows].astype(np.int64),
+        boxes_xyxy=boxes,
+        crowd=published.crowd[rows],
+        areas=areas,
+        starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        sizes=published.sizes,
+        segments=Segments.packed([published.outlines[row] for row in rows]) if masks else None,
+    )
