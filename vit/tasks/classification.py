@@ -88,7 +88,11 @@ class Classification(Task):
 
     @classmethod
     def model_of(cls, backbone: Any, head: Callable[..., Any], facts: Facts) -> Classifier:
-        return Classifier(backbone, head(dim=backbone.dim, num_classes=facts.num_classes))
+        try:
+            return Classifier(backbone, head(dim=backbone.dim, num_classes=facts.num_classes))
+        except TypeError as error:
+            message = f"is no head that task=classification can build; head=linear is ({error})"
+            raise ValueError(message) from error
 
     @classmethod
     def given_by(cls, data: Any) -> dict[str, Any]:
