@@ -1,0 +1,85 @@
+"""Boxes: two formats, and how much two boxes overlap.
+
+`cxcywh` is centre and size, `xyxy` the left, top, right and bottom edges. Overlaps are the same in
+pixels and in fractions of an image; half precision is computed in float32, since an area of a few
+pixels does not survive it. A box whose edges are the wrong way round has no area.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def cxcywh_to_xyxy(boxes_cxcywh: Float[Tensor, "*boxes 4"]) -> Float[Tensor, "*boxes 4"]:
+    centre, half = boxes_cxcywh[..., :2], boxes_cxcywh[..., 2:] / 2
+    return torch.cat([centre - half, centre + half], dim=-1)
+
+
+def xyxy_to_cxcywh(boxes_xyxy: Float[Tensor, "*boxes 4"]) -> Float[Tensor, "*boxes 4"]:
+    low, high = boxes_xyxy[..., :2], boxes_xyxy[..., 2:]
+    return torch.cat([(low + high) / 2, high - low], dim=-1)
+
+
+def iou(
+    a_xyxy: Float[Tensor, "*#boxes 4"], b_xyxy: Float[Tensor, "*#boxes 4"], *, eps: float = 1e-9
+) -> Tensor:
+    """Intersection over union of each box in a with its like in b, in [0, 1]; axes broadcast.
+
+    Two boxes without area overlap by 0, even where they are the same. Areas below `eps`, in
+    squared units of the boxes, count as `eps` where they divide: a box of one pixel in an image
+    of 10,000 by 10,000 is still ten times as large.
+    """
+    inter, union, _ = _areas(a_xyxy, b_xyxy)
+    return inter / union.clamp(min=eps)
+
+
+def generalized_iou(
+    a_xyxy: Float[Tensor, "*#boxes 4"], b_xyxy: Float[Tensor, "*#boxes 4"], *, eps: float = 1e-9
+) -> Tensor:
+    """IoU less the share of their common hull that neither box covers, in [-1, 1].
+
+    It tells how far apart two boxes are that do not meet; 1 means identical. `eps` as in `iou`.
+
+    Source: Rezatofighi et al. 2019, arXiv:1902.09630.
+    """
+    inter, union, hull = _areas(a_xyxy, b_xyxy)
+    return inter / union.clamp(min=eps) - (hull - union) / hull.clamp(min=eps)
+
+
+def pairwise_iou(
+    a_xyxy: Float[Tensor, "*batch n 4"], b_xyxy: Float[Tensor, "*batch m 4"], *, eps: float = 1e-9
+) -> Float[Tensor, "*batch n m"]:
+    """`iou` of every box in a with every box in b."""
+    return iou(*_pairs(a_xyxy, b_xyxy), eps=eps)
+
+
+def pairwise_generalized_iou(
+    a_xyxy: Float[Tensor, "*batch n 4"], b_xyxy: Float[Tensor, "*batch m 4"], *, eps: float = 1e-9
+) -> Float[Tensor, "*batch n m"]:
+    """`generalized_iou` of every box in a with every box in b."""
+    return generalized_iou(*_pairs(a_xyxy, b_xyxy), eps=eps)
+
+
+def _pairs(a_xyxy: Tensor, b_xyxy: Tensor) -> tuple[Tensor, Tensor]:
+    """[…, n, 1, 4] and […, 1, m, 4]."""
+    return a_xyxy[..., :, None, :], b_xyxy[..., None, :, :]
+
+
+def _areas(a_xyxy: Tensor, b_xyxy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of the intersection, of the union and of the smallest box around both."""
+    if a_xyxy.dtype in (torch.float16, torch.bfloat16):
+        a_xyxy, b_xyxy = a_xyxy.float(), b_xyxy.float()
+    low = torch.maximum(a_xyxy[..., :2], b_xyxy[..., :2])
+    high = torch.minimum(a_xyxy[..., 2:], b_xyxy[..., 2:])
+    first = torch.minimum(a_xyxy[..., :2], b_xyxy[..., :2])
+    last = torch.maximum(a_xyxy[..., 2:], b_xyxy[..., 2:])
+    inter = _area(low, high)
+    own = _area(a_xyxy[..., :2], a_xyxy[..., 2:])
+    union = own + _area(b_xyxy[..., :2], b_xyxy[..., 2:]) - inter
+    return inter, union, _area(first, last)
+
+
+def _area(low: Tensor, high: Tensor) -> Tensor:
+    return (high - low).clamp(min=0).prod(-1)
