@@ -63,7 +63,7 @@ def verified(size, count=1024):
     config, report = planned(size, "fsdp", count)
     with torch.device("meta"):
         model = assemble_model(config, facts_of(report))
-        said = communication(config, assemble_model(config, facts_of(report)), count)
+    said = communication(config, model, count)
     found, seconds, _ = step(model, (224, 224), count, batch=MICRO_BATCH)
     assert found["_allgather_base_"] == said["all_gather_bytes"], (size, found, said)
     assert found["_reduce_scatter_base_"] == said["reduce_scatter_bytes"], (size, found, said)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from torch import nn
+from randomised import randomised
 
 from vit.models.backbone import ViT
 from vit.models.detector import Detector
@@ -13,15 +13,6 @@ from vit.models.heads.detr import DetrHead
 from vit.models.heads.tokens import TokensHead
 
 transformers = pytest.importorskip("transformers")
-
-
-def randomised(model):
-    """Every parameter random, also those that start at 0 or 1, so that each one shows."""
-    for name, parameter in model.named_parameters():
-        nn.init.normal_(parameter, std=0.2)
-        if "norm" in name and name.endswith("weight"):
-            parameter.data += 1
-    return model.eval()
 
 
 def renamed(state, names):

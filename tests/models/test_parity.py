@@ -7,7 +7,7 @@ import pytest
 import timm
 import torch
 import torchvision
-from torch import nn
+from randomised import randomised
 
 from vit.layers.mlp import SwiGlu
 from vit.layers.norm import LayerNorm
@@ -41,15 +41,6 @@ NAMES = [
     (r"\.mlp\.3\.", ".mlp.fc2."),
     (r"\.down_proj\.", ".fc2."),
 ]
-
-
-def randomised(model):
-    """Every parameter random, also those that start at 0 or 1, so that each one shows."""
-    for name, parameter in model.named_parameters():
-        nn.init.normal_(parameter, std=0.2)
-        if "norm" in name and name.endswith("weight"):
-            parameter.data += 1
-    return model.eval()
 
 
 def translated(theirs, grid, class_position=True):

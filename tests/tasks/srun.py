@@ -1,10 +1,10 @@
 #!/usr/bin/env python
 """Stands in for Slurm's `srun` and `scontrol`: each task is a process of this machine.
 
-Its own files tell what it did: `$FAKE_SLURM/task-N.pid`. A task that fails ends the others, as
-`--kill-on-bad-exit` asks.
+A task that fails ends the others, as `--kill-on-bad-exit` asks.
 """
 
+import itertools
 import os
 import signal
 import subprocess
@@ -17,10 +17,9 @@ def main() -> int:
     if Path(sys.argv[0]).name == "scontrol":
         print("127.0.0.1\n127.0.0.1")
         return 0
-    options = [word for word in sys.argv[1:] if word.startswith("--")]
-    options = options[: next(at for at, word in enumerate(sys.argv[1:]) if word[:2] != "--")]
-    count = next(int(word.split("=")[1]) for word in options if word.startswith("--nodes="))
-    command = sys.argv[1 + len(options) :]
+    words = sys.argv[1:]
+    command = list(itertools.dropwhile(lambda word: word.startswith("--"), words))
+    count = next(int(word.split("=")[1]) for word in words if word.startswith("--nodes="))
     told = {
         "SLURM_STEP_NODELIST": "here[1-2]",
         "SLURM_STEP_NUM_NODES": str(count),
@@ -29,9 +28,7 @@ def main() -> int:
     tasks = []
     for rank in range(count):
         environment = {**os.environ, **told, "SLURM_NODEID": str(rank), "SLURM_PROCID": str(rank)}
-        task = subprocess.Popen(command, env=environment, start_new_session=True)
-        (Path(os.environ["FAKE_SLURM"]) / f"task-{rank}.pid").write_text(str(task.pid))
-        tasks.append(task)
+        tasks.append(subprocess.Popen(command, env=environment, start_new_session=True))
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, lambda got, _: [task.send_signal(got) for task in tasks])
     while any(task.poll() is None for task in tasks):

@@ -10,27 +10,14 @@ from pathlib import Path
 
 import pytest
 from kills import equal, members, numbers
+from test_two_stop import WORDS as ONE_MACHINE
 
 from vit.doors.compose import compose
 from vit.faults import Refused
 from vit.runs.directory import RunFolder
 from vit.runs.nodes import Node, given_node, slurm_node
 
-WORDS = [
-    "experiment=digits",
-    "backbone.dim=16",
-    "backbone.depth=1",
-    "trainer.max_epochs=40",
-    "tracking=none",
-    "threads=1",
-    "task.mixup=0.4",
-    "ema=standard",
-    "trainer=ddp",
-    "trainer.accelerator=cpu",
-    "trainer.devices=1",
-    "trainer.num_nodes=2",
-    "checkpoint.every_n_steps=7",
-]
+WORDS = [*ONE_MACHINE, "trainer.devices=1", "trainer.num_nodes=2"]
 VIT = [sys.executable, "-m", "vit"]
 
 
@@ -49,6 +36,9 @@ def test_a_machine_is_found_in_a_step_of_one_task_a_machine(tmp_path, monkeypatc
         slurm_node(2, {**step, "SLURM_STEP_NUM_TASKS": "8"})
     with pytest.raises(Refused, match="2 tasks on 2 machines; the run wants 4"):
         slurm_node(4, step)
+    (tmp_path / "tools" / "scontrol").write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(Refused, match=r"scontrol show hostnames 'here\[1-2\]' does not tell"):
+        slurm_node(2, step)
 
 
 def test_a_machine_is_what_the_command_line_says():
@@ -72,7 +62,6 @@ def put_slurm(folder, monkeypatch):
         (tools / name).write_text(text.replace("/usr/bin/env python", sys.executable, 1))
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("FAKE_SLURM", str(tools))
 
 
 def start(folder, *words):

@@ -32,12 +32,12 @@ def communication(config: Mapping[str, Any], model: Any, count: int) -> dict[str
     size = weight_dtype(config).itemsize
     if not is_sharded(config):
         gradients = sum(p.numel() * size for p in model.parameters() if p.requires_grad)
-        return replicated_traffic(gradients, count).as_json()
+        return asdict(replicated_traffic(gradients, count))
     blocks, rest = units(model, count, size)
     micro_batches = int(config["trainer"].get("accumulate_grad_batches", 1))
     own, padded = (sum(getattr(u, key) for u in (*blocks, rest)) for key in ("own", "padded"))
     return {
-        **sharded_traffic(blocks, rest, count, micro_batches).as_json(),
+        **asdict(sharded_traffic(blocks, rest, count, micro_batches)),
         "units": len(blocks) + 1,
         "shard_bytes": padded // count,
         "padding_bytes": padded - own,
@@ -46,8 +46,8 @@ def communication(config: Mapping[str, Any], model: Any, count: int) -> dict[str
 
 def warn_of_padding(told: Mapping[str, Any], warnings: list[str]) -> None:
     """Where many processes share small weights, what fills up the shards may exceed them."""
-    padding, processes_share = told.get("padding_bytes", 0), told.get("shard_bytes", 0)
-    if not processes_share or padding <= PADDING_WORTH_SAYING * told["reduce_scatter_bytes"]:
+    padding = told.get("padding_bytes", 0)  # none where nothing is sharded
+    if padding <= PADDING_WORTH_SAYING * told["reduce_scatter_bytes"]:
         return
     warnings.append(
         f"the weights do not divide by the processes: {padding / 1e6:,.0f} MB of what is gathered "
@@ -85,9 +85,6 @@ class Traffic:
     all_gather_bytes: int
     reduce_scatter_bytes: int
     sent_bytes: int
-
-    def as_json(self) -> dict[str, int]:
-        return asdict(self)
 
 
 def units(model: Any, count: int, bytes_each: int = 4) -> tuple[list[Unit], Unit]:

@@ -151,13 +151,18 @@ def fingerprint(data: ClassificationData) -> str:
         source = contents.sources[source_name]
         digest.update(f"\0{split}\0{len(members)}\0".encode())
         digest.update(np.ascontiguousarray(source.labels[members]).tobytes())
-        if isinstance(source, FileSource):
-            digest.update(b"\0".join(source.names[members].tolist()))
-            sizes = [file_size(source, i) for i in spread(members, SIZES_HASHED).tolist()]
-            digest.update(np.array(sizes, dtype=np.int64).tobytes())
-        for position in spread(members, CONTENT_HASHED).tolist():
-            digest.update(content(source, position))
+        add_samples(digest, source, members)
     return digest.hexdigest()
+
+
+def add_samples(digest: hashlib.blake2b, source: Source, members: np.ndarray) -> None:
+    """Adds the names and sizes of a split's files, and what some of its samples hold."""
+    if isinstance(source, FileSource):
+        digest.update(b"\0".join(source.names[members].tolist()))
+        sizes = [file_size(source, i) for i in spread(members, SIZES_HASHED).tolist()]
+        digest.update(np.array(sizes, dtype=np.int64).tobytes())
+    for position in spread(members, CONTENT_HASHED).tolist():
+        digest.update(content(source, position))
 
 
 def file_size(source: FileSource, position: int) -> int:

@@ -13,12 +13,9 @@ import numpy as np
 from vit.data.annotation_checks import few
 from vit.data.annotations import DetectionContents, MarkedSource
 from vit.data.checks import (
-    CONTENT_HASHED,
     HEADERS_READ,
-    SIZES_HASHED,
+    add_samples,
     bad_images,
-    content,
-    file_size,
     spread,
     summed,
 )
@@ -159,9 +156,5 @@ def fingerprint(data: DetectionData) -> str:
                 digest.update(np.ascontiguousarray(values).tobytes())
             if found.segments is not None:
                 digest.update(found.segments.text.tobytes())
-            digest.update(b"\0".join(source.names[members].tolist()))
-            sizes = [file_size(source, i) for i in spread(members, SIZES_HASHED).tolist()]
-            digest.update(np.array(sizes, dtype=np.int64).tobytes())
-        for position in spread(members, CONTENT_HASHED).tolist():
-            digest.update(content(source, position))
+        add_samples(digest, source, members)
     return digest.hexdigest()

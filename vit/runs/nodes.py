@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -56,12 +57,13 @@ def slurm_node(count: int, environment: Mapping[str, str] = os.environ) -> Node 
             f"srun --nodes={count} --ntasks={count} --ntasks-per-node=1"
         )
         raise Refused([Fault("srun", message)])
-    hosts = subprocess.run(
-        ["scontrol", "show", "hostnames", environment["SLURM_STEP_NODELIST"]],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
+    command = ["scontrol", "show", "hostnames", environment["SLURM_STEP_NODELIST"]]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:  # in a container it may be missing
+        message = f"{shlex.join(command)} does not tell the machines of this step: {error}"
+        raise Refused([Fault("scontrol", message)]) from error
+    hosts = told.stdout.split()
     # Two jobs may share a machine.
     port = 20000 + int(environment["SLURM_JOB_ID"]) % 10000
     return Node(int(environment["SLURM_NODEID"]), count, hosts[0], port)

@@ -9,8 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from vit.layers.attention import Attention
-from vit.models.heads.decoder import DecoderLayer
+from vit.models.heads.decoder import plain_layer
 from vit.models.heads.frame import centres, look
 from vit.models.heads.parts import (
     ReluMlp,
@@ -19,7 +18,6 @@ from vit.models.heads.parts import (
     class_layer,
     moved,
     sines,
-    start_by_xavier,
     still_box_mlp,
     undecayed,
 )
@@ -120,9 +118,7 @@ class BoxRpbHead(nn.Module):
         self.position = ReluMlp(2 * width, width, width, layers=2)
         layers, biases, classes, boxes = [], [], [], []
         for _ in range(num_layers):
-            cross = Attention(width, heads, context_dim=width)
-            start_by_xavier(cross)
-            layers.append(DecoderLayer(width, heads, hidden, cross, dropout=dropout))
+            layers.append(plain_layer(width, heads, hidden, dropout))
             biases.append(BoxBias(heads, bias_hidden))
             classes.append(class_layer(width, num_classes))
             boxes.append(still_box_mlp(width))

@@ -62,3 +62,10 @@ class DecoderLayer(nn.Module):
 
     def _dropped(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training) if self.dropout else x
+
+
+def plain_layer(width: int, heads: int, hidden: int, dropout: float) -> DecoderLayer:
+    """A layer whose queries attend to all tokens of a context as wide as themselves."""
+    cross = Attention(width, heads, context_dim=width)
+    start_by_xavier(cross)
+    return DecoderLayer(width, heads, hidden, cross, dropout=dropout)

@@ -8,9 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from vit.layers.attention import Attention
 from vit.layers.norm import LayerNorm
-from vit.models.heads.decoder import DecoderLayer
+from vit.models.heads.decoder import plain_layer
 from vit.models.heads.frame import centres, look
 from vit.models.heads.parts import (
     ReluMlp,
@@ -18,7 +17,6 @@ from vit.models.heads.parts import (
     check_width,
     class_layer,
     sines,
-    start_by_xavier,
     undecayed,
 )
 from vit.structures import Detections, Objects, Stage
@@ -57,12 +55,9 @@ class DetrHead(nn.Module):
         self.project = nn.Linear(dim, width)
         self.queries = nn.Parameter(torch.empty(1, num_queries, width))
         nn.init.normal_(self.queries)
-        layers = []
-        for _ in range(num_layers):
-            cross = Attention(width, heads, context_dim=width)
-            start_by_xavier(cross)
-            layers.append(DecoderLayer(width, heads, hidden, cross, dropout=dropout))
-        self.layers = nn.ModuleList(layers)
+        self.layers = nn.ModuleList(
+            plain_layer(width, heads, hidden, dropout) for _ in range(num_layers)
+        )
         self.norm = LayerNorm(width, eps=1e-5)
         self.classes = class_layer(width, num_classes, no_object)
         self.boxes = ReluMlp(width, width, 4)
