@@ -8,7 +8,8 @@ import pytorch_lightning as lightning
 import torch
 from toy import LIGHTNING_TALKS, Toy
 
-from vit.callbacks.checkpoint import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
+from vit.callbacks.checkpoint import BestCheckpoint, LastCheckpoint
+from vit.callbacks.saving import AtomicCheckpointIO
 
 pytestmark = LIGHTNING_TALKS
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from vit.callbacks.checkpoint import AtomicCheckpointIO, checkpoint_callbacks
+from vit.callbacks.checkpoint import checkpoint_callbacks
 from vit.callbacks.record import Record
 from vit.callbacks.resume import ExactResume
+from vit.callbacks.saving import AtomicCheckpointIO
 from vit.callbacks.schedule_free import ScheduleFree
 from vit.callbacks.throughput import Throughput
 from vit.data.sampling import EpochSampler, EvaluationSampler
@@ -86,6 +87,8 @@ class Toy:
         every_n_steps: int | None = None,
         patience: int | None = None,
         log_every_n_steps: int = 4,
+        asynchronous: bool = False,
+        keep: dict[str, int] | None = None,
         **trainer: Any,
     ):
         torch.manual_seed(5)
@@ -97,6 +100,7 @@ class Toy:
             Model(), FACTS, optim or Optim(lr=0.01), Cosine(warmup_steps=2), seed=0
         )
         self.throughput = Throughput()
+        kept: Any = keep or {}
         self.trainer = lightning.Trainer(
             accelerator="cpu",
             max_epochs=epochs,
@@ -107,7 +111,7 @@ class Toy:
             enable_model_summary=False,
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
-            plugins=[AtomicCheckpointIO()],
+            plugins=[AtomicCheckpointIO(asynchronous)],
             default_root_dir=str(folder),
             callbacks=[
                 ExactResume(self.train_loader.batch_sampler),  # type: ignore[arg-type]
@@ -115,7 +119,7 @@ class Toy:
                 *extra,
                 Record(Recorder(folder / "metrics.jsonl"), self.throughput),
                 self.throughput,
-                *checkpoint_callbacks(folder, monitor, mode, every_n_steps, patience),  # type: ignore[arg-type]
+                *checkpoint_callbacks(folder, monitor, mode, every_n_steps, patience, **kept),  # type: ignore[arg-type]
             ],
             **trainer,
         )
@@ -128,6 +132,7 @@ class Toy:
             self.val_loader,
             ckpt_path=str(last) if last.exists() else None,
         )
+        self.trainer.strategy.checkpoint_io.wait()
         return self
 
     def weights(self) -> dict[str, Tensor]:

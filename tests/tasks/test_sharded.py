@@ -31,6 +31,7 @@ WORDS = [
     "trainer.accelerator=cpu",
     "checkpoint.every_n_steps=5",
 ]
+SHARDED = ("checkpoint.sharded=true",)
 FSDP = ["trainer=fsdp", "trainer.devices=2"]
 
 
@@ -77,9 +78,10 @@ def test_shards_on_two_processes_train_as_one_process_does(tmp_path, alone, trai
     assert all(type(value) is torch.Tensor for value in saved["state_dict"].values())
 
 
+@pytest.mark.parametrize("how", [(), SHARDED, (*SHARDED, "checkpoint.asynchronous=true")])
 @pytest.mark.parametrize("devices", [1, 2, 4])
-def test_what_two_processes_saved_goes_on_in_another_number(tmp_path, alone, devices):
-    folder = freeze(tmp_path / "two", *FSDP)
+def test_what_two_processes_saved_goes_on_in_another_number(tmp_path, alone, devices, how):
+    folder = freeze(tmp_path / "two", *FSDP, *how)
     process = start(folder, 2)
     until = time.monotonic() + 100
     while (
@@ -97,5 +99,10 @@ def test_what_two_processes_saved_goes_on_in_another_number(tmp_path, alone, dev
     config["trainer"]["devices"] = devices
     if devices == 1:
         config["trainer"]["strategy"] = "auto"
+        config["checkpoint"]["sharded"] = False
     other.config_file.write_text(yaml.safe_dump(config))
     assert_close(finish(other, devices), alone)
+    in_shards = bool(how) and devices > 1
+    assert ("shards" in torch.load(other.last_checkpoint, weights_only=True)) == in_shards
+    left = len(list((other.checkpoints / "shards").glob("*")))
+    assert left == (2 if in_shards else 0)  # of best.ckpt and of last.ckpt

@@ -6,14 +6,20 @@ import math
 from pathlib import Path
 from typing import Any, Literal
 
-from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from vit.callbacks.retention import BestKept, RecentKept, forget_orphans
 from vit.callbacks.stopping import Stopping
-from vit.runs.checkpoint import read_checkpoint, write_checkpoint
+
+WRITING = ("sharded", "asynchronous")  # how one is written, not which are kept
+
+
+def policy_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """What `checkpoint_callbacks` takes of a run's `checkpoint` settings."""
+    return {key: value for key, value in checkpoint.items() if key not in WRITING}
 
 
 def checkpoint_callbacks(
@@ -23,17 +29,24 @@ def checkpoint_callbacks(
     every_n_steps: int | None = None,
     patience: int | None = None,
     stopping: Stopping | None = None,
+    keep_last: int = 1,
+    keep_best: int = 1,
+    keep_every_n_steps: int | None = None,
+    keep_every_n_epochs: int | None = None,
 ) -> list[Callback]:
     """`folder/best.ckpt` by a validation metric, and `folder/last.ckpt` to go on from.
 
     `every_n_steps` writes last.ckpt inside epochs too; `patience` stops the training after that
-    many validations without a better one.
+    many validations without a better one. What is kept beside the two, and by what names:
+    vit/callbacks/retention.py.
     """
+    recent = RecentKept(keep_last, keep_every_n_steps, keep_every_n_epochs)
+    best = BestKept(keep_best, mode == "max")
     stopping = stopping or Stopping()
     return [
         stopping,
-        BestCheckpoint(folder / "best.ckpt", monitor, mode, patience),
-        LastCheckpoint(folder / "last.ckpt", every_n_steps, stopping),
+        BestCheckpoint(folder / "best.ckpt", monitor, mode, patience, best),
+        LastCheckpoint(folder / "last.ckpt", every_n_steps, stopping, recent),
     ]
 
 
@@ -54,6 +67,7 @@ class BestCheckpoint(Checkpoint):
         monitor: str,
         mode: Literal["max", "min"] = "max",
         patience: int | None = None,
+        kept: BestKept | None = None,
     ):
         if patience is not None and patience < 1:
             raise ValueError(f"checkpoint.patience={patience}; wanted 1 or more, or null.")
@@ -63,8 +77,12 @@ class BestCheckpoint(Checkpoint):
         self.patience = patience
         self.score: float | None = None
         self.since_best = 0
+        self._kept = kept or BestKept()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            names = [name for _, name in self._kept.kept]
+            forget_orphans(self.path.parent, "best-step-*.ckpt", names, trainer.global_step)
         self._stop_if_patience_is_over(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -78,12 +96,15 @@ class BestCheckpoint(Checkpoint):
                 f"{known}; choose one of these."
             )
         value = float(found)
-        if self._better(value):
+        better = self._better(value)
+        if better:
             self.score, self.since_best = value, 0
-            trainer.save_checkpoint(self.path, weights_only=False)
         else:
             self.since_best += 1
-            self._stop_if_patience_is_over(trainer)
+        if (entry := self._kept.entry(trainer.global_step, value, better)) is not None:
+            name, keep = entry
+            trainer.save_checkpoint(self.path.with_name(name), False, keep)
+        self._stop_if_patience_is_over(trainer)
 
     def _better(self, value: float) -> bool:
         if self.score is None or math.isnan(self.score):
@@ -95,10 +116,12 @@ class BestCheckpoint(Checkpoint):
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        return {"score": self.score, "since_best": self.since_best}
+        kept = [list(item) for item in self._kept.kept]
+        return {"score": self.score, "since_best": self.since_best, "kept": kept}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.score, self.since_best = state_dict["score"], state_dict["since_best"]
+        self._kept.kept = [(score, name) for score, name in state_dict.get("kept", [])]
 
 
 class LastCheckpoint(Checkpoint):
@@ -109,7 +132,13 @@ class LastCheckpoint(Checkpoint):
     such a step the training ends, with KeyboardInterrupt, if `stopping` says so.
     """
 
-    def __init__(self, path: Path, every_n_steps: int | None = None, stopping: Any = None):
+    def __init__(
+        self,
+        path: Path,
+        every_n_steps: int | None = None,
+        stopping: Stopping | None = None,
+        kept: RecentKept | None = None,
+    ):
         if every_n_steps is not None and every_n_steps < 1:
             raise ValueError(
                 f"checkpoint.every_n_steps={every_n_steps}; wanted 1 or more, or null."
@@ -123,9 +152,12 @@ class LastCheckpoint(Checkpoint):
         self._step = 0
         self._whole = False
         self._unsaved = False
-        self._stopping: Stopping = stopping or Stopping()
+        self._stopping = stopping or Stopping()
+        self._kept = kept or RecentKept()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            forget_orphans(self.path.parent, "step-*.ckpt", self._kept.kept, trainer.global_step)
         self._step = trainer.global_step
         self._batches = trainer.num_training_batches
         self._validate_every = trainer.val_check_batch if trainer.enable_validation else None
@@ -141,9 +173,10 @@ class LastCheckpoint(Checkpoint):
     ) -> None:
         self._unsaved = True
         self._whole = not self._validation_follows(trainer, batch_idx)
-        if self.every_n_steps and trainer.global_step != self._step:
+        if trainer.global_step != self._step:
             self._step = trainer.global_step
-            self._due = self._due or self._step % self.every_n_steps == 0
+            asked = self.every_n_steps is not None and self._step % self.every_n_steps == 0
+            self._due = self._kept.passed(self._step) or asked or self._due
         if not self._whole or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
         if self._stopping.due:
@@ -155,7 +188,7 @@ class LastCheckpoint(Checkpoint):
         self._whole = trainer.fit_loop.batch_idx + 1 < self._batches
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._save(trainer)
+        self._save(trainer, trainer.current_epoch + 1)
         self._whole = True
         if self._stopping.due:
             raise KeyboardInterrupt
@@ -170,8 +203,9 @@ class LastCheckpoint(Checkpoint):
         if stopped and self._whole and self._unsaved and (alone or between):
             self._save(trainer)
 
-    def _save(self, trainer: Trainer) -> None:
-        trainer.save_checkpoint(self.path, weights_only=False)
+    def _save(self, trainer: Trainer, epochs_done: int | None = None) -> None:
+        keep = self._kept.entry(trainer.global_step, epochs_done)
+        trainer.save_checkpoint(self.path, False, keep)
         self._due = False
         self._unsaved = False
 
@@ -184,20 +218,8 @@ class LastCheckpoint(Checkpoint):
         done = (trainer.fit_loop.total_batch_idx if self._over_epochs else batch_idx) + 1
         return done % self._validate_every == 0
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"kept": self._kept.kept}
 
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes and reads as vit/runs/checkpoint.py does.
-
-    Lightning stages a file in $TMPDIR instead, which may be another disk: the move is then a copy,
-    and a run that is killed meanwhile loses the old checkpoint and the new one.
-    """
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None
-    ) -> None:
-        write_checkpoint(checkpoint, Path(path))
-
-    def load_checkpoint(
-        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
-    ) -> dict[str, Any]:
-        return read_checkpoint(Path(path))
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._kept.kept = list(state_dict["kept"])

@@ -18,7 +18,8 @@ import torch
 from torch import nn
 
 from vit.build import build
-from vit.callbacks.checkpoint import checkpoint_callbacks
+from vit.callbacks.checkpoint import checkpoint_callbacks, policy_of
+from vit.callbacks.retention import number_kept
 from vit.check.communication import communication, is_sharded, warn_of_padding
 from vit.check.determinism import determinism
 from vit.check.machine import lacking_for, require_room, warn_of_memory
@@ -90,8 +91,11 @@ def preflight(
         if config.get(key) is not None and key not in broken:
             _trying(key, faults, partial(build, config[key], allow))
     if "checkpoint" not in broken:
-        chosen = partial(checkpoint_callbacks, Path(), **config["checkpoint"])
+        chosen = partial(checkpoint_callbacks, Path(), **policy_of(config["checkpoint"]))
         _trying("checkpoint", faults, chosen)
+        if config["checkpoint"].get("sharded") and not is_sharded(config):
+            message = "is for weights in shards, trainer=fsdp; otherwise take false"
+            faults.append(Fault("checkpoint.sharded", message))
     if isinstance(config.get("threads"), int) and config["threads"] < 1:
         faults.append(Fault("threads", f"is {config['threads']}; wanted at least 1"))
     config = {**config, **{key: SOUND[key] for key in broken & SOUND.keys()}}
@@ -124,6 +128,9 @@ def preflight(
             _monitor(config, task.monitors(), faults)
     if "steps" in told:
         _recipe(config, model, told, faults, warnings)
+        if "checkpoint" not in broken:
+            epochs = told["steps"] // told["steps_per_epoch"]
+            told["checkpoints"] = number_kept(config["checkpoint"], told["steps"], epochs)
     if data is not None and model is not None:
         told.update(shared.find(["cost", *parts[1:]], lambda: _cost(model, data)))
         if not faults and "micro_batch_size" in told:
@@ -148,7 +155,7 @@ def preflight(
     if told.get("memory") and torch.cuda.is_available():
         warn_of_memory(config["trainer"], told["memory"]["total"], warnings)
     if run_dir is not None and model is not None:
-        require_room(Path(run_dir), model, faults)
+        require_room(Path(run_dir), model, told.get("checkpoints", 2), faults)
     told["gpus"] = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
     return {
         "faults": [vars(fault) for fault in faults],

@@ -12,6 +12,7 @@ from typing import Any
 
 from vit.build import CONTROL_KEYS, TargetError, is_part, is_union, locate, parameter_types
 from vit.faults import Fault, did_you_mean
+from vit.runs.identity import HOW_CHECKPOINTS_ARE_WRITTEN
 
 # Parameters that assembly passes in code, so YAML must not; None: this part may be absent.
 GIVEN: dict[str, frozenset[str]] = {
@@ -50,6 +51,12 @@ CHECKPOINT: dict[str, Any] = {
     "mode": typing.Literal["max", "min"],
     "every_n_steps": int | None,
     "patience": int | None,
+    "keep_last": int,
+    "keep_best": int,
+    "keep_every_n_steps": int | None,
+    "keep_every_n_epochs": int | None,
+    "asynchronous": bool,
+    "sharded": bool,
 }
 
 
@@ -104,6 +111,8 @@ def _checkpoint_faults(node: object) -> list[Fault]:
         if key not in CHECKPOINT
     ]
     for key, hint in CHECKPOINT.items():
+        if key in HOW_CHECKPOINTS_ARE_WRITTEN and key not in node:
+            continue  # configs from before there were such keys
         faults += _value_faults(f"checkpoint.{key}", node.get(key), hint)
     return faults
 

@@ -87,11 +87,13 @@ def show_plan(
 
 
 def disk(trials: list[Trial], jobs: int, keeping: int | None) -> float:
-    """Bytes of best.ckpt and last.ckpt: weights and two moments of the optimizer in float32.
+    """Bytes of the checkpoints: weights and two moments of the optimizer in float32 in each.
 
     `keeping` is how many ended trials keep theirs, None for all; what runs has its own as well.
     """
-    sizes = sorted((24.0 * trial.report["parameters"] for trial in trials), reverse=True)
+    reports = [trial.report for trial in trials]
+    each = (12.0 * told["parameters"] * told.get("checkpoints", 2) for told in reports)
+    sizes = sorted(each, reverse=True)
     return sum(sizes if keeping is None else sizes[: keeping + jobs])
 
 

@@ -10,7 +10,7 @@ import errno
 import os
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,18 @@ from torch import Tensor
 
 import vit
 from vit.faults import Fault, Refused
+from vit.runs import shards
 
 VERSION = 1
 MOST_NAMED = 6
 
 
-def write_checkpoint(content: Mapping[str, Any], path: Path) -> None:
+def write_checkpoint(content: Mapping[str, Any], path: Path, also: Iterable[str] = ()) -> None:
     """Beside its place first, and there once it is on disk; so the one before stays good.
 
-    Raises OSError that names the file and the room there is, where the disk is full.
+    `also` are further names for it in the same folder, which it has first: links where the file
+    system knows them, which take no room. Raises OSError that names the file and the room there
+    is, where the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
@@ -37,15 +40,17 @@ def write_checkpoint(content: Mapping[str, Any], path: Path) -> None:
             torch.save(whole, file)
             file.flush()
             os.fsync(file.fileno())
+        for name in also:
+            _link(part, path.with_name(name))
         part.replace(path)
     except (OSError, RuntimeError) as error:  # torch's writer hides the first behind the second
-        if not _disk_is_full(error):
+        if not disk_is_full(error):
             raise
         written = part.stat().st_size if part.exists() else 0
         raise OSError(
             errno.ENOSPC,
             f"the disk is full: {path} could not be written, {written / 1e6:.1f} MB of it fitted. "
-            f"{_kept(path)}Make room; the same command goes on",
+            f"{room_told(path)}Make room; the same command goes on",
         ) from error
     finally:
         part.unlink(missing_ok=True)
@@ -58,10 +63,30 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     leaves them alone. Raises Refused where the file is damaged, newer than this vit or no
     checkpoint of a run.
     """
+    content = _verified(path)
+    if "shards" not in content:
+        return content
+    shards.verify(content, path)
+    return shards.joined(content, path)
+
+
+def look_at_checkpoint(path: Path, rank: int = 0, world_size: int = 1) -> dict[str, Any]:
+    """The content, of whose weights only names and shapes are to be used; verified as above.
+
+    Of shards each process verifies a part: so all of them together have looked at all.
+    """
+    content = _verified(path, mmap=True)
+    if "shards" in content:
+        shards.verify(content, path, rank, world_size)
+        content["state_dict"] = shards.weights_without_values(content, path)
+    return content
+
+
+def _verified(path: Path, mmap: bool = False) -> dict[str, Any]:
     if fault := damage(path):
         raise Refused([Fault(str(path), fault)])
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:
         message = f"is no checkpoint that can be read safely: {str(error).splitlines()[0]}"
         raise Refused([Fault(str(path), message)]) from error
@@ -104,7 +129,20 @@ def misfit(state_dict: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> st
     return "the checkpoint is of another architecture: " + "; ".join([*shown, *more])
 
 
-def _disk_is_full(error: BaseException) -> bool:
+def _link(source: Path, target: Path) -> None:
+    staged = target.with_name(f"{target.name}.part")
+    staged.unlink(missing_ok=True)
+    try:
+        try:
+            os.link(source, staged)
+        except OSError:  # no links on this file system
+            shutil.copyfile(source, staged)
+        staged.replace(target)
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def disk_is_full(error: BaseException) -> bool:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -113,7 +151,7 @@ def _disk_is_full(error: BaseException) -> bool:
     return False
 
 
-def _kept(path: Path) -> str:
+def room_told(path: Path) -> str:
     free = shutil.disk_usage(path.parent).free
     before = f"The {path.name} before is as it was. " if path.exists() else ""
     return f"{free / 1e6:.1f} MB are free. {before}"

@@ -183,8 +183,13 @@ class RunFolder:
                 pass
 
     def freeze(self, config: dict[str, Any]) -> None:
-        """Writes the config, once; the same one again changes nothing."""
+        """Writes the config, once; the same one again changes only how checkpoints are written."""
         if self.config_file.is_file():
+            frozen = self.config()
+            if frozen.get("checkpoint") != config.get("checkpoint"):
+                frozen["checkpoint"] = config.get("checkpoint")
+                text = yaml.safe_dump(frozen, sort_keys=False, allow_unicode=True)
+                write_text(self.config_file, text)
             return
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.config_file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
@@ -196,12 +201,14 @@ def differences(old: Any, new: Any, above: str = "") -> list[str]:
 
     Tracking and the like are compared neither: they change no number.
     """
-    from vit.runs.identity import NO_NUMBER_DEPENDS_ON
+    from vit.runs.identity import HOW_CHECKPOINTS_ARE_WRITTEN, NO_NUMBER_DEPENDS_ON
 
     if isinstance(old, dict) and isinstance(new, dict):
         told = []
         for key in sorted({*old, *new}, key=str):
             if not above and key in NO_NUMBER_DEPENDS_ON:
+                continue
+            if above == "checkpoint." and key in HOW_CHECKPOINTS_ARE_WRITTEN:
                 continue
             missing = object()
             before, after = old.get(key, missing), new.get(key, missing)

@@ -7,12 +7,23 @@ import json
 from typing import Any
 
 NO_NUMBER_DEPENDS_ON = ("name", "tracking", "watch", "allow_targets")
+HOW_CHECKPOINTS_ARE_WRITTEN = (
+    "keep_last",
+    "keep_best",
+    "keep_every_n_steps",
+    "keep_every_n_epochs",
+    "asynchronous",
+    "sharded",
+)
 PATHS = ("root", "path", "image_root", "cache_dir")
 
 
 def config_hash(config: dict[str, Any]) -> str:
     """40 hex digits that change with seed, threads, devices, model, data and recipe."""
     kept = {key: value for key, value in config.items() if key not in NO_NUMBER_DEPENDS_ON}
+    if isinstance(saving := kept.get("checkpoint"), dict):
+        gone = HOW_CHECKPOINTS_ARE_WRITTEN
+        kept["checkpoint"] = {key: value for key, value in saving.items() if key not in gone}
     return hashlib.sha1(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from vit.runs.directory import RunFolder
@@ -29,8 +30,11 @@ def free(ledger: Ledger, objective: Objective, keep_best: int, *, dry_run: bool 
     )
     freed = 0
     for _, _, folder in ranked[keep_best:]:
-        for file in folder.checkpoints.glob("*.ckpt*"):
-            freed += file.stat().st_size
-            if not dry_run:
+        files = [*folder.checkpoints.glob("*.ckpt*"), *folder.checkpoints.glob("shards/*/*")]
+        told = [file.stat() for file in files]
+        freed += sum({one.st_ino: one.st_size for one in told}.values())  # links count once
+        if not dry_run:
+            for file in files:
                 file.unlink(missing_ok=True)
+            shutil.rmtree(folder.checkpoints / "shards", ignore_errors=True)
     return freed

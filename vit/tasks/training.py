@@ -22,18 +22,21 @@ from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfi
 
 from vit.build import build
 from vit.callbacks.agreement import Agreement
-from vit.callbacks.checkpoint import AtomicCheckpointIO, checkpoint_callbacks
+from vit.callbacks.checkpoint import checkpoint_callbacks, policy_of
 from vit.callbacks.heartbeat import Heartbeat
 from vit.callbacks.progress import Progress
 from vit.callbacks.record import Record
 from vit.callbacks.resume import ExactResume
+from vit.callbacks.saving import AtomicCheckpointIO, tidy
 from vit.callbacks.schedule_free import ScheduleFree
+from vit.callbacks.sharding import ShardingStrategy
 from vit.callbacks.stopping import Stopping
 from vit.callbacks.throughput import Throughput
 from vit.callbacks.watch import Watch
+from vit.check.communication import is_sharded
 from vit.data.classification import ClassificationData
 from vit.faults import Fault, Refused
-from vit.runs.checkpoint import misfit, read_checkpoint
+from vit.runs.checkpoint import look_at_checkpoint, misfit
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
 from vit.runs.failure import kind_of
 from vit.runs.identity import config_hash
@@ -70,6 +73,7 @@ def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
         before = float(folder.state().get("train_seconds") or 0.0)
         if rank == 0:
             folder.set_state("running", train_seconds=before)
+            tidy(folder.checkpoints)
         clock = Clock(before)
         tracking: Any = None
         code, error, kind = FAILED, None, None
@@ -153,6 +157,8 @@ def _train(
     last = folder.last_checkpoint
     throughput = Throughput()
     stopping = Stopping()
+    saving = config["checkpoint"]
+    writer = AtomicCheckpointIO(saving.get("asynchronous", False))
     watch = build(config["watch"], allow_targets) if config.get("watch") else Watch()
 
     def hung(error: str) -> None:
@@ -170,26 +176,30 @@ def _train(
         Record(recorder, throughput, BadBatches(data, folder.bad_batch_file)),
         throughput,
         *watch.recording(folder.path),
-        *checkpoint_callbacks(folder.checkpoints, **config["checkpoint"], stopping=stopping),
+        *checkpoint_callbacks(folder.checkpoints, **policy_of(saving), stopping=stopping),
         *(watch.hanging(hung) if world_size > 1 else []),
     ]
     trainer = build(
-        _sharded_over_all(_with_profiler(config["trainer"], folder.path), world_size),
+        _sharded_over_all(_with_profiler(config["trainer"], folder.path), config, world_size),
         allow_targets,
         logger=tracking.logger(folder.path, config) if rank == 0 else False,
         callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[writer],
         use_distributed_sampler=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=str(folder.path),
     )
     if last.exists():
-        _require_own(last, task)
+        _require_own(last, task, rank, world_size)
     log.info("training%s", f" goes on from {last}" if last.exists() else "")
     clock.start()
     try:
-        trainer.fit(task, train_loader, val_loader, ckpt_path=str(last) if last.exists() else None)
+        begin = str(last) if last.exists() else None
+        try:
+            trainer.fit(task, train_loader, val_loader, ckpt_path=begin)
+        finally:
+            writer.wait()
         clock.stop()
         if (code := _stopped(trainer, stopping)) is not None:
             return code
@@ -217,9 +227,10 @@ def _train(
     return DONE
 
 
-def _require_own(checkpoint: Path, task: Task) -> None:
+def _require_own(checkpoint: Path, task: Task, rank: int, world_size: int) -> None:
     """Raises Refused where a checkpoint is damaged, newer than this vit or of another model."""
-    if told := misfit(read_checkpoint(checkpoint)["state_dict"], task.state_dict()):
+    content = look_at_checkpoint(checkpoint, rank, world_size)
+    if told := misfit(content["state_dict"], task.state_dict()):
         raise Refused([Fault(str(checkpoint), told)])
 
 
@@ -289,12 +300,18 @@ def _rank_and_world(config: dict[str, Any]) -> tuple[int, int]:
     return int(os.environ.get("RANK", 0)), world_size
 
 
-def _sharded_over_all(trainer: dict[str, Any], world_size: int) -> dict[str, Any]:
+def _sharded_over_all(
+    trainer: dict[str, Any], config: dict[str, Any], world_size: int
+) -> dict[str, Any]:
     """Lightning's own `auto` would shard over the machines, and split tensors within each."""
-    strategy = trainer.get("strategy")
-    if not isinstance(strategy, dict) or strategy.get("data_parallel_size") != "auto":
+    if not is_sharded(config):
         return trainer
-    return {**trainer, "strategy": {**strategy, "data_parallel_size": world_size}}
+    decided = ("_target_", "save_distributed_checkpoint")
+    options = {key: value for key, value in trainer["strategy"].items() if key not in decided}
+    if options.get("data_parallel_size") == "auto":
+        options["data_parallel_size"] = world_size
+    in_shards = config["checkpoint"].get("sharded", False)
+    return {**trainer, "strategy": ShardingStrategy(sharded_checkpoints=in_shards, **options)}
 
 
 def _with_profiler(trainer: dict[str, Any], folder: Path) -> dict[str, Any]:
