@@ -5,6 +5,10 @@
 Every run must end with the weights and metrics of the undisturbed one. A checkpoint is written at
 each step, so that many kills strike while one is being written. Prints a line a kill and writes
 results.csv; exits with 1 where a number differs.
+
+    python tests/tasks/kills.py --kills 10 --with checkpoint.asynchronous=true
+    python tests/tasks/kills.py --kills 10 --processes 2 \\
+        --with trainer=fsdp ema=none checkpoint.sharded=true
 """
 
 import argparse
@@ -22,7 +26,9 @@ from pathlib import Path
 
 import torch
 
+from vit.callbacks.saving import tidy
 from vit.doors.compose import compose
+from vit.runs.checkpoint import read_checkpoint
 from vit.runs.directory import RunFolder
 
 WORDS = [
@@ -41,9 +47,9 @@ TWO = ["trainer=ddp", "trainer.devices=2"]
 LONGEST = 300.0
 
 
-def freeze(folder: Path, processes: int) -> RunFolder:
+def freeze(folder: Path, processes: int, more: list[str]) -> RunFolder:
     run = RunFolder(folder)
-    run.freeze(compose([*(TWO if processes == 2 else []), *WORDS]))
+    run.freeze(compose([*(TWO if processes == 2 else []), *WORDS, *more]))
     return run
 
 
@@ -65,7 +71,7 @@ def members(run: RunFolder) -> list[int]:
 
 
 def numbers(run: RunFolder) -> tuple[dict, dict]:
-    last = torch.load(run.last_checkpoint, weights_only=True)
+    last = read_checkpoint(run.last_checkpoint)
     records: dict[int, dict] = {}
     for line in run.metrics_file.read_text().splitlines():
         try:
@@ -81,9 +87,13 @@ def equal(found: tuple[dict, dict], wanted: tuple[dict, dict]) -> bool:
     return same and found[1] == wanted[1]
 
 
+def half_written(run: RunFolder) -> bool:
+    shards = len(list((run.checkpoints / "shards").glob("*")))
+    return any(run.checkpoints.glob("*.part")) or shards > len(list(run.checkpoints.glob("*.ckpt")))
+
+
 def strike(run: RunFolder, process: subprocess.Popen, chance: random.Random, wait: float) -> dict:
     """Kills at a random moment of the training; an empty answer where it had ended before."""
-    part = run.checkpoints / "last.ckpt.part"
     until = time.monotonic() + LONGEST
     first = run.state().get("updated")
     while run.state().get("updated") == first or run.state().get("state") != "running":
@@ -98,14 +108,14 @@ def strike(run: RunFolder, process: subprocess.Popen, chance: random.Random, wai
     victims = members(run)
     if chance.random() < 0.5:
         victims = victims and [chance.choice(victims)]
-    while writing and not part.exists() and time.monotonic() < until and process.poll() is None:
+    while writing and not half_written(run) and time.monotonic() < until and process.poll() is None:
         pass
     if process.poll() is not None or not victims:
         return {}
     for pid in victims:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    told = {"killed": len(victims), "half_written": part.exists()}
+    told = {"killed": len(victims), "half_written": half_written(run)}
     process.wait(LONGEST)
     until = time.monotonic() + 60
     while members(run) and time.monotonic() < until:
@@ -118,24 +128,26 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--with", nargs="+", default=[], dest="more", metavar="WORD")
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
     rows: list[dict] = []
     home = Path(tempfile.mkdtemp(prefix="kills-"))
-    for processes in (1, 2):
-        peace = freeze(home / f"peace{processes}", processes)
+    for processes in arguments.processes:
+        peace = freeze(home / f"peace{processes}", processes, arguments.more)
         began = time.monotonic()
         assert start(peace, processes).wait(LONGEST) == 0, (peace.path / "said.txt").read_text()
         seconds = peace.state()["train_seconds"]
         print(f"{processes} undisturbed: {time.monotonic() - began:.0f} s", flush=True)
         wanted = numbers(peace)
         killed, runs = 0, 0
-        most = arguments.kills // 2
+        most = arguments.kills // len(arguments.processes)
         while killed < most:
             runs += 1
-            run = freeze(home / f"run{processes}-{runs}", processes)
+            run = freeze(home / f"run{processes}-{runs}", processes, arguments.more)
             while not run.is_done():
-                (run.checkpoints / "last.ckpt.part").unlink(missing_ok=True)  # of an earlier kill
+                tidy(run.checkpoints)  # of an earlier kill
                 process = start(run, processes)
                 told = strike(run, process, chance, seconds / 3) if killed < most else {}
                 code = process.wait(LONGEST)
