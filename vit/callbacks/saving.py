@@ -67,7 +67,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 def commit(checkpoint: dict[str, Any], path: Path, keep: Keep) -> None:
     """A checkpoint comes, and then older ones go."""
-    write_checkpoint(checkpoint, path, keep.also)
+    try:
+        write_checkpoint(checkpoint, path, keep.also)
+    except BaseException:
+        drop_unused(path.parent)  # the shards it was to name
+        raise
     for name in keep.drop:
         path.with_name(name).unlink(missing_ok=True)
     drop_unused(path.parent)

@@ -15,6 +15,7 @@ DOORS = {
     "data": "draw augmented batches with their targets as a picture",
     "evaluate": "measure a trained run: vit evaluate RUN_DIR [data=…]",
     "predict": "classify images: vit predict RUN_DIR IMAGE…",
+    "export": "write a run's weights as a safetensors file",
     "diff": "tell where two runs part, and by what",
     "clean": "free the disk that a sweep's checkpoints take",
     "sync": "upload offline W&B runs",

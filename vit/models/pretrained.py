@@ -25,9 +25,9 @@ class TimmBackbone(nn.Module):
     `name` is one of timm's, with a tag after a dot where weights have several
     (`vit_small_patch16_224.dino`). `pretrained` takes the weights from timm's cache, or from the
     network into it; `checkpoint` takes them from a file of timm's own layout (.safetensors, or a
-    .pth that holds tensors only). Position tables and the first convolution are fitted to
-    `image_size` and `channels`. The stages inside stay timm's: models that work between `embed`
-    and `encode` need `vit.models.backbone.ViT`.
+    .pth that holds tensors only), or from one that `vit export` wrote. Position tables and the
+    first convolution are fitted to `image_size` and `channels`. The stages inside stay timm's:
+    models that work between `embed` and `encode` need `vit.models.backbone.ViT`.
 
     Where timm normalises after pooling, that norm is applied to every token, since `Features`
     are normalised tokens. `mean` and `std` are those the weights were trained with.
@@ -181,7 +181,7 @@ def _weights(name: str, pretrained: bool, checkpoint: str | None) -> dict[str, A
                 ".pth file, or to null."
             )
         try:
-            return load_state_dict(checkpoint, device="cpu")
+            return _own_names_to_timm(load_state_dict(checkpoint, device="cpu"))
         except Exception as error:  # torch, safetensors and pickle each raise their own
             raise ValueError(
                 f"{checkpoint!r} does not hold weights that can be read safely ({error}). "
@@ -212,6 +212,13 @@ def _weights(name: str, pretrained: bool, checkpoint: str | None) -> dict[str, A
             f"`python -c \"import timm; timm.create_model('{name}', pretrained=True)\"` and copy "
             "its cache ($HF_HOME, else ~/.cache/huggingface) here."
         ) from error
+
+
+def _own_names_to_timm(weights: dict[str, Any]) -> dict[str, Any]:
+    """Of a whole model of ours, as `vit export` writes it, the backbone by timm's names."""
+    inside = "backbone.model."
+    ours = {k.removeprefix(inside): value for k, value in weights.items() if k.startswith(inside)}
+    return ours or weights
 
 
 def _create(name: str, arguments: dict[str, Any], weights: dict[str, Any] | None = None) -> Any:

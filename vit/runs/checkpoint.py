@@ -6,7 +6,6 @@ files from before there was one count as version 1.
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import zipfile
@@ -20,6 +19,7 @@ from torch import Tensor
 import vit
 from vit.faults import Fault, Refused
 from vit.runs import shards
+from vit.runs.room import disk_is_full, full_disk
 
 VERSION = 1
 MOST_NAMED = 6
@@ -47,11 +47,7 @@ def write_checkpoint(content: Mapping[str, Any], path: Path, also: Iterable[str]
         if not disk_is_full(error):
             raise
         written = part.stat().st_size if part.exists() else 0
-        raise OSError(
-            errno.ENOSPC,
-            f"the disk is full: {path} could not be written, {written / 1e6:.1f} MB of it fitted. "
-            f"{room_told(path)}Make room; the same command goes on",
-        ) from error
+        raise full_disk(path, written) from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -140,21 +136,6 @@ def _link(source: Path, target: Path) -> None:
         staged.replace(target)
     finally:
         staged.unlink(missing_ok=True)
-
-
-def disk_is_full(error: BaseException) -> bool:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
-
-
-def room_told(path: Path) -> str:
-    free = shutil.disk_usage(path.parent).free
-    before = f"The {path.name} before is as it was. " if path.exists() else ""
-    return f"{free / 1e6:.1f} MB are free. {before}"
 
 
 def _others(path: Path) -> str:

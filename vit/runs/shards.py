@@ -17,6 +17,7 @@ from __future__ import annotations
 import copy
 import os
 import shutil
+import warnings
 import zlib
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,7 @@ from torch import Tensor
 from torch.distributed import checkpoint as dcp
 
 from vit.faults import Fault, Refused
+from vit.runs.room import disk_is_full, full_disk
 
 SHARDS = "shards"
 CHUNK = 1 << 24  # bytes
@@ -50,9 +52,12 @@ def write_shards(
     try:
         dcp.save(named, storage_writer=writer, process_group=group)
     except dcp.CheckpointException as error:
+        size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+        dist.barrier(group)
         if rank == 0:
             shutil.rmtree(folder, ignore_errors=True)
-        raise next(iter(error.failures.values()))[0] from None
+        causes = [cause for cause, _ in error.failures.values()]
+        raise full_disk(path, size) if any(map(disk_is_full, causes)) else causes[0] from None
     written = sorted(folder.glob("*.safetensors"))
     own = {file.name: [file.stat().st_size, crc32(file)] for file in written[rank::world_size]}
     told: list[Any] = [None] * world_size
@@ -105,7 +110,9 @@ def joined(content: dict[str, Any], path: Path) -> dict[str, Any]:
     named = {
         name: torch.empty(told.size, dtype=told.properties.dtype) for name, told in known.items()
     }
-    dcp.load(named, storage_reader=reader, no_dist=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*assuming the intent is to load in a single process.*")
+        dcp.load(named, storage_reader=reader, no_dist=True)
     whole = merged(named, {key: value for key, value in content.items() if key != "shards"})
     return {**whole, "optimizer_states": [_numbered(o) for o in whole["optimizer_states"]]}
 

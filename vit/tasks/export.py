@@ -1,0 +1,95 @@
+"""A trained run's weights as one safetensors file that says what they are."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+import vit
+from vit.faults import Fault, Refused
+from vit.runs.directory import RunFolder
+from vit.tasks.assembly import assemble_data
+from vit.trained import facts_of, read_selected
+
+SCHEMA_VERSION = 1
+TIMM_BACKBONE = "vit.models.pretrained.TimmBackbone"
+
+
+def export(
+    run_dir: str,
+    out: str,
+    checkpoint: str = "best",
+    average: bool | None = None,
+    timm_names: bool = False,
+    allow_targets: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Writes `out`; returns what it holds.
+
+    The names are the model's (`backbone.…`, `head.…`); with `timm_names` the backbone's alone, as
+    timm has them. `average` asks for averaged weights or for those that were trained; None takes
+    what the run evaluates. The header's values are JSON, but for `format` and the versions.
+    Raises Refused where the run has no such checkpoint, no average, or no backbone of timm's.
+    """
+    folder = RunFolder(Path(run_dir))
+    config = folder.config()
+    content = read_selected(folder, checkpoint)
+    weights, averaged = _weights(content, average)
+    if timm_names:
+        weights = _as_timm(weights, config)
+    facts = facts_of(content) or assemble_data(config, allow_targets).facts
+    told = {
+        **dataclasses.asdict(facts),
+        "averaged": averaged,
+        "step": content.get("global_step"),
+        "epoch": content.get("epoch"),
+        "config": config,
+    }
+    header = {key: json.dumps(value) for key, value in told.items()}
+    header |= {"format": "pt", "vit": vit.__version__, "schema_version": str(SCHEMA_VERSION)}
+    path = Path(out)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        save_file(weights, part, header)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return {
+        "file": str(path),
+        "parameters": sum(tensor.numel() for tensor in weights.values()),
+        "bytes": path.stat().st_size,
+        "averaged": averaged,
+        "step": content.get("global_step"),
+    }
+
+
+def _weights(content: dict[str, Any], average: bool | None) -> tuple[dict[str, torch.Tensor], bool]:
+    trained = content.get("trained_weights")
+    if average and trained is None:
+        raise Refused([Fault("--ema", "the run kept no average of its weights; leave it out")])
+    averaged = trained is not None and average is not False
+    chosen = content["state_dict"] if averaged else {**content["state_dict"], **(trained or {})}
+    prefix = "model."
+    return {
+        # Tied weights share memory, which the format does not know.
+        key.removeprefix(prefix): tensor.contiguous().clone()
+        for key, tensor in chosen.items()
+        if key.startswith(prefix)
+    }, averaged
+
+
+def _as_timm(weights: dict[str, torch.Tensor], config: dict[str, Any]) -> dict[str, torch.Tensor]:
+    if config["backbone"]["_target_"] != TIMM_BACKBONE:
+        target = config["backbone"]["_target_"]
+        message = f"is for runs of backbone=timm; this one's is {target}, whose names timm lacks"
+        raise Refused([Fault("--timm", message)])
+    inside = "backbone.model."
+    return {
+        key.removeprefix(inside): tensor
+        for key, tensor in weights.items()
+        if key.startswith(inside)
+    }
