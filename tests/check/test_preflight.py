@@ -58,6 +58,9 @@ def test_a_sound_config_is_described():
         (["checkpoint.patience=0"], "checkpoint", "patience"),
         (["ema=standard", "ema.decay=2"], "ema", "decay"),
         (["ema=standard", "optim=schedulefree"], "ema", "ema=none"),
+        (["checkpoint.keep_last=0"], "checkpoint", "keep_last=0; wanted 1 or more"),
+        (["checkpoint.keep_best=two"], "checkpoint.keep_best", "wanted a whole number"),
+        (["checkpoint.sharded=true"], "checkpoint.sharded", "trainer=fsdp"),
     ],
 )
 def test_bad_input_gets_one_clear_fault(words, where, said):

@@ -89,6 +89,14 @@ def test_prediction_takes_files_and_folders_and_refuses_text(trained, tmp_path):
     assert "notes.txt" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_weights_are_exported_and_bad_words_refused(trained, tmp_path):
+    run_dir, _ = trained
+    told = vit("export", str(run_dir)).stdout
+    assert (run_dir / "model.safetensors").stat().st_size > 0 and "parameters" in told
+    for words in (["--out", "a.bin"], ["--out", f"{tmp_path}/no/a.safetensors"], ["--timm"]):
+        assert "Traceback" not in vit("export", str(run_dir), *words, code=2).stderr
+
+
 def test_load_gives_the_model_with_its_transform_and_class_names(trained):
     import vit as package
 

@@ -61,3 +61,18 @@ def test_identity_ignores_what_changes_no_number():
     elsewhere = {**CONFIG, "data": {"root": "y", "batch_size": 8}}
     assert trial_id(CONFIG, "same pixels") == trial_id(elsewhere, "same pixels")
     assert trial_id(CONFIG, "same pixels") != trial_id(CONFIG, "other pixels")
+
+
+def test_how_checkpoints_are_written_makes_no_other_run_and_may_change(tmp_path):
+    before = {**CONFIG, "checkpoint": {"monitor": "val/loss"}}  # from before there were such keys
+    now = {**CONFIG, "checkpoint": {"monitor": "val/loss", "keep_last": 3, "sharded": False}}
+    assert config_hash(before) == config_hash(now)
+    folder = RunFolder(tmp_path)
+    folder.freeze(before)
+    folder.set_state("preempted")
+    folder.refuse_conflicts(now)
+    folder.freeze({**now, "name": "not this"})
+    assert folder.config() == now
+    assert folder.state()["state"] == "preempted"
+    with pytest.raises(Refused, match="checkpoint.monitor"):
+        folder.refuse_conflicts({**now, "checkpoint": {"monitor": "val/accuracy"}})

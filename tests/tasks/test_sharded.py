@@ -12,6 +12,7 @@ from kills import start
 
 from vit.doors.compose import compose
 from vit.runs.directory import RunFolder
+from vit.trained import load
 
 pytestmark = pytest.mark.slow
 WORDS = [
@@ -106,3 +107,4 @@ def test_what_two_processes_saved_goes_on_in_another_number(tmp_path, alone, dev
     assert ("shards" in torch.load(other.last_checkpoint, weights_only=True)) == in_shards
     left = len(list((other.checkpoints / "shards").glob("*")))
     assert left == (2 if in_shards else 0)  # of best.ckpt and of last.ckpt
+    assert load(other.path, checkpoint="last").class_names == tuple("0123456789")
