@@ -74,5 +74,5 @@ def test_how_checkpoints_are_written_makes_no_other_run_and_may_change(tmp_path)
     folder.freeze({**now, "name": "not this"})
     assert folder.config() == now
     assert folder.state()["state"] == "preempted"
-    with pytest.raises(Refused, match="checkpoint.monitor"):
+    with pytest.raises(Refused, match=r"checkpoint\.monitor"):
         folder.refuse_conflicts({**now, "checkpoint": {"monitor": "val/accuracy"}})

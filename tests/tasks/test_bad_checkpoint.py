@@ -40,6 +40,7 @@ def trained(tmp_path_factory):
     [
         (lambda path: path.write_bytes(path.read_bytes()[:9000]), "is cut short"),
         (lambda path: _with_weights(path, "model.head.linear.weight"), "wanted (10, 8)"),
+        (lambda path: _weights_alone(path), "lacks loops, optimizer_states, exact_resume"),
     ],
 )
 def test_it_is_refused_and_nothing_changes(trained, spoil, message):
@@ -57,6 +58,10 @@ def test_it_is_refused_and_nothing_changes(trained, spoil, message):
         assert last.read_bytes() == spoilt
     finally:
         last.write_bytes(sound)
+
+
+def _weights_alone(path):
+    write_checkpoint({"state_dict": read_checkpoint(path)["state_dict"]}, path)
 
 
 def _with_weights(path, name):

@@ -232,6 +232,11 @@ def _require_own(checkpoint: Path, task: Task, rank: int, world_size: int) -> No
     content = look_at_checkpoint(checkpoint, rank, world_size)
     if told := misfit(content["state_dict"], task.state_dict()):
         raise Refused([Fault(str(checkpoint), told)])
+    if lacking := [
+        key for key in ("loops", "optimizer_states", "exact_resume") if key not in content
+    ]:
+        message = f"holds weights, but not where a training stood: it lacks {', '.join(lacking)}"
+        raise Refused([Fault(str(checkpoint), message)])
 
 
 def _must_agree(config: dict[str, Any], data: ClassificationData) -> dict[str, str]:
