@@ -18,7 +18,6 @@ from typing import Any
 
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 
 from vit.build import build
 from vit.callbacks.agreement import Agreement
@@ -29,11 +28,9 @@ from vit.callbacks.record import Record
 from vit.callbacks.resume import ExactResume
 from vit.callbacks.saving import AtomicCheckpointIO, tidy
 from vit.callbacks.schedule_free import ScheduleFree
-from vit.callbacks.sharding import ShardingStrategy
 from vit.callbacks.stopping import Stopping
 from vit.callbacks.throughput import Throughput
 from vit.callbacks.watch import Watch
-from vit.check.communication import is_sharded
 from vit.data.classification import ClassificationData
 from vit.faults import Fault, Refused
 from vit.runs.checkpoint import look_at_checkpoint, misfit
@@ -52,6 +49,7 @@ from vit.tasks.assembly import (
 from vit.tasks.bad_batch import BadBatches
 from vit.tasks.log import said_into
 from vit.tasks.task import Task
+from vit.tasks.trainer import completed
 
 DONE, FAILED, REFUSED, STOPPED, PREEMPTED = 0, 1, 2, 130, 143
 log = logging.getLogger("vit")
@@ -180,7 +178,7 @@ def _train(
         *(watch.hanging(hung) if world_size > 1 else []),
     ]
     trainer = build(
-        _sharded_over_all(_with_profiler(config["trainer"], folder.path), config, world_size),
+        completed(config, folder.path, world_size),
         allow_targets,
         logger=tracking.logger(folder.path, config) if rank == 0 else False,
         callbacks=callbacks,
@@ -303,30 +301,3 @@ def _rank_and_world(config: dict[str, Any]) -> tuple[int, int]:
             ]
         )
     return int(os.environ.get("RANK", 0)), world_size
-
-
-def _sharded_over_all(
-    trainer: dict[str, Any], config: dict[str, Any], world_size: int
-) -> dict[str, Any]:
-    """Lightning's own `auto` would shard over the machines, and split tensors within each."""
-    if not is_sharded(config):
-        return trainer
-    decided = ("_target_", "save_distributed_checkpoint")
-    options = {key: value for key, value in trainer["strategy"].items() if key not in decided}
-    if options.get("data_parallel_size") == "auto":
-        options["data_parallel_size"] = world_size
-    in_shards = config["checkpoint"].get("sharded", False)
-    return {**trainer, "strategy": ShardingStrategy(sharded_checkpoints=in_shards, **options)}
-
-
-def _with_profiler(trainer: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Lightning's profilers by their short names, writing into the run's folder."""
-    kinds: dict[str, type[Profiler]] = {
-        "simple": SimpleProfiler,
-        "advanced": AdvancedProfiler,
-        "pytorch": PyTorchProfiler,
-    }
-    chosen = trainer.get("profiler")
-    if chosen not in kinds:
-        return trainer
-    return {**trainer, "profiler": kinds[chosen](dirpath=str(folder), filename="profile")}
