@@ -25,6 +25,7 @@ ALLOWED = (
     "vit.callbacks.",
     "vit.optim.",
     "vit.tasks.classification.",
+    "vit.tasks.detection.",
     "vit.runs.tracking.",
     "vit.sweeps.",
     "torch.nn.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -49,6 +49,10 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.images) - self.lent
+
+    def as_plain(self) -> dict[str, Any]:
+        """Its tensors by name, for a file."""
+        return {"index": self.index, "images": self.images, "targets": self.targets}
 
     def own(self) -> Batch:
         """The batch without what was lent to it."""
@@ -108,6 +112,14 @@ class DetectionBatch:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def as_plain(self) -> dict[str, Any]:
+        """Its tensors by name, for a file; `counts` are the objects of each image."""
+        objects = self.objects
+        told = {"labels": objects.labels, "boxes_cxcywh": objects.boxes_cxcywh}
+        masks = {} if objects.masks is None else {"masks": objects.masks}
+        counts = list(objects.counts)
+        return {"index": self.index, "images": self.images, **told, "counts": counts, **masks}
 
     def own(self) -> DetectionBatch:
         """All of it: nothing is lent to such a batch."""

@@ -12,7 +12,6 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from vit.data.transforms import EvaluationTransform
 from vit.faults import Fault, Refused
 from vit.runs.checkpoint import misfit, read_checkpoint
 from vit.runs.directory import RunFolder
@@ -22,10 +21,10 @@ from vit.tasks.assembly import assemble_data, assemble_model
 
 @dataclass
 class Trained:
-    """What `vit.load` gives: everything needed to classify an image as the run did."""
+    """What `vit.load` gives: everything needed to look at an image as the run did."""
 
     model: nn.Module
-    transform: EvaluationTransform  # any Pillow image → tensor [channels, height, width]
+    transform: Any  # any Pillow image → tensor [channels, height, width]
     facts: Facts
     config: dict[str, Any]
     run_dir: Path
@@ -78,14 +77,7 @@ def load(
     content = read_selected(folder, checkpoint)
     data = assemble_data(config, allow_targets)
     facts = facts_of(content) or data.facts
-    transform = EvaluationTransform(
-        image_size=facts.image_size,
-        channels=facts.channels,
-        mean=facts.mean,
-        std=facts.std,
-        crop_fraction=data.crop_fraction,
-        fit=data.fit,
-    )
+    transform = data.transform_for(facts)
     model = assemble_model(without_downloads(config), facts, allow_targets)
     load_weights(model, content["state_dict"], folder.path)
     return Trained(model.eval().to(place), transform, facts, config, folder.path)

@@ -152,3 +152,19 @@ def test_all_ranks_get_the_numbers_of_all_images(monkeypatch):
     )
     monkeypatch.setattr(dist, "broadcast_object_list", lambda told, src: None)
     assert parts[0].compute(truth) == pytest.approx(expected, abs=1e-12)
+
+
+def test_classes_may_have_any_ids_in_any_order():
+    truth, found = made_up()
+    ids = [40, 7, 90]
+    other = {
+        **truth,
+        "categories": [{**each, "id": ids[each["id"] - 1]} for each in truth["categories"]],
+        "annotations": [
+            {**note, "category_id": ids[note["category_id"] - 1]} for note in truth["annotations"]
+        ],
+    }
+    numbers, metrics = measured(truth, found)
+    renamed, others = measured(other, found)
+    assert renamed == pytest.approx(numbers, abs=1e-12)
+    assert others.tables() == metrics.tables()

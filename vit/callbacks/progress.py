@@ -20,7 +20,7 @@ VALIDATION_COST = 0.4  # of a training batch, until the first validation was tim
 
 
 class Progress(Callback):
-    """Shows epoch, step, loss, accuracy, images/s, time left and the last validation.
+    """Shows epoch, step, what the task finds worth showing, images/s and the time left.
 
     On a terminal a bar, redrawn by the clock; elsewhere a plain line after each epoch. Only then
     are the metrics asked for, which waits for the device. The time left is that of the whole
@@ -143,16 +143,12 @@ class Progress(Callback):
     ) -> list[str]:
         """What is known after `epochs` whole epochs and `batches` of the next."""
         digits = 2 if short else 4
+        known = {**self._train, **self._validated}
+        task: Any = trainer.lightning_module
         told = [
-            f"{label.replace('val accuracy', 'val') if short else label} {metrics[name]:.{digits}f}"
-            for label, metrics, name in (
-                ("loss", self._train, "train/loss"),
-                ("accuracy", self._train, "train/accuracy"),
-                ("val loss", self._validated, "val/loss"),
-                ("val accuracy", self._validated, "val/accuracy"),
-                ("val mAP", self._validated, "val/map"),
-            )
-            if name in metrics and not (short and label == "val loss")
+            f"{label.replace('val accuracy', 'val') if short else label} {known[name]:.{digits}f}"
+            for label, name in task.shown()
+            if name in known and not (short and label == "val loss")
         ]
         if self._pace.images_per_second:
             told.append(f"{self._pace.images_per_second:,.0f} images/s")

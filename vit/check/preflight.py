@@ -25,7 +25,7 @@ from vit.check.determinism import determinism
 from vit.check.machine import lacking_for, require_room, warn_of_memory
 from vit.check.memory import memory_or_none
 from vit.check.schema import OPTIONAL_PARTS, schema_faults
-from vit.data.classification import ClassificationData
+from vit.data.base import ImageData
 from vit.faults import Fault, Refused, did_you_mean
 from vit.optim.groups import param_groups, table
 from vit.optim.schedules import Constant
@@ -110,8 +110,9 @@ def preflight(
         kind = task_class(config, allow).__name__
     if data is not None and kind is not None and not broken & {"backbone", "head"}:
         parts = ["model", config["data"], config["backbone"], config["head"], kind]
-        model, found = shared.find(parts, lambda: _model(config, data, allow))
+        model, found, odd = shared.find(parts, lambda: _model(config, data, allow))
         faults += found
+        warnings += odd
     lacking: list[Fault] = []
     if "trainer" not in broken:
         lacking = lacking_for(config["trainer"])
@@ -187,7 +188,7 @@ def _trying(where: str, faults: list[Fault], make: Callable[[], Any]) -> Any:
 
 def _data(
     config: Mapping[str, Any], allow: list[str], full: bool
-) -> tuple[ClassificationData | None, list[Fault]]:
+) -> tuple[ImageData | None, list[Fault]]:
     faults: list[Fault] = []
     data = _trying("data", faults, lambda: assemble_data(config, allow))
     if data is None:
@@ -206,13 +207,13 @@ def _data(
     return data, faults
 
 
-def _of_data(data: ClassificationData) -> dict[str, Any]:
+def _of_data(data: ImageData) -> dict[str, Any]:
     return {**data.describe(), "fingerprint": data.fingerprint()}
 
 
 def _model(
-    config: Mapping[str, Any], data: ClassificationData, allow: list[str]
-) -> tuple[Any, list[Fault]]:
+    config: Mapping[str, Any], data: ImageData, allow: list[str]
+) -> tuple[Any, list[Fault], list[str]]:
     part = "backbone"
     try:
         with torch.device("meta"):
@@ -230,15 +231,17 @@ def _model(
             with torch.no_grad():
                 output = model.eval()(images)
     except (ValueError, TypeError, ImportError, OSError, RuntimeError) as error:
-        return None, [Fault(part, str(error))]
+        return None, [Fault(part, str(error))], []
     del backbone
-    message = task_class(config, allow).output_fault(output, 2, data.facts)
-    return (None, [Fault("head", message)]) if message else (model.train(), [])
+    kind = task_class(config, allow)
+    if message := kind.output_fault(output, 2, data.facts):
+        return None, [Fault("head", message)], []
+    return model.train(), [], kind.oddities(data, output)
 
 
 def _world(
     config: Mapping[str, Any],
-    data: ClassificationData,
+    data: ImageData,
     faults: list[Fault],
     warnings: list[str],
     told: dict[str, Any],
@@ -330,7 +333,7 @@ def _monitor(config: Mapping[str, Any], known: tuple[str, ...], faults: list[Fau
         )
 
 
-def _cost(model: Any, data: ClassificationData) -> dict[str, Any]:
+def _cost(model: Any, data: ImageData) -> dict[str, Any]:
     height, width = data.facts.image_size
     told = {
         "parameters": sum(p.numel() for p in model.parameters()),

@@ -19,7 +19,9 @@ GIVEN: dict[str, frozenset[str]] = {
     "backbone": frozenset({"image_size", "channels"}),
     "head": frozenset({"dim", "num_classes", "patch_size", "depth"}),
     "data": frozenset({"seed"}),
-    "task": frozenset({"model", "facts", "optim", "schedule", "seed", "compile", "class_weights"}),
+    "task": frozenset(
+        {"model", "facts", "optim", "schedule", "seed", "compile", "class_weights", "truth"}
+    ),
     "optim": frozenset(),
     "schedule": frozenset(),
     "ema": frozenset(),

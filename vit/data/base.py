@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from vit.data.loading import start_worker, whole, worker_context
 from vit.data.sampling import EpochSampler, EvaluationSampler
@@ -199,8 +199,17 @@ class ImageData(ABC):
         size = self.eval_batch_size or max(self.batch_size // (world_size * accumulate), 1)
         return EvaluationSampler(length, size, rank=rank, world_size=world_size)
 
+    @cached_property
+    def eval_transform(self) -> Any:
+        """From any Pillow image to the tensor [channels, height, width] that the model wants."""
+        return self.transform_for(self.facts)
+
     @abstractmethod
-    def dataset(self, split: str, *, training: bool) -> Dataset:
+    def transform_for(self, facts: Facts) -> Any:
+        """The same for facts that a checkpoint carries; reads no data."""
+
+    @abstractmethod
+    def dataset(self, split: str, *, training: bool) -> Any:
         """The samples of a split, with or without augmentation."""
 
     def _require(self, split: str) -> None:

@@ -5,7 +5,6 @@ A kind is a dataclass that adds its own keys and says in `read` what there is. N
 """
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -16,6 +15,7 @@ from vit.data.base import ImageData
 from vit.data.loading import Split
 from vit.data.transforms import EvaluationTransform
 from vit.faults import Fault
+from vit.structures import Facts
 
 
 @dataclass(kw_only=True, eq=False)
@@ -47,10 +47,7 @@ class ClassificationData(ImageData):
                 f"data.crop_fraction={self.crop_fraction}; wanted more than 0, up to 1."
             )
 
-    @cached_property
-    def eval_transform(self) -> EvaluationTransform:
-        """From any Pillow image to the tensor [channels, height, width] that the model wants."""
-        facts = self.facts
+    def transform_for(self, facts: Facts) -> EvaluationTransform:
         return EvaluationTransform(
             image_size=facts.image_size,
             channels=facts.channels,

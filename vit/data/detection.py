@@ -5,7 +5,6 @@ MarkedSources. No `from __future__ import annotations` here: signatures are the 
 """
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -19,6 +18,7 @@ from vit.data.detection_loading import DetectionSplit
 from vit.data.detection_transforms import DetectionTransform, Frame
 from vit.data.sampling import EpochSampler, EvaluationSampler
 from vit.faults import Fault
+from vit.structures import Facts
 
 
 @dataclass(kw_only=True, eq=False)
@@ -55,10 +55,7 @@ class DetectionData(ImageData):
         if min(self.train_sizes, default=1) < 1:
             raise ValueError(f"data.train_sizes={self.train_sizes}; wanted sides of 1 or more.")
 
-    @cached_property
-    def eval_transform(self) -> DetectionTransform:
-        """From any Pillow image to the tensor [channels, height, width] that the model wants."""
-        facts = self.facts
+    def transform_for(self, facts: Facts) -> DetectionTransform:
         return DetectionTransform(facts.image_size, facts.channels, facts.mean, facts.std, self.fit)
 
     def _sampler(

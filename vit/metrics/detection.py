@@ -76,7 +76,7 @@ class DetectionMetrics:
         """`ap`, `ap50`, …; NaN for a number whose objects the data lack, as no small ones.
 
         `truth` is COCO's own dictionary: images (their ids the positions in the split),
-        categories (ids 1, 2, … in the order of the classes), annotations with area and iscrowd.
+        categories (in the order of the classes, with any ids), annotations with area and iscrowd.
         Only the images seen are counted. Over several processes all must call it; each gets the
         same numbers, which the first works out.
         """
@@ -104,7 +104,8 @@ class DetectionMetrics:
             "images": [image for image in truth["images"] if image["id"] in seen],
             "annotations": [note for note in truth["annotations"] if note["image_id"] in seen],
         }
-        answers = {**wanted, "annotations": self._annotations(found)}
+        ids = [category["id"] for category in truth["categories"]]
+        answers = {**wanted, "annotations": self._annotations(found, ids)}
         evaluation = COCOeval_faster(
             COCO(wanted), COCO(answers), iouType=self.kind, print_function=_say_nothing
         )
@@ -121,10 +122,11 @@ class DetectionMetrics:
             **{f"ar{most}": _mean(recall[:, :, 0, at]) for at, most in enumerate((1, 10, 100))},
             **{f"ar_{size}": _mean(recall[:, :, at, 2]) for at, size in _SIZES},
         }
-        each = [_mean(precision[:, :, at, 0, 2]) for at in range(len(self.class_names))]
+        places = {number: at for at, number in enumerate(evaluation.params.catIds)}  # sorted
+        each = [_mean(precision[:, :, places[number], 0, 2]) for number in ids]
         return [None if math.isnan(value) else value for value in each], numbers
 
-    def _annotations(self, found: list[Found]) -> list[dict[str, Any]]:
+    def _annotations(self, found: list[Found], ids: list[int]) -> list[dict[str, Any]]:
         """As COCO's own tools would have read them from a file of results."""
         notes: list[dict[str, Any]] = []
         for part in found:
@@ -143,7 +145,7 @@ class DetectionMetrics:
                 note = {
                     "id": len(notes) + 1,
                     "image_id": image,
-                    "category_id": label + 1,
+                    "category_id": ids[label],
                     "score": score,
                     "bbox": box,
                     "area": area,

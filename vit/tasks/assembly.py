@@ -10,14 +10,12 @@ from typing import Any
 from torch import nn
 
 from vit.build import build, locate
-from vit.data.classification import ClassificationData
+from vit.data.base import ImageData
 from vit.structures import Facts
 from vit.tasks.task import Task
 
 
-def assemble_data(
-    config: Mapping[str, Any], allow_targets: Iterable[str] = ()
-) -> ClassificationData:
+def assemble_data(config: Mapping[str, Any], allow_targets: Iterable[str] = ()) -> ImageData:
     """The data set; reads nothing yet."""
     return build(config["data"], allow_targets, seed=config["seed"])
 
@@ -45,7 +43,7 @@ def task_class(config: Mapping[str, Any], allow_targets: Iterable[str] = ()) -> 
 def assemble_task(
     config: Mapping[str, Any],
     model: nn.Module,
-    data: ClassificationData,
+    data: ImageData,
     allow_targets: Iterable[str] = (),
 ) -> Task:
     """The model with its loss, optimizer, schedule and metrics."""

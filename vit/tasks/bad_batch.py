@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from vit.data.classification import ClassificationData
+from vit.data.base import ImageData
 from vit.data.sampling import Key
 
 SCHEMA_VERSION = 1
@@ -20,10 +20,11 @@ class BadBatches:
 
     Pixels follow from seed, epoch and sample, so the batch is made again and none has to be held
     on to; mixup and cutmix come after it. The file holds tensors and plain values only: `images`
-    [batch, channels, height, width], `targets`, `index`, `names`, `step`, `epoch`.
+    [batch, channels, height, width], `index`, the targets (`targets`, or of objects `labels`,
+    `boxes_cxcywh`, `counts`), `names`, `step`, `epoch`.
     """
 
-    def __init__(self, data: ClassificationData, file: Path):
+    def __init__(self, data: ImageData, file: Path):
         self._data = data
         self._file = file
 
@@ -39,9 +40,7 @@ class BadBatches:
                 "step": step,
                 "epoch": epoch,
                 "names": names,
-                "index": batch.index,
-                "images": batch.images,
-                "targets": batch.targets,
+                **batch.as_plain(),
             }
             torch.save(kept, self._file)
         except Exception:

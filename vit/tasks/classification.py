@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
+from PIL import Image
 from torch import Tensor, nn
 
 from vit.data.classification import ClassificationData
@@ -113,6 +114,25 @@ class Classification(Task):
     def made_up_loss(cls, output: Tensor) -> Tensor:
         targets = torch.zeros(len(output), dtype=torch.long, device=output.device)
         return cross_entropy(output.float(), targets).mean()
+
+    @classmethod
+    def predicted(cls, trained: Any, images: Sequence[Image.Image]) -> list[dict[str, Any]]:
+        """`class`, and all `classes` with their probability, the most probable first."""
+        told = []
+        for row in trained.probabilities(images).tolist():
+            ranked = sorted(zip(row, trained.class_names, strict=True), reverse=True)
+            classes = [{"class": name, "probability": value} for value, name in ranked]
+            told.append({"class": classes[0]["class"], "classes": classes})
+        return told
+
+    def shown(self) -> tuple[tuple[str, str], ...]:
+        return (
+            ("loss", "train/loss"),
+            ("accuracy", "train/accuracy"),
+            ("val loss", "val/loss"),
+            ("val accuracy", "val/accuracy"),
+            ("val mAP", "val/map"),
+        )
 
     def forward(
         self, images: Float[Tensor, "batch channels height width"]

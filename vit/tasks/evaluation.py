@@ -45,6 +45,7 @@ def evaluate(
     _require_same_classes(trained, facts.class_names)
     data.eval_transform = trained.transform  # as the model was trained, whatever the data say
     task = assemble_task({**config, "compile": False}, trained.model, data, allow_targets)
+    task.tested = split
     torch.set_num_threads(config["threads"])
     with silenced():
         trainer = lightning.Trainer(

@@ -8,6 +8,7 @@ from typing import Any
 from PIL import Image
 
 from vit.faults import Fault, Refused
+from vit.tasks.assembly import task_class
 from vit.trained import load
 
 IMAGES_AT_ONCE = 64
@@ -21,7 +22,7 @@ def predict(
     allow_targets: Iterable[str] = (),
     skip_bad: bool = False,
 ) -> dict[str, Any]:
-    """Plain values: every class of every image, the most probable first.
+    """Plain values: of each image what the run's task says of it, the best first.
 
     All files are opened before the model is loaded: one text file among them is told at once,
     or left out with `skip_bad`.
@@ -33,6 +34,7 @@ def predict(
         hint = [] if skip_bad else [Fault("", "--skip-bad leaves such files out")]
         raise Refused([*faults, *hint])
     trained = load(run_dir, checkpoint=checkpoint, device=device, allow_targets=allow_targets)
+    kind = task_class(trained.config, allow_targets)
     told = []
     for start in range(0, len(paths), IMAGES_AT_ONCE):
         part = paths[start : start + IMAGES_AT_ONCE]
@@ -41,10 +43,8 @@ def predict(
             with Image.open(path) as opened:
                 opened.load()
                 images.append(opened.copy())
-        for path, row in zip(part, trained.probabilities(images).tolist(), strict=True):
-            ranked = sorted(zip(row, trained.class_names, strict=True), reverse=True)
-            classes = [{"class": name, "probability": value} for value, name in ranked]
-            told.append({"path": path, "class": classes[0]["class"], "classes": classes})
+        for path, image, row in zip(part, images, kind.predicted(trained, images), strict=True):
+            told.append({"path": path, "size": list(image.size), **row})
     left_out = [str(fault) for fault in faults]
     return {"schema_version": 1, "run": run_dir, "images": told, "left_out": left_out}
 

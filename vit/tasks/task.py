@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as lightning
 import torch
+from PIL import Image
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard
@@ -55,6 +56,7 @@ class Task(lightning.LightningModule):
         self.optim = optim
         self.schedule = schedule
         self.seed = seed
+        self.tested = "test"  # the split that `trainer.test` is given
         self._running = RunningMeans()
         if compile:
             self.model.compile()  # in place: a wrapping module would rename every parameter
@@ -78,9 +80,23 @@ class Task(lightning.LightningModule):
         return None
 
     @classmethod
+    def oddities(cls, data: Any, output: Any) -> list[str]:
+        """What the check is to warn of, from the data and the model's answer to two images."""
+        return []
+
+    @classmethod
     def made_up_loss(cls, output: Any) -> Tensor:
         """A loss for images that nobody knows anything of: to measure what a step takes."""
         raise NotImplementedError
+
+    @classmethod
+    def predicted(cls, trained: Any, images: Sequence[Image.Image]) -> list[dict[str, Any]]:
+        """What a trained run (vit/trained.py) says of each image, as plain values."""
+        raise NotImplementedError
+
+    def shown(self) -> tuple[tuple[str, str], ...]:
+        """What a person watches while it trains: words, and the metric that they stand for."""
+        return (("loss", "train/loss"), ("val loss", "val/loss"))
 
     @abstractmethod
     def monitors(self) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ from vit.callbacks.schedule_free import ScheduleFree
 from vit.callbacks.stopping import Stopping
 from vit.callbacks.throughput import Throughput
 from vit.callbacks.watch import Watch
-from vit.data.classification import ClassificationData
+from vit.data.base import ImageData
 from vit.faults import Fault, Refused
 from vit.runs.checkpoint import look_at_checkpoint, misfit
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
@@ -237,7 +237,7 @@ def _require_own(checkpoint: Path, task: Task, rank: int, world_size: int) -> No
         raise Refused([Fault(str(checkpoint), message)])
 
 
-def _must_agree(config: dict[str, Any], data: ClassificationData) -> dict[str, str]:
+def _must_agree(config: dict[str, Any], data: ImageData) -> dict[str, str]:
     """What the numbers depend on, as each process finds it on its machine."""
     found = code()
     return {

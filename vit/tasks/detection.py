@@ -1,0 +1,228 @@
+"""The detection task: boxes with classes, answered by queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from vit.data.detection import DetectionData
+from vit.data.detection_checks import too_many_objects
+from vit.data.detection_loading import FramedBatch
+from vit.data.detection_transforms import Frame
+from vit.losses.detection import SetCriterion
+from vit.losses.matching import Matcher
+from vit.metrics.detection import DetectionMetrics, Found
+from vit.metrics.ranks import sum_dtype
+from vit.models.detections import decode
+from vit.models.detector import Detector
+from vit.structures import DetectionBatch, Detections, Facts
+from vit.tasks.task import OptimizerPart, SchedulePart, Task
+
+
+class Detection(Task):
+    """Trains a model to find objects: where they are and what they are.
+
+    Args:
+        truth: of a split, what there is to find, as COCO's dictionary in pixels of the original
+            pictures; image ids are positions in the split. Asked for once a split.
+        weight_class, weight_box, weight_giou: of the losses of class, L1 and generalised IoU.
+        cost_class, cost_box, cost_giou: of the same in matching queries with objects.
+        max_detections: answers kept of an image, the best first; COCO counts 100.
+
+    Each epoch of evaluation logs COCO's twelve numbers, `ap`, `ap50`, … (vit/metrics/detection.py),
+    but for those whose objects the data lack, as large ones.
+
+    Raises ValueError for a value out of its range.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        facts: Facts,
+        optim: OptimizerPart,
+        schedule: SchedulePart,
+        seed: int,
+        compile: bool = False,
+        *,
+        truth: Callable[[str], Mapping[str, Any]],
+        weight_class: float = 1.0,
+        weight_box: float = 5.0,
+        weight_giou: float = 2.0,
+        cost_class: float = 2.0,
+        cost_box: float = 5.0,
+        cost_giou: float = 2.0,
+        max_detections: int = 100,
+    ):
+        super().__init__(model, facts, optim, schedule, seed, compile)
+        if max_detections < 1:
+            raise ValueError(f"task.max_detections={max_detections}; wanted 1 or more.")
+        self.criterion = SetCriterion(
+            Matcher(cost_class, cost_box, cost_giou),
+            weight_class=weight_class,
+            weight_box=weight_box,
+            weight_giou=weight_giou,
+        )
+        self.max_detections = max_detections
+        self.metrics = DetectionMetrics(facts.class_names)
+        self._truth = truth
+        self._known: dict[str, Mapping[str, Any]] = {}
+
+    @classmethod
+    def model_of(cls, backbone: Any, head: Callable[..., Any], facts: Facts) -> Detector:
+        try:
+            built = head(
+                dim=backbone.dim,
+                num_classes=facts.num_classes,
+                patch_size=backbone.patch_size,
+                depth=backbone.depth,
+            )
+        except TypeError as error:
+            message = f"is no head that task=detection can build; head=deformable is ({error})"
+            raise ValueError(message) from error
+        return Detector(backbone, built)
+
+    @classmethod
+    def given_by(cls, data: Any) -> dict[str, Any]:
+        if not isinstance(data, DetectionData):
+            raise ValueError(
+                f"task=detection wants pictures with boxes, such as data=coco; data is "
+                f"{type(data).__name__}"
+            )
+        return {"truth": data.ground_truth}
+
+    @classmethod
+    def output_fault(cls, output: Any, images: int, facts: Facts) -> str | None:
+        if not isinstance(output, Detections) or output.answer.boxes_cxcywh is None:
+            return "gives no boxes; task=detection wants a head such as head=deformable"
+        found = tuple(output.answer.logits.shape)
+        whole = facts.num_classes, facts.num_classes + 1  # with "no object"
+        if found[0] == images and found[2] in whole:
+            return None
+        wanted = (images, "queries", facts.num_classes)
+        return f"gives classes of shape {found} for {images} images; wanted {wanted}"
+
+    @classmethod
+    def oddities(cls, data: Any, output: Detections) -> list[str]:
+        crowded = too_many_objects(data, output.answer.logits.shape[1])
+        return [*data.warnings(), *([crowded] if crowded else [])]
+
+    @classmethod
+    def made_up_loss(cls, output: Detections) -> Tensor:
+        parts = [
+            part.float().square().mean()
+            for stage in output.stages
+            for part in (stage.logits, stage.boxes_cxcywh)
+            if part is not None
+        ]
+        return torch.stack(parts).sum()
+
+    @classmethod
+    @torch.inference_mode()
+    def predicted(cls, trained: Any, images: Sequence[Image.Image]) -> list[dict[str, Any]]:
+        """`objects` of each image, the best first: `class`, `score`, `box_xyxy` in its pixels."""
+        model, transform, facts = trained.model, trained.transform, trained.facts
+        device = next(model.parameters()).device
+        batch = torch.stack([transform(image) for image in images]).to(device)
+        frames = [transform.frame(image.height, image.width) for image in images]
+        found = found_in(model(batch), model, list(range(len(images))), frames, most=100)
+        told: list[dict[str, Any]] = [{"objects": []} for _ in images]
+        rows = zip(found.image, found.score, found.label, found.boxes_xyxy, strict=True)
+        for image, score, label, box in rows:
+            told[image]["objects"].append(
+                {
+                    "class": facts.class_names[label],
+                    "label": int(label),
+                    "score": float(score),
+                    "box_xyxy": [float(edge) for edge in box],
+                }
+            )
+        return told
+
+    def forward(self, images: Tensor) -> Detections:
+        return self.model(images)
+
+    def training_step(self, batch: DetectionBatch, batch_idx: int) -> Tensor:
+        detections = self.model(batch.images, batch.padding, batch.objects)
+        losses = self.criterion(detections, batch.objects)
+        told = {f"train/{name}": value.detach() for name, value in losses.items()}
+        self.record(told, len(batch), batch.index)
+        return losses["loss"]
+
+    def validation_step(self, batch: FramedBatch, batch_idx: int) -> None:
+        self._evaluate(batch)
+
+    def test_step(self, batch: FramedBatch, batch_idx: int) -> None:
+        self._evaluate(batch)
+
+    def on_validation_epoch_start(self) -> None:
+        self.metrics.reset()
+
+    def on_test_epoch_start(self) -> None:
+        self.metrics.reset()
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_metrics("val", "val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_metrics("test", self.tested)
+
+    def monitors(self) -> tuple[str, ...]:
+        return tuple(f"val/{name}" for name in self.metrics.names)
+
+    def tables(self) -> dict[str, list]:
+        return self.metrics.tables()
+
+    def shown(self) -> tuple[tuple[str, str], ...]:
+        return (("loss", "train/loss"), ("val AP", "val/ap"), ("val AP50", "val/ap50"))
+
+    def _evaluate(self, batch: FramedBatch) -> None:
+        detections = self.model(batch.images, batch.padding)
+        images = batch.index.tolist()
+        self.metrics.update(
+            images, found_in(detections, self.model, images, batch.frames, self.max_detections)
+        )
+
+    def _log_metrics(self, named: str, split: str) -> None:
+        if split not in self._known:
+            self._known[split] = self._truth(split)
+        found = self.metrics.compute(self._known[split])
+        dtype = sum_dtype(self.device)
+        self.log_dict(
+            {
+                f"{named}/{name}": torch.tensor(value, dtype=dtype, device=self.device)
+                for name, value in found.items()
+                if value == value  # NaN: there is nothing of that size to find
+            },
+            logger=None if named == "test" else False,
+            reduce_fx="max",  # all ranks have the same value already
+            sync_dist=True,
+        )
+
+
+def found_in(
+    detections: Detections,
+    model: Any,
+    images: Sequence[int],
+    frames: Sequence[Frame],
+    most: int,
+) -> Found:
+    """The best answers as the metrics take them: boxes in pixels of the original pictures.
+
+    An answer that is no number is left out.
+    """
+    scores, labels, boxes = decode(detections.answer, model.head.no_object, most)
+    scores, labels, boxes = scores.cpu(), labels.cpu(), boxes.cpu()
+    sound = scores.isfinite() & boxes.isfinite().all(-1)
+    rows = zip(frames, boxes, sound, strict=True)
+    placed = [frame.to_original(own)[kept] for frame, own, kept in rows]
+    return Found(
+        image=np.repeat(np.asarray(images), sound.sum(1).numpy()),
+        score=scores[sound].numpy(),
+        label=labels[sound].numpy(),
+        boxes_xyxy=torch.cat(placed).numpy(),
+    )
