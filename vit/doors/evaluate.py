@@ -21,7 +21,14 @@ ABOUT = """Measure a trained run on its test split, or on other data.
 MEANINGS = {
     "ece": "calibration error: confidence against accuracy, 0 is best",
     "overconfidence": "mean confidence minus accuracy, 0 is best, below 0 too modest",
+    "ap": "precision, mean over recall, classes and overlaps (IoU) of 0.50 to 0.95",
+    "ap50": "the same where an overlap of 0.50 is enough",
+    "ap75": "of 0.75",
+    "ap_small": "of objects below 32×32 pixels; medium: up to 96×96",
+    "ar1": "recall with 1 answer an image; ar10, ar100: with so many",
 }
+COLUMNS = {"class_accuracy": "accuracy", "class_ap": "AP", "class_iou": "IoU", "class_pq": "PQ"}
+PERCENT = ("accuracy", "top5", "class_accuracy", "class_ap", "class_iou", "class_pq")
 
 
 def main(argv: list[str]) -> int:
@@ -98,21 +105,27 @@ def _show(result: dict[str, Any]) -> None:
     console.print(f"{result['images']:,} {result['split']} images", markup=False)
     for key, value in result["metrics"].items():
         name = key.split("/")[-1]
-        shown = f"{value:.2%}" if name in ("accuracy", "top5") else f"{value:.4f}"
+        shown = f"{value:.2%}" if name in PERCENT else f"{value:.4f}"
         meaning = f"   {MEANINGS[name]}" if name in MEANINGS else ""
         console.print(f"  {key:<22}{shown}{meaning}", markup=False)
     tables = result["tables"]
     if "classes" not in tables:
         return
+    columns = {key: tables[key] for key in ("images", *PERCENT) if key in tables}
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("class")
-    table.add_column("images", justify="right")
-    table.add_column("accuracy", justify="right")
-    rows = zip(tables["classes"], tables["images"], tables["class_accuracy"], strict=True)
-    for name, images, accuracy in rows:
-        shown = "–" if accuracy is None else f"{accuracy:.2%}"
-        table.add_row(Text(name), f"{images:,}", shown)
+    for key in columns:
+        table.add_column(COLUMNS.get(key, key), justify="right")
+    for name, *values in zip(tables["classes"], *columns.values(), strict=True):
+        cells = [_cell(key, value) for key, value in zip(columns, values, strict=True)]
+        table.add_row(Text(name), *cells)
     console.print(table)
     for true, guess, count in tables.get("most_confused", [])[:3]:
         images = "image" if count == 1 else "images"
         console.print(f"{count} {images} of class {true} taken for {guess}", markup=False)
+
+
+def _cell(key: str, value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.2%}" if key in PERCENT else f"{value:,}"

@@ -13,11 +13,14 @@ from vit.faults import Fault, Refused
 from vit.runs import process
 from vit.runs.directory import RunFolder
 
-ABOUT = """Classify images with a trained run.
+ABOUT = """What a trained run says of images.
 
   vit predict RUN_DIR photo.jpg
   vit predict RUN_DIR folder/ 'more/*.png'
-  vit predict RUN_DIR folder/ --json > classes.json"""
+  vit predict RUN_DIR folder/ --json > classes.json
+
+A detector's answers are drawn too: pictures, and results.json as COCO's tools read it, in
+RUN_DIR/predictions or where --out says."""
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 
 
@@ -35,9 +38,15 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--allow-target", action="append", default=[], metavar="PACKAGE")
     parser.add_argument("--skip-bad", action="store_true", help="leave out what is no image")
     parser.add_argument("--json", action="store_true", help="print JSON, all classes")
+    parser.add_argument("--out", type=Path, help="folder for pictures; RUN_DIR/predictions")
+    parser.add_argument(
+        "--threshold", type=float, default=0.3, help="lowest score of an object to show (0.3)"
+    )
     arguments = parser.parse_args(argv)
     if arguments.top < 1:
         raise Refused([Fault("--top", f"is {arguments.top}; wanted at least 1")])
+    if not 0 <= arguments.threshold <= 1:
+        raise Refused([Fault("--threshold", f"is {arguments.threshold}; wanted 0 to 1")])
     RunFolder(arguments.run_dir).config()
     paths = image_files(arguments.images)
     process.warm_up()
@@ -49,6 +58,8 @@ def main(argv: list[str]) -> int:
         arguments.device,
         tuple(arguments.allow_target),
         arguments.skip_bad,
+        str(arguments.out or arguments.run_dir / "predictions"),
+        arguments.threshold,
     )
     for bad in result["left_out"]:
         print(f"left out: {bad}", file=sys.stderr)
@@ -56,6 +67,8 @@ def main(argv: list[str]) -> int:
         print(json.dumps(result, indent=1))
     else:
         _show(result, arguments.top)
+        if "pictures" in result:
+            print(f"drawn in {result['pictures']}")
     return 0
 
 
@@ -88,8 +101,16 @@ def _show(result: dict[str, Any], top: int) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    console = Console(highlight=False)
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("image", overflow="fold")
+    if result["images"] and "objects" in result["images"][0]:
+        table.add_column("objects", justify="right")
+        table.add_column("which, with the best score of each class", overflow="fold")
+        for row in result["images"]:
+            table.add_row(Text(row["path"]), str(len(row["objects"])), Text(_listed(row)))
+        console.print(table)
+        return
     table.add_column("class")
     table.add_column("probability", justify="right")
     table.add_column("then")
@@ -102,4 +123,15 @@ def _show(result: dict[str, Any], top: int) -> None:
             f"{first['probability']:.2%}",
             Text(", ".join(f"{item['class']} {item['probability']:.1%}" for item in rest)),
         )
-    Console(highlight=False).print(table)
+    console.print(table)
+
+
+def _listed(row: dict[str, Any]) -> str:
+    """`7 ×2 (91%), 3 (45%)`, the surest class first."""
+    scores: dict[str, list[float]] = {}
+    for found in row["objects"]:
+        scores.setdefault(found["class"], []).append(found["score"])
+    return ", ".join(
+        f"{name}{f' ×{len(own)}' if len(own) > 1 else ''} ({max(own):.0%})"
+        for name, own in sorted(scores.items(), key=lambda item: -max(item[1]))
+    )

@@ -40,6 +40,9 @@ With -m the trials are checked and shown as a plan, then run, as many at once as
 room for (sweep.jobs=N). Their folder is runs/SWEEP (sweep.name=…, hydra.sweep.dir=…). The same
 command again resumes the sweep; vit sweep --help tells how to look at one and stop it."""
 
+# Of all that was measured, what a person looks for first.
+HEADLINES = {"accuracy": "accuracy", "ap": "AP", "ap50": "AP50", "miou": "mIoU", "pq": "PQ"}
+
 
 def main(argv: list[str]) -> int:
     argv = written_out(argv)
@@ -152,11 +155,12 @@ def summary(folder: RunFolder, seconds: float | None = None) -> None:
     """What came out, where it lies, what to try next."""
     results = folder.results()
     metrics = results["metrics"]
-    split = "test" if "test/accuracy" in metrics else "val"
+    split = "test" if any(key.startswith("test/") for key in metrics) else "val"
     where = _shortest(folder.path)
     print()
-    if f"{split}/accuracy" in metrics:
-        print(f"{split} accuracy  {metrics[f'{split}/accuracy']:.2%}")
+    if headlines := [name for name in HEADLINES if f"{split}/{name}" in metrics]:
+        for name in headlines:
+            print(f"{f'{split} {HEADLINES[name]}':<14}{metrics[f'{split}/{name}']:.2%}")
     else:
         for key, value in metrics.items():
             print(f"{key}  {value:.4f}")
@@ -166,7 +170,7 @@ def summary(folder: RunFolder, seconds: float | None = None) -> None:
     print(f"run           {where}")
     print("\nnext:")
     print(f"  vit evaluate {where}            its numbers again, class by class")
-    print(f"  vit predict {where} IMAGE…      classify your own images")
+    print(f"  vit predict {where} IMAGE…      what it says of your own images")
     print(f"  less {where}/metrics.jsonl      every record, a line each")
 
 

@@ -228,7 +228,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return told if isinstance(told, dict) else None
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any] | list[Any]) -> None:
     write_text(path, json.dumps(content, indent=1, default=str) + "\n")
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from vit.faults import Fault, Refused
 from vit.tasks.assembly import task_class
+from vit.tasks.drawing import Drawing
 from vit.trained import load
 
 IMAGES_AT_ONCE = 64
@@ -21,11 +23,14 @@ def predict(
     device: str,
     allow_targets: Iterable[str] = (),
     skip_bad: bool = False,
+    out: str | None = None,
+    threshold: float = 0.0,
 ) -> dict[str, Any]:
     """Plain values: of each image what the run's task says of it, the best first.
 
     All files are opened before the model is loaded: one text file among them is told at once,
-    or left out with `skip_bad`.
+    or left out with `skip_bad`. Objects are drawn into the folder `out`, and told, where they score
+    `threshold` or more; results.json there has them all.
     """
     faults = _bad_images(paths)
     bad = {fault.where for fault in faults}
@@ -35,7 +40,8 @@ def predict(
         raise Refused([*faults, *hint])
     trained = load(run_dir, checkpoint=checkpoint, device=device, allow_targets=allow_targets)
     kind = task_class(trained.config, allow_targets)
-    told = []
+    told: list[dict[str, Any]] = []
+    drawing: Drawing | None = None
     for start in range(0, len(paths), IMAGES_AT_ONCE):
         part = paths[start : start + IMAGES_AT_ONCE]
         images = []
@@ -44,9 +50,13 @@ def predict(
                 opened.load()
                 images.append(opened.copy())
         for path, image, row in zip(part, images, kind.predicted(trained, images), strict=True):
-            told.append({"path": path, "size": list(image.size), **row})
+            told.append({"path": path, **row})
+            if out is not None and "objects" in row:
+                drawing = drawing or Drawing(Path(out), trained.facts)
+                told[-1] = {**told[-1], **drawing.add(path, image, row["objects"], threshold)}
     left_out = [str(fault) for fault in faults]
-    return {"schema_version": 1, "run": run_dir, "images": told, "left_out": left_out}
+    more = {} if drawing is None else {"pictures": str(drawing.finish())}
+    return {"schema_version": 1, "run": run_dir, "images": told, "left_out": left_out, **more}
 
 
 def _bad_images(paths: list[str]) -> list[Fault]:
