@@ -13,9 +13,11 @@ from kills import equal, members, numbers
 from test_two_stop import WORDS as ONE_MACHINE
 
 from vit.doors.compose import compose
+from vit.doors.run import main as run_door
 from vit.faults import Refused
 from vit.runs.directory import RunFolder
 from vit.runs.nodes import Node, given_node, slurm_node
+from vit.runs.torchrun import train_on_nodes
 
 WORDS = [*ONE_MACHINE, "trainer.devices=1", "trainer.num_nodes=2"]
 VIT = [sys.executable, "-m", "vit"]
@@ -52,6 +54,28 @@ def test_a_machine_is_what_the_command_line_says():
     ]:
         with pytest.raises(Refused, match=message):
             given_node(2, rank, master)
+
+
+def test_what_an_earlier_start_wrote_down_is_not_the_answer_of_this_one(tmp_path, monkeypatch):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "srun").write_text("#!/bin/sh\nexit 7\n")
+    (tools / "srun").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    folder = freeze(tmp_path / "run")
+    folder.set_state("preempted", exit_code=143)
+    assert train_on_nodes(folder, 2, []) == 7
+    script = "from pathlib import Path; from vit.runs.directory import RunFolder as R; "
+    script += f"R(Path('{folder.path}')).set_state('failed', exit_code=1)"
+    (tools / "srun").write_text(f'#!/bin/sh\n{sys.executable} -c "{script}"\nexit 7\n')
+    assert train_on_nodes(folder, 2, []) == 1
+
+
+def test_words_for_several_machines_are_refused_where_there_is_one(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.freeze(compose(ONE_MACHINE))
+    with pytest.raises(Refused, match="this one is for one"):
+        run_door([str(folder.path), "--node-rank", "1", "--master", "there"])
 
 
 def put_slurm(folder, monkeypatch):

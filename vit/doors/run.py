@@ -7,6 +7,7 @@ import os
 import signal
 from pathlib import Path
 
+from vit.faults import Fault, Refused
 from vit.runs.process import die_with_parent, find_own_packages
 
 ABOUT = """Train, or go on with, the run that a folder's config.yaml describes.
@@ -51,13 +52,19 @@ def main(argv: list[str]) -> int:
         print(f"{arguments.run_dir} is done already; nothing to do.")
         return 0
     devices, nodes = (config["trainer"].get(key, 1) for key in ("devices", "num_nodes"))
+    if nodes == 1 and (arguments.node_rank, arguments.master) != (None, None):
+        message = "are for runs on several machines; this one is for one (trainer.num_nodes=1)"
+        raise Refused([Fault("--node-rank, --master", message)])
     if not one_of_several and devices * nodes > 1:
         from vit.runs.nodes import given_node, slurm_node
         from vit.runs.torchrun import train_together
 
         node = None
         if nodes > 1:
-            node = slurm_node(nodes) or given_node(nodes, arguments.node_rank, arguments.master)
+            given = arguments.node_rank, arguments.master
+            node = (slurm_node(nodes) if given == (None, None) else None) or given_node(
+                nodes, *given
+            )
         return train_together(folder, devices, config["threads"], arguments.allow_target, node)
     from vit.tasks.training import train
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 
 from vit.runs.directory import RunFolder
 from vit.runs.nodes import Node
@@ -34,17 +35,19 @@ def train_together(
     words = [f"--nproc-per-node={count}", *(_meeting(node) if node else ["--standalone"])]
     words += ["-m", "vit", "run", str(folder.path), *_allowed(allow_targets)]
     command = [sys.executable, "-m", "vit.runs.agent", *words]
+    before = folder.state()
     code = _wait(command, {"OMP_NUM_THREADS": str(threads)})
     # The agent's own code says only that something ended; rank 0 wrote down what.
-    return (_told(folder, wait=node is not None and node.rank > 0) or code) if code else 0
+    return (_told(folder, before, wait=node is not None and node.rank > 0) or code) if code else 0
 
 
 def train_on_nodes(folder: RunFolder, count: int, allow_targets: Iterable[str]) -> int:
     """The same on `count` machines of the Slurm job that this process is the first of."""
     words = [f"--nodes={count}", f"--ntasks={count}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
     words += [sys.executable, "-m", "vit", "run", str(folder.path), *_allowed(allow_targets)]
+    before = folder.state()
     code = _wait(["srun", *words], {})
-    return (_told(folder) or code) if code else 0
+    return (_told(folder, before) or code) if code else 0
 
 
 def _meeting(node: Node) -> list[str]:
@@ -69,9 +72,13 @@ def _wait(command: list[str], environment: dict[str, str]) -> int:
     return started.returncode
 
 
-def _told(folder: RunFolder, wait: bool = False) -> int:
-    """The exit code that rank 0 wrote down, which may be a moment later on another machine."""
+def _told(folder: RunFolder, before: dict[str, Any], wait: bool = False) -> int:
+    """The exit code that rank 0 wrote down, which may be a moment later on another machine.
+
+    0 where it wrote nothing since `before`: what stands there is of an earlier start.
+    """
     until = time.monotonic() + (TOLD_SECONDS if wait else 0)
-    while folder.state().get("state") == "running" and time.monotonic() < until:
+    while time.monotonic() < until and folder.state().get("state") == "running":
         time.sleep(0.1)
-    return int(folder.state().get("exit_code") or 0)
+    now = folder.state()
+    return 0 if now == before else int(now.get("exit_code") or 0)
