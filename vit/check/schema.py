@@ -20,7 +20,8 @@ GIVEN: dict[str, frozenset[str]] = {
     "head": frozenset({"dim", "num_classes", "patch_size", "depth"}),
     "data": frozenset({"seed"}),
     "task": frozenset(
-        {"model", "facts", "optim", "schedule", "seed", "compile", "class_weights", "truth"}
+        {"model", "facts", "optim", "schedule", "seed", "compile"}
+        | {"class_weights", "truth", "picture"}
     ),
     "optim": frozenset(),
     "schedule": frozenset(),

@@ -139,7 +139,7 @@ def _reset(ledger: Ledger, names: list[str]) -> int:
         raise Refused([Fault(name, "ended well; nothing to retry") for name in finished])
     for found in chosen:
         folder = RunFolder(Path(found["run_dir"]))
-        folder.set_state("planned", train_seconds=folder.state().get("train_seconds"))
+        folder.set_state("planned", **folder.spent())
     print(f"{len(chosen)} trial{'' if len(chosen) == 1 else 's'} to retry")
     return len(chosen)
 

@@ -43,6 +43,12 @@ class Found:
     boxes_xyxy: np.ndarray
     masks: list[dict[str, Any]] = field(default_factory=list)
 
+    def of(self, image: int) -> Found:
+        """What was found in one image."""
+        at = np.flatnonzero(self.image == image)
+        masks = [self.masks[row] for row in at] if self.masks else []
+        return Found(self.image[at], self.score[at], self.label[at], self.boxes_xyxy[at], masks)
+
 
 class DetectionMetrics:
     """The twelve numbers of COCO, and AP of each class, from all detections of an evaluation.

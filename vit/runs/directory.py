@@ -115,6 +115,11 @@ class RunFolder:
     def is_done(self) -> bool:
         return self.state().get("state") == "done" and self.results_file.is_file()
 
+    def spent(self) -> dict[str, float]:
+        """The seconds that it has trained up to now, on the wall's clock and the CPU's."""
+        state = self.state()
+        return {key: state[key] for key in ("train_seconds", "cpu_seconds") if state.get(key)}
+
     def set_state(self, state: State, **more: Any) -> None:
         """Replaces the state file in one step; `more` are further facts, such as the error."""
         before = self.state()

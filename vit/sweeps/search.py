@@ -154,9 +154,7 @@ class Searching:
             return False
         paused = [group for group in groups if group.paused]
         for group in paused:  # the race is over, and nobody goes on
-            group.first.folder.set_state(
-                "pruned", train_seconds=group.first.folder.state().get("train_seconds")
-            )
+            group.first.folder.set_state("pruned", **group.first.folder.spent())
             self.tell(group.first, "pruned")
         return True
 

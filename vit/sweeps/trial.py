@@ -82,7 +82,7 @@ def take_order(folder: RunFolder) -> Order | None:
     """Carries out an order that came before, or between, the attempts."""
     ordered = folder.ordered()
     if ordered is not None:
-        folder.set_state(ordered, train_seconds=folder.state().get("train_seconds"))
+        folder.set_state(ordered, **folder.spent())
     return ordered
 
 
@@ -105,7 +105,7 @@ def _attempt(
         return "done"  # it was about to
     oom_kills = _oom_kills()
     started = time.time()
-    folder.set_state("running", train_seconds=folder.state().get("train_seconds"))
+    folder.set_state("running", **folder.spent())
     launched = launch(folder, folder.config(), environment)
     try:
         note_attempt(folder, started=started, host=os.uname().nodename, pid=launched.pid)
@@ -187,7 +187,7 @@ def _verdict(folder: RunFolder, code: int | None, reason: str | None, oom_kill: 
     if folder.is_done():
         return "done"
     state = folder.state()
-    told = {"train_seconds": state.get("train_seconds"), "exit_code": code}
+    told = {**folder.spent(), "exit_code": code}
     if reason in ("pruned", "paused", "stopped"):
         if state.get("state") != reason:
             folder.set_state(reason, **told)  # type: ignore[arg-type]

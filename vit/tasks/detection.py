@@ -21,7 +21,10 @@ from vit.metrics.ranks import sum_dtype
 from vit.models.detections import decode
 from vit.models.detector import Detector
 from vit.structures import DetectionBatch, Detections, Facts
+from vit.tasks.drawing import for_tracker
 from vit.tasks.task import OptimizerPart, SchedulePart, Task
+
+PICTURES = 8  # of the validation that are drawn
 
 
 class Detection(Task):
@@ -30,6 +33,7 @@ class Detection(Task):
     Args:
         truth: of a split, what there is to find, as COCO's dictionary in pixels of the original
             pictures; image ids are positions in the split. Asked for once a split.
+        picture: an original picture, by split and position, to draw on.
         weight_class, weight_box, weight_giou: of the losses of class, L1 and generalised IoU.
         cost_class, cost_box, cost_giou: of the same in matching queries with objects.
         max_detections: answers kept of an image, the best first; COCO counts 100.
@@ -50,6 +54,7 @@ class Detection(Task):
         compile: bool = False,
         *,
         truth: Callable[[str], Mapping[str, Any]],
+        picture: Callable[[str, int], Image.Image] | None = None,
         weight_class: float = 1.0,
         weight_box: float = 5.0,
         weight_giou: float = 2.0,
@@ -69,8 +74,9 @@ class Detection(Task):
         )
         self.max_detections = max_detections
         self.metrics = DetectionMetrics(facts.class_names)
-        self._truth = truth
+        self._truth, self._picture = truth, picture
         self._known: dict[str, Mapping[str, Any]] = {}
+        self._drawn: dict[int, Found] = {}
 
     @classmethod
     def model_of(cls, backbone: Any, head: Callable[..., Any], facts: Facts) -> Detector:
@@ -93,7 +99,7 @@ class Detection(Task):
                 f"task=detection wants pictures with boxes, such as data=coco; data is "
                 f"{type(data).__name__}"
             )
-        return {"truth": data.ground_truth}
+        return {"truth": data.ground_truth, "picture": data.picture}
 
     @classmethod
     def output_fault(cls, output: Any, images: int, facts: Facts) -> str | None:
@@ -108,6 +114,8 @@ class Detection(Task):
 
     @classmethod
     def oddities(cls, data: Any, output: Detections) -> list[str]:
+        if not isinstance(data, DetectionData):
+            return []  # a fault, told as such
         crowded = too_many_objects(data, output.answer.logits.shape[1])
         return [*data.warnings(), *([crowded] if crowded else [])]
 
@@ -161,6 +169,7 @@ class Detection(Task):
 
     def on_validation_epoch_start(self) -> None:
         self.metrics.reset()
+        self._drawn = {}
 
     def on_test_epoch_start(self) -> None:
         self.metrics.reset()
@@ -180,12 +189,23 @@ class Detection(Task):
     def shown(self) -> tuple[tuple[str, str], ...]:
         return (("loss", "train/loss"), ("val AP", "val/ap"), ("val AP50", "val/ap50"))
 
+    def pictures(self) -> list[dict[str, Any]]:
+        if self._picture is None:
+            return []
+        truth = self._known["val"]
+        return [
+            for_tracker(self._picture("val", image), image, found, truth)
+            for image, found in sorted(self._drawn.items())
+        ]
+
     def _evaluate(self, batch: FramedBatch) -> None:
         detections = self.model(batch.images, batch.padding)
         images = batch.index.tolist()
-        self.metrics.update(
-            images, found_in(detections, self.model, images, batch.frames, self.max_detections)
-        )
+        found = found_in(detections, self.model, images, batch.frames, self.max_detections)
+        self.metrics.update(images, found)
+        for image in images:
+            if image < PICTURES:
+                self._drawn[image] = found.of(image)
 
     def _log_metrics(self, named: str, split: str) -> None:
         if split not in self._known:

@@ -1,7 +1,8 @@
-"""What was found in a person's own images: pictures of it, and a file as COCO's tools read it."""
+"""What was found in images, drawn: for a person, for the tracker, and as COCO's tools read it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,11 @@ import torch
 from PIL import Image
 
 from vit.data.drawing import annotated
+from vit.metrics.detection import Found
 from vit.runs.directory import write_json
 from vit.structures import Facts
+
+TRACKED_SCORE = 0.1  # lowest of a box in the tracker, where a slider hides more
 
 
 class Drawing:
@@ -67,3 +71,41 @@ class Drawing:
             name = f"{stem}-{count}.png"
         self._names.add(name)
         return name
+
+
+def for_tracker(
+    picture: Image.Image, image: int, found: Found, truth: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A picture with the boxes found and those to find, in the form that W&B draws.
+
+    `truth` is COCO's dictionary, in which the picture has the id `image`.
+    """
+    names = {at: str(each["name"]) for at, each in enumerate(truth["categories"])}
+    labels = {each["id"]: at for at, each in enumerate(truth["categories"])}
+    answers = [
+        _box(box, names, label, score)
+        for box, label, score in zip(found.boxes_xyxy, found.label, found.score, strict=True)
+        if score >= TRACKED_SCORE
+    ]
+    wanted = []
+    for note in truth["annotations"]:
+        if note["image_id"] == image:
+            x, y, width, height = note["bbox"]
+            box = (x, y, x + width, y + height)
+            wanted.append(_box(box, names, labels[note["category_id"]]))
+    sets = {"found": answers, "truth": wanted}
+    boxes = {key: {"box_data": rows, "class_labels": names} for key, rows in sets.items() if rows}
+    return {"image": picture, "boxes": boxes}
+
+
+def _box(
+    box_xyxy: Sequence[float], names: Mapping[int, str], label: int, score: float | None = None
+) -> dict[str, Any]:
+    edges = zip(("minX", "minY", "maxX", "maxY"), box_xyxy, strict=True)
+    told: dict[str, Any] = {
+        "position": {name: float(edge) for name, edge in edges},
+        "domain": "pixel",
+        "class_id": int(label),
+        "box_caption": names[int(label)],
+    }
+    return told if score is None else {**told, "scores": {"score": float(score)}}

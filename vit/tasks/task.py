@@ -17,7 +17,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.optim.lr_scheduler import LambdaLR
 
 from vit.metrics.running import FirstBad, RunningMeans
-from vit.structures import Batch, Facts
+from vit.structures import Facts
 
 
 @runtime_checkable
@@ -25,6 +25,13 @@ class OptimizerPart(Protocol):
     """What `optim` must offer; see vit/optim."""
 
     def build(self, model: nn.Module) -> torch.optim.Optimizer: ...
+
+
+@runtime_checkable
+class Moving(Protocol):
+    """A batch of whatever kind; see vit/structures.py."""
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Moving: ...
 
 
 @runtime_checkable
@@ -106,6 +113,10 @@ class Task(lightning.LightningModule):
     def tables(self) -> dict[str, list]:
         """What the last evaluation found beyond single numbers, as plain lists."""
 
+    def pictures(self) -> list[dict[str, Any]]:
+        """A few images of the last validation and what was said of them, to be logged."""
+        return []
+
     @property
     def mixes(self) -> bool:
         """Whether training mixes neighbouring images, so that slices want one lent to them."""
@@ -152,8 +163,8 @@ class Task(lightning.LightningModule):
         return int(steps)
 
     def transfer_batch_to_device(
-        self, batch: Batch, device: torch.device, dataloader_idx: int
-    ) -> Batch:
+        self, batch: Moving, device: torch.device, dataloader_idx: int
+    ) -> Moving:
         # Lightning copies without waiting only what is itself a tensor.
         return batch.to(device, non_blocking=device.type == "cuda")
 

@@ -11,7 +11,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from vit.build import build
 from vit.callbacks.agreement import Agreement
 from vit.callbacks.checkpoint import checkpoint_callbacks, policy_of
 from vit.callbacks.heartbeat import Heartbeat
+from vit.callbacks.pictures import Pictures
 from vit.callbacks.progress import Progress
 from vit.callbacks.record import Record
 from vit.callbacks.resume import ExactResume
@@ -68,16 +69,15 @@ def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
     if config["trainer"].get("deterministic"):
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     with folder.locked() if rank == 0 else nullcontext(), said_into(folder.log_file, rank):
-        before = float(folder.state().get("train_seconds") or 0.0)
+        clocks = Clocks(folder.state())
         if rank == 0:
-            folder.set_state("running", train_seconds=before)
+            folder.set_state("running", **clocks.told())
             tidy(folder.checkpoints)
-        clock = Clock(before)
         tracking: Any = None
         code, error, kind = FAILED, None, None
         try:
             tracking = build(config["tracking"], allow_targets)
-            code = _train(folder, config, tracking, rank, world_size, tuple(allow_targets), clock)
+            code = _train(folder, config, tracking, rank, world_size, tuple(allow_targets), clocks)
         except KeyboardInterrupt:
             code = STOPPED  # outside of Lightning's loops, which answer it themselves
         except FloatingPointError as problem:
@@ -99,10 +99,10 @@ def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
             state: Any = names.get(code, "failed")
             if code in (STOPPED, PREEMPTED):
                 state = folder.ordered() or state
-            told = {"kind": kind} if kind else {}
-            seconds = clock.seconds()
+            told: dict[str, Any] = {"kind": kind} if kind else {}
+            told |= clocks.told()
             try:
-                folder.set_state(state, exit_code=code, error=error, train_seconds=seconds, **told)
+                folder.set_state(state, exit_code=code, error=error, **told)
             except OSError as problem:  # a full disk
                 print(f"state.json could not be written: {problem}. {error}", file=sys.stderr)
             if tracking is not None:
@@ -114,23 +114,43 @@ def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
 
 
 class Clock:
-    """The seconds that a run has trained, over all its starts."""
+    """The seconds that a run has trained, over all its starts, by some clock."""
 
-    def __init__(self, before: float):
+    def __init__(self, before: float, now: Callable[[], float] = time.monotonic):
         self._before = before
+        self._now = now
         self._started: float | None = None
         self._stopped: float | None = None
 
     def start(self) -> None:
-        self._started = time.monotonic()
+        self._started = self._now()
 
     def stop(self) -> None:
-        self._stopped = time.monotonic()
+        self._stopped = self._now()
 
     def seconds(self) -> float:
         if self._started is None:
             return self._before
-        return self._before + (self._stopped or time.monotonic()) - self._started
+        return self._before + (self._stopped or self._now()) - self._started
+
+
+class Clocks:
+    """Of the wall, and of this process's work on the CPU with all its threads."""
+
+    def __init__(self, state: dict[str, Any]):
+        self.wall = Clock(float(state.get("train_seconds") or 0.0))
+        self.cpu = Clock(float(state.get("cpu_seconds") or 0.0), time.process_time)
+
+    def start(self) -> None:
+        self.wall.start()
+        self.cpu.start()
+
+    def stop(self) -> None:
+        self.wall.stop()
+        self.cpu.stop()
+
+    def told(self) -> dict[str, float]:
+        return {"train_seconds": self.wall.seconds(), "cpu_seconds": self.cpu.seconds()}
 
 
 def _train(
@@ -140,7 +160,7 @@ def _train(
     rank: int,
     world_size: int,
     allow_targets: tuple[str, ...],
-    clock: Clock,
+    clocks: Clocks,
 ) -> int:
     lightning.seed_everything(config["seed"], verbose=False)
     data = assemble_data(config, allow_targets)
@@ -161,7 +181,7 @@ def _train(
 
     def hung(error: str) -> None:
         told = {"exit_code": FAILED, "error": error, "kind": "hung"}
-        folder.set_state("failed", train_seconds=clock.seconds(), **told)
+        folder.set_state("failed", **told, **clocks.told())
 
     # The order matters: the bar looks before the record forgets, and checkpoints come last.
     callbacks = [
@@ -173,6 +193,7 @@ def _train(
         Heartbeat(folder.heartbeat_file),
         Record(recorder, throughput, BadBatches(data, folder.bad_batch_file)),
         throughput,
+        Pictures(),
         *watch.recording(folder.path),
         *checkpoint_callbacks(folder.checkpoints, **policy_of(saving), stopping=stopping),
         *(watch.hanging(hung) if world_size > 1 else []),
@@ -191,18 +212,17 @@ def _train(
     if last.exists():
         _require_own(last, task, rank, world_size)
     log.info("training%s", f" goes on from {last}" if last.exists() else "")
-    clock.start()
+    clocks.start()
     try:
         begin = str(last) if last.exists() else None
         try:
             trainer.fit(task, train_loader, val_loader, ckpt_path=begin)
         finally:
             writer.wait()
-        clock.stop()
+        clocks.stop()
         if (code := _stopped(trainer, stopping)) is not None:
             return code
-        seconds = clock.seconds()
-        results = _results(trainer, config, folder, seconds)
+        results = _results(trainer, config, folder, clocks)
         if "test" in data.lengths:
             best = folder.best_checkpoint if folder.best_checkpoint.exists() else last
             test_loader = data.loader("test", **shared)
@@ -221,7 +241,7 @@ def _train(
     if rank == 0:
         write_json(folder.results_file, results)
         shown = ", ".join(f"{key} {float(value):.4f}" for key, value in results["metrics"].items())
-        log.info("done in %.0f s: %s", seconds, shown)
+        log.info("done in %.0f s: %s", clocks.wall.seconds(), shown)
     return DONE
 
 
@@ -258,7 +278,7 @@ def _stopped(trainer: lightning.Trainer, stopping: Stopping) -> int | None:
 
 
 def _results(
-    trainer: lightning.Trainer, config: dict[str, Any], folder: RunFolder, seconds: float
+    trainer: lightning.Trainer, config: dict[str, Any], folder: RunFolder, clocks: Clocks
 ) -> dict[str, Any]:
     """metrics.json: what came out at the end, and at the checkpoint that was selected."""
     monitor, mode = config["checkpoint"]["monitor"], config["checkpoint"]["mode"]
@@ -277,7 +297,7 @@ def _results(
         "metrics": {} if best is None else _validated(best["metrics"]),
         "best": None if best is None else {"epoch": best["epoch"], "step": best["step"]},
         "final": _validated(records[-1]["metrics"]) if records else {},
-        "timing": {"train_seconds": seconds},
+        "timing": clocks.told(),
         "steps": trainer.global_step,
         "epochs": trainer.current_epoch,
     }
