@@ -5,6 +5,7 @@ import torch
 from query_scenes import criterion_of, made_up
 
 from vit.losses.detection import SetCriterion
+from vit.losses.matching import Matcher
 
 
 @pytest.mark.parametrize(
@@ -71,6 +72,13 @@ def test_each_cost_steers_the_matching(name):
     every, _ = criterion_of("ia_bce", **steered).matcher.match_all(detections, objects)
     assert torch.equal(alone[0].queries, halved[0].queries)
     assert not torch.equal(alone[0].queries, every[0].queries)
+
+
+def test_costs_and_points_are_handed_to_the_matcher():
+    costs = {"cost_class": 1.0, "cost_box": 2.0, "cost_giou": 3.0}
+    costs |= {"cost_mask": 4.0, "cost_dice": 5.0}
+    assert SetCriterion(**costs, num_points=9).matcher == Matcher(**costs, num_points=9)
+    assert SetCriterion(class_loss="cross_entropy").matcher == Matcher(kind="softmax")
 
 
 def test_a_head_whose_logits_are_read_otherwise_is_refused():

@@ -84,6 +84,27 @@ def test_a_run_that_goes_on_draws_new_points_at_each_step():
     assert first != second
 
 
+def test_every_draw_of_matching_and_losses_is_of_the_given_generator(monkeypatch):
+    detections, objects = scene()
+    asked, plain, generator = [], torch.rand, seeded()
+    monkeypatch.setattr(
+        torch,
+        "rand",
+        lambda *shape, **how: (asked.append(how["generator"]), plain(*shape, **how))[1],
+    )
+    SetCriterion(class_loss="cross_entropy")(detections, objects, generator)
+    assert len(asked) == 6 and all(each is generator for each in asked)
+
+
+def test_costs_of_masks_are_in_float32_under_autocast():
+    detections, objects = scene()
+    matcher = SetCriterion(class_loss="cross_entropy").matcher
+    wanted = matcher.costs(detections.answer, objects, seeded())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = matcher.costs(detections.answer, objects, seeded())
+    assert torch.equal(found, wanted)
+
+
 def test_no_more_points_are_drawn_than_masks_have_pixels(monkeypatch):
     detections, objects = scene()
     drawn, plain = [], torch.rand

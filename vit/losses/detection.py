@@ -84,11 +84,11 @@ class SetCriterion(nn.Module):
             "loss_dice": weight_dice,
         }
         self.matcher = Matcher(
-            cost_class,
-            cost_box,
-            cost_giou,
-            cost_mask,
-            cost_dice,
+            cost_class=cost_class,
+            cost_box=cost_box,
+            cost_giou=cost_giou,
+            cost_mask=cost_mask,
+            cost_dice=cost_dice,
             kind="softmax" if self.no_object else "focal",
             num_points=num_points,
         )
