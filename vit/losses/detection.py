@@ -2,96 +2,199 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
+from typing import Literal
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid
 
 from vit.boxes import cxcywh_to_xyxy, generalized_iou, iou
-from vit.losses.matching import Match, Matcher
+from vit.losses.masks import NUM_POINTS, generator_or_fixed, mask_losses
+from vit.losses.matching import Match, Matcher, require_weights
+from vit.losses.query_classes import SUMS, softmax_cross_entropy
 from vit.structures import Detections, Objects, Stage
-
-IOU_SHARE = 0.75  # in the quality that a matched class is to reach; the rest is its own score
-LEAST_QUALITY = 0.01
 
 
 class SetCriterion(nn.Module):
-    """Matches, then sums IoU-aware class, L1 and generalised-IoU losses of all stages.
+    """Matches, then sums the losses of classes, boxes (L1, generalised IoU) and masks over stages.
 
-    Computed in float32 whatever the precision of the model. Sums are divided by the number of
-    objects of all processes' batches, averaged over these and at least 1, times the groups.
-    Every answer takes part, also where there is nothing to find, so that no process of several
-    waits for gradients that another has not.
+    Boxes and masks count where the head answers them. Computed in float32 whatever the precision
+    of the model. Sums are divided by the number of objects times the groups, averaged over the
+    processes and at least 1. The average is taken only where gradients are recorded: in
+    evaluation processes may have unlike numbers of batches, and would wait for each other. Every
+    answer takes part, also where there is nothing to find, so that no process of several waits
+    for gradients that another has not.
 
-    Source: Chen et al. 2024 (LW-DETR), arXiv:2406.03459, equation 1; Carion et al. 2020,
-    arXiv:2005.12872, equation 2.
+    Args:
+        class_loss: a loss of vit/losses/query_classes.py. "cross_entropy" is for heads whose last
+            column of logits is "no object", all others for heads with a column a class;
+            `require_fit` tells. All but "cross_entropy" and "focal" ask for boxes.
+        alpha, gamma: of the class loss, if not its own; "cross_entropy" has neither.
+        no_object_weight: of queries without an object, with "cross_entropy" alone.
+        weight_class, weight_box, weight_giou, weight_mask, weight_dice: of the losses.
+        cost_class, cost_box, cost_giou, cost_mask, cost_dice: of the same in matching. Published
+            with "cross_entropy" of boxes is cost_class=1 (DETR); of masks, weight_class=2 (EoMT).
+        num_points: at which a mask is compared; no more than the objects' masks have pixels.
+
+    Raises ValueError for a value out of its range, or alpha or gamma where there is none.
+
+    Source: Carion et al. 2020, arXiv:2005.12872, equation 2; masks as in Cheng et al. 2022,
+    arXiv:2112.01527, equation 4.
     """
 
     def __init__(
         self,
-        matcher: Matcher | None = None,
         *,
+        class_loss: Literal["ia_bce", "mal", "vfl", "focal", "cross_entropy"] = "ia_bce",
+        alpha: float | None = None,
+        gamma: float | None = None,
+        no_object_weight: float = 0.1,
         weight_class: float = 1.0,
         weight_box: float = 5.0,
         weight_giou: float = 2.0,
+        weight_mask: float = 5.0,
+        weight_dice: float = 5.0,
+        cost_class: float = 2.0,
+        cost_box: float = 5.0,
+        cost_giou: float = 2.0,
+        cost_mask: float = 5.0,
+        cost_dice: float = 5.0,
+        num_points: int = NUM_POINTS,
     ):
         super().__init__()
-        self.matcher = matcher or Matcher()
-        self.weight_class, self.weight_box = weight_class, weight_box
-        self.weight_giou = weight_giou
+        self.class_loss, self.no_object = class_loss, class_loss == "cross_entropy"
+        shape = _shape(alpha, gamma, self.no_object)
+        self.class_sum = None if self.no_object else partial(SUMS[class_loss], **shape)
+        require_weights(
+            no_object_weight=no_object_weight,
+            weight_class=weight_class,
+            weight_box=weight_box,
+            weight_giou=weight_giou,
+            weight_mask=weight_mask,
+            weight_dice=weight_dice,
+        )
+        self.no_object_weight, self.num_points = no_object_weight, num_points
+        self.weights = {
+            "loss_class": weight_class,
+            "loss_box": weight_box,
+            "loss_giou": weight_giou,
+            "loss_mask": weight_mask,
+            "loss_dice": weight_dice,
+        }
+        self.matcher = Matcher(
+            cost_class=cost_class,
+            cost_box=cost_box,
+            cost_giou=cost_giou,
+            cost_mask=cost_mask,
+            cost_dice=cost_dice,
+            kind="softmax" if self.no_object else "focal",
+            num_points=num_points,
+        )
 
-    def forward(self, detections: Detections, objects: Objects) -> dict[str, Tensor]:
-        """`loss`, its parts `loss_class`, `loss_box`, `loss_giou`, each summed over the stages, and
+    def require_fit(self, no_object: bool) -> None:
+        """Raises ValueError unless a head with such a `no_object` answers what is read here."""
+        if no_object == self.no_object:
+            return
+        if no_object:
+            told, change = "have a last column for no object", "class_loss=cross_entropy"
+        else:
+            told, change = "have a column a class and no more", "one of " + ", ".join(SUMS)
+        raise ValueError(
+            f"class_loss={self.class_loss} does not fit a head whose logits {told}; "
+            f"take {change}, or head.no_object={str(self.no_object).lower()}."
+        )
+
+    def forward(
+        self, detections: Detections, objects: Objects, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """`loss`; its parts that the head answers, of `loss_class`, `loss_box`, `loss_giou`,
+        `loss_mask`, `loss_dice`, each summed over the stages and not yet weighed; and
         `nonfinite_costs`, a count that is above 0 where the model diverges.
+
+        `generator` draws the points of masks, fastest where it lives on the answers' device. It
+        draws in the order of images and pairs: other points where a batch is split otherwise.
+        Without one the points are the same at every call.
         """
         device = detections.answer.logits.device
+        generator = generator_or_fixed(generator, device)
         with torch.autocast(device.type, enabled=False):
-            matches, broken = self.matcher.match_all(detections, objects)
-            normal = mean_over_ranks(sum(objects.counts), device).clamp(min=1) * detections.groups
-            parts = [
-                self._of_stage(stage, match, objects)
-                for stage, match in zip(detections.stages, matches, strict=True)
-            ]
-            names = ("loss_class", "loss_box", "loss_giou")
-            sums = dict(zip(names, torch.stack(parts).sum(0) / normal, strict=True))
-        weights = (self.weight_class, self.weight_box, self.weight_giou)
-        whole = sum(w * sums[name] for w, name in zip(weights, names, strict=True))
+            matches, broken = self.matcher.match_all(detections, objects, generator)
+            normal = mean_over_ranks(sum(objects.counts) * detections.groups, device).clamp(min=1)
+            parts: dict[str, Tensor] = {}
+            for stage, match in zip(detections.stages, matches, strict=True):
+                for name, value in self._of_stage(stage, match, objects, normal, generator).items():
+                    parts[name] = parts[name] + value if name in parts else value
+            loss = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
         count = torch.full((), float(broken), device=device)
-        return {"loss": torch.as_tensor(whole), **sums, "nonfinite_costs": count}
+        return {"loss": loss, **parts, "nonfinite_costs": count}
 
-    def _of_stage(self, stage: Stage, match: Match, objects: Objects) -> Tensor:
-        assert stage.boxes_cxcywh is not None  # else nothing was matched
-        logits, boxes = stage.logits.float(), stage.boxes_cxcywh.float()
-        at = match.images.to(logits.device), match.queries.to(logits.device)
-        wanted = match.objects.to(logits.device)
-        found, targets = boxes[at], objects.boxes_cxcywh.float()[wanted]
-        edges = cxcywh_to_xyxy(found), cxcywh_to_xyxy(targets)
-        quality = iou(*edges).detach()
-        of_class = iou_aware(logits, (*at, objects.labels[wanted]), quality)
-        of_box = (found - targets).abs().sum()
-        of_overlap = (1 - generalized_iou(*edges)).sum()
+    def _of_stage(
+        self,
+        stage: Stage,
+        match: Match,
+        objects: Objects,
+        normal: Tensor,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        device = stage.logits.device
+        at = match.images.to(device), match.queries.to(device)
+        wanted = match.objects.to(device)
+        matched, overlap = (*at, objects.labels[wanted]), None
+        parts: dict[str, Tensor] = {}
         # Nothing matched is a sum over nothing, which has a gradient all the same.
-        return torch.stack([of_class, of_box + 0 * boxes.sum(), of_overlap])
+        if stage.boxes_cxcywh is not None:
+            found, targets = stage.boxes_cxcywh[at].float(), objects.boxes_cxcywh.float()[wanted]
+            edges = cxcywh_to_xyxy(found), cxcywh_to_xyxy(targets)
+            overlap = iou(*edges).detach()
+            parts["loss_box"] = (found - targets).abs().sum() / normal
+            parts["loss_giou"] = (1 - generalized_iou(*edges)).sum() / normal
+        if stage.masks is not None and objects.masks is not None:
+            own, true = stage.masks[at], objects.masks[wanted]
+            mask, dice = mask_losses(own, true, generator, self.num_points)
+            parts |= {"loss_mask": mask.sum() / normal, "loss_dice": dice.sum() / normal}
+        return {
+            "loss_class": self._of_class(stage.logits.float(), matched, overlap, normal)
+        } | parts
+
+    def _of_class(
+        self, logits: Tensor, matched: tuple[Tensor, ...], overlap: Tensor | None, normal: Tensor
+    ) -> Tensor:
+        if self.class_sum is None:
+            return softmax_cross_entropy(logits, matched, no_object_weight=self.no_object_weight)
+        if overlap is None and self.class_loss != "focal":
+            raise ValueError(
+                f"class_loss={self.class_loss} asks how well boxes overlap, and the head answers "
+                "none; take class_loss=focal, or cross_entropy for a head with no_object."
+            )
+        return self.class_sum(logits, matched, overlap) / normal
 
 
-def iou_aware(logits: Tensor, matched: tuple[Tensor, ...], quality: Tensor) -> Tensor:
-    """Binary cross-entropy whose matched classes aim at score^¼ · IoU^¾, and all others at 0.
-
-    The others weigh by the square of their score. `matched` indexes [image, query, class].
-    Logarithms are those of logits, which saturate without becoming infinite.
-    """
-    score = logits.sigmoid()
-    aim = score.detach()[matched] ** (1 - IOU_SHARE) * quality**IOU_SHARE
-    aim = aim.clamp(min=LEAST_QUALITY)
-    positive = torch.zeros_like(logits).index_put(matched, aim)
-    negative = (score**2).index_put(matched, 1 - aim)
-    return -(positive * logsigmoid(logits) + negative * logsigmoid(-logits)).sum()
+def _shape(alpha: float | None, gamma: float | None, no_object: bool) -> dict[str, float]:
+    """Those of the two that are given, if they may be."""
+    given = {"alpha": alpha, "gamma": gamma}
+    shape = {name: value for name, value in given.items() if value is not None}
+    for name, value in shape.items():
+        if no_object:
+            raise ValueError(
+                f"{name}={value} with class_loss=cross_entropy, which has none; leave it out."
+            )
+        if name == "alpha" and not 0 <= value <= 1:
+            raise ValueError(f"alpha={value}; wanted 0 to 1.")
+        if name == "gamma" and not (value == 0 or 1 <= value < math.inf):
+            raise ValueError(
+                f"gamma={value}; wanted 0, or 1 or more: between the two, the gradient of a class "
+                "that is sure is infinite."
+            )
+    return shape
 
 
 def mean_over_ranks(value: int, device: torch.device) -> Tensor:
-    """The mean of a count over all processes, each of which must call this."""
+    """The mean of a count over all processes; where gradients are recorded, each must call this."""
     whole = torch.full((), float(value), device=device)
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+    several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    if several and torch.is_grad_enabled():
         dist.all_reduce(whole)
         whole /= dist.get_world_size()
     return whole

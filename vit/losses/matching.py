@@ -1,19 +1,28 @@
 """Which query answers for which object: the cheapest assignment, image by image.
 
 Source: Carion et al. 2020, arXiv:2005.12872, section 3.1; the focal cost as in Zhu et al. 2021,
-arXiv:2010.04159.
+arXiv:2010.04159; costs of masks, Cheng et al. 2022, arXiv:2112.01527.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from vit.boxes import cxcywh_to_xyxy, pairwise_generalized_iou
+from vit.losses.masks import (
+    NUM_POINTS,
+    affordable,
+    generator_or_fixed,
+    mask_costs,
+    random_points,
+)
 from vit.structures import Detections, Objects, Stage
 
 ALPHA, GAMMA = 0.25, 2.0  # of the focal cost
@@ -35,76 +44,147 @@ class Match:
 
 @dataclass(frozen=True)
 class Matcher:
-    """Costs of class, box (L1 of cxcywh) and generalised IoU, weighed and summed.
+    """Costs of class, box (L1 of cxcywh), generalised IoU and mask, weighed and summed.
 
-    `kind` says how a class is answered: each for itself ("focal"), or all and "no object" in one
-    softmax. In groups, each group of queries is assigned to all objects by itself.
+    Boxes and masks count where a head answers them. `kind` says how a class is answered: each for
+    itself ("focal"), or all and "no object" in one softmax. In groups, each group of queries is
+    assigned to all objects by itself. Masks are compared at `num_points` random points an image,
+    or as many as the objects' masks have pixels.
+
+    Raises ValueError for a cost below 0 or no points.
     """
 
     cost_class: float = 2.0
     cost_box: float = 5.0
     cost_giou: float = 2.0
+    cost_mask: float = 5.0
+    cost_dice: float = 5.0
     kind: Literal["focal", "softmax"] = "focal"
+    num_points: int = NUM_POINTS
+
+    def __post_init__(self) -> None:
+        require_weights(
+            cost_class=self.cost_class,
+            cost_box=self.cost_box,
+            cost_giou=self.cost_giou,
+            cost_mask=self.cost_mask,
+            cost_dice=self.cost_dice,
+        )
+        if self.num_points < 1:
+            raise ValueError(f"num_points={self.num_points}; wanted 1 or more.")
 
     @torch.no_grad()
-    def match_all(self, detections: Detections, objects: Objects) -> tuple[list[Match], int]:
+    def match_all(
+        self,
+        detections: Detections,
+        objects: Objects,
+        generator: torch.Generator | None = None,
+    ) -> tuple[list[Match], int]:
         """The pairs of each stage, and how many costs were no numbers.
 
-        All costs go to the host in one copy.
+        All costs go to the host in one copy. The points of masks are drawn from `generator`, and
+        are always the same without one. Raises ValueError where the queries of a stage are no
+        whole multiple of the groups, or boxes and masks do not tell where they look.
         """
-        costs = torch.stack([self.costs(stage, objects) for stage in detections.stages])
-        on_host = costs.cpu()
+        generator = generator_or_fixed(generator, detections.answer.logits.device)
+        for stage in detections.stages:
+            _refuse(stage, detections.groups, objects)
+        costs = [self.costs(stage, objects, generator) for stage in detections.stages]
+        on_host = torch.cat([cost.flatten() for cost in costs]).cpu()
         broken = ~on_host.isfinite()
         # Whoever diverges is to be told: the count is given back, and the pairs come last.
-        on_host = on_host.masked_fill(broken, WORST)
-        found = [self._assigned(cost, objects, detections.groups) for cost in on_host]
+        parts = on_host.masked_fill(broken, WORST).split([cost.numel() for cost in costs])
+        found = [
+            assigned(part.view(cost.shape).numpy(), objects.counts, detections.groups)
+            for part, cost in zip(parts, costs, strict=True)
+        ]
         return found, int(broken.sum())
 
-    def costs(self, stage: Stage, objects: Objects) -> Tensor:
+    def costs(self, stage: Stage, objects: Objects, generator: torch.Generator) -> Tensor:
         """[images, queries, objects of the image with most], the rest of the last axis 0."""
-        if stage.boxes_cxcywh is None:
-            raise ValueError(
-                "this stage has no boxes to match by; wanted a head that answers boxes"
-            )
-        logits, boxes = stage.logits.float(), stage.boxes_cxcywh.float()
-        most = max(objects.counts, default=0)
-        labels, targets = padded(objects, most)  # [images, most], [images, most, 4]
+        device = stage.logits.device
+        with torch.autocast(device.type, enabled=False):
+            at, inside = (part.to(device) for part in padded(objects.counts))
+            total = self.cost_class * self._of_class(stage.logits.float(), objects.labels[at])
+            if stage.boxes_cxcywh is not None:
+                boxes, targets = stage.boxes_cxcywh.float(), objects.boxes_cxcywh.float()[at]
+                overlap = pairwise_generalized_iou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(targets))
+                total += self.cost_box * torch.cdist(boxes, targets, p=1)
+                total -= self.cost_giou * overlap
+            if stage.masks is not None:
+                self._add_masks(total, stage.masks, objects, generator)
+            return total.where(inside[:, None], 0.0)
+
+    def _add_masks(
+        self, total: Tensor, masks: Tensor, objects: Objects, generator: torch.Generator
+    ) -> None:
+        """Image by image: all together would need room for the image with most objects."""
+        assert objects.masks is not None  # refused before
+        num_points = affordable(self.num_points, objects.masks)
+        points = random_points(len(masks), num_points, generator, masks.device)
+        own = objects.masks.split(objects.counts)
+        for image, count in enumerate(objects.counts):
+            if count:
+                mask, dice = mask_costs(masks[image], own[image], points[image])
+                total[image, :, :count] += self.cost_mask * mask + self.cost_dice * dice
+
+    def _of_class(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """[images, queries, objects] of logits [images, queries, classes]."""
         at = labels[:, None].expand(-1, logits.shape[1], -1)
         if self.kind == "softmax":
-            of_class = -logits.softmax(-1).gather(2, at)
-        else:
-            share = logits.sigmoid()
-            missed = ALPHA * (1 - share) ** GAMMA * -(share + EPSILON).log()
-            wrong = (1 - ALPHA) * share**GAMMA * -(1 - share + EPSILON).log()
-            of_class = (missed - wrong).gather(2, at)
-        of_box = (boxes[:, :, None] - targets[:, None]).abs().sum(-1)
-        overlap = pairwise_generalized_iou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(targets))
-        total = self.cost_class * of_class + self.cost_box * of_box - self.cost_giou * overlap
-        inside = torch.arange(most) < torch.tensor(objects.counts)[:, None]
-        return total.where(inside.to(total.device)[:, None], 0.0)
-
-    def _assigned(self, costs: Tensor, objects: Objects, groups: int) -> Match:
-        images, queries, numbers = [], [], []
-        size, first = costs.shape[1] // groups, 0
-        for image, count in enumerate(objects.counts):
-            for group in range(groups):
-                own = costs[image, group * size : (group + 1) * size, :count].numpy()
-                rows, columns = linear_sum_assignment(own)
-                images += [image] * len(rows)
-                queries += (rows + group * size).tolist()
-                numbers += (columns + first).tolist()
-            first += count
-        return Match(*(torch.tensor(each, dtype=torch.long) for each in (images, queries, numbers)))
+            return -logits.softmax(-1).gather(2, at)
+        score = logits.gather(2, at).sigmoid()
+        missed = ALPHA * (1 - score) ** GAMMA * -(score + EPSILON).log()
+        wrong = (1 - ALPHA) * score**GAMMA * -(1 - score + EPSILON).log()
+        return missed - wrong
 
 
-def padded(objects: Objects, most: int) -> tuple[Tensor, Tensor]:
-    """Labels and boxes with an axis for the images; what is not there is class 0 and no box."""
-    images = len(objects.counts)
-    labels = objects.labels.new_zeros(images, most)
-    boxes = objects.boxes_cxcywh.new_zeros(images, most, 4).float()
-    first = 0
-    for image, count in enumerate(objects.counts):
-        labels[image, :count] = objects.labels[first : first + count]
-        boxes[image, :count] = objects.boxes_cxcywh[first : first + count]
+def assigned(costs: np.ndarray, counts: tuple[int, ...], groups: int) -> Match:
+    """The cheapest pairs; costs are [images, queries, objects of the image with most]."""
+    found: list[np.ndarray] = [np.zeros((3, 0), dtype=np.int64)]
+    size, first = costs.shape[1] // groups, 0
+    for image, count in enumerate(counts):
+        for group in range(groups) if count else ():
+            start = group * size
+            queries, numbers = linear_sum_assignment(costs[image, start : start + size, :count])
+            images = np.full_like(queries, image)
+            found.append(np.stack([images, queries + start, numbers + first]))
         first += count
-    return labels, boxes
+    return Match(*torch.from_numpy(np.concatenate(found, axis=1)))
+
+
+def padded(counts: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """[images, most]: the number of each object in the batch, and whether there is one.
+
+    Made of `counts` alone, which the host has: to ask the device would stall it.
+    """
+    have, place = torch.tensor(counts, dtype=torch.long), torch.arange(max(counts, default=0))
+    inside = place < have[:, None]
+    first = have.cumsum(0) - have
+    return (first[:, None] + place).where(inside, 0), inside
+
+
+def _refuse(stage: Stage, groups: int, objects: Objects) -> None:
+    if stage.boxes_cxcywh is None and stage.masks is None:
+        raise ValueError(
+            "a stage answers neither boxes nor masks, so that nothing says where its queries "
+            "look; wanted a head that answers at least one of them."
+        )
+    if stage.masks is not None and objects.masks is None:
+        raise ValueError(
+            "the head answers masks, but the objects have none to train them by; "
+            "use data with masks, or a head without."
+        )
+    queries = stage.logits.shape[1]
+    if queries % groups:
+        raise ValueError(
+            f"a stage has {queries} queries, which {groups} groups cannot share equally; "
+            "wanted the same number of queries in each group."
+        )
+
+
+def require_weights(**weights: float) -> None:
+    """Raises ValueError for the first that is negative or no number."""
+    for name, value in weights.items():
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name}={value}; wanted a number of 0 or more.")

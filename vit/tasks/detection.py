@@ -15,7 +15,6 @@ from vit.data.detection_checks import too_many_objects
 from vit.data.detection_loading import FramedBatch
 from vit.data.detection_transforms import Frame
 from vit.losses.detection import SetCriterion
-from vit.losses.matching import Matcher
 from vit.metrics.detection import DetectionMetrics, Found
 from vit.metrics.ranks import sum_dtype
 from vit.models.detections import decode
@@ -67,10 +66,12 @@ class Detection(Task):
         if max_detections < 1:
             raise ValueError(f"task.max_detections={max_detections}; wanted 1 or more.")
         self.criterion = SetCriterion(
-            Matcher(cost_class, cost_box, cost_giou),
             weight_class=weight_class,
             weight_box=weight_box,
             weight_giou=weight_giou,
+            cost_class=cost_class,
+            cost_box=cost_box,
+            cost_giou=cost_giou,
         )
         self.max_detections = max_detections
         self.metrics = DetectionMetrics(facts.class_names)
