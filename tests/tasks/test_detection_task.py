@@ -99,6 +99,7 @@ def test_evaluation_is_that_of_pycocotools_on_the_same_answers(trainer, capsys):
     evaluation.summarize()
     expected = dict(zip(task.metrics.names, evaluation.stats, strict=True))
     told = {key.removeprefix("test/"): value for key, value in measured.items()}
+    assert 0 < told.pop("loss") < 100
     assert set(expected) - set(told) == {key for key, value in expected.items() if value == -1}
     for key, value in told.items():
         assert value == pytest.approx(expected[key], abs=1e-6)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,8 +15,9 @@ from vit.data.detection_checks import too_many_objects
 from vit.data.detection_loading import FramedBatch
 from vit.data.detection_transforms import Frame
 from vit.losses.detection import SetCriterion
+from vit.losses.masks import NUM_POINTS
 from vit.metrics.detection import DetectionMetrics, Found
-from vit.metrics.ranks import sum_dtype
+from vit.metrics.ranks import sum_dtype, sum_over_ranks
 from vit.models.detections import decode
 from vit.models.detector import Detector
 from vit.structures import DetectionBatch, Detections, Facts
@@ -33,12 +34,17 @@ class Detection(Task):
         truth: of a split, what there is to find, as COCO's dictionary in pixels of the original
             pictures; image ids are positions in the split. Asked for once a split.
         picture: an original picture, by split and position, to draw on.
-        weight_class, weight_box, weight_giou: of the losses of class, L1 and generalised IoU.
-        cost_class, cost_box, cost_giou: of the same in matching queries with objects.
+        class_loss: one of vit/losses/query_classes.py; "auto" is "cross_entropy" for heads whose
+            classes share a softmax with "no object", and "ia_bce" for the others.
+        alpha, gamma, no_object_weight: of the class loss; None its own.
+        weight_…: of the losses of class, box (L1), generalised IoU, mask and dice.
+        cost_…: of the same in matching queries with objects.
+        num_points: at which masks are compared.
         max_detections: answers kept of an image, the best first; COCO counts 100.
 
     Each epoch of evaluation logs COCO's twelve numbers, `ap`, `ap50`, … (vit/metrics/detection.py),
-    but for those whose objects the data lack, as large ones.
+    but for those whose objects the data lack, as large ones; and `loss`, that of training divided
+    by the number of objects.
 
     Raises ValueError for a value out of its range.
     """
@@ -54,25 +60,48 @@ class Detection(Task):
         *,
         truth: Callable[[str], Mapping[str, Any]],
         picture: Callable[[str, int], Image.Image] | None = None,
+        class_loss: Literal["auto", "ia_bce", "mal", "vfl", "focal", "cross_entropy"] = "auto",
+        alpha: float | None = None,
+        gamma: float | None = None,
+        no_object_weight: float = 0.1,
         weight_class: float = 1.0,
         weight_box: float = 5.0,
         weight_giou: float = 2.0,
+        weight_mask: float = 5.0,
+        weight_dice: float = 5.0,
         cost_class: float = 2.0,
         cost_box: float = 5.0,
         cost_giou: float = 2.0,
+        cost_mask: float = 5.0,
+        cost_dice: float = 5.0,
+        num_points: int = NUM_POINTS,
         max_detections: int = 100,
     ):
         super().__init__(model, facts, optim, schedule, seed, compile)
         if max_detections < 1:
             raise ValueError(f"task.max_detections={max_detections}; wanted 1 or more.")
+        no_object = bool(getattr(getattr(model, "head", None), "no_object", False))
+        if class_loss == "auto":
+            class_loss = "cross_entropy" if no_object else "ia_bce"
         self.criterion = SetCriterion(
+            class_loss=class_loss,
+            alpha=alpha,
+            gamma=gamma,
+            no_object_weight=no_object_weight,
             weight_class=weight_class,
             weight_box=weight_box,
             weight_giou=weight_giou,
+            weight_mask=weight_mask,
+            weight_dice=weight_dice,
             cost_class=cost_class,
             cost_box=cost_box,
             cost_giou=cost_giou,
+            cost_mask=cost_mask,
+            cost_dice=cost_dice,
+            num_points=num_points,
         )
+        if isinstance(model, Detector):
+            self.criterion.require_fit(no_object)
         self.max_detections = max_detections
         self.metrics = DetectionMetrics(facts.class_names)
         self._truth, self._picture = truth, picture
@@ -169,11 +198,15 @@ class Detection(Task):
         self._evaluate(batch)
 
     def on_validation_epoch_start(self) -> None:
-        self.metrics.reset()
-        self._drawn = {}
+        self._begin()
 
     def on_test_epoch_start(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self.metrics.reset()
+        self._drawn = {}
+        self._sums = torch.zeros(2, dtype=torch.float64)  # of the losses, and of objects
 
     def on_validation_epoch_end(self) -> None:
         self._log_metrics("val", "val")
@@ -182,13 +215,18 @@ class Detection(Task):
         self._log_metrics("test", self.tested)
 
     def monitors(self) -> tuple[str, ...]:
-        return tuple(f"val/{name}" for name in self.metrics.names)
+        return tuple(f"val/{name}" for name in (*self.metrics.names, "loss"))
 
     def tables(self) -> dict[str, list]:
         return self.metrics.tables()
 
     def shown(self) -> tuple[tuple[str, str], ...]:
-        return (("loss", "train/loss"), ("val AP", "val/ap"), ("val AP50", "val/ap50"))
+        return (
+            ("loss", "train/loss"),
+            ("val loss", "val/loss"),
+            ("val AP", "val/ap"),
+            ("val AP50", "val/ap50"),
+        )
 
     def pictures(self) -> list[dict[str, Any]]:
         if self._picture is None:
@@ -204,15 +242,24 @@ class Detection(Task):
         images = batch.index.tolist()
         found = found_in(detections, self.model, images, batch.frames, self.max_detections)
         self.metrics.update(images, found)
+        count = max(sum(batch.objects.counts), 1)  # what the criterion divided its sums by
+        self._sums += torch.stack(
+            [
+                self.criterion(detections, batch.objects)["loss"].double().cpu() * count,
+                torch.tensor(sum(batch.objects.counts)),
+            ]
+        )
         for image in images:
             if image < PICTURES:
                 self._drawn[image] = found.of(image)
 
     def _log_metrics(self, named: str, split: str) -> None:
+        dtype = sum_dtype(self.device)
         if split not in self._known:
             self._known[split] = self._truth(split)
         found = self.metrics.compute(self._known[split])
-        dtype = sum_dtype(self.device)
+        loss, objects = sum_over_ranks(self._sums.to(self.device, dtype)).tolist()
+        found["loss"] = loss / max(objects, 1)
         self.log_dict(
             {
                 f"{named}/{name}": torch.tensor(value, dtype=dtype, device=self.device)
