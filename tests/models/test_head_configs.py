@@ -13,7 +13,7 @@ from vit.models.detector import Detector
 
 CONF = Path(__file__).parents[2] / "conf"
 NECKS = sorted(path.stem for path in (CONF / "head/neck").glob("*.yaml"))
-PLAIN = ("deformable", "boxrpb", "detr", "tokens")
+PLAIN = ("deformable", "boxrpb", "detr", "tokens", "masks")
 CHOICES = [*PLAIN, *(f"{head} {neck}" for head in ("deformable", "boxrpb") for neck in NECKS)]
 
 
@@ -22,8 +22,8 @@ def made(choice, *overrides):
     chosen = [f"+head={head}", *([f"head/neck={neck}"] if neck else []), *overrides]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = OmegaConf.to_container(compose(overrides=chosen), resolve=True)
-    body = ViT((32, 32), 3, dim=16, depth=2, heads=2, patch_size=8)
-    given = {"dim": 16, "num_classes": 7, "patch_size": 8, "depth": 2}
+    body = ViT((32, 32), 3, dim=16, depth=4, heads=2, patch_size=8)
+    given = {"dim": 16, "num_classes": 7, "patch_size": 8, "depth": 4}
     return Detector(body, build(config["head"], **given))
 
 
@@ -40,7 +40,7 @@ def test_sizes_can_be_set():
     keys = [f"head.{setting}" for setting in [*small, "hidden=32", "groups=2"]]
     model = made("deformable", *keys, "head.neck.blocks=[-1]", "head.neck.bottlenecks=1")
     assert model.train()(torch.rand(1, 3, 32, 32)).answer.logits.shape == (1, 10, 7)
-    assert model.head.neck.blocks == (1,)
+    assert model.head.neck.blocks == (3,)
 
 
 @pytest.mark.parametrize(
