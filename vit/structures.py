@@ -141,6 +141,53 @@ class DetectionBatch:
         )
 
 
+IGNORED = 255  # the label of pixels that are neither trained on nor counted
+
+
+@dataclass
+class SegmentationBatch:
+    """Images with the class of each pixel, and the position of each image in its data set.
+
+    A label is a class number, or IGNORED: where nobody said, and where an image was filled up.
+    """
+
+    images: Float[Tensor, "batch channels height width"]
+    labels: Int[Tensor, "batch height width"]
+    index: Int[Tensor, " batch"]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def own(self) -> SegmentationBatch:
+        """All of it: nothing is lent to such a batch."""
+        return self
+
+    def pin_memory(self) -> SegmentationBatch:
+        return SegmentationBatch(
+            self.images.pin_memory(), self.labels.pin_memory(), self.index.pin_memory()
+        )
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> SegmentationBatch:
+        return SegmentationBatch(
+            self.images.to(device, non_blocking=non_blocking),
+            self.labels.to(device, non_blocking=non_blocking),
+            self.index.to(device, non_blocking=non_blocking),
+        )
+
+
+@dataclass
+class PanopticMap:
+    """One image parted into segments, each of one class, no pixel in two of them.
+
+    `segments` are 0 where there is none (void) and else a number from 1 on, the place of the
+    segment in `labels`. A `crowd` is many things of one class that nobody told apart.
+    """
+
+    segments: Int[Tensor, "height width"]
+    labels: Int[Tensor, " segments"]
+    crowd: Bool[Tensor, " segments"] | None = None
+
+
 @dataclass
 class Stage:
     """What the queries of a detection head say at one depth.

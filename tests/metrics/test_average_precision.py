@@ -1,13 +1,16 @@
 """Average precision against pycocotools, crowds, empty images and several ranks included."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch.distributed as dist
+from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from vit.data.segments import run_lengths_of_mask
 from vit.metrics.detection import NAMES, DetectionMetrics, Found
 
 CLASSES = ("ant", "bee", "cat")
@@ -63,7 +66,7 @@ def measured(truth, found):
     return metrics.compute(truth), metrics
 
 
-def by_pycocotools(truth, found):
+def by_pycocotools(truth, found, kind="bbox"):
     known = COCO()
     known.dataset = {"info": {}, **truth}
     known.createIndex()
@@ -72,12 +75,17 @@ def by_pycocotools(truth, found):
             "image_id": int(part.image[at]),
             "category_id": int(part.label[at]) + 1,
             "score": float(part.score[at]),
-            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            # Masks alone: with a box beside them, pycocotools takes its area for the mask's.
+            **(
+                {"segmentation": part.masks[at]}
+                if kind == "segm"
+                else {"bbox": [x1, y1, x2 - x1, y2 - y1]}
+            ),
         }
         for part in found
         for at, (x1, y1, x2, y2) in enumerate(part.boxes_xyxy.astype(float))
     ]
-    evaluation = COCOeval(known, known.loadRes(rows), "bbox")
+    evaluation = COCOeval(known, known.loadRes(rows), kind)
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()
@@ -96,6 +104,39 @@ def test_the_twelve_numbers_are_those_of_pycocotools(seed, capsys):
     assert list(numbers.values()) == pytest.approx(expected.tolist(), abs=1e-6)
     assert metrics.tables()["class_ap"] == pytest.approx(each, abs=1e-6)
     assert 0.05 < numbers["ap"] < 0.9
+
+
+def with_masks(truth, found):
+    """The boxes of both as masks with a random tenth of their pixels missing, crowds too."""
+    draw = np.random.default_rng(9)
+    frame = np.zeros((480, 640), dtype=bool)
+
+    def runs(x0, y0, x1, y1):
+        mask = frame.copy()
+        mask[int(y0) : int(y1), int(x0) : int(x1)] = True
+        return run_lengths_of_mask(mask & (draw.random(frame.shape) > 0.1))
+
+    notes = []
+    for note in truth["annotations"]:
+        x, y, width, height = note["bbox"]
+        outline = runs(x, y, x + width, y + height)
+        notes.append({**note, "segmentation": outline, "area": float(coco_masks.area(outline))})
+    found = [replace(one, masks=[runs(*box) for box in one.boxes_xyxy]) for one in found]
+    return {**truth, "annotations": notes}, found
+
+
+def test_the_twelve_numbers_of_masks_are_those_of_pycocotools(capsys):
+    truth, found = with_masks(*made_up(images=25, seed=4))
+    metrics = DetectionMetrics(CLASSES, kind="segm")
+    for image, each in enumerate(found):
+        metrics.update([image], each)
+    numbers = metrics.compute(truth)
+    capsys.readouterr()
+    expected, each = by_pycocotools(truth, found, "segm")
+    assert list(numbers.values()) == pytest.approx(expected.tolist(), abs=1e-6)
+    assert metrics.tables()["class_ap"] == pytest.approx(each, abs=1e-6)
+    assert 0.05 < numbers["ap"] < 0.9
+    assert numbers["ap"] != pytest.approx(measured(truth, found)[0]["ap"], abs=1e-3)
 
 
 def test_crowds_are_no_mistakes():

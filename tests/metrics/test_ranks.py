@@ -11,7 +11,10 @@ import torch.multiprocessing as processes
 from vit.losses.classification import binary_cross_entropy, cross_entropy
 from vit.metrics.classification import ClassificationMetrics
 from vit.metrics.multilabel import MultilabelMetrics
+from vit.metrics.panoptic import PanopticMetrics
 from vit.metrics.running import RunningMeans
+from vit.metrics.segmentation import SemanticMetrics
+from vit.structures import PanopticMap
 
 CPU = torch.device("cpu")
 NAMES = tuple("abcdefg")
@@ -33,6 +36,22 @@ def evaluated(first: int, last: int, size: int) -> list:
     return [single.compute(CPU), single.tables(), multi.compute(CPU), multi.tables()]
 
 
+def segmented(first: int, last: int) -> list:
+    """Of the same 50 images, some with pixels to ignore, as classes and as segments."""
+    draw = torch.Generator().manual_seed(4)
+    truth = torch.randint(7, (50, 9, 11), generator=draw)
+    wrong = torch.rand(truth.shape, generator=draw) < 0.3
+    guesses = torch.where(wrong, torch.randint(7, truth.shape, generator=draw), truth)
+    void = torch.rand(truth.shape, generator=draw) < 0.1
+    semantic, panoptic = SemanticMetrics(NAMES), PanopticMetrics(NAMES, [True] * 3 + [False] * 4)
+    labels = torch.arange(7)
+    for image in range(first, last):
+        semantic.update(guesses[image, None], truth[image, None].masked_fill(void[image], 255))
+        true = (truth[image] + 1).masked_fill(void[image], 0)
+        panoptic.update([PanopticMap(guesses[image] + 1, labels)], [PanopticMap(true, labels)])
+    return [semantic.compute(CPU), semantic.tables(), panoptic.compute(CPU), panoptic.tables()]
+
+
 def recorded(rank: int, bad_at: dict[int, int]) -> list:
     """Two windows; this rank's loss is NaN from the step that `bad_at` says for it."""
     means, told = RunningMeans(), []
@@ -49,6 +68,7 @@ def one_rank(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     told = [evaluated(*SHARES[rank], BATCH[rank]), recorded(rank, {}), recorded(rank, {1: 4, 0: 5})]
+    told += [segmented(*SHARES[rank]), segmented(*[(0, 50), (50, 50)][rank])]  # or one does all
     torch.save(told, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()
 
@@ -71,12 +91,21 @@ def test_evaluation_is_that_of_one_process_on_every_rank(told):
         assert found[3] == multi_tables
 
 
+def test_segmentation_is_that_of_one_process_to_the_last_bit(told):
+    whole = segmented(0, 50)
+    assert 0.3 < whole[0]["miou"] < 0.9
+    assert 0.1 < whole[2]["pq"] < 0.9
+    for *_, shared, lopsided in told:
+        assert shared == whole
+        assert lopsided == whole
+
+
 def test_flushed_means_weigh_the_images_of_all_ranks(told):
-    for _, found, _ in told:
+    for _, found, *_ in told:
         assert found == [({"loss": 0.75}, None)] * 2
 
 
 def test_all_ranks_name_the_earliest_bad_step(told):
-    for _, _, found in told:
+    for _, _, found, *_ in told:
         assert found[0] == ({"loss": 0.75}, None)
         assert found[1][1] == (4, [1, 4], 1)
