@@ -26,6 +26,7 @@ ALLOWED = (
     "vit.optim.",
     "vit.tasks.classification.",
     "vit.tasks.detection.",
+    "vit.tasks.segmentation.",
     "vit.runs.tracking.",
     "vit.sweeps.",
     "torch.nn.",

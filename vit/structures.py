@@ -217,6 +217,13 @@ class Detections:
         return self.stages[-1]
 
 
+@dataclass
+class ClassMaps:
+    """What a semantic head says: a logit for each class in each cell of a grid over the image."""
+
+    logits: Float[Tensor, "batch classes rows cols"]
+
+
 @dataclass(frozen=True)
 class Facts:
     """What a data set knows of itself and everything built on it must agree with.

@@ -19,7 +19,7 @@ from vit.check.preflight import preflight
 from vit.doors.compose import compose
 from vit.models.detections import decode
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
-from vit.tasks.detection import found_in
+from vit.tasks.found import found_in
 
 SMALL = [
     "experiment=digit_scenes",

@@ -13,7 +13,7 @@ from vit.data.sampling import Key
 from vit.doors.compose import compose
 from vit.metrics.detection import DetectionMetrics
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
-from vit.tasks.detection import found_in
+from vit.tasks.found import found_in
 
 COMMON = [
     "data=digit_scenes",

@@ -234,7 +234,7 @@ def _model(
         return None, [Fault(part, str(error))], []
     del backbone
     kind = task_class(config, allow)
-    if message := kind.output_fault(output, 2, data.facts):
+    if message := kind.output_fault(output, 2, data):
         return None, [Fault("head", message)], []
     return model.train(), [], kind.oddities(data, output)
 

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import interpolate
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode, Pad, Resize
 from torchvision.transforms.v2 import functional as change
@@ -46,6 +47,15 @@ class Frame:
         grow = boxes.new_tensor([width / self.scaled[1], height / self.scaled[0]] * 2)
         most = boxes.new_tensor([width, height] * 2)
         return ((boxes - boxes.new_tensor([left, top] * 2)) * grow).clamp(min=0).minimum(most)
+
+    def maps_to_original(self, maps: Float[Tensor, "n rows cols"]) -> Float[Tensor, "n h w"]:
+        """Values on a grid over the model's image, at the pixels of the picture; bilinear."""
+        if not len(maps):
+            return maps.new_zeros(0, *self.original)
+        whole = interpolate(maps[None].float(), self.image_size, mode="bilinear")
+        (top, left), (height, width) = self.offset, self.scaled
+        cut = whole[..., top : top + height, left : left + width]
+        return interpolate(cut, self.original, mode="bilinear")[0]
 
     def to_model(self, boxes_xyxy: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
         """From pixels of the picture to cxcywh in fractions of the model's image."""

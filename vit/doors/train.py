@@ -41,7 +41,15 @@ room for (sweep.jobs=N). Their folder is runs/SWEEP (sweep.name=…, hydra.sweep
 command again resumes the sweep; vit sweep --help tells how to look at one and stop it."""
 
 # Of all that was measured, what a person looks for first.
-HEADLINES = {"accuracy": "accuracy", "ap": "AP", "ap50": "AP50", "miou": "mIoU", "pq": "PQ"}
+HEADLINES = {
+    "accuracy": "accuracy",
+    "ap": "AP",
+    "ap50": "AP50",
+    "mask_ap": "mask AP",
+    "mask_ap50": "mask AP50",
+    "miou": "mIoU",
+    "pq": "PQ",
+}
 
 
 def main(argv: list[str]) -> int:
@@ -160,7 +168,7 @@ def summary(folder: RunFolder, seconds: float | None = None) -> None:
     print()
     if headlines := [name for name in HEADLINES if f"{split}/{name}" in metrics]:
         for name in headlines:
-            print(f"{f'{split} {HEADLINES[name]}':<14}{metrics[f'{split}/{name}']:.2%}")
+            print(f"{f'{split} {HEADLINES[name]}':<15}{metrics[f'{split}/{name}']:.2%}")
     else:
         for key, value in metrics.items():
             print(f"{key}  {value:.4f}")

@@ -1,4 +1,4 @@
-"""A backbone with a detection head."""
+"""A backbone with a head for detection or segmentation."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from vit.models.backbone import ViT
-from vit.structures import Detections, Objects
+from vit.structures import ClassMaps, Detections, Objects
 
 
 class Detector(nn.Module):
-    """From images to detections.
+    """From images to detections, or to maps of classes.
 
     The head drives the backbone (see `vit.models.heads`). Raises ValueError for a backbone that
     drops patches in training, as objects would go with them.
@@ -33,7 +33,7 @@ class Detector(nn.Module):
         images: Float[Tensor, "batch channels height width"],
         padding: Bool[Tensor, "batch height width"] | None = None,
         objects: Objects | None = None,
-    ) -> Detections:
+    ) -> Detections | ClassMaps:
         """`padding` is true at pixels that were filled up; `objects` are for training alone."""
         return self.head(self.backbone, images, padding=padding, objects=objects)
 

@@ -105,8 +105,8 @@ class Classification(Task):
         return {"class_weights": None if weights is None else tuple(weights)}
 
     @classmethod
-    def output_fault(cls, output: Any, images: int, facts: Facts) -> str | None:
-        wanted = (images, facts.num_classes)
+    def output_fault(cls, output: Any, images: int, data: Any) -> str | None:
+        wanted = (images, data.facts.num_classes)
         found = tuple(getattr(output, "shape", ())) or type(output).__name__
         return None if found == wanted else f"gives {found} for {images} images; wanted {wanted}"
 

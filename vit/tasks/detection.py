@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -13,15 +12,15 @@ from torch import Tensor, nn
 from vit.data.detection import DetectionData
 from vit.data.detection_checks import too_many_objects
 from vit.data.detection_loading import FramedBatch
-from vit.data.detection_transforms import Frame
 from vit.losses.detection import SetCriterion
 from vit.losses.masks import NUM_POINTS
-from vit.metrics.detection import DetectionMetrics, Found
+from vit.metrics.detection import NAMES, DetectionMetrics, Found
 from vit.metrics.ranks import sum_dtype, sum_over_ranks
-from vit.models.detections import decode
 from vit.models.detector import Detector
+from vit.models.heads.masks import MasksHead
 from vit.structures import DetectionBatch, Detections, Facts
 from vit.tasks.drawing import for_tracker
+from vit.tasks.found import found_in
 from vit.tasks.task import OptimizerPart, SchedulePart, Task
 
 PICTURES = 8  # of the validation that are drawn
@@ -43,6 +42,7 @@ class Detection(Task):
         max_detections: answers kept of an image, the best first; COCO counts 100.
 
     Each epoch of evaluation logs COCO's twelve numbers, `ap`, `ap50`, … (vit/metrics/detection.py),
+    of a head that answers with masks those of masks, `mask_ap`, `mask_ap50`, …,
     but for those whose objects the data lack, as large ones; and `loss`, that of training divided
     by the number of objects.
 
@@ -103,24 +103,15 @@ class Detection(Task):
         if isinstance(model, Detector):
             self.criterion.require_fit(no_object)
         self.max_detections = max_detections
-        self.metrics = DetectionMetrics(facts.class_names)
+        self.prefix = "mask_" if isinstance(getattr(model, "head", None), MasksHead) else ""
+        self.metrics = DetectionMetrics(facts.class_names, "segm" if self.prefix else "bbox")
         self._truth, self._picture = truth, picture
         self._known: dict[str, Mapping[str, Any]] = {}
         self._drawn: dict[int, Found] = {}
 
     @classmethod
     def model_of(cls, backbone: Any, head: Callable[..., Any], facts: Facts) -> Detector:
-        try:
-            built = head(
-                dim=backbone.dim,
-                num_classes=facts.num_classes,
-                patch_size=backbone.patch_size,
-                depth=backbone.depth,
-            )
-        except TypeError as error:
-            message = f"is no head that task=detection can build; head=deformable is ({error})"
-            raise ValueError(message) from error
-        return Detector(backbone, built)
+        return built_with(backbone, head, facts, "task=detection", "head=deformable")
 
     @classmethod
     def given_by(cls, data: Any) -> dict[str, Any]:
@@ -132,14 +123,16 @@ class Detection(Task):
         return {"truth": data.ground_truth, "picture": data.picture}
 
     @classmethod
-    def output_fault(cls, output: Any, images: int, facts: Facts) -> str | None:
-        if not isinstance(output, Detections) or output.answer.boxes_cxcywh is None:
-            return "gives no boxes; task=detection wants a head such as head=deformable"
+    def output_fault(cls, output: Any, images: int, data: Any) -> str | None:
+        if not isinstance(output, Detections):
+            return "gives no objects; task=detection wants a head such as head=deformable"
+        if output.answer.masks is not None and not getattr(data, "masks", True):
+            return "learns from the outlines of objects; set data.masks=true"
         found = tuple(output.answer.logits.shape)
-        whole = facts.num_classes, facts.num_classes + 1  # with "no object"
+        whole = data.facts.num_classes, data.facts.num_classes + 1  # with "no object"
         if found[0] == images and found[2] in whole:
             return None
-        wanted = (images, "queries", facts.num_classes)
+        wanted = (images, "queries", data.facts.num_classes)
         return f"gives classes of shape {found} for {images} images; wanted {wanted}"
 
     @classmethod
@@ -154,7 +147,7 @@ class Detection(Task):
         parts = [
             part.float().square().mean()
             for stage in output.stages
-            for part in (stage.logits, stage.boxes_cxcywh)
+            for part in (stage.logits, stage.boxes_cxcywh, stage.masks)
             if part is not None
         ]
         return torch.stack(parts).sum()
@@ -184,9 +177,16 @@ class Detection(Task):
     def forward(self, images: Tensor) -> Detections:
         return self.model(images)
 
+    def on_train_batch_start(self, batch: DetectionBatch, batch_idx: int) -> None:
+        if isinstance(self.model.head, MasksHead):
+            self.model.head.set_progress(self.global_step / self.total_steps)
+
     def training_step(self, batch: DetectionBatch, batch_idx: int) -> Tensor:
         detections = self.model(batch.images, batch.padding, batch.objects)
-        losses = self.criterion(detections, batch.objects)
+        generator = None
+        if detections.answer.masks is not None:
+            generator = points_generator(self, batch_idx, batch.images.device)
+        losses = self.criterion(detections, batch.objects, generator)
         told = {f"train/{name}": value.detach() for name, value in losses.items()}
         self.record(told, len(batch), batch.index)
         return losses["loss"]
@@ -215,7 +215,7 @@ class Detection(Task):
         self._log_metrics("test", self.tested)
 
     def monitors(self) -> tuple[str, ...]:
-        return tuple(f"val/{name}" for name in (*self.metrics.names, "loss"))
+        return ("val/loss", *(f"val/{self.prefix}{name}" for name in NAMES))
 
     def tables(self) -> dict[str, list]:
         return self.metrics.tables()
@@ -224,8 +224,8 @@ class Detection(Task):
         return (
             ("loss", "train/loss"),
             ("val loss", "val/loss"),
-            ("val AP", "val/ap"),
-            ("val AP50", "val/ap50"),
+            ("val AP", f"val/{self.prefix}ap"),
+            ("val AP50", f"val/{self.prefix}ap50"),
         )
 
     def pictures(self) -> list[dict[str, Any]]:
@@ -257,7 +257,8 @@ class Detection(Task):
         dtype = sum_dtype(self.device)
         if split not in self._known:
             self._known[split] = self._truth(split)
-        found = self.metrics.compute(self._known[split])
+        measured = self.metrics.compute(self._known[split])
+        found = {f"{self.prefix}{name}": value for name, value in measured.items()}
         loss, objects = sum_over_ranks(self._sums.to(self.device, dtype)).tolist()
         found["loss"] = loss / max(objects, 1)
         self.log_dict(
@@ -272,25 +273,25 @@ class Detection(Task):
         )
 
 
-def found_in(
-    detections: Detections,
-    model: Any,
-    images: Sequence[int],
-    frames: Sequence[Frame],
-    most: int,
-) -> Found:
-    """The best answers as the metrics take them: boxes in pixels of the original pictures.
+def built_with(
+    backbone: Any, head: Callable[..., Any], facts: Facts, task: str, such_as: str
+) -> Detector:
+    """The model; raises ValueError for a head of another task."""
+    try:
+        built = head(
+            dim=backbone.dim,
+            num_classes=facts.num_classes,
+            patch_size=backbone.patch_size,
+            depth=backbone.depth,
+        )
+    except TypeError as error:
+        message = f"is no head that {task} can build; {such_as} is ({error})"
+        raise ValueError(message) from error
+    return Detector(backbone, built)
 
-    An answer that is no number is left out.
-    """
-    scores, labels, boxes = decode(detections.answer, model.head.no_object, most)
-    scores, labels, boxes = scores.cpu(), labels.cpu(), boxes.cpu()
-    sound = scores.isfinite() & boxes.isfinite().all(-1)
-    rows = zip(frames, boxes, sound, strict=True)
-    placed = [frame.to_original(own)[kept] for frame, own, kept in rows]
-    return Found(
-        image=np.repeat(np.asarray(images), sound.sum(1).numpy()),
-        score=scores[sound].numpy(),
-        label=labels[sound].numpy(),
-        boxes_xyxy=torch.cat(placed).numpy(),
-    )
+
+def points_generator(task: Task, batch_idx: int, device: torch.device) -> torch.Generator:
+    """Draws the points at which masks are compared: a function of seed, step and process."""
+    place = (task.global_step, batch_idx, task.trainer.global_rank)
+    seed = hash((task.seed, *place)) % 2**63  # of whole numbers, alike in every process
+    return torch.Generator(device).manual_seed(seed)

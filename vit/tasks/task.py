@@ -82,7 +82,7 @@ class Task(lightning.LightningModule):
         return {}
 
     @classmethod
-    def output_fault(cls, output: Any, images: int, facts: Facts) -> str | None:
+    def output_fault(cls, output: Any, images: int, data: Any) -> str | None:
         """What is wrong with a model's answer to so many images, by its shape; None if nothing."""
         return None
 

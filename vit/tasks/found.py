@@ -1,0 +1,87 @@
+"""From what a detector answers to what its metrics count: boxes or masks in original pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.ops import masks_to_boxes
+
+from vit.data.detection_transforms import Frame
+from vit.metrics.detection import Found
+from vit.models.detections import decode
+from vit.structures import Detections, Stage
+
+
+def found_in(
+    detections: Detections,
+    model: Any,
+    images: Sequence[int],
+    frames: Sequence[Frame],
+    most: int,
+) -> Found:
+    """The best answers of each image as the metrics take them; one that is no number is left out.
+
+    Where the head answers with masks and no boxes, a box is that around its mask.
+    """
+    if detections.answer.boxes_cxcywh is None:
+        return _masks_found(detections.answer, images, frames, most)
+    scores, labels, boxes = decode(detections.answer, model.head.no_object, most)
+    scores, labels, boxes = scores.cpu(), labels.cpu(), boxes.cpu()
+    sound = scores.isfinite() & boxes.isfinite().all(-1)
+    rows = zip(frames, boxes, sound, strict=True)
+    placed = [frame.to_original(own)[kept] for frame, own, kept in rows]
+    return Found(
+        image=np.repeat(np.asarray(images), sound.sum(1).numpy()),
+        score=scores[sound].numpy(),
+        label=labels[sound].numpy(),
+        boxes_xyxy=torch.cat(placed).numpy(),
+    )
+
+
+def _masks_found(answer: Stage, images: Sequence[int], frames: Sequence[Frame], most: int) -> Found:
+    from faster_coco_eval.core import mask as run_lengths
+
+    parts = []
+    for at, (image, frame) in enumerate(zip(images, frames, strict=True)):
+        scores, labels, masks = best_masks(answer, at, most)
+        whole = (frame.maps_to_original(masks) > 0).cpu()
+        seen = whole.flatten(1).any(1) & scores.isfinite()
+        whole, count = whole[seen], int(seen.sum())
+        encoded = run_lengths.encode(np.asfortranarray(whole.permute(1, 2, 0).numpy(), np.uint8))
+        boxes = masks_to_boxes(whole) + torch.tensor([0.0, 0.0, 1.0, 1.0])  # to the pixels' edges
+        parts.append(
+            Found(
+                image=np.full(count, image),
+                score=scores[seen].numpy(),
+                label=labels[seen].numpy(),
+                boxes_xyxy=boxes.numpy(),
+                masks=list(encoded),
+            )
+        )
+    return Found(
+        image=np.concatenate([part.image for part in parts]),
+        score=np.concatenate([part.score for part in parts]),
+        label=np.concatenate([part.label for part in parts]),
+        boxes_xyxy=np.concatenate([part.boxes_xyxy for part in parts]),
+        masks=[mask for part in parts for mask in part.masks],
+    )
+
+
+def best_masks(answer: Stage, image: int, most: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores, labels (on the CPU) and mask logits of an image's best pairs of query and class.
+
+    A score is the class's probability times the mean of the mask's own where it is above a half,
+    as in Cheng et al. 2022 (Mask2Former), arXiv:2112.01527.
+    """
+    assert answer.masks is not None
+    masks, chances = answer.masks[image].float(), answer.logits[image].float().softmax(-1)[:, :-1]
+    inside = (masks > 0).float()
+    sure = (masks.sigmoid() * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)
+    ranked = (chances * sure[:, None]).flatten()
+    scores, pairs = ranked.topk(min(most, len(ranked)))
+    queries = torch.div(pairs, chances.shape[1], rounding_mode="floor")
+    return scores.cpu(), (pairs % chances.shape[1]).cpu(), masks[queries]

@@ -1,0 +1,236 @@
+"""The task of semantic segmentation: a class for every pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from PIL import Image
+from torch import Tensor, nn
+
+from vit.losses.detection import SetCriterion
+from vit.losses.masks import NUM_POINTS
+from vit.metrics.ranks import several_ranks, sum_dtype, sum_over_ranks
+from vit.metrics.segmentation import SemanticMetrics
+from vit.models.detector import Detector
+from vit.models.heads.masks import MasksHead
+from vit.structures import IGNORED, ClassMaps, Detections, Facts, Objects, SegmentationBatch
+from vit.tasks.detection import built_with, points_generator
+from vit.tasks.task import OptimizerPart, SchedulePart, Task
+
+
+class Segmentation(Task):
+    """Trains a model to tell the class of every pixel.
+
+    A head that answers with maps of classes is trained by cross-entropy at the labels' resolution.
+    One that answers with queries and masks (head=masks) is to have one query for each class that an
+    image shows, and is trained by the criterion of detection; a pixel's class is then the one with
+    the largest sum over queries of class probability times mask.
+
+    Args:
+        weight_class, weight_mask, weight_dice, no_object_weight, cost_…, num_points: of heads with
+            queries, as in task=detection; the defaults are EoMT's.
+
+    Each epoch of evaluation logs `miou`, `pixel_accuracy` and `loss`, at the resolution that the
+    model sees. Pixels labelled 255 count nowhere.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        facts: Facts,
+        optim: OptimizerPart,
+        schedule: SchedulePart,
+        seed: int,
+        compile: bool = False,
+        *,
+        no_object_weight: float = 0.1,
+        weight_class: float = 2.0,
+        weight_mask: float = 5.0,
+        weight_dice: float = 5.0,
+        cost_class: float = 2.0,
+        cost_mask: float = 5.0,
+        cost_dice: float = 5.0,
+        num_points: int = NUM_POINTS,
+    ):
+        super().__init__(model, facts, optim, schedule, seed, compile)
+        self.criterion = SetCriterion(
+            class_loss="cross_entropy",
+            no_object_weight=no_object_weight,
+            weight_class=weight_class,
+            weight_mask=weight_mask,
+            weight_dice=weight_dice,
+            cost_class=cost_class,
+            cost_mask=cost_mask,
+            cost_dice=cost_dice,
+            num_points=num_points,
+        )
+        self.metrics = SemanticMetrics(facts.class_names, IGNORED)
+
+    @classmethod
+    def model_of(cls, backbone: Any, head: Callable[..., Any], facts: Facts) -> Detector:
+        return built_with(backbone, head, facts, "task=segmentation", "head=semantic")
+
+    @classmethod
+    def given_by(cls, data: Any) -> dict[str, Any]:
+        from vit.data.segmentation import SegmentationData
+
+        if not isinstance(data, SegmentationData):
+            raise ValueError(
+                "task=segmentation wants images with a class for each pixel, such as "
+                f"data=mask_folder; data is {type(data).__name__}"
+            )
+        return {}
+
+    @classmethod
+    def output_fault(cls, output: Any, images: int, data: Any) -> str | None:
+        if isinstance(output, Detections) and output.answer.masks is not None:
+            found, wanted = output.answer.logits.shape[2], data.facts.num_classes + 1
+        elif isinstance(output, ClassMaps):
+            found, wanted = output.logits.shape[1], data.facts.num_classes
+        else:
+            return "gives no classes of pixels; task=segmentation wants head=semantic or masks"
+        return None if found == wanted else f"gives {found} classes; wanted {wanted}"
+
+    @classmethod
+    def made_up_loss(cls, output: Any) -> Tensor:
+        if isinstance(output, ClassMaps):
+            return output.logits.float().square().mean()
+        parts = [part for stage in output.stages for part in (stage.logits, stage.masks)]
+        return torch.stack([part.float().square().mean() for part in parts]).sum()
+
+    @classmethod
+    @torch.inference_mode()
+    def predicted(cls, trained: Any, images: Sequence[Image.Image]) -> list[dict[str, Any]]:
+        """`shares` of the image by class, the largest first, and `class_map` [height, width]."""
+        device = next(trained.model.parameters()).device
+        told = []
+        for image in images:
+            maps = class_maps(trained.model(trained.transform(image)[None].to(device)))
+            whole = trained.transform.to_original(maps, image.height, image.width)
+            chosen = whole[0].argmax(0).to(torch.uint8).cpu()
+            counts = torch.bincount(chosen.flatten().long(), minlength=trained.facts.num_classes)
+            shares = {
+                name: count / chosen.numel()
+                for name, count in zip(trained.facts.class_names, counts.tolist(), strict=True)
+                if count
+            }
+            ranked = dict(sorted(shares.items(), key=lambda item: -item[1]))
+            told.append({"shares": ranked, "class_map": chosen.numpy()})
+        return told
+
+    def forward(self, images: Tensor) -> Any:
+        return self.model(images)
+
+    def on_train_batch_start(self, batch: SegmentationBatch, batch_idx: int) -> None:
+        if isinstance(self.model.head, MasksHead):
+            self.model.head.set_progress(self.global_step / self.total_steps)
+
+    def training_step(self, batch: SegmentationBatch, batch_idx: int) -> Tensor:
+        output = self.model(batch.images)
+        if isinstance(output, ClassMaps):
+            total, count = pixel_loss(output, batch.labels)
+            everywhere = sum_over_ranks(count.clone()) if several_ranks() else count
+            losses = {"loss": total * self.trainer.world_size / everywhere.clamp(min=1)}
+        else:
+            generator = points_generator(self, batch_idx, batch.images.device)
+            losses = self.criterion(output, objects_of(batch.labels), generator)
+        told = {f"train/{name}": value.detach() for name, value in losses.items()}
+        self.record(told, len(batch), batch.index)
+        return losses["loss"]
+
+    def validation_step(self, batch: SegmentationBatch, batch_idx: int) -> None:
+        self._evaluate(batch)
+
+    def test_step(self, batch: SegmentationBatch, batch_idx: int) -> None:
+        self._evaluate(batch)
+
+    def on_validation_epoch_start(self) -> None:
+        self._begin()
+
+    def on_test_epoch_start(self) -> None:
+        self._begin()
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_metrics("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_metrics("test")
+
+    def monitors(self) -> tuple[str, ...]:
+        return tuple(f"val/{name}" for name in (*self.metrics.names, "loss"))
+
+    def tables(self) -> dict[str, list]:
+        return self.metrics.tables()
+
+    def shown(self) -> tuple[tuple[str, str], ...]:
+        return (("loss", "train/loss"), ("val loss", "val/loss"), ("val mIoU", "val/miou"))
+
+    def _begin(self) -> None:
+        self.metrics.reset()
+        self._sums = torch.zeros(2, dtype=torch.float64)  # of losses, and of what they are means of
+
+    def _evaluate(self, batch: SegmentationBatch) -> None:
+        output = self.model(batch.images)
+        if isinstance(output, ClassMaps):
+            total, count = pixel_loss(output, batch.labels)
+        else:
+            objects = objects_of(batch.labels)
+            count = torch.tensor(max(sum(objects.counts), 1))
+            total = self.criterion(output, objects)["loss"] * count
+        self._sums += torch.stack([total.double().cpu(), count.double().cpu()])
+        maps = F.interpolate(class_maps(output), size=batch.labels.shape[1:], mode="bilinear")
+        self.metrics.update(maps.argmax(1), batch.labels)
+
+    def _log_metrics(self, split: str) -> None:
+        dtype = sum_dtype(self.device)
+        found = self.metrics.compute(self.device)
+        loss, count = sum_over_ranks(self._sums.to(self.device, dtype)).tolist()
+        found["loss"] = loss / max(count, 1)
+        self.log_dict(
+            {
+                f"{split}/{name}": torch.tensor(value, dtype=dtype, device=self.device)
+                for name, value in found.items()
+            },
+            logger=None if split == "test" else False,
+            reduce_fx="max",  # all ranks have the same value already
+            sync_dist=True,
+        )
+
+
+def pixel_loss(
+    output: ClassMaps, labels: Int[Tensor, "batch height width"]
+) -> tuple[Float[Tensor, ""], Tensor]:
+    """The sum of cross-entropies over all pixels that are not ignored, and their number."""
+    logits = F.interpolate(output.logits.float(), size=labels.shape[1:], mode="bilinear")
+    total = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
+    return total, (labels != IGNORED).sum()
+
+
+def objects_of(labels: Int[Tensor, "batch height width"]) -> Objects:
+    """Each class that an image shows as one object, whose mask is where it is.
+
+    Asks the device once, for the classes that there are.
+    """
+    present = torch.stack([(labels == IGNORED).new_zeros(IGNORED + 1)] * len(labels))
+    present.scatter_(1, labels.flatten(1), True)
+    shown = [row[:IGNORED].nonzero().flatten().tolist() for row in present.cpu()]
+    classes = torch.tensor([c for row in shown for c in row], device=labels.device).long()
+    counts = tuple(len(row) for row in shown)
+    own = torch.tensor([at for at, row in enumerate(shown) for _ in row], device=labels.device)
+    masks = labels[own.long()] == classes[:, None, None]
+    boxes = torch.zeros(len(classes), 4, device=labels.device)  # nobody asks for them
+    return Objects(classes, boxes, counts, masks)
+
+
+def class_maps(output: Detections | ClassMaps) -> Float[Tensor, "batch classes rows cols"]:
+    """How much each cell is of each class: logits, or what the queries' masks add up to."""
+    if isinstance(output, ClassMaps):
+        return output.logits.float()
+    answer = output.answer
+    assert answer.masks is not None
+    classes = answer.logits.float().softmax(-1)[..., :-1]
+    return torch.einsum("bqc,bqhw->bchw", classes, answer.masks.float().sigmoid())
