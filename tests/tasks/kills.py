@@ -6,6 +6,7 @@ Every run must end with the weights and metrics of the undisturbed one. A checkp
 each step, so that many kills strike while one is being written. Prints a line a kill and writes
 results.csv; exits with 1 where a number differs.
 
+    python tests/tasks/kills.py --kills 10 --experiment digit_scenes
     python tests/tasks/kills.py --kills 10 --with checkpoint.asynchronous=true
     python tests/tasks/kills.py --kills 10 --processes 2 \\
         --with trainer=fsdp ema=none checkpoint.sharded=true
@@ -31,25 +32,30 @@ from vit.doors.compose import compose
 from vit.runs.checkpoint import read_checkpoint
 from vit.runs.directory import RunFolder
 
-WORDS = [
-    "experiment=digits",
+COMMON = [
     "backbone.dim=16",
     "backbone.depth=1",
     "trainer.max_epochs=25",
     "tracking=none",
     "threads=1",
-    "task.mixup=0.4",
     "ema=standard",
     "trainer.accelerator=cpu",
     "checkpoint.every_n_steps=1",
 ]
+SCENES = ["data.train_scenes=64", "data.val_scenes=8", "data.test_scenes=4", "backbone.heads=2"]
+WORDS = {
+    "digits": ["task.mixup=0.4"],
+    "digit_scenes": [*SCENES, "head.neck.num_blocks=1", "head.num_layers=1", "head.groups=2"],
+    "digit_masks": [*SCENES, "head.joint_blocks=1", "task.num_points=64"],
+}
 TWO = ["trainer=ddp", "trainer.devices=2"]
 LONGEST = 300.0
 
 
-def freeze(folder: Path, processes: int, more: list[str]) -> RunFolder:
+def freeze(folder: Path, processes: int, experiment: str, more: list[str]) -> RunFolder:
     run = RunFolder(folder)
-    run.freeze(compose([*(TWO if processes == 2 else []), *WORDS, *more]))
+    words = [f"experiment={experiment}", *COMMON, *WORDS[experiment], *more]
+    run.freeze(compose([*(TWO if processes == 2 else []), *words]))
     return run
 
 
@@ -129,13 +135,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--experiment", choices=WORDS, default="digits")
     parser.add_argument("--with", nargs="+", default=[], dest="more", metavar="WORD")
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
     rows: list[dict] = []
     home = Path(tempfile.mkdtemp(prefix="kills-"))
     for processes in arguments.processes:
-        peace = freeze(home / f"peace{processes}", processes, arguments.more)
+        peace = freeze(home / f"peace{processes}", processes, arguments.experiment, arguments.more)
         began = time.monotonic()
         assert start(peace, processes).wait(LONGEST) == 0, (peace.path / "said.txt").read_text()
         seconds = peace.state()["train_seconds"]
@@ -145,7 +152,9 @@ def main() -> int:
         most = arguments.kills // len(arguments.processes)
         while killed < most:
             runs += 1
-            run = freeze(home / f"run{processes}-{runs}", processes, arguments.more)
+            run = freeze(
+                home / f"run{processes}-{runs}", processes, arguments.experiment, arguments.more
+            )
             while not run.is_done():
                 tidy(run.checkpoints)  # of an earlier kill
                 process = start(run, processes)
