@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from coco_files import CocoFiles
+from mask_files import MaskFiles
 from PIL import Image
 
 
@@ -38,3 +39,8 @@ def photos(tmp_path, write_images):
 @pytest.fixture
 def coco_files(tmp_path):
     return CocoFiles(tmp_path / "coco")
+
+
+@pytest.fixture
+def mask_files(tmp_path):
+    return MaskFiles(tmp_path / "masks")

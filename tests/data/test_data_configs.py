@@ -11,12 +11,15 @@ AUGMENT = sorted(file.stem for file in (config_folder() / "data" / "augment").gl
 AUGMENT_BOXES = sorted(
     file.stem for file in (config_folder() / "data" / "augment_boxes").glob("*.yaml")
 )
+AUGMENT_MAPS = sorted(
+    file.stem for file in (config_folder() / "data" / "augment_maps").glob("*.yaml")
+)
 MUST = ["data.root=photos", "data.table=t.csv", "data.path=name"]
 
 
 def composed(*words):
     needs = {"table": MUST[1], "huggingface": MUST[2]}
-    needs |= dict.fromkeys(("folder", "imagenet", "coco", "voc", "yolo"), MUST[0])
+    needs |= dict.fromkeys(("folder", "imagenet", "coco", "voc", "yolo", "mask_folder"), MUST[0])
     kind = words[0].split("=")[1]
     return compose([*words, *([needs[kind]] if kind in needs else [])])["data"]
 
@@ -34,6 +37,14 @@ def test_every_kind_of_data_is_what_its_class_takes(kind):
 @pytest.mark.parametrize("augment", AUGMENT_BOXES)
 def test_every_augmentation_of_boxes_goes_with_detection_data(augment):
     node = composed("data=digit_scenes", f"data/augment_boxes={augment}")
+    assert part_faults(node, "data", GIVEN["data"], ()) == []
+    data = build({**node, "train_scenes": 20}, seed=0)
+    assert len(next(iter(data.loader("train")))) == 16
+
+
+@pytest.mark.parametrize("augment", AUGMENT_MAPS)
+def test_every_augmentation_of_maps_goes_with_segmentation_data(augment):
+    node = composed("data=digit_scenes_semantic", f"data/augment_maps={augment}")
     assert part_faults(node, "data", GIVEN["data"], ()) == []
     data = build({**node, "train_scenes": 20}, seed=0)
     assert len(next(iter(data.loader("train")))) == 16

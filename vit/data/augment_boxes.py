@@ -68,7 +68,7 @@ class ScaleJitter(BoxAugmentation):
 
     def __post_init__(self) -> None:
         if not 0 < self.scale[0] <= self.scale[1]:
-            raise ValueError(f"data.augment_boxes.scale={self.scale}; wanted 0 < from <= to.")
+            raise ValueError(f"scale={self.scale} of the scale jitter; wanted 0 < from <= to.")
 
     def change(self, prepare: DetectionTransform) -> Change:
         place = RandomCrop(prepare.image_size, pad_if_needed=True, fill=prepare.fills)

@@ -246,6 +246,10 @@ class ImageData(ABC):
     def faults(self, full: bool = False) -> list[Fault]:
         """Everything wrong that can be found without training; `full` decodes every image."""
 
+    def warnings(self) -> list[str]:
+        """What is odd and can be trained on all the same, a line each; says what became of it."""
+        return []
+
     @abstractmethod
     def _counts(self, split: str) -> np.ndarray:
         """How many of each class a split holds."""

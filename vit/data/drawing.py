@@ -1,4 +1,4 @@
-"""Boxes and masks drawn on a picture, for people to look at."""
+"""Boxes, masks and classes drawn on a picture, for people to look at."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import colorsys
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
+
+from vit.structures import IGNORED
 
 SMALLEST = 320  # pixels of the longer side; a smaller picture is enlarged so that words fit
 
@@ -38,6 +40,17 @@ def annotated(
         boxes[:, 2:] = torch.maximum(boxes[:, 2:], boxes[:, :2] + 1)
         drawn = draw_bounding_boxes(drawn, boxes, list(words), colors=colours, width=2)
     return to_pil_image(drawn)
+
+
+def coloured(picture: Image.Image, labels: Int[Tensor, "height width"]) -> Image.Image:
+    """The picture with each pixel tinted by its class; what is IGNORED is left as it is."""
+    present = [number for number in labels.unique().tolist() if number != IGNORED]
+    drawn = pil_to_tensor(picture.convert("RGB"))
+    if not present:
+        return to_pil_image(drawn)
+    masks = torch.stack([labels == number for number in present])
+    colours = [colour(number) for number in present]
+    return to_pil_image(draw_segmentation_masks(drawn, masks, alpha=0.45, colors=colours))
 
 
 def colour(number: int) -> tuple[int, int, int]:

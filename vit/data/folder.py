@@ -80,8 +80,8 @@ def split_folders(root: Path, train: str, val: str | None, test: str | None) -> 
 
     Raises ValueError where there is a train folder and others that belong to no split.
     """
-    present = {folder.name for folder in _folders(root)}
-    if train not in present or not _folders(root / train):  # trains may be a class, with planes
+    present = {folder.name for folder in subfolders(root)}
+    if train not in present or not subfolders(root / train):  # trains may be a class, with planes
         if present and present <= {train, *SPLIT_LIKE}:
             raise ValueError(
                 f"{root} holds {_few(sorted(present))}, which look like splits and not like "
@@ -108,16 +108,16 @@ def read_folders(folders: dict[str, Path]) -> tuple[dict[str, Source], tuple[str
     ValueError naming every class folder elsewhere that train does not have.
     """
     train = folders["train"]
-    class_names = tuple(folder.name for folder in _folders(train))
+    class_names = tuple(folder.name for folder in subfolders(train))
     if not class_names:
-        loose = sum(1 for _ in _image_files(train, ""))
+        loose = sum(1 for _ in image_files(train, ""))
         raise ValueError(
             f"{train} holds {loose} images but no folder; wanted a folder per class, "
             "ROOT/CLASS/*.jpg, or a table of paths and labels (data=table)."
         )
     sources: dict[str, Source] = {}
     for split, folder in folders.items():
-        here = {entry.name for entry in _folders(folder)}
+        here = {entry.name for entry in subfolders(folder)}
         unknown = sorted(here - set(class_names))
         if unknown:
             near = did_you_mean(unknown[0], class_names)
@@ -125,7 +125,7 @@ def read_folders(folders: dict[str, Path]) -> tuple[dict[str, Source], tuple[str
                 f"{folder} has classes that {train} lacks: {_few(unknown)}.{near} "
                 "Every class must have training images."
             )
-        files = {name: sorted(_image_files(folder, name)) for name in class_names if name in here}
+        files = {name: sorted(image_files(folder, name)) for name in class_names if name in here}
         names = [name for group in files.values() for name in group]
         counts = [len(files.get(name, ())) for name in class_names]
         sources[split] = FileSource(
@@ -136,7 +136,7 @@ def read_folders(folders: dict[str, Path]) -> tuple[dict[str, Source], tuple[str
     return sources, class_names
 
 
-def _folders(folder: Path) -> list[Path]:
+def subfolders(folder: Path) -> list[Path]:
     return sorted(
         entry
         for entry in folder.iterdir()
@@ -144,7 +144,7 @@ def _folders(folder: Path) -> list[Path]:
     )
 
 
-def _image_files(root: Path, inside: str) -> Iterator[bytes]:
+def image_files(root: Path, inside: str) -> Iterator[bytes]:
     """Paths under `root`, from the folder `inside` down; links to folders are followed once."""
     seen: set[str] = set()
     waiting = [inside]

@@ -63,7 +63,7 @@ def open_image(
             file = BytesIO(file.read_bytes())
         except OSError as fault:
             raise UnreachableImage(f"{name}: {fault.strerror}.") from None
-    return _with_image(file, name, upright)
+    return with_image(file, name, upright)
 
 
 def image_size(file: Path | BytesIO, name: str = "") -> tuple[int, int]:
@@ -80,14 +80,14 @@ def stored_size(file: Path | BytesIO, name: str = "") -> tuple[int, int, int]:
         turned = image.format == "TIFF"
         return image.height, image.width, 1 if turned else _orientation(image)
 
-    return _with_image(file, name or str(file), look)
+    return with_image(file, name or str(file), look)
 
 
 def other_size(found: tuple[int, int], told: tuple[int, int]) -> str:
     """What to say of an image that is not of the size that its annotations speak of."""
     return (
         f"is {found[1]}×{found[0]} pixels, but the annotations speak of {told[1]}×{told[0]} "
-        "(width × height); boxes of another image or of a scaled copy."
+        "(width × height), as of another image or of a scaled copy."
     )
 
 
@@ -132,7 +132,8 @@ def _from_deep(image: Image.Image) -> Image.Image:
     return Image.fromarray(scaled.round().clip(0, 255).astype(np.uint8))
 
 
-def _with_image(file: Path | BytesIO, name: str, use: Callable[[Image.Image], Result]) -> Result:
+def with_image(file: Path | BytesIO, name: str, use: Callable[[Image.Image], Result]) -> Result:
+    """What `use` makes of the opened image; raises BadImage, which says `name`, where it cannot."""
     try:
         with Image.open(file) as image:
             return use(image)

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from vit.data.base import ImageData
 from vit.data.detection_transforms import corners
-from vit.data.drawing import annotated
+from vit.data.drawing import annotated, coloured
 from vit.data.sampling import EpochSampler, Key
-from vit.structures import Batch, DetectionBatch, Facts
+from vit.structures import IGNORED, Batch, DetectionBatch, Facts, SegmentationBatch
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -44,6 +44,16 @@ def sample_sheet(data: ImageData, split: str, count: int) -> Image.Image:
         pictures = _with_objects(pictures, batch, facts)
         labels = [
             f"{number} objects" if number != 1 else "1 object" for number in batch.objects.counts
+        ]
+    elif isinstance(batch, SegmentationBatch):
+        maps = batch.labels.unbind()
+        pictures = [coloured(one, found) for one, found in zip(pictures, maps, strict=True)]
+        labels = [
+            ", ".join(
+                facts.class_names[number] for number in found.unique().tolist() if number != IGNORED
+            )
+            or "no class"
+            for found in maps
         ]
     else:
         labels = _labels(batch, facts)
@@ -90,8 +100,8 @@ def shown(
     scale = torch.tensor(std).view(1, -1, 1, 1)
     shift = torch.tensor(mean).view(1, -1, 1, 1)
     values = ((images * scale + shift) * 255).round().clamp(0, 255).byte()
-    coloured = values.permute(0, 2, 3, 1).expand(-1, -1, -1, 3).contiguous().numpy()
-    return [Image.fromarray(image) for image in coloured]
+    in_rgb = values.permute(0, 2, 3, 1).expand(-1, -1, -1, 3).contiguous().numpy()
+    return [Image.fromarray(image) for image in in_rgb]
 
 
 def page(pictures: Sequence[Image.Image], captions: Sequence[tuple[str, str]]) -> Image.Image:

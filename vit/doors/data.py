@@ -79,8 +79,6 @@ def _show_splits(data: ImageData) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from vit.data.detection import DetectionData
-
     facts = data.facts
     height, width = facts.image_size
     kind = "labels, several an image" if facts.multi_label else "classes"
@@ -97,6 +95,5 @@ def _show_splits(data: ImageData) -> None:
     console.print(table)
     colour = "grey" if facts.channels == 1 else "RGB"
     console.print(f"{facts.num_classes} {kind}, {height}×{width} pixels, {colour}")
-    if isinstance(data, DetectionData):
-        for line in data.warnings():
-            console.print(f"warning: {line}")
+    for line in data.warnings():
+        console.print(f"warning: {line}")

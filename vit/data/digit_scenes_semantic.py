@@ -1,0 +1,107 @@
+"""Scenes of handwritten digits with the class of each pixel: no download.
+
+The scenes are those of digit_scenes.py, which says where the digits are from.
+"""
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from PIL import Image
+
+from vit.data.class_maps import SegmentationContents
+from vit.data.digit_scenes import DigitScenes, Scenes
+from vit.data.images import eight_bit
+from vit.data.segmentation import SegmentationData
+
+KEYS = (
+    "image_size",
+    "split_seed",
+    "train_scenes",
+    "val_scenes",
+    "test_scenes",
+    "min_digits",
+    "max_digits",
+    "digit_size",
+    "noise",
+)
+
+
+@dataclass(kw_only=True, eq=False)
+class DigitScenesSemantic(SegmentationData):
+    """White digits of many sizes on black; a pixel is of the digit whose ink it shows, or of none.
+
+    Class 0 is the background, class 1 + d the digit d. The pictures are, for the same keys, those
+    of DigitScenes, which explains them.
+
+    Args:
+        train_scenes, val_scenes, test_scenes: how many there are.
+        max_digits: of a scene; each number from `min_digits` on is as likely.
+        digit_size: side in pixels from, to, of the square that holds a digit.
+        noise: standard deviation of the grey noise laid over all, as a fraction of white.
+    """
+
+    image_size: int | tuple[int, int] | None = 96
+    train_scenes: int = 6000
+    val_scenes: int = 300
+    test_scenes: int = 300
+    min_digits: int = 0
+    max_digits: int = 5
+    digit_size: tuple[int, int] = (14, 36)
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._scenes()  # refuses odd values by their keys
+
+    def _scenes(self) -> DigitScenes:
+        return DigitScenes(**{key: getattr(self, key) for key in KEYS})
+
+    def read(self) -> SegmentationContents:
+        found = self._scenes().contents
+        sources = {
+            split: MappedScenes(cast(Scenes, source)) for split, source in found.sources.items()
+        }
+        return SegmentationContents(
+            sources={**sources},
+            class_names=("background", *found.class_names),
+            channels=found.channels,
+            mean=found.mean,
+            std=found.std,
+            image_size=found.image_size,
+            origin=found.origin,
+        )
+
+
+@dataclass(eq=False)
+class MappedScenes:
+    """The scenes of one split with the class of each pixel; a MappedSource."""
+
+    scenes: Scenes
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    @property
+    def labels(self) -> np.ndarray:
+        return np.zeros(len(self), dtype=np.int64)  # to tell would take composing every scene
+
+    def mapped(self, position: int, channels: int) -> tuple[Image.Image, np.ndarray]:
+        picture, labels, owner = self.scenes.scene(position)
+        classes = np.concatenate([[0], labels + 1]).astype(np.uint8)
+        return eight_bit(Image.fromarray(picture), channels), classes[owner + 1]
+
+    def class_map(self, position: int) -> np.ndarray:
+        return self.mapped(position, channels=1)[1]
+
+    def read(self, position: int, channels: int) -> Image.Image:
+        return self.scenes.read(position, channels)
+
+    def size(self, position: int) -> tuple[int, int]:
+        return self.scenes.size(position)
+
+    def name(self, position: int) -> str:
+        return self.scenes.name(position)
+
+    def content(self, position: int) -> bytes:
+        return self.scenes.content(position)

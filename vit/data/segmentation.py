@@ -1,0 +1,140 @@
+"""The base of every kind of semantic segmentation data: pictures with a class for each pixel.
+
+A kind is a dataclass that adds its own keys and says in `read` what there is; its sources are
+MappedSources. No `from __future__ import annotations` here: signatures are the schema.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, cast
+
+import numpy as np
+from PIL import Image
+
+from vit.data import segmentation_checks as checks
+from vit.data.augment_boxes import BoxAugmentation, NoBoxAugmentation
+from vit.data.base import ImageData
+from vit.data.class_maps import MappedSource
+from vit.data.images import BadImage
+from vit.data.sampling import EpochSampler, EvaluationSampler
+from vit.data.segmentation_loading import SegmentationSplit
+from vit.data.segmentation_transforms import SegmentationTransform
+from vit.faults import Fault
+from vit.structures import IGNORED
+
+MAPS_COUNTED = 1000  # per split; decoding the map of a photo takes some 5 ms
+
+
+@dataclass(kw_only=True, eq=False)
+class SegmentationData(ImageData):
+    """Pictures with a class for each pixel; see ImageData for the keys that all kinds have.
+
+    Loaders give SegmentationBatches, whose labels are IGNORED (255) where nobody said and where a
+    picture was filled up. Splits that are set aside are drawn from all images alike: to do so by
+    class would take reading every map.
+
+    Args:
+        fit: to image_size: "letterbox" keeps the shape and fills up, "squash" does not.
+        augment_maps: what training does to pictures with their maps.
+    """
+
+    fit: Literal["letterbox", "squash"] = "letterbox"
+    augment_maps: BoxAugmentation = field(default_factory=NoBoxAugmentation)
+
+    @cached_property
+    def eval_transform(self) -> SegmentationTransform:
+        """From any Pillow image to the tensor [channels, height, width] that the model wants."""
+        facts = self.facts
+        return SegmentationTransform(
+            facts.image_size, facts.channels, facts.mean, facts.std, self.fit
+        )
+
+    def _sampler(
+        self, split: str, rank: int, world_size: int, accumulate: int, lend: bool
+    ) -> EpochSampler | EvaluationSampler:
+        if lend:
+            raise ValueError("pictures with class maps are not mixed over slices: lend=False.")
+        return super()._sampler(split, rank, world_size, accumulate, lend)
+
+    def dataset(self, split: str, *, training: bool) -> SegmentationSplit:
+        """The samples of a split, with or without augmentation.
+
+        Raises ValueError where images lack maps: nothing is trained on half of the data.
+        """
+        source, members = self._source(split)
+        checks.require_sound(self.contents)
+        return SegmentationSplit(
+            source=source,
+            members=members,
+            prepare=self.eval_transform,
+            seed=self.seed,
+            augment=self.augment_maps if training else None,
+            skip_bad=self.on_bad_image == "skip",
+        )
+
+    def picture(self, split: str, index: int) -> Image.Image:
+        """A sample as a person sees it: the whole picture, 8-bit RGB."""
+        source, members = self._source(split)
+        return source.mapped(int(members[index]), channels=3)[0]
+
+    def class_map(self, split: str, index: int) -> np.ndarray:
+        """The whole map of a sample, [height, width], uint8, at the size of its picture."""
+        source, members = self._source(split)
+        return source.class_map(int(members[index]))
+
+    def describe(self) -> dict[str, Any]:
+        """The splits as plain values: images, and how many of them show each class.
+
+        `maps_counted` says how many maps were looked at, evenly spread; `ignored` which share of
+        their pixels belongs to no class.
+        """
+        told = super().describe()
+        for split in told:
+            counted = self._counted[split]
+            total = int(counted.sum())
+            told[split] |= {
+                "maps_counted": len(counted),
+                "ignored": round(int(counted[:, -1].sum()) / total, 4) if total else 0.0,
+            }
+        return told
+
+    def fingerprint(self) -> str:
+        return checks.fingerprint(self)
+
+    def faults(self, full: bool = False) -> list[Fault]:
+        return checks.data_faults(self, full)
+
+    def warnings(self) -> list[str]:
+        return checks.warnings(self)
+
+    def _source(self, split: str) -> tuple[MappedSource, np.ndarray]:
+        self._require(split)
+        name, members = self.splits[split]
+        return cast(MappedSource, self.contents.sources[name]), members
+
+    @cached_property
+    def _counted(self) -> dict[str, np.ndarray]:
+        """Split → pixels of each class and, last, of none: [maps, classes + 1], of 1,000 maps."""
+        return {split: self._pixels(split) for split in self.splits}
+
+    def _pixels(self, split: str) -> np.ndarray:
+        source, members = self._source(split)
+        classes = self.facts.num_classes
+
+        def count(position: int) -> np.ndarray | None:
+            try:
+                found = source.class_map(position)
+            except BadImage:
+                return None  # for the check to name
+            pixels = np.bincount(found.ravel(), minlength=IGNORED + 1)
+            return np.append(pixels[:classes], pixels[IGNORED])
+
+        looked_at = checks.spread(members, MAPS_COUNTED).tolist()
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+            rows = [row for row in pool.map(count, looked_at) if row is not None]
+        return np.array(rows, dtype=np.int64).reshape(-1, classes + 1)
+
+    def _counts(self, split: str) -> np.ndarray:
+        return np.count_nonzero(self._counted[split][:, :-1], axis=0)
