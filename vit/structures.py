@@ -158,6 +158,10 @@ class SegmentationBatch:
     def __len__(self) -> int:
         return len(self.images)
 
+    def as_plain(self) -> dict[str, Any]:
+        """Its tensors by name, for a file."""
+        return {"index": self.index, "images": self.images, "labels": self.labels}
+
     def own(self) -> SegmentationBatch:
         """All of it: nothing is lent to such a batch."""
         return self

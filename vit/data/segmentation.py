@@ -22,7 +22,7 @@ from vit.data.sampling import EpochSampler, EvaluationSampler
 from vit.data.segmentation_loading import SegmentationSplit
 from vit.data.segmentation_transforms import SegmentationTransform
 from vit.faults import Fault
-from vit.structures import IGNORED
+from vit.structures import IGNORED, Facts
 
 MAPS_COUNTED = 1000  # per split; decoding the map of a photo takes some 5 ms
 
@@ -43,10 +43,8 @@ class SegmentationData(ImageData):
     fit: Literal["letterbox", "squash"] = "letterbox"
     augment_maps: BoxAugmentation = field(default_factory=NoBoxAugmentation)
 
-    @cached_property
-    def eval_transform(self) -> SegmentationTransform:
-        """From any Pillow image to the tensor [channels, height, width] that the model wants."""
-        facts = self.facts
+    def transform_for(self, facts: Facts) -> SegmentationTransform:
+        """The same for facts that a checkpoint carries; reads no data."""
         return SegmentationTransform(
             facts.image_size, facts.channels, facts.mean, facts.std, self.fit
         )

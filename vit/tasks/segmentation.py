@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor, nn
 
+from vit.data.segmentation import SegmentationData
 from vit.losses.detection import SetCriterion
 from vit.losses.masks import NUM_POINTS
 from vit.metrics.ranks import several_ranks, sum_dtype, sum_over_ranks
@@ -76,8 +77,6 @@ class Segmentation(Task):
 
     @classmethod
     def given_by(cls, data: Any) -> dict[str, Any]:
-        from vit.data.segmentation import SegmentationData
-
         if not isinstance(data, SegmentationData):
             raise ValueError(
                 "task=segmentation wants images with a class for each pixel, such as "
@@ -96,6 +95,10 @@ class Segmentation(Task):
         return None if found == wanted else f"gives {found} classes; wanted {wanted}"
 
     @classmethod
+    def oddities(cls, data: Any, output: Any) -> list[str]:
+        return data.warnings() if isinstance(data, SegmentationData) else []
+
+    @classmethod
     def made_up_loss(cls, output: Any) -> Tensor:
         if isinstance(output, ClassMaps):
             return output.logits.float().square().mean()
@@ -110,8 +113,8 @@ class Segmentation(Task):
         told = []
         for image in images:
             maps = class_maps(trained.model(trained.transform(image)[None].to(device)))
-            whole = trained.transform.to_original(maps, image.height, image.width)
-            chosen = whole[0].argmax(0).to(torch.uint8).cpu()
+            frame = trained.transform.frame(image.height, image.width)
+            chosen = frame.maps_to_original(maps[0]).argmax(0).to(torch.uint8).cpu()
             counts = torch.bincount(chosen.flatten().long(), minlength=trained.facts.num_classes)
             shares = {
                 name: count / chosen.numel()
