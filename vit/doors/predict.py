@@ -111,6 +111,13 @@ def _show(result: dict[str, Any], top: int) -> None:
             table.add_row(Text(row["path"]), str(len(row["objects"])), Text(_listed(row)))
         console.print(table)
         return
+    if result["images"] and "shares" in result["images"][0]:
+        table.add_column("share of the image", overflow="fold")
+        for row in result["images"]:
+            shares = [f"{name} {share:.1%}" for name, share in row["shares"].items()]
+            table.add_row(Text(row["path"]), Text(", ".join(shares)))
+        console.print(table)
+        return
     table.add_column("class")
     table.add_column("probability", justify="right")
     table.add_column("then")

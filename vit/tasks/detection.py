@@ -20,7 +20,7 @@ from vit.models.detector import Detector
 from vit.models.heads.masks import MasksHead
 from vit.structures import DetectionBatch, Detections, Facts
 from vit.tasks.drawing import for_tracker
-from vit.tasks.found import found_in
+from vit.tasks.found import as_json, found_in
 from vit.tasks.task import OptimizerPart, SchedulePart, Task
 
 PICTURES = 8  # of the validation that are drawn
@@ -155,21 +155,27 @@ class Detection(Task):
     @classmethod
     @torch.inference_mode()
     def predicted(cls, trained: Any, images: Sequence[Image.Image]) -> list[dict[str, Any]]:
-        """`objects` of each image, the best first: `class`, `score`, `box_xyxy` in its pixels."""
+        """`objects` of each image, the best first: `class`, `score`, `box_xyxy` in its pixels.
+
+        Of a head that answers with masks also `segmentation`, COCO's run lengths.
+        """
         model, transform, facts = trained.model, trained.transform, trained.facts
         device = next(model.parameters()).device
         batch = torch.stack([transform(image) for image in images]).to(device)
         frames = [transform.frame(image.height, image.width) for image in images]
         found = found_in(model(batch), model, list(range(len(images))), frames, most=100)
         told: list[dict[str, Any]] = [{"objects": []} for _ in images]
-        rows = zip(found.image, found.score, found.label, found.boxes_xyxy, strict=True)
-        for image, score, label, box in rows:
+        masks: Sequence[Any] = found.masks if found.masks else (None,) * len(found.image)
+        rows = zip(found.image, found.score, found.label, found.boxes_xyxy, masks, strict=True)
+        for image, score, label, box, mask in rows:
+            outline = {} if mask is None else {"segmentation": as_json(mask)}
             told[image]["objects"].append(
                 {
                     "class": facts.class_names[label],
                     "label": int(label),
                     "score": float(score),
                     "box_xyxy": [float(edge) for edge in box],
+                    **outline,
                 }
             )
         return told

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
-from vit.data.drawing import annotated
+from vit.data.drawing import annotated, coloured
 from vit.metrics.detection import Found
 from vit.runs.directory import write_json
 from vit.structures import Facts
@@ -18,7 +19,7 @@ TRACKED_SCORE = 0.1  # lowest of a box in the tracker, where a slider hides more
 
 
 class Drawing:
-    """A folder with a picture for each image, and results.json.
+    """A folder with a picture for each image, and of objects results.json.
 
     An entry there is one of COCO's results, `image_id` counting the images from 1, with the image's
     `file_name` beside it.
@@ -31,36 +32,52 @@ class Drawing:
         self._results: list[dict[str, Any]] = []
         self._names: set[str] = set()
         self._images = 0
+        self._maps = False
 
     def add(
-        self, path: str, image: Image.Image, objects: list[dict[str, Any]], threshold: float
+        self, path: str, image: Image.Image, row: dict[str, Any], threshold: float
     ) -> dict[str, Any]:
-        """Draws the objects that score `threshold` or more; returns them and the picture's path."""
+        """Draws what a task says of an image; returns it with the pictures' paths.
+
+        Of objects those that score `threshold` or more are shown and returned. A `class_map`
+        becomes a picture of its own too, whose grey values are the classes' numbers.
+        """
         self._images += 1
-        for found in objects:
-            x0, y0, x1, y1 = found["box_xyxy"]
-            self._results.append(
-                {
-                    "image_id": self._images,
-                    "file_name": path,
-                    "category_id": self._ids[found["label"]],
-                    "bbox": [x0, y0, x1 - x0, y1 - y0],
-                    "score": found["score"],
-                }
-            )
-        shown = [found for found in objects if found["score"] >= threshold]
-        picture = annotated(
+        file = self._folder / self._name(Path(path).stem)
+        if "class_map" in row:
+            self._maps = True
+            labels = torch.from_numpy(row["class_map"])
+            coloured(image, labels).save(file)
+            classes = file.with_name(f"{file.stem}.classes.png")
+            Image.fromarray(row["class_map"]).save(classes)
+            return {**row, "picture": str(file), "classes_picture": str(classes)}
+        self._results += [self._result(path, found) for found in row["objects"]]
+        shown = [found for found in row["objects"] if found["score"] >= threshold]
+        masks = [torch.from_numpy(pixels_of(found)) for found in shown if "segmentation" in found]
+        annotated(
             image,
             torch.tensor([found["box_xyxy"] for found in shown]).reshape(-1, 4),
             [found["label"] for found in shown],
             [f"{found['class']} {found['score']:.0%}" for found in shown],
-        )
-        file = self._folder / self._name(Path(path).stem)
-        picture.save(file)
-        return {"objects": shown, "picture": str(file)}
+            torch.stack(masks) if masks else None,
+        ).save(file)
+        return {**row, "objects": shown, "picture": str(file)}
+
+    def _result(self, path: str, found: dict[str, Any]) -> dict[str, Any]:
+        x0, y0, x1, y1 = found["box_xyxy"]
+        mask = {"segmentation": found["segmentation"]} if "segmentation" in found else {}
+        return {
+            "image_id": self._images,
+            "file_name": path,
+            "category_id": self._ids[found["label"]],
+            "bbox": [x0, y0, x1 - x0, y1 - y0],
+            "score": found["score"],
+            **mask,
+        }
 
     def finish(self) -> Path:
-        write_json(self._folder / "results.json", self._results)
+        if self._results or not self._maps:
+            write_json(self._folder / "results.json", self._results)
         return self._folder
 
     def _name(self, stem: str) -> str:
@@ -71,6 +88,14 @@ class Drawing:
             name = f"{stem}-{count}.png"
         self._names.add(name)
         return name
+
+
+def pixels_of(found: Mapping[str, Any]) -> np.ndarray:
+    """An object's mask, [height, width], true and false."""
+    from faster_coco_eval.core import mask as run_lengths
+
+    told = found["segmentation"]
+    return run_lengths.decode({**told, "counts": told["counts"].encode()}).astype(bool)
 
 
 def for_tracker(

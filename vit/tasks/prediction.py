@@ -50,10 +50,11 @@ def predict(
                 opened.load()
                 images.append(opened.copy())
         for path, image, row in zip(part, images, kind.predicted(trained, images), strict=True):
-            told.append({"path": path, **row})
-            if out is not None and "objects" in row:
+            if out is not None and ("objects" in row or "class_map" in row):
                 drawing = drawing or Drawing(Path(out), trained.facts)
-                told[-1] = {**told[-1], **drawing.add(path, image, row["objects"], threshold)}
+                row = drawing.add(path, image, row, threshold)
+            row.pop("class_map", None)  # a file, and none of the words
+            told.append({"path": path, **row})
     left_out = [str(fault) for fault in faults]
     more = {} if drawing is None else {"pictures": str(drawing.finish())}
     return {"schema_version": 1, "run": run_dir, "images": told, "left_out": left_out, **more}

@@ -1,0 +1,185 @@
+"""The segmentation task, with maps of classes and with queries, and masks through the doors."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from sklearn.metrics import jaccard_score
+
+from vit.check.preflight import preflight
+from vit.doors.compose import compose
+from vit.structures import IGNORED, ClassMaps, Detections, Stage
+from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
+from vit.tasks.segmentation import class_maps, objects_of, pixel_loss
+
+SIZES = [
+    "backbone.dim=16",
+    "backbone.depth=2",
+    "backbone.heads=2",
+    "data.image_size=32",
+    "data.digit_size=[10,20]",
+    "data.train_scenes=24",
+    "data.val_scenes=10",
+    "data.test_scenes=9",
+    "data.batch_size=8",
+]
+QUERIES = ["head.num_queries=14", "head.joint_blocks=1", "task.num_points=128"]
+SEGMENTS = ["experiment=digit_segments", *SIZES, *QUERIES]
+PLAIN = [
+    "data=digit_scenes_semantic",
+    "task=segmentation",
+    "head=semantic",
+    "head.heads=2",
+    "checkpoint.monitor=val/miou",
+    "backbone.patch_size=4",
+    *SIZES,
+]
+KINDS = {
+    "queries": SEGMENTS,
+    "linear": PLAIN,
+    "several blocks": [*PLAIN, "head.blocks=[0,-1]"],
+    "segmenter": [*PLAIN, "head.decoder=segmenter", "head.num_layers=1"],
+}
+
+
+def assembled(words):
+    config = compose([*words, "schedule=constant", "optim.lr=0.005"])
+    data = assemble_data(config)
+    return assemble_task(config, assemble_model(config, data.facts), data), data
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_learns_and_tells_the_iou_of_sklearn(kind, trainer):
+    task, data = assembled(KINDS[kind])
+    seen = []
+    task.record = lambda metrics, weight, index: seen.append(float(metrics["train/loss"]))
+    run = trainer(max_epochs=12, gradient_clip_val=1.0)
+    loader = data.loader("test", rank=0, world_size=1)
+    run.fit(task, data.loader("train", rank=0, world_size=1), loader)
+    assert sum(seen[-3:]) < 0.8 * sum(seen[:3])
+    assert set(run.callback_metrics) == set(task.monitors())
+    (tested,) = run.test(task, loader, verbose=False)
+    task.model.eval()
+    found, truth = [], []
+    for batch in loader:
+        with torch.no_grad():
+            maps = class_maps(task.model(batch.images))
+        found.append(F.interpolate(maps, size=(32, 32), mode="bilinear").argmax(1).flatten())
+        truth.append(batch.labels.flatten())
+    found, truth = torch.cat(found).numpy(), torch.cat(truth).numpy()
+    labels = sorted({*found.tolist(), *truth.tolist()})
+    expected = jaccard_score(truth, found, average="macro", labels=labels)
+    assert tested["test/miou"] == pytest.approx(expected, abs=1e-7)
+    assert tested["test/pixel_accuracy"] == pytest.approx((found == truth).mean(), abs=1e-7)
+    assert len(task.tables()["class_iou"]) == 11
+
+
+def test_ignored_pixels_count_nowhere():
+    labels = torch.randint(0, 3, (2, 8, 8))
+    labels[:, :3] = IGNORED
+    logits = torch.randn(2, 3, 4, 4)
+    total, count = pixel_loss(ClassMaps(logits), labels)
+    assert count == 2 * 5 * 8
+    large = F.interpolate(logits, size=(8, 8), mode="bilinear")
+    kept = labels != IGNORED
+    chosen = large.permute(0, 2, 3, 1)[kept]
+    expected = F.cross_entropy(chosen, labels[kept], reduction="sum")
+    torch.testing.assert_close(total, expected)
+    objects = objects_of(labels)
+    assert IGNORED not in objects.labels.tolist() and not objects.masks[:, :3].any()
+
+
+def test_each_class_that_an_image_shows_is_one_object():
+    labels = torch.zeros(3, 4, 4, dtype=torch.long)
+    labels[0, :2] = 5
+    labels[1] = IGNORED
+    objects = objects_of(labels)
+    assert objects.labels.tolist() == [0, 5, 0] and objects.counts == (2, 0, 1)
+    assert torch.equal(objects.masks[1], labels[0] == 5)
+    assert objects.masks[2].all()
+
+
+def test_queries_add_up_to_maps_of_classes():
+    logits = torch.tensor([[[0.0, 20.0, 0.0], [20.0, 0.0, 0.0], [0.0, 0.0, 20.0]]])
+    masks = torch.full((1, 3, 1, 2), -20.0)
+    masks[0, 0, 0, 0] = masks[0, 1, 0, 1] = 20.0  # class 1 on the left, class 0 on the right
+    masks[0, 2] = 20.0  # no object, everywhere
+    maps = class_maps(Detections([Stage(logits, masks=masks)]))
+    expected = torch.tensor([[[[0.0, 1.0]], [[1.0, 0.0]]]])
+    torch.testing.assert_close(maps, expected, atol=1e-6, rtol=0)
+
+
+def test_training_sets_masks_free_by_the_part_that_is_done(trainer):
+    task, data = assembled(SEGMENTS)
+    told = []
+    task.model.head.set_progress = told.append
+    trainer(max_epochs=2).fit(task, data.loader("train", rank=0, world_size=1))
+    assert told == [step / 6 for step in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("words", "where", "message"),
+    [
+        (["data=digit_scenes"], "task", "wants images with a class for each pixel"),
+        (["head=deformable"], "head", "gives no classes of pixels"),
+        (["head=linear"], "head", "no head that task=segmentation can build"),
+        (["head=semantic", "head.decoder=segmenter", "head.blocks=[1]"], "head", "last block"),
+        (["task=detection", "head=masks", "data=digit_scenes"], "head", "set data.masks=true"),
+    ],
+)
+def test_what_does_not_fit_is_told_before_training(words, where, message):
+    chosen = ["data=digit_scenes_semantic", "task=segmentation", "head=semantic"]
+    kept = [
+        word for word in chosen if not any(w.split("=")[0] == word.split("=")[0] for w in words)
+    ]
+    faults = preflight(compose([*kept, *words]))["faults"]
+    assert any(fault["where"] == where and message in fault["message"] for fault in faults), faults
+
+
+def program(*words):
+    return subprocess.run(
+        [sys.executable, "-m", "vit", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+
+
+def test_a_trained_segmenter_colours_a_picture(tmp_path):
+    folder = tmp_path / "run"
+    done = program("train", *SEGMENTS, "trainer.max_epochs=1", f"hydra.run.dir={folder}")
+    assert done.returncode == 0 and "test mIoU" in done.stdout, done.stderr
+    Image.new("L", (40, 24), 90).save(tmp_path / "grey.png")
+    told = json.loads(program("predict", str(folder), str(tmp_path / "grey.png"), "--json").stdout)
+    (row,) = told["images"]
+    assert sum(row["shares"].values()) == pytest.approx(1.0)
+    with Image.open(row["classes_picture"]) as opened:
+        classes = np.asarray(opened)
+    assert classes.shape == (24, 40) and classes.max() <= 10
+    with Image.open(row["picture"]) as opened:
+        assert opened.size == (40, 24)
+    again = program("evaluate", str(folder))
+    assert "test/miou" in again.stdout and "IoU" in again.stdout
+
+
+def test_a_trained_mask_head_outlines_objects(tmp_path):
+    folder = tmp_path / "run"
+    words = ["experiment=digit_masks", *SIZES, *QUERIES, "trainer.max_epochs=1"]
+    done = program("train", *words, f"hydra.run.dir={folder}")
+    assert done.returncode == 0 and "test mask AP50" in done.stdout, done.stderr
+    known = json.loads((folder / "metrics.json").read_text())["metrics"]
+    assert {"val/mask_ap", "val/loss", "test/mask_ap50"} <= set(known)
+    Image.new("L", (40, 24), 90).save(tmp_path / "grey.png")
+    words = [str(tmp_path / "grey.png"), "--threshold", "0", "--json"]
+    told = json.loads(program("predict", str(folder), *words).stdout)
+    objects = told["images"][0]["objects"]
+    assert all(found["segmentation"]["size"] == [24, 40] for found in objects)
+    results = json.loads((folder / "predictions" / "results.json").read_text())
+    assert len(results) == len(objects)
