@@ -19,7 +19,9 @@ MUST = ["data.root=photos", "data.table=t.csv", "data.path=name"]
 
 def composed(*words):
     needs = {"table": MUST[1], "huggingface": MUST[2]}
-    needs |= dict.fromkeys(("folder", "imagenet", "coco", "voc", "yolo", "mask_folder"), MUST[0])
+    needs |= dict.fromkeys(
+        ("folder", "imagenet", "coco", "voc", "yolo", "mask_folder", "coco_panoptic"), MUST[0]
+    )
     kind = words[0].split("=")[1]
     return compose([*words, *([needs[kind]] if kind in needs else [])])["data"]
 

@@ -180,6 +180,13 @@ def test_odd_scenes_are_refused_by_key():
         DigitScenesSemantic(digit_size=(14, 97))
 
 
+def test_it_is_told_where_not_all_maps_were_counted(monkeypatch):
+    monkeypatch.setattr("vit.data.segmentation.MAPS_COUNTED", 5)
+    told = scenes().describe()["train"]
+    assert told["from"].endswith("; classes of 5 maps")
+    assert told["maps_counted"] == told["per_class"]["background"] == 5
+
+
 def test_scenes_are_told_and_have_no_faults():
     data = scenes(min_digits=5, train_scenes=60)
     assert data.faults() == data.warnings() == []

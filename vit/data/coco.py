@@ -44,19 +44,19 @@ class Coco(DetectionData):
         for split in ("train", "val", "test"):
             name = getattr(self, f"{split}_file")
             if name is not None and (split == "train" or (root / name).is_file()):
-                found[split] = (root / name, _loaded(root / name, split))
+                found[split] = (root / name, loaded(root / name, split))
         faults: list[Fault] = []
         categories = {
-            split: _categories(file, content["categories"], faults)
+            split: categories_in(file, content["categories"], faults)
             for split, (file, content) in found.items()
         }
         train = categories["train"]
         for split in list(found)[1:]:
             if categories[split] != train:
-                faults.append(_other_categories(found[split][0], categories[split], train))
+                faults.append(other_categories(found[split][0], categories[split], train))
         class_ids = tuple(sorted(train))
         published = {
-            split: _published(
+            split: published_in(
                 file, root / getattr(self, f"{split}_images"), content, class_ids, faults
             )
             for split, (file, content) in found.items()
@@ -65,7 +65,7 @@ class Coco(DetectionData):
         return contents_of(published, names, class_ids, self.masks, faults)
 
 
-def _loaded(file: Path, split: str) -> dict[str, Any]:
+def loaded(file: Path, split: str) -> dict[str, Any]:
     """The file's content; raises ValueError where it is not what COCO's form demands."""
     if not file.is_file():
         inside = sorted(str(path.relative_to(file.parent)) for path in file.parent.glob("*.json"))
@@ -91,7 +91,7 @@ def _loaded(file: Path, split: str) -> dict[str, Any]:
     return content
 
 
-def _categories(file: Path, entries: list[dict[str, Any]], faults: list[Fault]) -> dict[int, str]:
+def categories_in(file: Path, entries: list[dict[str, Any]], faults: list[Fault]) -> dict[int, str]:
     """Id → name."""
     found: dict[int, str] = {}
     for at, entry in enumerate(entries):
@@ -107,7 +107,8 @@ def _categories(file: Path, entries: list[dict[str, Any]], faults: list[Fault]) 
     return found
 
 
-def _other_categories(file: Path, here: dict[int, str], train: dict[int, str]) -> Fault:
+def other_categories(file: Path, here: dict[int, str], train: dict[int, str]) -> Fault:
+    """What to say of a file whose categories are not those of train."""
     told = [f"lacks {n} {train[n]!r}" for n in sorted(train.keys() - here.keys())]
     told += [f"adds {n} {here[n]!r}" for n in sorted(here.keys() - train.keys())]
     told += [
@@ -118,13 +119,14 @@ def _other_categories(file: Path, here: dict[int, str], train: dict[int, str]) -
     return Fault(str(file), f"its categories differ from those of train: {'; '.join(told[:5])}.")
 
 
-def _published(
+def published_in(
     file: Path,
     root: Path,
     content: dict[str, Any],
     class_ids: tuple[int, ...],
     faults: list[Fault],
 ) -> Published:
+    """The file's images, whose names start in `root`, and its annotations as arrays."""
     images, annotations = content["images"], content["annotations"]
     nameless = [at for at, one in enumerate(images) if not isinstance(one.get("file_name"), str)]
     if nameless:

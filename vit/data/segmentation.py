@@ -96,6 +96,8 @@ class SegmentationData(ImageData):
                 "maps_counted": len(counted),
                 "ignored": round(int(counted[:, -1].sum()) / total, 4) if total else 0.0,
             }
+            if len(counted) < told[split]["images"]:
+                told[split]["from"] += f"; classes of {len(counted):,} maps"
         return told
 
     def fingerprint(self) -> str:

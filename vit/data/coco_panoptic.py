@@ -1,0 +1,190 @@
+"""Things and stuff in COCO's panoptic form: a JSON of segments and a folder of coloured PNGs."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from vit.data.annotation_checks import few, judged
+from vit.data.annotations import DetectionContents
+from vit.data.checks import IMAGES_DECODED, spread
+from vit.data.coco import categories_in, loaded, other_categories, published_in
+from vit.data.detection import DetectionData
+from vit.data.folder import existing_folder
+from vit.data.images import BadImage
+from vit.data.panoptic_files import PanopticFiles
+from vit.data.published import Bad, MarkedFiles, Published, contents_of
+from vit.faults import Fault
+from vit.structures import PanopticMap
+
+
+@dataclass(eq=False)
+class PanopticContents(DetectionContents):
+    """Detection data whose objects part each image; `is_thing` has a flag a class."""
+
+    is_thing: tuple[bool, ...] = field(kw_only=True)
+
+
+@dataclass(kw_only=True, eq=False)
+class CocoPanoptic(DetectionData):
+    """A panoptic file per split, beside it a folder of its name with a PNG per image, and images.
+
+    Every segment, thing or stuff, is an object with its mask; `is_thing` says which classes are
+    things. A pixel's segment is R + 256 G + 65536 B of its colour; 0 is void. Classes are numbered
+    by the order of their ids in the training file.
+
+    Args:
+        root: the folder; `~` is understood.
+        train_file, val_file, test_file: JSON files under root; of the last two, those that are
+            not there are left out, and val is set aside from train.
+        train_images, val_images, test_images: where the names of images start, under root.
+    """
+
+    root: str
+    train_file: str = "annotations/panoptic_train.json"
+    val_file: str | None = "annotations/panoptic_val.json"
+    test_file: str | None = "annotations/panoptic_test.json"
+    train_images: str = "images"
+    val_images: str = "images"
+    test_images: str = "images"
+    masks: bool = True
+
+    def read(self) -> PanopticContents:
+        root = existing_folder(self.root, "data.root")
+        found: dict[str, tuple[Path, dict[str, Any]]] = {}
+        for split in ("train", "val", "test"):
+            name = getattr(self, f"{split}_file")
+            if name is not None and (split == "train" or (root / name).is_file()):
+                found[split] = (root / name, loaded(root / name, split))
+        faults: list[Fault] = []
+        categories = {
+            split: categories_in(file, content["categories"], faults)
+            for split, (file, content) in found.items()
+        }
+        train = categories["train"]
+        for split in list(found)[1:]:
+            if categories[split] != train:
+                faults.append(other_categories(found[split][0], categories[split], train))
+        class_ids = tuple(sorted(train))
+        published, maps = {}, {}
+        for split, (file, content) in found.items():
+            _require_segments(file, content["annotations"])
+            images = root / getattr(self, f"{split}_images")
+            segments = {**content, "annotations": _flattened(content["annotations"])}
+            published[split] = published_in(file, images, segments, class_ids, faults)
+            maps[split] = _map_names(file, content, faults)
+        names = tuple(train[number] for number in class_ids)
+        contents = contents_of(published, names, class_ids, False, faults)
+        contents.sources = {
+            split: _with_maps(
+                cast(MarkedFiles, source), published[split], found[split], maps[split]
+            )
+            for split, source in contents.sources.items()
+        }
+        things = {
+            one.get("id"): bool(one.get("isthing")) for one in found["train"][1]["categories"]
+        }
+        flags = tuple(things[number] for number in class_ids)
+        unknown = [one for one in found["train"][1]["categories"] if "isthing" not in one]
+        if unknown:
+            told = few([repr(one.get("name")) for one in unknown])
+            faults.append(Fault(str(found["train"][0]), f"categories without `isthing`: {told}."))
+        return PanopticContents(**vars(contents), is_thing=flags)
+
+    @property
+    def is_thing(self) -> tuple[bool, ...]:
+        """Which classes are things, the others being stuff."""
+        return cast(PanopticContents, self.contents).is_thing
+
+    def panoptic(self, split: str, index: int) -> PanopticMap:
+        """What is true of a sample, in pixels of its picture, for PanopticMetrics."""
+        source, members = self._source(split)
+        position = int(members[index])
+        marked = source.annotations.of(position)
+        return PanopticMap(
+            torch.from_numpy(cast(PanopticFiles, source).segments(position)),
+            torch.from_numpy(marked.labels),
+            torch.from_numpy(marked.crowd),
+        )
+
+    def faults(self, full: bool = False) -> list[Fault]:
+        """Also of the PNGs: 256 a split, evenly spread, or all where `full`."""
+        faults = super().faults(full)
+        if faults:
+            return faults
+        for split, source in self.contents.sources.items():
+            bad = Bad()
+            positions = np.arange(len(source))
+            for position in positions if full else spread(positions, IMAGES_DECODED):
+                try:
+                    cast(PanopticFiles, source).segments(int(position))
+                except BadImage as fault:
+                    bad.add("maps that do not go with it", str(fault).rstrip("."))
+            faults += bad.faults(self.contents.origin[split])
+        return faults
+
+
+def _require_segments(file: Path, notes: list[dict[str, Any]]) -> None:
+    """Raises ValueError where the file is not in panoptic form."""
+    for at, note in enumerate(notes):
+        segments = note.get("segments_info")
+        if not isinstance(segments, list) or not all(
+            isinstance(one, dict) and type(one.get("id")) is int for one in segments
+        ):
+            raise ValueError(
+                f"{file}: annotations[{at}] has no list `segments_info` of dictionaries with a "
+                "whole `id`, as the panoptic form has; files of single objects are for data=coco."
+            )
+
+
+def _flattened(notes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The segments of all images as annotations of one object each; ids for people to read."""
+    return [
+        {
+            **one,
+            "image_id": note.get("image_id"),
+            "id": f"{one['id']} of {note.get('file_name')}",
+        }
+        for note in notes
+        for one in note["segments_info"]
+    ]
+
+
+def _map_names(file: Path, content: dict[str, Any], faults: list[Fault]) -> list[str]:
+    """The PNG of each image, "" where the file names none or it is not there."""
+    by_image = {
+        note.get("image_id"): str(note.get("file_name", "")) for note in content["annotations"]
+    }
+    names = [by_image.get(image.get("id"), "") for image in content["images"]]
+    folder = file.with_suffix("")
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    missing = [
+        str(image.get("file_name"))
+        for image, name in zip(content["images"], names, strict=True)
+        if name not in there
+    ]
+    if missing:
+        told = f"images without a PNG in {folder}: {few(missing)} ({len(missing)} in all)."
+        faults.append(Fault(str(file), told))
+    return names
+
+
+def _with_maps(
+    source: MarkedFiles,
+    published: Published,
+    found: tuple[Path, dict[str, Any]],
+    map_names: list[str],
+) -> PanopticFiles:
+    """The source with the PNGs of its images, and the colours of the objects that were kept."""
+    file, content = found
+    ids = [one["id"] for note in content["annotations"] for one in note["segments_info"]]
+    rows = np.flatnonzero(judged(published).keep)
+    rows = rows[np.argsort(published.image_of[rows], kind="stable")]  # the order of annotations
+    return PanopticFiles(
+        **vars(source),
+        maps_root=file.with_suffix(""),
+        map_names=np.array([name.encode() for name in map_names], dtype=bytes),
+        segment_ids=np.array(ids, dtype=np.int64)[rows],
+    )
