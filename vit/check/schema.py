@@ -21,7 +21,7 @@ GIVEN: dict[str, frozenset[str]] = {
     "data": frozenset({"seed"}),
     "task": frozenset(
         {"model", "facts", "optim", "schedule", "seed", "compile"}
-        | {"class_weights", "truth", "picture"}
+        | {"class_weights", "truth", "picture", "panoptic", "is_thing"}
     ),
     "optim": frozenset(),
     "schedule": frozenset(),

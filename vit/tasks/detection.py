@@ -9,18 +9,22 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from vit.data.coco_panoptic import CocoPanoptic
 from vit.data.detection import DetectionData
 from vit.data.detection_checks import too_many_objects
 from vit.data.detection_loading import FramedBatch
+from vit.data.detection_transforms import Frame
 from vit.losses.detection import SetCriterion
 from vit.losses.masks import NUM_POINTS
 from vit.metrics.detection import NAMES, DetectionMetrics, Found
+from vit.metrics.panoptic import PanopticMetrics
 from vit.metrics.ranks import sum_dtype, sum_over_ranks
 from vit.models.detector import Detector
 from vit.models.heads.masks import MasksHead
-from vit.structures import DetectionBatch, Detections, Facts
+from vit.structures import DetectionBatch, Detections, Facts, PanopticMap, Stage
 from vit.tasks.drawing import for_tracker
 from vit.tasks.found import as_json, found_in
+from vit.tasks.panoptic import parted
 from vit.tasks.task import OptimizerPart, SchedulePart, Task
 
 PICTURES = 8  # of the validation that are drawn
@@ -33,6 +37,8 @@ class Detection(Task):
         truth: of a split, what there is to find, as COCO's dictionary in pixels of the original
             pictures; image ids are positions in the split. Asked for once a split.
         picture: an original picture, by split and position, to draw on.
+        panoptic, is_thing: the segments of one, and which classes are things, where the data part
+            each picture whole.
         class_loss: one of vit/losses/query_classes.py; "auto" is "cross_entropy" for heads whose
             classes share a softmax with "no object", and "ia_bce" for the others.
         alpha, gamma, no_object_weight: of the class loss; None its own.
@@ -42,7 +48,8 @@ class Detection(Task):
         max_detections: answers kept of an image, the best first; COCO counts 100.
 
     Each epoch of evaluation logs COCO's twelve numbers, `ap`, `ap50`, … (vit/metrics/detection.py),
-    of a head that answers with masks those of masks, `mask_ap`, `mask_ap50`, …,
+    of a head that answers with masks those of masks, `mask_ap`, `mask_ap50`, …, with panoptic data
+    also `pq`, `sq` and `rq` of all, of things and of stuff;
     but for those whose objects the data lack, as large ones; and `loss`, that of training divided
     by the number of objects.
 
@@ -60,6 +67,8 @@ class Detection(Task):
         *,
         truth: Callable[[str], Mapping[str, Any]],
         picture: Callable[[str, int], Image.Image] | None = None,
+        panoptic: Callable[[str, int], PanopticMap] | None = None,
+        is_thing: tuple[bool, ...] = (),
         class_loss: Literal["auto", "ia_bce", "mal", "vfl", "focal", "cross_entropy"] = "auto",
         alpha: float | None = None,
         gamma: float | None = None,
@@ -105,7 +114,10 @@ class Detection(Task):
         self.max_detections = max_detections
         self.prefix = "mask_" if isinstance(getattr(model, "head", None), MasksHead) else ""
         self.metrics = DetectionMetrics(facts.class_names, "segm" if self.prefix else "bbox")
-        self._truth, self._picture = truth, picture
+        self._truth, self._picture, self._panoptic = truth, picture, panoptic
+        self.panoptic = None
+        if panoptic is not None and self.prefix:
+            self.panoptic = PanopticMetrics(facts.class_names, is_thing)
         self._known: dict[str, Mapping[str, Any]] = {}
         self._drawn: dict[int, Found] = {}
 
@@ -120,7 +132,10 @@ class Detection(Task):
                 f"task=detection wants pictures with boxes, such as data=coco; data is "
                 f"{type(data).__name__}"
             )
-        return {"truth": data.ground_truth, "picture": data.picture}
+        given: dict[str, Any] = {"truth": data.ground_truth, "picture": data.picture}
+        if isinstance(data, CocoPanoptic):
+            given |= {"panoptic": data.panoptic, "is_thing": data.is_thing}
+        return given
 
     @classmethod
     def output_fault(cls, output: Any, images: int, data: Any) -> str | None:
@@ -198,10 +213,10 @@ class Detection(Task):
         return losses["loss"]
 
     def validation_step(self, batch: FramedBatch, batch_idx: int) -> None:
-        self._evaluate(batch)
+        self._evaluate(batch, "val")
 
     def test_step(self, batch: FramedBatch, batch_idx: int) -> None:
-        self._evaluate(batch)
+        self._evaluate(batch, self.tested)
 
     def on_validation_epoch_start(self) -> None:
         self._begin()
@@ -211,6 +226,8 @@ class Detection(Task):
 
     def _begin(self) -> None:
         self.metrics.reset()
+        if self.panoptic:
+            self.panoptic.reset()
         self._drawn = {}
         self._sums = torch.zeros(2, dtype=torch.float64)  # of the losses, and of objects
 
@@ -221,10 +238,12 @@ class Detection(Task):
         self._log_metrics("test", self.tested)
 
     def monitors(self) -> tuple[str, ...]:
-        return ("val/loss", *(f"val/{self.prefix}{name}" for name in NAMES))
+        own = [f"{self.prefix}{name}" for name in NAMES]
+        more = PanopticMetrics.names if self.panoptic else ()
+        return tuple(f"val/{name}" for name in ("loss", *own, *more))
 
     def tables(self) -> dict[str, list]:
-        return self.metrics.tables()
+        return self.metrics.tables() | (self.panoptic.tables() if self.panoptic else {})
 
     def shown(self) -> tuple[tuple[str, str], ...]:
         return (
@@ -243,11 +262,13 @@ class Detection(Task):
             for image, found in sorted(self._drawn.items())
         ]
 
-    def _evaluate(self, batch: FramedBatch) -> None:
+    def _evaluate(self, batch: FramedBatch, split: str) -> None:
         detections = self.model(batch.images, batch.padding)
         images = batch.index.tolist()
         found = found_in(detections, self.model, images, batch.frames, self.max_detections)
         self.metrics.update(images, found)
+        if self.panoptic:
+            self._add_segments(detections.answer, images, batch.frames, split)
         count = max(sum(batch.objects.counts), 1)  # what the criterion divided its sums by
         self._sums += torch.stack(
             [
@@ -259,12 +280,24 @@ class Detection(Task):
             if image < PICTURES:
                 self._drawn[image] = found.of(image)
 
+    def _add_segments(
+        self, answer: Stage, images: Sequence[int], frames: Sequence[Frame], split: str
+    ) -> None:
+        assert self.panoptic is not None and self._panoptic is not None
+        is_thing = self.panoptic.is_thing
+        self.panoptic.update(
+            [parted(answer, at, frame, is_thing) for at, frame in enumerate(frames)],
+            [self._panoptic(split, image) for image in images],
+        )
+
     def _log_metrics(self, named: str, split: str) -> None:
         dtype = sum_dtype(self.device)
         if split not in self._known:
             self._known[split] = self._truth(split)
         measured = self.metrics.compute(self._known[split])
         found = {f"{self.prefix}{name}": value for name, value in measured.items()}
+        if self.panoptic:
+            found |= self.panoptic.compute(self.device)
         loss, objects = sum_over_ranks(self._sums.to(self.device, dtype)).tolist()
         found["loss"] = loss / max(objects, 1)
         self.log_dict(

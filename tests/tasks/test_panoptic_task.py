@@ -1,0 +1,66 @@
+"""Segments of a mask head: Hugging Face's of the same answers, and what the task tells."""
+
+import pytest
+import torch
+from panoptic_files import PanopticFolder
+
+from vit.data.detection_transforms import DetectionTransform
+from vit.data.sampling import Key
+from vit.doors.compose import compose
+from vit.metrics.panoptic import PanopticMetrics
+from vit.structures import Stage
+from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
+from vit.tasks.panoptic import parted
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_segments_are_those_of_hugging_face(seed):
+    pytest.importorskip("transformers")
+    from transformers.models.eomt.image_processing_eomt import compute_segments
+
+    torch.manual_seed(seed)
+    rows, cols = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij")
+    middle = torch.rand(12, 2, 1, 1) * 16
+    smooth = 3.5 - (rows - middle[:, 0]).hypot(cols - middle[:, 1])[None]  # discs that overlap
+    logits = torch.randn(1, 12, 5) * 6
+    frame = DetectionTransform((16, 16), 1, (0.5,), (0.5,)).frame(16, 16)
+    found = parted(Stage(logits, masks=smooth), 0, frame, (True, False, True, False))
+    scores, labels = logits[0].softmax(-1).max(-1)
+    kept = (labels < 4) & (scores > 0.8)
+    theirs, infos = compute_segments(
+        smooth[0][kept], scores[kept], labels[kept], stuff_classes=[1, 3], target_size=(16, 16)
+    )
+    assert torch.equal(found.segments, theirs + 1)
+    assert found.labels.tolist() == [info["label_id"] for info in infos]
+    assert found.segments.max() > 1
+
+
+def test_perfect_masks_reach_a_panoptic_quality_of_one(tmp_path):
+    data = PanopticFolder(tmp_path).data()
+    batch = data.dataset("train", training=False).__getitems__([Key(0, 0), Key(0, 1)])
+    metrics = PanopticMetrics(data.facts.class_names, data.is_thing)
+    row = 0
+    for image, count in enumerate(batch.objects.counts):
+        own = slice(row, row + count)
+        row += count
+        logits = torch.zeros(1, count, 4)
+        logits[0, torch.arange(count), batch.objects.labels[own]] = 50.0
+        masks = batch.objects.masks[own].float()[None] * 40 - 20
+        found = parted(Stage(logits, masks=masks), 0, batch.frames[image], data.is_thing)
+        metrics.update([found], [data.panoptic("train", image)])
+    assert metrics.compute(torch.device("cpu"))["pq"] == pytest.approx(1.0)
+
+
+def test_the_task_tells_panoptic_quality(tmp_path, trainer):
+    PanopticFolder(tmp_path).data()  # writes the files
+    words = ["data=coco_panoptic", f"data.root={tmp_path}", "data.image_size=[32,40]"]
+    words += ["data.batch_size=2", "task=detection", "head=masks", "head.num_queries=6"]
+    words += ["head.joint_blocks=1", "backbone.dim=16", "backbone.depth=1", "backbone.heads=2"]
+    config = compose([*words, "backbone.patch_size=8", "data.num_workers=0", "task.num_points=64"])
+    data = assemble_data(config)
+    task = assemble_task(config, assemble_model(config, data.facts), data)
+    run = trainer(max_epochs=1, log_every_n_steps=1)
+    loaders = (data.loader(split, rank=0, world_size=1) for split in ("train", "val"))
+    run.fit(task, *loaders)
+    assert {"val/pq", "val/sq_things", "val/loss"} <= set(task.monitors())
+    assert "class_pq" in task.tables() and "val/loss" in run.callback_metrics
