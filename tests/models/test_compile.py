@@ -36,6 +36,11 @@ def test_a_detector_compiles_into_kernels_with_the_same_numbers():
     compile_in_a_process("detectors", "inductor", "deformable")
 
 
+@pytest.mark.slow
+def test_heads_for_segmentation_compile_into_one_graph_with_the_same_numbers():
+    compile_in_a_process("segmenters")
+
+
 def compile_detectors(backend: str, *heads: str) -> None:
     from head_makers import HEADS, detector
 
@@ -55,6 +60,39 @@ def compile_detectors(backend: str, *heads: str) -> None:
         model.train()
         sum(stage.logits.sum() for stage in compiled(*given).stages).backward()
         assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def compile_segmenters() -> None:
+    from head_makers import backbone
+
+    from vit.models.detector import Detector
+    from vit.models.heads.masks import MasksHead
+    from vit.models.heads.semantic import SemanticHead
+
+    body = {"dim": 16, "num_classes": 5, "patch_size": 4, "depth": 3}
+    masks = MasksHead(**body, num_queries=6, joint_blocks=2)
+    mask_transformer = SemanticHead(**body, decoder="segmenter", heads=4)
+    padding = torch.zeros(2, 16, 24, dtype=torch.bool)
+    padding[0, :, 13:] = True
+    images = torch.randn(2, 3, 16, 24)
+    for head in (masks, SemanticHead(**body, blocks=(0, -1)), mask_transformer):
+        torch._dynamo.reset()
+        model = Detector(backbone(), head)
+        compiled = torch.compile(model, fullgraph=True, backend="eager")
+        for progress in (0.0, 0.6, 1.0) if head is masks else (0.0,):
+            if head is masks:
+                head.set_progress(progress)
+            for training, given in [(False, (images, padding)), (True, (images,))]:
+                model.train(training)
+                answers = []
+                for one in (model, compiled):
+                    torch.manual_seed(0)  # of the queries that are held to their masks
+                    answer = one(*given)
+                    stages = answer.stages if head is masks else [answer]
+                    answers.append([getattr(stage, "masks", stage.logits) for stage in stages])
+                torch.testing.assert_close(*answers, atol=1e-5, rtol=1e-4)
+            torch.cat([part.flatten() for part in answers[1]]).sum().backward()
+            assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
 def compile_all(names: list[str]) -> None:
@@ -91,5 +129,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     if sys.argv[1:2] == ["detectors"]:
         compile_detectors(*sys.argv[2:])
+    elif sys.argv[1:2] == ["segmenters"]:
+        compile_segmenters()
     else:
         compile_all(sys.argv[1:])

@@ -35,6 +35,15 @@ def test_every_choice_makes_a_detector(choice):
     assert stage.logits.shape[-1] == 7 + model.head.no_object
 
 
+@pytest.mark.parametrize(
+    "keys", [(), ("head.blocks=[0,-1]",), ("head.decoder=segmenter", "head.num_layers=1")]
+)
+def test_every_patch_gets_its_classes(keys):
+    with torch.device("meta"):
+        logits = made("semantic", *keys)(torch.rand(2, 3, 32, 32)).logits
+    assert logits.shape == (2, 7, 4, 4)
+
+
 def test_sizes_can_be_set():
     small = ["width=16", "num_queries=5", "num_layers=1", "heads=2", "cross_heads=4", "points=1"]
     keys = [f"head.{setting}" for setting in [*small, "hidden=32", "groups=2"]]
@@ -45,7 +54,8 @@ def test_sizes_can_be_set():
 
 @pytest.mark.parametrize(
     "path",
-    [CONF / f"head/{name}.yaml" for name in PLAIN] + sorted((CONF / "head/neck").glob("*.yaml")),
+    [CONF / f"head/{name}.yaml" for name in (*PLAIN, "semantic")]
+    + sorted((CONF / "head/neck").glob("*.yaml")),
     ids=lambda path: path.stem,
 )
 def test_files_of_heads_open_with_purpose_and_command(path):

@@ -174,6 +174,51 @@ def test_what_is_written_in_the_padding_never_matters():
     )
 
 
+@pytest.mark.parametrize("progress", [0.0, 1.0])
+def test_an_image_alone_gets_the_answer_it_gets_in_a_batch(progress):
+    model = randomised(Detector(backbone(), head())).eval()
+    model.head.set_progress(progress)
+    images = torch.randn(3, 3, 16, 24)
+    together = model(images).answer
+    for number in range(3):
+        alone = model(images[number : number + 1]).answer
+        torch.testing.assert_close(alone.logits[0], together.logits[number], atol=2e-5, rtol=1e-4)
+        torch.testing.assert_close(alone.masks[0], together.masks[number], atol=2e-4, rtol=1e-4)
+
+
+def test_an_image_that_is_all_padding_does_no_harm():
+    model = Detector(backbone(class_token=False, registers=0), head()).train()
+    padding = torch.zeros(2, 16, 24, dtype=torch.bool)
+    padding[0] = True
+    stages = model(torch.randn(2, 3, 16, 24), padding).stages
+    total = sum((s.logits.sin().sum() + s.masks.sin().sum()) for s in stages)
+    assert total.isfinite()
+    total.backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("progress", [0.0, 1.0])
+def test_from_zero_to_one_all_queries_are_held_and_then_none(progress, monkeypatch):
+    extreme = 0.0 if progress else 1 - 2**-24  # the draw that says most against it
+    monkeypatch.setattr(torch, "rand", lambda *shape, device: torch.full(shape, extreme))
+    model = randomised(Detector(backbone(), head())).train()
+    model.head.set_progress(progress)
+    seen, advance = [], model.backbone.advance
+    model.backbone.advance = lambda *a, mask=None, **k: seen.append(mask) or advance(*a, **k)
+    stages = model(torch.randn(2, 3, 16, 24)).stages
+    first, *masks = seen
+    assert first is None and len(stages) == 3 and len(masks) == 2
+    for stage, mask in zip(stages, masks, strict=False):  # the last stage holds nobody
+        assert mask.shape == (2, 1, 3 + 6 + 24, 3 + 6 + 24)
+        shrunk = torch.nn.functional.interpolate(stage.masks, size=(4, 6), mode="bilinear")
+        within = (shrunk > 0).flatten(2)
+        assert within.any() and not within.all()
+        held = mask[:, 0, 3:9, 9:]
+        assert torch.equal(held, within) if progress == 0 else held.all()
+        held.fill_(True)
+        assert mask.all()  # nothing else is ever forbidden
+
+
 def test_only_matrices_decay_and_bfloat16_trains():
     model = Detector(backbone(), head()).train()
     undecayed = model.no_weight_decay()

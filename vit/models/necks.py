@@ -218,10 +218,18 @@ def _blocks(blocks: tuple[int, ...] | None, num_blocks: int, depth: int) -> tupl
             raise ValueError(f"head.neck.num_blocks={num_blocks}; it must be at least 1.")
         spaced = {round((part + 1) * depth / num_blocks) - 1 for part in range(num_blocks)}
         return tuple(sorted(block for block in spaced if block >= 0))
+    return chosen_blocks(blocks, depth, "head.neck.blocks")
+
+
+def chosen_blocks(blocks: tuple[int, ...], depth: int, key: str) -> tuple[int, ...]:
+    """The numbers of the blocks, counted from 0 and in order; `key` is where they are configured.
+
+    Raises ValueError for blocks that the backbone does not have, or without the last.
+    """
     chosen = sorted({block + depth if block < 0 else block for block in blocks})
     if not chosen or chosen[0] < 0 or chosen[-1] != depth - 1:
         raise ValueError(
-            f"head.neck.blocks is {list(blocks)}; this backbone has the blocks 0 to {depth - 1}, "
+            f"{key} is {list(blocks)}; this backbone has the blocks 0 to {depth - 1}, "
             f"and the last must be among those chosen. Add -1, or set backbone.depth to what is "
             "used."
         )

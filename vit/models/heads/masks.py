@@ -129,7 +129,7 @@ class MasksHead(nn.Module):
         within = within.flatten(2)  # [batch, queries, patches]
         if self.training:
             draw = torch.rand(batch, queries, 1, device=within.device)
-            within = within | (draw > self.mask_probability(block, self.progress))
+            within = within | (draw >= self.mask_probability(block, self.progress))
         before = prefix + queries
         rows = F.pad(within, (before, 0), value=True)
         mask = F.pad(rows, (0, 0, prefix, within.shape[2]), value=True)[:, None]

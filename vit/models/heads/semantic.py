@@ -10,12 +10,13 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from vit.layers.attention import Attention
+from vit.layers.attention import Attention, check_heads
 from vit.layers.block import Block
 from vit.layers.mlp import Mlp
 from vit.layers.norm import LayerNorm
 from vit.models.heads.frame import look
 from vit.models.heads.parts import check_counts, undecayed
+from vit.models.necks import chosen_blocks
 from vit.structures import ClassMaps, Objects
 
 
@@ -23,11 +24,14 @@ class SemanticHead(nn.Module):
     """A logit for each class at each patch; whoever reads them enlarges them to the image.
 
     `decoder="linear"` is one layer over the last block's patch tokens, or over several blocks'
-    side by side where `blocks` names them. `"segmenter"` lets a token of each class join the
-    patches through `num_layers` blocks, and compares: the logit is the normalised product of
-    class and patch, normalised once more over the classes.
+    side by side where `blocks` names them: the last must be among them, since blocks after the
+    last one used would learn nothing, and comes through the backbone's own norm, the others
+    through one of their own each. `"segmenter"` lets a token of each class join the patches
+    through `num_layers` blocks, and compares: the logit is the normalised product of class and
+    patch, normalised once more over the classes.
 
-    Raises ValueError for blocks with the segmenter, or a count below 1.
+    Raises ValueError for blocks that the backbone does not have, without the last or with the
+    segmenter, for a segmenter of one class, and where `heads` do not divide or a count is below 1.
 
     Source: Strudel et al. 2021, arXiv:2105.05633, equations 3 and 5.
     """
@@ -46,19 +50,19 @@ class SemanticHead(nn.Module):
         norm: Callable[[int], nn.Module] = LayerNorm,
     ):
         super().__init__()
-        self.blocks = tuple(blocks)
         if decoder == "segmenter" and blocks:
             raise ValueError(
                 f"head.blocks={list(blocks)} with head.decoder=segmenter, which reads the last "
                 "block alone; wanted [] or head.decoder=linear."
             )
         check_counts(num_layers=num_layers, heads=heads)
+        self.earlier = chosen_blocks(blocks, depth, "head.blocks")[:-1] if blocks else ()
+        self.norms = nn.ModuleList(norm(dim) for _ in self.earlier)
         self.decoder: Any = (
-            Linear(dim * max(len(blocks), 1), num_classes)
+            Linear(dim * (len(self.earlier) + 1), num_classes)
             if decoder == "linear"
             else MaskTransformer(dim, num_classes, num_layers, heads, norm)
         )
-        self.norms = nn.ModuleList(norm(dim) for _ in self.blocks)
 
     def forward(
         self,
@@ -68,11 +72,9 @@ class SemanticHead(nn.Module):
         padding: Bool[Tensor, "batch height width"] | None = None,
         objects: Objects | None = None,
     ) -> ClassMaps:
-        features, frame = look(backbone, images, padding, self.blocks)
-        tokens = features.patches
-        if self.blocks:
-            parts = zip(self.norms, features.blocks, strict=True)
-            tokens = torch.cat([norm(block) for norm, block in parts], dim=-1)
+        features, frame = look(backbone, images, padding, self.earlier)
+        earlier = zip(self.norms, features.blocks, strict=True)
+        tokens = torch.cat([*(norm(block) for norm, block in earlier), features.patches], dim=-1)
         logits = self.decoder(tokens, None if frame.valid is None else frame)
         return ClassMaps(logits.transpose(1, 2).unflatten(2, features.grid))
 
@@ -117,6 +119,12 @@ class MaskTransformer(nn.Module):
         norm: Callable[[int], nn.Module],
     ):
         super().__init__()
+        check_heads(dim, heads, "head.heads")
+        if num_classes < 2:
+            raise ValueError(
+                f"head.decoder=segmenter compares classes, and there is {num_classes}. "
+                "Set head.decoder=linear, or give the background a class of its own."
+            )
         self.classes = nn.Parameter(torch.empty(1, num_classes, dim))
         nn.init.trunc_normal_(self.classes, std=0.02)
         self.project = nn.Linear(dim, dim)
