@@ -35,7 +35,7 @@ def test_series_are_what_read_records_reads(tmp_path):
         recorder.write(step, step // 10, {"a": value, **({"b": step / 1} if step > 10 else {})}, {})
     with file.open("ab") as stream:
         stream.write(b'{"step": 40, "epoch": 4, "metrics": {"a": 1, "c')
-        stream.write(b'\nnull\n[]\n{}\n\xff\xfe\n')
+        stream.write(b"\nnull\n[]\n{}\n\xff\xfe\n")
     recorder.write(60, 6, {"a": 7.0}, {"t": 0.5})
     with file.open("ab") as stream:
         stream.write('{"step": 70, "epoch": 7, "metrics": {"a": 2, "ü'.encode()[:-1])
