@@ -133,12 +133,14 @@ def _factors(leaves: list[dict[str, Any]], swept: set[str]) -> list[Factor]:
 
 
 def _short(key: str, others: list[str]) -> str:
-    parts = key.split(".")
+    """A part is called by its place in the config: `pool`, not `pool._target_`."""
+    ends = [other.removesuffix("._target_") for other in others]
+    parts = key.removesuffix("._target_").split(".")
     for count in range(1, len(parts)):
         end = ".".join(parts[-count:])
-        if end != "_target_" and sum(f".{o}".endswith(f".{end}") for o in others) == 1:
+        if sum(f".{other}".endswith(f".{end}") for other in ends) == 1:
             return end
-    return key
+    return ".".join(parts)
 
 
 def _make_unique(configurations: list[Configuration]) -> None:

@@ -134,11 +134,13 @@ def _advice(best: Place, tied: list[Place]) -> str:
     if needed is None:
         return f"{label} is as good as equal: a gap of {size:.2g} would need over 1,000 seeds."
     more = needed - gap.n
+    few = "" if len(tied) == 1 else f" Run the first few of the {len(tied) + 1} with more seeds."
     if more <= 0:
-        return f"{label} is {size:.2g} behind: close to being told apart; a few more seeds may do."
+        return f"{label} is {size:.2g} behind: close to being told apart.{few}"
+    alone = "" if len(tied) == 1 else ", compared alone"
     return (
         f"{label} is {size:.2g} behind: a gap this size needs about {more} more seed"
-        f"{'s' if more > 1 else ''} to be seen."
+        f"{'s' if more > 1 else ''} to be seen{alone}.{few}"
     )
 
 

@@ -185,6 +185,8 @@ def _again(runs: list[Run], sources: Iterable[Path]) -> list[dict[str, Any]]:
 
 def _notes(runs: list[Run], ranking: Ranking) -> list[str]:
     notes = []
+    if ranking.metric.startswith("test/"):
+        notes.append("ranked by a test metric: whoever chooses by it has no test left")
     without = [r for r in runs if r.state == "done" and run_value(r, ranking.metric) is None]
     if without:
         names = ", ".join(run.name for run in without[:3])

@@ -50,7 +50,7 @@ function chart({ width, height, x, y, label }) {
     root.append(svg("line", { class: "axis", x1: left, x2: width - right, y1: Y(value), y2: Y(value) }));
     root.append(svg("text", { x: left - 7, y: Y(value) + 4, "text-anchor": "end" }, short(value)));
   }
-  const places = x.ticks || ticks(...x.range, x.log, Math.max(2, Math.floor(width / 95))).map((v) => [v, short(v)]);
+  const places = x.ticks || ticks(...x.range, x.log, Math.max(2, Math.floor(width / 85))).map((v) => [v, short(v)]);
   for (const [value, text] of places) {
     root.append(svg("text", { x: X(value), y: height - bottom + 17, "text-anchor": "middle" }, text));
   }

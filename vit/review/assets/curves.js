@@ -101,7 +101,7 @@ function curvesSection(data, chosen) {
     const all = [...drawn, ...behind];
     const ys = range(all.flatMap((line) => (line.color === null ? line.mean : [...line.least, ...line.most])), log);
     const xs = range(all.flatMap((line) => [line.xs[0], line.xs[line.xs.length - 1]]), false);
-    legend.replaceChildren(...drawn.map((line) => el("span", { class: `c${line.color}` }, el("i", { class: "key" }), `${line.each.label} (${line.count})`)));
+    legend.replaceChildren(...drawn.map((line) => el("span", { class: `c${line.color}` }, el("i", { class: "key" }), `${line.each.label} (${line.count})${line.each.id === data.baseline ? ", baseline" : ""}`)));
     if (!ys || !xs) {
       place.replaceChildren(el("p", { class: "soft" }, `No chosen configuration has ${metric} on this axis.`));
       return;

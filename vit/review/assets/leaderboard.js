@@ -63,9 +63,9 @@ function leaderboardSection(data, chosen) {
   const columns = [
     { label: "", cell: (row) => el("button", { class: `swatch ${chosen.kind(row.id)}`, title: "show in the pictures", "aria-label": `show ${row.label} in the pictures`, "aria-pressed": String(chosen.color(row.id) !== null), onclick: () => chosen.toggle(row.id) }), text: () => "" },
     { label: "#", kind: "number", lowFirst: true, value: (row) => row.rank, text: (row) => (row.n ? row.rank : "–") },
+    { label: data.metric, kind: "number", lowFirst, value: (row) => row.mean, text: (row) => withHalf(row.mean, row.half), hint: "mean ± half of the 95 % interval, over seeds" },
     ...settings,
     { label: "seeds", kind: "number", value: (row) => row.n },
-    { label: data.metric, kind: "number", lowFirst, value: (row) => row.mean, text: (row) => withHalf(row.mean, row.half), hint: "mean ± half of the 95 % interval, over seeds" },
     { label: "seeds, mean, 95 %", cell: (row) => el("span", { class: chosen.kind(row.id) }, whisker(row, span)), text: () => "" },
     { label: "to the best", value: (row) => (row.rank === 1 ? 2 : row.p_to_best), hint: "p that it is as good as the best, corrected for the number of configurations",
       text: (row) => (!row.n ? "" : row.rank === 1 ? "best mean" : row.tied ? (row.p_to_best === null ? "not known" : `tied, p ${pValue(row.p_to_best)}`) : `worse, p ${pValue(row.p_to_best)}`) },

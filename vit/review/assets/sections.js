@@ -32,7 +32,7 @@ function effectsSection(data, chosen) {
     const names = numeric ? [] : [...new Set(values.map(String))];
     const xs = numeric ? values : values.map((value) => names.indexOf(String(value)));
     const log = numeric && xs.every((x) => x > 0) && Math.max(...xs) / Math.min(...xs) >= 30;
-    const span = range(xs, log), means = range(ranked.map((row) => row.mean), false);
+    const span = numeric ? range(xs, log) : [-0.5, names.length - 0.5], means = range(ranked.map((row) => row.mean), false);
     const kinds = [...new Set(xs)].sort((a, b) => a - b);
     const named = names.length <= 6 ? names.map((name, at) => [at, name.length > 12 ? `${name.slice(0, 11)}…` : name]) : [];
     const marks = !numeric ? named : kinds.length <= 4 ? kinds.map((kind) => [kind, short(kind)]) : undefined;
@@ -41,13 +41,16 @@ function effectsSection(data, chosen) {
       const middle = kinds.map((kind) => { const own = ranked.filter((_, at) => xs[at] === kind); return own.reduce((sum, row) => sum + row.mean, 0) / own.length; });
       c.plot.append(svg("path", { class: "front", d: path(kinds, middle, c.X, c.Y) }));
     }
-    ranked.forEach((row, at) => {
+    const order = ranked.map((row, at) => [row, at]).sort(([a], [b]) => chosenLast(a, b, chosen));
+    order.forEach(([row, at]) => {
       c.plot.append(svg("circle", { class: `dot ${chosen.kind(row.id)}`, cx: c.X(xs[at]), cy: c.Y(row.mean), r: 4 }, svg("title", {}, `${row.label}: ${number(row.mean)}`)));
     });
-    return el("div", {}, el("h3", { title: [factor.key, ...factor.also].join(", ") }, factor.key), c.root);
+    return el("div", {}, el("h3", { title: [factor.key, ...factor.also].join(", ") }, factor.key.replace(/\._target_$/, "")), c.root);
   }
   return { section, draw: () => { drawBars(); slices.replaceChildren(...data.factors.slice(0, 24).map(slice)); } };
 }
+
+const chosenLast = (a, b, chosen) => (chosen.color(a.id) !== null) - (chosen.color(b.id) !== null);
 
 function costSection(data, chosen) {
   if (!data.costs.length) return null;
@@ -66,20 +69,21 @@ function costSection(data, chosen) {
     const c = chart({ width, height: width < 500 ? 260 : 330, x: { range: range(xs, log), log, label: cost.label }, y: { range: range(rows.map((row) => row.mean), false) }, label: `${data.metric} by ${cost.label}` });
     const front = cost.front.map((id) => rows.find((row) => row.id === id));
     c.plot.append(svg("path", { class: "front", d: path(front.map((row) => row.costs[cost.name]), front.map((row) => row.mean), c.X, c.Y) }));
-    for (const row of rows) {
+    for (const row of [...rows].sort((a, b) => chosenLast(a, b, chosen))) {
       const dot = svg("circle", { class: `dot ${chosen.kind(row.id)}`, cx: c.X(row.costs[cost.name]), cy: c.Y(row.mean), r: cost.front.includes(row.id) ? 6.5 : 4.5 });
       dot.addEventListener("pointerenter", (event) => tip.show(event, el("div", {}, row.label), el("div", { class: "soft" }, `${data.metric} ${withHalf(row.mean, row.half)}; ${cost.label} ${number(row.costs[cost.name])}`)));
       dot.addEventListener("pointerleave", tip.hide);
       c.plot.append(dot);
     }
-    const apart = [];
+    const taken = [];
     for (const row of front) {
-      const x = c.X(row.costs[cost.name]), y = c.Y(row.mean), wide = 6.4 * row.label.length;
-      const near = apart.some((other) => Math.abs(other - y) < 15);
-      if (near || apart.length >= 8 || wide > width * 0.6) continue;
-      apart.push(y);
-      const end = x + 11 + wide > c.right;
-      c.plot.append(svg("text", { class: "strong", x: end ? x - 11 : x + 11, y: y + 4, "text-anchor": end ? "end" : "start" }, row.label));
+      const x = c.X(row.costs[cost.name]), wide = 6.6 * row.label.length;
+      const middle = Math.max(c.left + wide / 2, Math.min(c.right - wide / 2, x));
+      const y = Math.max(c.top + 10, c.Y(row.mean) - 12);
+      const near = taken.some((other) => Math.abs(other.y - y) < 15 && Math.abs(other.middle - middle) < (other.wide + wide) / 2);
+      if (near || taken.length >= 8 || wide > width * 0.7) continue;
+      taken.push({ middle, y, wide });
+      c.plot.append(svg("text", { class: "strong", x: middle, y, "text-anchor": "middle" }, row.label));
     }
     place.replaceChildren(c.root);
   }
