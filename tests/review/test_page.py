@@ -70,7 +70,10 @@ def test_nothing_that_a_run_logs_can_execute(tmp_path):
             "git": {"commit": EVIL},
         }
         put(run / "stamp.json", stamp)
-        put(run / "metrics.json", {"metrics": {"val/accuracy": 0.5 + number, EVIL: 0.1}})
+        tables = {"classes": [EVIL, SNEAKY], "images": [2, 2], "class_accuracy": [0.5, 1.0]}
+        tables["confusion"] = [[1, 1], [0, 2]]
+        metrics = {"val/accuracy": 0.5 + number, EVIL: 0.1}
+        put(run / "metrics.json", {"metrics": metrics, "tables": tables})
     make_run(folder / "failed", state="failed", kind=EVIL, error=EVIL, log_tail=[EVIL, SNEAKY])
     file = written(folder, tmp_path / "report.html")
     with Browser() as browser:
@@ -88,6 +91,9 @@ def test_nothing_that_a_run_logs_can_execute(tmp_path):
         assert browser.evaluate("window.hacked === undefined && document.images.length === 0")
         assert browser.evaluate("document.querySelectorAll('script').length") == 2
         assert EVIL in browser.evaluate("document.querySelector('#failed').textContent")
+        assert f"{EVIL} → {SNEAKY}" in browser.evaluate(
+            "document.querySelector('#wrong').textContent"
+        )
         assert browser.requests == [file.as_uri()] and browser.errors == []
 
 

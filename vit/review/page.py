@@ -20,7 +20,10 @@ from vit.review.configurations import Configuration
 from vit.review.curves import curves
 
 ASSETS = Path(__file__).parent / "assets"
-SCRIPTS = ("dom", "table", "chart", "curves", "leaderboard", "sections", "main")
+SCRIPTS = (
+    *("dom", "table", "chart", "curves", "leaderboard", "mattered", "mistakes", "sections"),
+    "main",
+)
 
 
 def page(report: dict[str, Any], configurations: list[Configuration]) -> str:

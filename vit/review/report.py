@@ -14,6 +14,7 @@ from vit.faults import Fault, Refused, did_you_mean
 from vit.review.configurations import Configuration, gather, run_value, told
 from vit.review.costs import COSTS, mean_costs, pareto_front, run_costs
 from vit.review.effects import effects
+from vit.review.mistakes import mistakes
 from vit.review.ranking import Place, Ranking, choose_metric, rank
 from vit.review.reader import Run, Runs, inside
 from vit.sweeps.seeds import interval
@@ -60,6 +61,7 @@ def report(
         "configurations": rows,
         "costs": _costs(rows, mode),
         "effects": None if mattered is None else asdict(mattered),
+        "mistakes": mistakes(ranked[:1] + [each for each in ranked if each.id == ranking.baseline]),
         "runs": [_run_row(run, numbers, metric) for run in runs],
         "failures": [_failure(run) for run in runs if run.state in ENDED_BADLY],
         "again": _again(runs, sources),

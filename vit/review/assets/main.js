@@ -18,6 +18,7 @@ const sections = [
   ["what mattered", drawn[0] && drawn[0].section],
   ["how it learned", drawn[1] && drawn[1].section],
   ["what it costs", drawn[2] && drawn[2].section],
+  ["what it gets wrong", mistakesSection(data, chosen)],
   ["what failed", failuresSection(data)],
   ["all runs", runsSection(data)],
   ["how to get it again", againSection(data)],
