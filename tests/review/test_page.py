@@ -178,3 +178,20 @@ def test_runs_of_all_kinds_together_draw(tmp_path):
         browser.wait("document.querySelector('#curves svg, #curves p + div + div p') !== null")
         assert browser.evaluate("document.querySelectorAll('#runs tbody tr').length") == 5
         assert browser.errors == []
+
+
+@needs_chromium
+def test_files_with_other_things_in_them_than_wanted_draw(tmp_path):
+    make_run(tmp_path / "good")
+    config = {"seed": "x", "checkpoint": [], "data": "x", "map": {5: {6: [7]}}, "backbone": None}
+    run = make_run(tmp_path / "odd", more=config, state="failed", kind=[1], error={}, log_tail=3)
+    put(run / "stamp.json", {"packages": [1], "hardware": {"gpus": "x"}, "data": 3, "git": "x"})
+    put(run / "trial.json", {"attempts": 5, "overrides": 3, "cost": "x", "facts": []})
+    put(run / "metrics.json", {"metrics": [1], "tables": {"classes": 3}, "steps": "x"})
+    file = written(tmp_path, tmp_path / "report.html")
+    with Browser() as browser:
+        browser.open(file)
+        browser.evaluate("window.scrollTo(0, 1e6)")
+        browser.wait("document.querySelector('#again dl') !== null")
+        assert "0.9 so far" in browser.evaluate("document.querySelector('#runs').textContent")
+        assert browser.errors == []

@@ -72,8 +72,9 @@ def _show(told: dict[str, Any]) -> None:
     for run in told["runs"]:
         states[run["state"]] = states.get(run["state"], 0) + 1
     counted = ", ".join(f"{count} {state}" for state, count in states.items())
-    count = len(told["configurations"])
-    console.print(Text(f"{len(told['runs'])} runs ({counted}) of {count} configurations"))
+    runs, count = len(told["runs"]), len(told["configurations"])
+    said = f"{runs} run{'s'[: runs != 1]} ({counted}) of {count} configuration{'s'[: count != 1]}"
+    console.print(Text(said))
     console.print(_table(told))
     if len(told["configurations"]) > MOST_ROWS:
         console.print(f"… and {len(told['configurations']) - MOST_ROWS} more", markup=False)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from vit.review.reader import Run, inside
 from vit.runs.identity import HOW_CHECKPOINTS_ARE_WRITTEN, NO_NUMBER_DEPENDS_ON, PATHS
 
@@ -62,6 +64,15 @@ def run_value(run: Run, metric: str) -> float | None:
     return last if math.isfinite(last) else None
 
 
+def so_far(run: Run, metric: str, mode: str) -> float | None:
+    """The best that a run which is not done has recorded of a metric."""
+    series = run.history.get(metric)
+    if run.state == "done" or series is None:
+        return None
+    finite = series.values[np.isfinite(series.values)]
+    return float(finite.max() if mode == "max" else finite.min()) if len(finite) else None
+
+
 def ended(run: Run) -> float:
     """When its state was last written, in seconds since 1970."""
     updated = run.told.get("updated")
@@ -74,7 +85,8 @@ def gather(runs: list[Run]) -> tuple[list[Configuration], list[Factor]]:
     for run in runs:
         groups.setdefault(run.group, []).append(run)
     leaves = {group: _settings(members[0]) for group, members in groups.items()}
-    swept = {key for run in runs for key in inside(run.trial, "overrides") or {}}
+    told_of = [inside(run.trial, "overrides") for run in runs]
+    swept = {key for told in told_of if isinstance(told, dict) for key in told}
     factors = _factors(list(leaves.values()), swept)
     found = []
     for group, members in groups.items():
@@ -147,6 +159,6 @@ def _make_unique(configurations: list[Configuration]) -> None:
     labels = [each.label for each in configurations]
     for each, label in zip(configurations, labels, strict=True):
         if not label:
-            each.label = "the only configuration"
+            each.label = each.runs[0].name if len(each.runs) == 1 else "the only configuration"
         if labels.count(label) > 1:
             each.label = f"{label} ({each.id[:6]})".strip()

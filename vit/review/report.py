@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vit.faults import Fault, Refused, did_you_mean
-from vit.review.configurations import Configuration, gather, run_value, told
+from vit.review.configurations import Configuration, gather, run_value, so_far, told
 from vit.review.costs import COSTS, mean_costs, pareto_front, run_costs
 from vit.review.effects import effects
 from vit.review.mistakes import mistakes
@@ -62,7 +62,7 @@ def report(
         "costs": _costs(rows, mode),
         "effects": None if mattered is None else asdict(mattered),
         "mistakes": mistakes(ranked[:1] + [each for each in ranked if each.id == ranking.baseline]),
-        "runs": [_run_row(run, numbers, metric) for run in runs],
+        "runs": [_run_row(run, numbers, metric, mode) for run in runs],
         "failures": [_failure(run) for run in runs if run.state in ENDED_BADLY],
         "again": _again(runs, sources),
         "notes": [*found.notes, *_notes(runs, ranking)],
@@ -121,7 +121,7 @@ def _costs(rows: list[dict[str, Any]], mode: str) -> list[dict[str, Any]]:
     return found
 
 
-def _run_row(run: Run, numbers: dict[str, int], metric: str) -> dict[str, Any]:
+def _run_row(run: Run, numbers: dict[str, int], metric: str, mode: str) -> dict[str, Any]:
     metrics = {
         name: value
         for name, value in run.metrics.items()
@@ -134,6 +134,7 @@ def _run_row(run: Run, numbers: dict[str, int], metric: str) -> dict[str, Any]:
         "seed": run.seed,
         "state": run.state,
         "value": run_value(run, metric),
+        "so_far": so_far(run, metric, mode),
         "epochs": run.results.get("epochs"),
         "metrics": metrics,
         "costs": run_costs(run),
@@ -148,6 +149,7 @@ def _failure(run: Run) -> dict[str, Any]:
         "preempted": "preempted; the same command goes on with it",
         "pruned": "the sweep gave it up: others were better at that point",
     }.get(run.state, "")
+    attempts = inside(run.trial, "attempts")
     last = max((int(series.steps[-1]) for series in run.history.values()), default=None)
     return {
         "name": run.name,
@@ -157,7 +159,7 @@ def _failure(run: Run) -> dict[str, Any]:
         "kind": None if kind is None else str(kind),
         "why": str(error) if error else why,
         "last_step": last,
-        "attempts": len(inside(run.trial, "attempts") or []),
+        "attempts": len(attempts) if isinstance(attempts, list) else 0,
         "log_tail": [line[:LONGEST_LINE] for line in run.log_tail],
     }
 
@@ -168,21 +170,26 @@ def _again(runs: list[Run], sources: Iterable[Path]) -> list[dict[str, Any]]:
     for run in runs:
         stamp = run.stamp
         git = inside(stamp, "git")
+        packages, gpus = inside(stamp, "packages"), inside(stamp, "hardware", "gpus")
         told = {
-            "command": inside(stamp, "command"),
-            "folder": inside(stamp, "folder"),
-            "commit": inside(git, "commit"),
+            "command": _text(inside(stamp, "command")),
+            "folder": _text(inside(stamp, "folder")),
+            "commit": _text(inside(git, "commit")),
             "changed": bool(inside(git, "diff")),
-            "vit": inside(stamp, "vit"),
-            "python": inside(stamp, "python"),
-            "packages": inside(stamp, "packages") or {},
-            "cpu": inside(stamp, "hardware", "cpu"),
-            "gpus": inside(stamp, "hardware", "gpus") or [],
-            "data": inside(stamp, "data", "fingerprint"),
+            "vit": _text(inside(stamp, "vit")),
+            "python": _text(inside(stamp, "python")),
+            "packages": packages if isinstance(packages, dict) else {},
+            "cpu": _text(inside(stamp, "hardware", "cpu")),
+            "gpus": gpus if isinstance(gpus, list) else [],
+            "data": _text(inside(stamp, "data", "fingerprint")),
         }
         kept = found.setdefault(repr(told), {**told, "runs": 0, "first": str(run.path)})
         kept["runs"] += 1
     return list(found.values())
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _notes(runs: list[Run], ranking: Ranking) -> list[str]:

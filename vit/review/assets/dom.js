@@ -35,6 +35,7 @@ function withHalf(value, half) {
 }
 const signed = (value, half) => (value > 0 ? "+" : "") + withHalf(value, half).replace("-", "−");
 const pValue = (p) => (!isNumber(p) ? "–" : p < 0.001 ? "< 0.001" : p.toFixed(3));
+const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 function clock(seconds) {
   if (!isNumber(seconds)) return "–";
   const whole = Math.round(seconds), hours = Math.floor(whole / 3600);

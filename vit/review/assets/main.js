@@ -26,7 +26,7 @@ const sections = [
 page.replaceChildren(
   el("header", {},
     el("div", {}, el("h1", {}, data.title),
-      el("div", { class: "soft small" }, `${data.runs.length} runs (${counted}) of ${data.configurations.length} configurations, read ${data.created.slice(0, 16).replace("T", " ")} UTC`)),
+      el("div", { class: "soft small" }, `${plural(data.runs.length, "run")} (${counted}) of ${plural(data.configurations.length, "configuration")}, read ${data.created.slice(0, 16).replace("T", " ")} UTC`)),
     theme),
   el("nav", {}, ...sections.filter(([name]) => name).map(([name, section]) => el("a", { href: `#${section.id}` }, name))),
   ...sections.map(([, section]) => section));

@@ -62,7 +62,7 @@ function runsSection(data) {
     { label: "configuration", kind: "wide", value: label },
     { label: "seed", kind: "number", lowFirst: true, value: (run) => run.seed },
     { label: "state", value: (run) => run.state, cell: (run) => el("span", { class: `pill ${run.state.split(" ")[0]}` }, run.state) },
-    { label: data.metric, kind: "number", lowFirst: data.mode === "min", value: (run) => run.value, text: (run) => number(run.value) },
+    { label: data.metric, kind: "number", lowFirst: data.mode === "min", value: (run) => run.value ?? run.so_far, text: (run) => (run.value === null && run.so_far !== null ? `${number(run.so_far)} so far` : number(run.value)) },
     { label: "epochs", kind: "number", value: (run) => run.epochs },
     { label: "time", kind: "number", value: (run) => run.costs.train_seconds, text: (run) => clock(run.costs.train_seconds) },
     { label: "images/s", kind: "number", value: (run) => run.costs.images_per_second, text: (run) => number(run.costs.images_per_second) },
