@@ -80,19 +80,20 @@ def rank(
     ids = [place.configuration.id for place in places]
     if baseline not in ids:
         baseline = next(each.id for each in configurations if each.id in ids)
-    _compare(places, places[0], "best")
-    _compare(places, next(p for p in places if p.configuration.id == baseline), "baseline")
+    for place, found, p in _compared(places, places[0]):
+        place.to_best, place.p_to_best = found, p
+    for place, found, p in _compared(places, places[ids.index(baseline)]):
+        place.to_baseline, place.p_to_baseline = found, p
     for place in places[1:]:
         place.tied = place.p_to_best is None or place.p_to_best >= LEVEL
     return Ranking(metric, mode, places, baseline, *_verdict(places, metric))
 
 
-def _compare(places: list[Place], other: Place, name: str) -> None:
+def _compared(places: list[Place], other: Place) -> list[tuple[Place, Difference, float | None]]:
+    """Every place but `other`, its difference to that one, and p corrected for their number."""
     own = [place for place in places if place is not other]
     found = [difference(place.values, other.values) for place in own]
-    for place, each, p in zip(own, found, holm([each.p for each in found]), strict=True):
-        setattr(place, f"to_{name}", each)
-        setattr(place, f"p_to_{name}", p)
+    return list(zip(own, found, holm([each.p for each in found]), strict=True))
 
 
 def _verdict(places: list[Place], metric: str) -> tuple[Kind, str, str]:

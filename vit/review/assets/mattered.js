@@ -3,6 +3,7 @@ function effectsSection(data, chosen) {
   const ranked = data.configurations.filter((row) => row.n);
   if (!data.factors.length || ranked.length < 2) return null;
   const section = el("section", { id: "mattered" }, el("h2", {}, "What mattered"));
+  const factors = data.factors.filter((factor) => new Set(ranked.map((row) => row.settings[factor.key])).size > 1);
   const bars = el("div"), lines = el("div"), slices = el("div", { class: "grid" });
   if (data.effects) {
     section.append(el("p", { class: "soft small" }, "Share of the differences between runs that each setting explains by itself (ω²), with the middle 90 % of a bootstrap over configurations. What is left to 100 % is how settings work together."));
@@ -47,7 +48,7 @@ function effectsSection(data, chosen) {
     });
     return el("div", {}, el("h3", { title: [factor.key, ...factor.also].join(", ") }, factor.key.replace(/\._target_$/, "")), c.root);
   }
-  return { section, draw: () => { drawBars(); lines.replaceChildren(...parallel(data, chosen, lines.clientWidth || 800)); slices.replaceChildren(...data.factors.slice(0, 24).map(slice)); } };
+  return { section, draw: () => { drawBars(); lines.replaceChildren(...parallel(data, chosen, lines.clientWidth || 800)); slices.replaceChildren(...factors.slice(0, 24).map(slice)); } };
 }
 
 
@@ -55,7 +56,8 @@ function effectsSection(data, chosen) {
 const MOST_AXES = 7;
 function parallel(data, chosen, space) {
   const rows = data.configurations.filter((row) => row.n);
-  const factors = data.factors.slice(0, MOST_AXES - 1);
+  const several = (factor) => new Set(rows.map((row) => row.settings[factor.key])).size > 1;
+  const factors = data.factors.filter(several).slice(0, MOST_AXES - 1);
   if (factors.length < 2 || rows.length < 4) return [];
   const width = Math.max(280, space), height = 250, top = 34, bottom = height - 22;
   const axes = factors.map((factor) => axisOf(rows.map((row) => row.settings[factor.key]), factor.short));

@@ -35,7 +35,7 @@ function calibration(rows, data, chosen) {
       gap += bin.images * (bin.confidence - bin.accuracy);
       c.plot.append(svg("circle", { class: `dot ${chosen.kind(row.id)}`, cx: c.X(bin.confidence), cy: c.Y(bin.accuracy), r: 2.5 + 5 * Math.sqrt(bin.images / most) }, svg("title", {}, `${row.label}: ${bin.images} images, confidence ${number(bin.confidence)}, right ${number(bin.accuracy)}`)));
     }
-    const mean = gap / images, size = number(Math.abs(mean));
+    const mean = gap / images, size = Math.abs(mean).toFixed(3);
     const verdict = Math.abs(mean) < 0.005 ? "about as sure as it is right" : mean > 0 ? `surer than right by ${size}` : `less sure than right by ${size}`;
     lines.push(el("div", { class: `${chosen.kind(row.id)} small` }, el("i", { class: "key" }), ` ${row.label}${row.id === data.baseline ? " (baseline)" : ""}: ${verdict}`));
   });
