@@ -22,6 +22,7 @@ import numpy as np
 
 from vit.review.history import Series
 from vit.review.reader import Run, read_run
+from vit.review.wandb_files import fragments
 
 VERSION = 1
 FILE = ".review.npz"
@@ -111,9 +112,9 @@ class Cache:
 def _signature(path: Path) -> list[Any]:
     """Time of change and size of each file; JSON gives back an equal list."""
     found: list[Any] = []
-    for name in FILES:
+    for file in fragments(path) or [path / name for name in FILES]:
         try:
-            told = (path / name).stat()
+            told = file.stat()
             found.append([told.st_mtime_ns, told.st_size])
         except OSError:
             found.append(None)

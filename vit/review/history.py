@@ -50,7 +50,7 @@ def read_history(path: Path) -> dict[str, Series]:
                 _put(columns, f"timing/{name}", step, value)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             continue
-    return {name: _series(column) for name, column in columns.items()}
+    return {name: series_of(column) for name, column in columns.items()}
 
 
 def _put(columns: dict[str, dict[int, float]], name: str, step: int, value: Any) -> None:
@@ -61,7 +61,8 @@ def _put(columns: dict[str, dict[int, float]], name: str, step: int, value: Any)
     columns.setdefault(name, {})[step] = number
 
 
-def _series(column: dict[int, float]) -> Series:
+def series_of(column: dict[int, float]) -> Series:
+    """From step → value, in whatever order they were written."""
     steps = np.fromiter(column.keys(), np.int64, len(column))
     values = np.fromiter(column.values(), np.float64, len(column))
     if len(steps) > 1 and not (np.diff(steps) > 0).all():  # gone on with after a kill

@@ -49,13 +49,13 @@ def choose_metric(runs: list[Run], metric: str | None, mode: str | None) -> tupl
     Raises Refused where no run has recorded that metric.
     """
     monitors = [run.monitor for run in runs if run.monitor is not None]
+    known = sorted({name for run in runs for name in (*run.metrics, *run.history)} - {"epoch"})
     if metric is None:
         if not monitors:
-            message = "no run names one under checkpoint.monitor; give --metric NAME"
-            raise Refused([Fault("--metric", message)])
+            message = "is needed: no run names one under checkpoint.monitor. There are "
+            raise Refused([Fault("--metric", message + (", ".join(known) or "none"))])
         most = max(monitors, key=monitors.count)
         return most[0], mode or most[1]
-    known = sorted({name for run in runs for name in (*run.metrics, *run.history)} - {"epoch"})
     if metric not in known:
         message = f"no run has recorded {metric!r}.{did_you_mean(metric, known)}"
         raise Refused([Fault("--metric", f"{message} There are {', '.join(known) or 'none'}")])

@@ -14,6 +14,7 @@ import yaml
 
 from vit.faults import Fault, Refused
 from vit.review.history import Series, read_history
+from vit.review.wandb_files import read_wandb, wandb_runs
 from vit.runs.claim import owner
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, read_json
 from vit.runs.identity import group_id
@@ -28,7 +29,10 @@ Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass
 class Run:
-    """One run folder as it was found: its small files, and every metric as a series."""
+    """One run folder as it was found: its small files, and every metric as a series.
+
+    A run that only W&B has recorded is told in the same words.
+    """
 
     path: Path
     config: dict[str, Any]
@@ -39,10 +43,11 @@ class Run:
     history: dict[str, Series]
     log_tail: list[str] = field(default_factory=list)
     state: str = "planned"  # as in state.json, or `cut off`: its process is gone
+    title: str = ""  # where its folder's name says little
 
     @property
     def name(self) -> str:
-        return self.path.name
+        return self.title or self.path.name
 
     @property
     def seed(self) -> int:
@@ -92,8 +97,11 @@ def find_runs(source: Path) -> list[Path]:
     if not source.is_dir():
         raise Refused([Fault(str(source), "no such folder; wanted a run, a sweep, or runs in it")])
     found = [source] if _is_run(source) else list(_below(source, DEEPEST))
+    if not found and any(source.glob("run-*.wandb")):
+        found = [source]
     if not found:
-        message = "holds no runs: no folder in it has a config.yaml and a state.json of vit train"
+        message = "holds no runs: no folder in it has a config.yaml and a state.json of vit train, "
+        message += "or files of W&B"
         raise Refused([Fault(str(source), message)])
     return found
 
@@ -106,6 +114,7 @@ def _below(folder: Path, deepest: int) -> Iterator[Path]:
     inside = sorted(n for n in entries if not n.startswith(".") and n not in NO_RUNS_IN)
     runs = [folder / name for name in inside if _is_run(folder / name)]
     yield from _as_planned(folder, runs)
+    yield from wandb_runs(folder)
     if deepest > 1:
         for name in inside:
             if folder / name not in runs:
@@ -131,6 +140,8 @@ def read_run(path: Path) -> Run:
     Raises Refused where its config cannot be read, or is of another schema version.
     """
     folder = RunFolder(path)
+    if not folder.config_file.exists() and any(path.glob("run-*.wandb")):
+        return Run(**read_wandb(path))
     told = folder.state()
     unfinished = told.get("state") not in ("done", "planned")
     return Run(

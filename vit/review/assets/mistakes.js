@@ -5,7 +5,7 @@ function mistakesSection(data, chosen) {
   const told = data.mistakes;
   if (!told) return null;
   const section = el("section", { id: "wrong" }, el("h2", {}, "What it gets wrong"),
-    el("p", { class: "soft small" }, `On the test images, at the selected checkpoint: ${told.rows.map((row) => `${row.label} (${row.runs} ${row.runs > 1 ? "seeds" : "seed"}${row.id === data.baseline ? ", baseline" : ""})`).join(" and ")}. Nothing here was selected by.`));
+    el("p", { class: "soft small" }, `On the test images, at the selected checkpoint: ${told.rows.map((row) => `${row.label} (${row.runs} ${row.runs > 1 ? "seeds" : "seed"}${row.id === data.baseline ? ", baseline" : ""})`).join(" and ")}. None of this took part in the selection.`));
   const rows = told.classes.map((name, at) => ({ name, images: told.images && told.images[at], scores: told.rows.map((row) => row.scores[at]) }));
   const columns = [
     { label: "class", kind: "wide", value: (row) => row.name },
