@@ -52,7 +52,7 @@ def read_wandb(first: Path) -> dict[str, Any]:
     start: later starts are put behind the earlier ones. Raises Refused where no record can be read.
     """
     config: dict[str, Any] = {}
-    summary: dict[str, Any] = {}
+    summary: dict[str, str] = {}  # as JSON: of a thousand updates only the last counts
     columns: dict[str, dict[int, float]] = {}
     told: dict[str, Any] = {"state": "running"}
     stamp: dict[str, Any] = {}
@@ -75,12 +75,13 @@ def read_wandb(first: Path) -> dict[str, Any]:
                 stamp["folder"] = environment.root
                 stamp["python"] = environment.python
             elif kind == "summary":
-                _update(summary, record.summary)
+                summary.update((_key(item), item.value_json) for item in record.summary.update)
+                for item in record.summary.remove:
+                    summary.pop(_key(item), None)
             elif kind == "history":
-                row = dict(_items(record.history.item))
-                own = _whole(row.get("_step"), record.history.step.num)
+                own = record.history.step.num
                 last = max(last, own)
-                _add(columns, row, _whole(row.get(STEP), behind + own))
+                _add(columns, record.history.item, behind + own)
             elif kind == "exit":
                 code = record.exit.exit_code
                 told = {"state": "failed", "exit_code": code} if code else {"state": "done"}
@@ -90,9 +91,9 @@ def read_wandb(first: Path) -> dict[str, Any]:
         raise Refused([Fault(str(first), "its W&B file holds no record that can be read")])
     if told["state"] == "failed":
         told |= {"kind": "exception", "error": f"its process ended with {told['exit_code']}"}
-    if "_runtime" in summary:
-        told["train_seconds"] = summary["_runtime"]
-    metrics = {name: _best(value) for name, value in summary.items() if name not in OF_WANDB}
+    final = {name: value for name, text in summary.items() if (value := _value(text)) is not None}
+    told["train_seconds"] = final.get("_runtime")
+    metrics = {name: _best(value) for name, value in final.items() if name not in OF_WANDB}
     return {
         "path": first,
         "title": title,
@@ -139,32 +140,46 @@ def _records(file: Path) -> Iterator[Any]:
             yield record
 
 
-def _items(items: Any) -> Iterator[tuple[str, Any]]:
-    for item in items:
+def _key(item: Any) -> str:
+    return item.key or ".".join(item.nested_key)
+
+
+def _value(text: str) -> Any:
+    """What stands in JSON, or None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _update(told: dict[str, Any], config: Any) -> None:
+    told.update((_key(item), _value(item.value_json)) for item in config.update)
+    for item in config.remove:
+        told.pop(_key(item), None)
+
+
+def _add(columns: dict[str, dict[int, float]], items: Any, step: int) -> None:
+    """One row of the history; what is no number (a picture, a table, a word) is left out."""
+    row = {_key(item): item.value_json for item in items}
+    step = _number(row.pop(STEP, None), step)
+    for name in OF_WANDB:
+        row.pop(name, None)
+    for name, text in row.items():
         try:
-            yield ".".join(item.nested_key) or item.key, json.loads(item.value_json)
-        except (ValueError, RecursionError):
-            continue
+            value = float(text)  # JSON's numbers are Python's, and so are NaN and Infinity
+        except ValueError:
+            try:
+                value = float(text.strip('"'))  # "NaN", as some versions have it
+            except ValueError:
+                continue
+        columns.setdefault(name, {})[step] = value
 
 
-def _update(told: dict[str, Any], record: Any) -> None:
-    told.update(_items(record.update))
-    for item in record.remove:
-        told.pop(".".join(item.nested_key) or item.key, None)
-
-
-def _add(columns: dict[str, dict[int, float]], row: dict[str, Any], step: int) -> None:
-    for name, value in row.items():
-        if name in OF_WANDB or isinstance(value, dict | list | bool | None):
-            continue  # a picture, a table
-        try:
-            columns.setdefault(name, {})[step] = float(value)
-        except (ValueError, OverflowError):
-            continue
-
-
-def _whole(value: Any, otherwise: int) -> int:
-    return value if isinstance(value, int) else otherwise
+def _number(text: str | None, otherwise: int) -> int:
+    try:
+        return int(text or "")
+    except ValueError:
+        return otherwise
 
 
 def _best(value: Any) -> Any:
