@@ -44,6 +44,20 @@ def test_settings_that_change_together_are_one_factor(tmp_path):
     ]
 
 
+def test_what_only_one_kind_of_part_has_is_no_factor_beside_it(tmp_path):
+    rope = {"_target_": "vit.layers.position.Rope", "base": 100}
+    parts = [{"_target_": "vit.layers.position.Learned"}, rope, {**rope, "mixed": 1}]
+    for number, part in enumerate(parts):
+        more = {"backbone": {"depth": 4, "position": part}}
+        make_run(tmp_path / f"{number}", more=more)
+    found, factors = gather(load([tmp_path]).runs)
+    assert [(f.key, f.short, f.also) for f in factors] == [
+        ("backbone.position._target_", "position", ("backbone.position.base",)),
+        ("backbone.position.mixed", "mixed", ()),
+    ]
+    assert found[0].label == "position=Learned mixed=–"
+
+
 def test_other_data_are_another_configuration(tmp_path):
     for name in ("a", "b"):
         run = make_run(tmp_path / name)

@@ -127,21 +127,39 @@ def _leaves(config: Any, above: str) -> Iterator[tuple[str, Any]]:
 
 
 def _factors(leaves: list[dict[str, Any]], swept: set[str]) -> list[Factor]:
-    """Settings that split the configurations alike are one factor, named as the sweep named it."""
+    """Settings that split the configurations alike are one factor, named as the sweep named it.
+
+    So are a part and those of its settings that are given by which class it is: what only a rotary
+    position has is no factor beside `position`.
+    """
     keys = dict.fromkeys(key for found in leaves for key in found)
+    splits = {key: _split([repr(found.get(key)) for found in leaves]) for key in keys}
+    splits = {key: split for key, split in splits.items() if max(split) > 0}
+    parts = [key for key in splits if key.endswith("._target_")]
     alike: dict[tuple[int, ...], list[str]] = {}
-    for key in keys:
-        numbers: dict[str, int] = {}
-        values = [repr(found.get(key)) for found in leaves]
-        split = tuple(numbers.setdefault(value, len(numbers)) for value in values)
-        if len(numbers) > 1:
-            alike.setdefault(split, []).append(key)
+    for key, split in splits.items():
+        for part in parts:
+            pairs = set(zip(splits[part], split, strict=True))
+            if (
+                key.startswith(part.removesuffix("_target_"))
+                and len(pairs) == max(splits[part]) + 1
+            ):
+                split = splits[part]
+        alike.setdefault(split, []).append(key)
     named = []
     for together in alike.values():
-        key = min(together, key=lambda key: (key not in swept, key == FINGERPRINT))
+        key = min(
+            together, key=lambda key: (key not in swept, key == FINGERPRINT, key not in parts)
+        )
         named.append((key, tuple(other for other in together if other != key)))
     names = [key for key, _ in named]
     return [Factor(key, _short(key, names), also) for key, also in named]
+
+
+def _split(values: list[str]) -> tuple[int, ...]:
+    """Equal values have equal numbers, counted from 0 in the order they first come in."""
+    numbers: dict[str, int] = {}
+    return tuple(numbers.setdefault(value, len(numbers)) for value in values)
 
 
 def _short(key: str, others: list[str]) -> str:
