@@ -126,11 +126,13 @@ def test_notes_say_what_means_leave_out(tmp_path):
     make_run(tmp_path / "b", updated=5.0)
     make_run(tmp_path / "c", seed=1, state="failed", kind="killed", log_tail=["x" * 5000])
     make_run(tmp_path / "d", lr=0.2, monitor="val/map")
+    make_run(tmp_path / "e", seed=2, state="planned", points=0)
     told, _ = report(load([tmp_path]), [tmp_path], metric="val/accuracy")
     notes = " | ".join(told["notes"])
     assert "done, but without a finite val/accuracy: 1 (d)" in notes
     assert "some checkpoints were selected by val/map" in notes
     assert "the same configuration and seed again: 1" in notes and "1 failed or cut off" in notes
+    assert "1 still running or planned" in notes
     (failure,) = told["failures"]
     assert failure["last_step"] == 30 and len(failure["log_tail"][0]) == 2000
     told, _ = report(load([tmp_path]), [tmp_path], metric="test/accuracy")

@@ -210,6 +210,9 @@ def _notes(runs: list[Run], ranking: Ranking) -> list[str]:
     commits = {inside(run.stamp, "git", "commit") for run in runs} - {None}
     if len(commits) > 1:
         notes.append(f"the runs come from {len(commits)} commits; look whether the code differs")
+    waiting = sum(run.state in ("planned", "running", "paused") for run in runs)
+    if waiting:
+        notes.append(f"{waiting} still running or planned: what is said is of those that are done")
     lost = sum(run.state in ("failed", "cut off") for run in runs)
     if lost and ranking.places:
         notes.append(f"{lost} failed or cut off: means are over those that ended well")
