@@ -35,7 +35,7 @@ function effectsSection(data, chosen) {
     const log = numeric && xs.every((x) => x > 0) && Math.max(...xs) / Math.min(...xs) >= 30;
     const span = numeric ? range(xs, log) : [-0.5, names.length - 0.5], means = range(ranked.map((row) => row.mean), false);
     const kinds = [...new Set(xs)].sort((a, b) => a - b);
-    const room = Math.floor(200 / names.length / 6.6);
+    const room = Math.floor(200 / names.length / 7);
     const named = names.length <= 6 ? names.map((name, at) => [at, name.length > room ? `${name.slice(0, room - 1)}…` : name]) : [];
     const marks = !numeric ? named : kinds.length <= 4 ? kinds.map((kind) => [kind, short(kind)]) : undefined;
     const c = chart({ width: 270, height: 170, x: { range: span, log, ticks: marks }, y: { range: means }, label: factor.key });

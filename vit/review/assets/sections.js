@@ -18,6 +18,8 @@ function costSection(data, chosen) {
     const c = chart({ width, height: width < 500 ? 260 : 330, x: { range: range(xs, log), log, label: cost.label }, y: { range: range(rows.map((row) => row.mean), false) }, label: `${data.metric} by ${cost.label}` });
     const front = cost.front.map((id) => rows.find((row) => row.id === id));
     c.plot.append(svg("path", { class: "front", d: path(front.map((row) => row.costs[cost.name]), front.map((row) => row.mean), c.X, c.Y) }));
+    const names = svg("g");
+    c.plot.append(names);
     for (const row of [...rows].sort((a, b) => chosenLast(a, b, chosen))) {
       const dot = svg("circle", { class: `dot ${chosen.kind(row.id)}`, cx: c.X(row.costs[cost.name]), cy: c.Y(row.mean), r: cost.front.includes(row.id) ? 6.5 : 4.5 });
       dot.addEventListener("pointerenter", (event) => tip.show(event, el("div", {}, row.label), el("div", { class: "soft" }, `${data.metric} ${withHalf(row.mean, row.half)}; ${cost.label} ${number(row.costs[cost.name])}`)));
@@ -32,7 +34,7 @@ function costSection(data, chosen) {
       const near = taken.some((other) => Math.abs(other.y - y) < 15 && Math.abs(other.middle - middle) < (other.wide + wide) / 2);
       if (near || taken.length >= 8 || wide > width * 0.7) continue;
       taken.push({ middle, y, wide });
-      c.plot.append(svg("text", { class: "strong", x: middle, y, "text-anchor": "middle" }, row.label));
+      names.append(svg("text", { class: "strong", x: middle, y, "text-anchor": "middle" }, row.label));
     }
     place.replaceChildren(c.root);
   }
