@@ -121,7 +121,7 @@ def test_damage_costs_its_records_only(written, tmp_path):
     home.mkdir()
     content = bytearray(file.read_bytes())
     middle = content.index(b"x" * 100, len(content) // 2)
-    content[middle] ^= 255
+    content[middle] ^= 1  # still a record that could be parsed
     (home / file.name).write_bytes(content)
     (run,) = load([tmp_path], cache=False).runs
     assert 36 <= len(run.history["loss"]) < 40 and run.state == "done"
