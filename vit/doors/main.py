@@ -16,6 +16,7 @@ DOORS = {
     "evaluate": "measure a trained run: vit evaluate RUN_DIR [data=…]",
     "predict": "classify images: vit predict RUN_DIR IMAGE…",
     "export": "write a run's weights as a safetensors file",
+    "report": "compare runs: which is best, and is it really; one page: vit report runs/SWEEP",
     "diff": "tell where two runs part, and by what",
     "clean": "free the disk that a sweep's checkpoints take",
     "sync": "upload offline W&B runs",

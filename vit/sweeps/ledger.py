@@ -18,7 +18,7 @@ from vit.faults import Fault, Refused
 from vit.runs.claim import owner
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, read_json, write_json
 from vit.runs.record import read_records
-from vit.sweeps.roles import Objective, Trial
+from vit.sweeps.roles import FACTS, Objective, Trial
 from vit.sweeps.trial import HOPELESS
 
 FINISHED = ("done", "pruned")
@@ -76,6 +76,7 @@ class Ledger:
             "seed": trial.config["seed"],
             "overrides": trial.varies,
             "cost": cost(trial.report),
+            "facts": {name: trial.report[name] for name in FACTS if name in trial.report},
         }
         before = read_json(file) or {}
         if before.get("id") != trial.id or before.get("overrides") != trial.varies:

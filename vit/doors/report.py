@@ -1,0 +1,136 @@
+"""vit report SOURCE…: which configuration is best, whether that is known, and one page to show."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from vit.faults import Fault, Refused
+
+ABOUT = """Compare runs: a table here, and one HTML file that opens anywhere without a network.
+
+  vit report runs/digits-depth                  a sweep, by what its checkpoints were selected by
+  vit report runs                               all runs in a folder
+  vit report RUN_A RUN_B --metric val/accuracy --out compared.html
+  vit report runs/digits-depth --baseline depth=2
+  vit report runs/digits-depth --json           all of its tables, for programs
+
+Runs that differ in nothing but their seed are one configuration. A configuration is called best
+only where it is told from every other: paired t tests on common seeds at 5 %, corrected for their
+number (Holm). Where noise is larger than the gap, it says how many more seeds would show it.
+What was read is kept in SOURCE/.review.npz, so that the next report is quick."""
+MOST_ROWS = 15
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="vit report", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sources", nargs="+", type=Path, metavar="SOURCE")
+    parser.add_argument("--metric", help="default: checkpoint.monitor of the runs")
+    parser.add_argument("--mode", choices=("max", "min"), help="what is better; default: as above")
+    parser.add_argument("--baseline", metavar="NAME", help="a configuration or run; the first")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: report.html")
+    parser.add_argument("--no-cache", action="store_true", help="read everything, keep nothing")
+    parser.add_argument("--json", action="store_true", help="print JSON; a page only with --out")
+    arguments = parser.parse_args(argv)
+    out: Path = arguments.out or Path("report.html")
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise Refused([Fault("--out", f"is {out}; wanted a name that ends in .html")])
+    if not out.absolute().parent.is_dir():
+        raise Refused([Fault("--out", f"there is no folder {out.absolute().parent}")])
+    from vit.review.page import as_script_data, page
+    from vit.review.reader import load
+    from vit.review.report import report
+
+    found = load(arguments.sources, cache=not arguments.no_cache)
+    chosen = {name: getattr(arguments, name) for name in ("metric", "mode", "baseline")}
+    told, configurations = report(found, arguments.sources, **chosen)
+    if arguments.out or not arguments.json:
+        try:
+            out.write_text(page(told, configurations), encoding="utf-8")
+        except OSError as error:
+            raise Refused([Fault(str(out), f"cannot be written: {error.strerror}")]) from error
+    if arguments.json:
+        print(json.dumps(json.loads(as_script_data(told)), indent=1))
+        return 0
+    _show(told)
+    print(f"page  {out}")
+    return 0
+
+
+def _show(told: dict[str, Any]) -> None:
+    from rich.text import Text
+
+    from vit.doors.screen import plain_console
+
+    console = plain_console()
+    states: dict[str, int] = {}
+    for run in told["runs"]:
+        states[run["state"]] = states.get(run["state"], 0) + 1
+    counted = ", ".join(f"{count} {state}" for state, count in states.items())
+    runs, count = len(told["runs"]), len(told["configurations"])
+    said = f"{runs} run{'s'[: runs != 1]} ({counted}) of {count} configuration{'s'[: count != 1]}"
+    console.print(Text(said))
+    console.print(_table(told))
+    if len(told["configurations"]) > MOST_ROWS:
+        console.print(f"… and {len(told['configurations']) - MOST_ROWS} more", markup=False)
+    verdict = told["verdict"]
+    style = {"clear": "green", "unclear": "yellow"}.get(verdict["kind"], "")
+    console.print(Text(printable(verdict["text"]), style=style), soft_wrap=True)
+    if verdict["advice"]:
+        console.print(Text(printable(verdict["advice"])), soft_wrap=True)
+    for note in told["notes"]:
+        console.print(Text(f"note: {printable(note)}", style="dim"), soft_wrap=True)
+    for run in told["failures"][:5]:
+        line = f"{run['state']}: {run['name']}  {run['why']}"
+        console.print(Text(printable(line), style="red"), soft_wrap=True)
+    sys.stdout.flush()
+
+
+def _table(told: dict[str, Any]) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("configuration", overflow="fold")
+    better = "lower" if told["mode"] == "min" else "higher"
+    for heading in ("seeds", f"{told['metric']} ({better} is better), ± 95 %", "to the baseline"):
+        table.add_column(heading, justify="right")
+    table.add_column("to the best")
+    for row in told["configurations"][:MOST_ROWS]:
+        mean = "–" if row["mean"] is None else f"{row['mean']:.4f}"
+        half = "" if row["half"] is None else f" ± {row['half']:.4f}"
+        table.add_row(
+            Text(printable(row["label"])),
+            str(row["n"]),
+            f"{mean}{half}",
+            "baseline" if row["id"] == told["baseline"] else _difference(row["to_baseline"]),
+            _standing(row),
+        )
+    return table
+
+
+def _difference(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "–"
+    half = "" if found["half"] is None else f" ± {found['half']:.4f}"
+    return f"{found['value']:+.4f}{half}"
+
+
+def _standing(row: dict[str, Any]) -> str:
+    if row["mean"] is None:
+        return ", ".join(f"{count} {state}" for state, count in row["states"].items())
+    if row["to_best"] is None:
+        return "best mean"
+    if row["p_to_best"] is None:
+        return "not known"
+    return f"{'tied' if row['tied'] else 'worse'}, p = {row['p_to_best']:.2g}"
+
+
+def printable(text: str) -> str:
+    """Without the letters that would steer a terminal."""
+    return "".join(letter if letter.isprintable() else "�" for letter in text)

@@ -1,0 +1,1 @@
+"""Reading finished and unfinished runs again: tables, statistics, figures, one page."""

@@ -1,0 +1,126 @@
+"""What was read of runs, in one file beside them, so that reading again takes no time.
+
+`.review.npz` holds an index (JSON) and all series end to end. A run is taken from it while size
+and time of change of each of its files are those it was read at. The file is nobody's source: a
+damaged one, or one of another version, is made anew, and where it cannot be written it is not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+import zipfile
+import zlib
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vit.review.history import Series
+from vit.review.reader import Run, read_run
+from vit.review.wandb_files import fragments
+
+VERSION = 1
+FILE = ".review.npz"
+FILES = (
+    *("config.yaml", "state.json", "metrics.jsonl", "metrics.json", "stamp.json", "trial.json"),
+    *("log.txt", "console.txt"),
+)
+# Two changes within one tick of a file system's clock cannot be told apart; NFS counts in seconds.
+FRESH_SECONDS = 2.0
+DAMAGE = (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, MemoryError)
+
+
+class Cache:
+    """Reads runs, from the file where it knows them; `save` writes what is new."""
+
+    def __init__(self, source: Path):
+        self._source = source
+        self._file = source / FILE
+        self._index: dict[str, Any] = {}
+        self._read: dict[str, tuple[Run, list[Any]]] = {}
+        self._changed = False
+        with suppress(*DAMAGE, zipfile.BadZipFile, zlib.error):
+            with self._file.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+                index = json.loads(kept["index"].tobytes())
+                steps, values = kept["steps"], kept["values"]
+            total = sum(n for told in index["runs"].values() for _, n in told["series"])
+            if index["version"] == VERSION and len(steps) == len(values) == total:
+                self._index, self._steps, self._values = index["runs"], steps, values
+
+    def read(self, path: Path) -> Run:
+        """The run in a folder. Raises Refused where its config cannot be read."""
+        key = os.path.relpath(path, self._source)
+        now = _signature(path)  # before reading, so that what comes meanwhile is seen next time
+        told = self._index.get(key)
+        run = None
+        if told and told["signature"] == now:
+            with suppress(*DAMAGE):
+                run = self._kept(path, told)
+        if run is None:
+            self._changed = True
+            run = read_run(path)
+        self._read[key] = (run, now)
+        return run
+
+    def save(self) -> None:
+        """Keeps what was read, unless nothing is new; runs that are gone are forgotten."""
+        if not self._changed and self._read.keys() == self._index.keys():
+            return
+        runs: dict[str, Any] = {}
+        steps, values = [np.zeros(0, np.int64)], [np.zeros(0)]
+        start = 0
+        for key, (run, signature) in self._read.items():
+            if _is_fresh(signature):
+                continue
+            small = asdict(Run(**{**vars(run), "history": {}}))
+            del small["path"], small["history"]
+            small["state"] = run.told.get("state", "planned")
+            series = [(name, len(one)) for name, one in run.history.items()]
+            runs[key] = {"signature": signature, "run": small, "series": series, "start": start}
+            for one in run.history.values():
+                steps.append(one.steps)
+                values.append(one.values)
+                start += len(one)
+        index = json.dumps({"version": VERSION, "runs": runs}, default=str).encode()
+        arrays = {
+            "index": np.frombuffer(index, np.uint8),
+            "steps": np.concatenate(steps),
+            "values": np.concatenate(values),
+        }
+        staged = self._file.with_name(f"{FILE}.{secrets.token_hex(4)}")
+        try:
+            with staged.open("wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+            staged.replace(self._file)
+        except OSError:  # a folder of somebody else's, a full disk
+            with suppress(OSError):
+                staged.unlink(missing_ok=True)
+
+    def _kept(self, path: Path, told: dict[str, Any]) -> Run:
+        history, at = {}, told["start"]
+        for name, count in told["series"]:
+            history[name] = Series(self._steps[at : at + count], self._values[at : at + count])
+            at += count
+        return Run(path=path, history=history, **told["run"])
+
+
+def _signature(path: Path) -> list[Any]:
+    """Time of change and size of each file; JSON gives back an equal list."""
+    found: list[Any] = []
+    for file in fragments(path) or [path / name for name in FILES]:
+        try:
+            told = file.stat()
+            found.append([told.st_mtime_ns, told.st_size])
+        except OSError:
+            found.append(None)
+    return found
+
+
+def _is_fresh(signature: list[Any]) -> bool:
+    newest = max((each[0] for each in signature if each), default=0)
+    return time.time() - newest / 1e9 < FRESH_SECONDS

@@ -1,0 +1,109 @@
+"""Curves of all runs, thinned out and rounded, as the page draws them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vit.review.configurations import Configuration
+from vit.review.history import Series
+from vit.review.reader import Run, inside
+
+MOST_POINTS = 250  # a curve
+FEWEST_POINTS = 40
+MOST_NUMBERS = 500_000  # on the page; about 7 bytes each
+KNOTS = 60  # by which the page turns steps into seconds
+OF_THE_CLOCK = ("timing/images_per_second",)
+
+
+def curves(configurations: list[Configuration], first: str) -> dict[str, Any]:
+    """`metrics` (`first` before all others), `grids` of steps that runs share, and `runs`.
+
+    A run has its `configuration` (a number) and `seed`, `images_per_step`, `steps_per_epoch`
+    (None where not known), `clock` (steps, and training seconds at them), and `series`: metric →
+    [grid, values]. Values are logged ones, not means of them; None is NaN or infinity.
+    """
+    everything = [(at, run) for at, each in enumerate(configurations) for run in each.runs]
+    chosen = {id(run): _drawn(run) for _, run in everything}
+    count = sum(map(len, chosen.values()))
+    points = max(FEWEST_POINTS, min(MOST_POINTS, MOST_NUMBERS // max(count, 1)))
+    grids: dict[tuple[int, ...], int] = {}
+    runs = []
+    for at, run in everything:
+        series = {}
+        for name, one in chosen[id(run)].items():
+            kept = thinned(len(one), points)
+            steps = tuple(one.steps[kept].tolist())
+            series[name] = [grids.setdefault(steps, len(grids)), rounded(one.values[kept])]
+        runs.append(
+            {
+                "configuration": at,
+                "seed": run.seed,
+                "images_per_step": inside(run.config, "data", "batch_size"),
+                "steps_per_epoch": steps_per_epoch(run),
+                "clock": _clock(run),
+                "series": series,
+            }
+        )
+    names = sorted({name for run in runs for name in run["series"]}, key=_reading_order)
+    names.sort(key=lambda name: name != first)
+    return {"metrics": names, "grids": [list(grid) for grid in grids], "runs": runs}
+
+
+def _drawn(run: Run) -> dict[str, Series]:
+    return {
+        name: series
+        for name, series in run.history.items()
+        if len(series) > 1
+        and name != "epoch"
+        and (not name.startswith("timing/") or name in OF_THE_CLOCK)
+    }
+
+
+def _reading_order(name: str) -> tuple[int, str]:
+    order = ("val/", "train/", "lr", "timing/")
+    return next((at for at, word in enumerate(order) if name.startswith(word)), len(order)), name
+
+
+def thinned(count: int, points: int) -> NDArray[np.intp]:
+    """At most `points` places, evenly spread, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, points)).round().astype(np.intp))
+
+
+def rounded(values: NDArray[np.float64]) -> list[float | int | None]:
+    """Five digits; None for what JSON has no number for."""
+    found: list[float | int | None] = []
+    for value in values.tolist():
+        short = float(f"{value:.5g}")
+        whole = math.isfinite(short) and short.is_integer() and abs(short) < 1e9
+        found.append(int(short) if whole else short if math.isfinite(short) else None)
+    return found
+
+
+def steps_per_epoch(run: Run) -> float | None:
+    """From what the run ended with, or from the last epoch that was followed by another."""
+    steps, epochs = run.results.get("steps"), run.results.get("epochs")
+    if isinstance(steps, int) and isinstance(epochs, int) and steps > 0 and epochs > 0:
+        return steps / epochs
+    epoch = run.history.get("epoch")
+    if epoch is None:
+        return None
+    whole = np.flatnonzero(epoch.values < epoch.values.max())
+    if not len(whole):
+        return None
+    last = whole[-1]
+    return float(epoch.steps[last] / (epoch.values[last] + 1))
+
+
+def _clock(run: Run) -> list[list[float | int | None]] | None:
+    """Training seconds, without validation, after so many steps."""
+    pace = run.history.get("timing/step_seconds")
+    if pace is None or not len(pace):
+        return None
+    each = np.where(np.isfinite(pace.values), pace.values, 0.0)
+    seconds = np.cumsum(np.diff(pace.steps, prepend=0) * each)
+    kept = thinned(len(pace), KNOTS)
+    return [pace.steps[kept].tolist(), rounded(seconds[kept])]

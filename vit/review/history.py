@@ -1,0 +1,71 @@
+"""metrics.jsonl as columns: one series a metric, whatever became of the run that wrote it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Series:
+    """One metric of one run: optimizer steps, ascending, each once, and the values there."""
+
+    steps: NDArray[np.int64]
+    values: NDArray[np.float64]  # NaN and infinity as they were recorded
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def last_finite(self) -> float | None:
+        finite = self.values[np.isfinite(self.values)]
+        return float(finite[-1]) if len(finite) else None
+
+
+def read_history(path: Path) -> dict[str, Series]:
+    """Name → series: metrics by their names, the clock's as `timing/…`, and `epoch`, from 0.
+
+    Says the same as `vit.runs.record.read_records`: of a step that was written twice the last
+    write of each metric counts; a line that was cut off, or is none of ours, is passed over. No
+    file is no series.
+    """
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    columns: dict[str, dict[int, float]] = {}
+    for line in content.split(b"\n"):
+        try:
+            record = json.loads(line)
+            step, epoch = int(record["step"]), int(record["epoch"])
+            metrics, timing = record["metrics"], record["timing"]
+            columns.setdefault("epoch", {})[step] = float(epoch)
+            for name, value in metrics.items():
+                _put(columns, name, step, value)
+            for name, value in timing.items():
+                _put(columns, f"timing/{name}", step, value)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+            continue
+    return {name: series_of(column) for name, column in columns.items()}
+
+
+def _put(columns: dict[str, dict[int, float]], name: str, step: int, value: Any) -> None:
+    try:
+        number = float(value)  # also "nan" and "inf"
+    except (ValueError, TypeError, OverflowError):
+        return
+    columns.setdefault(name, {})[step] = number
+
+
+def series_of(column: dict[int, float]) -> Series:
+    """From step → value, in whatever order they were written."""
+    steps = np.fromiter(column.keys(), np.int64, len(column))
+    values = np.fromiter(column.values(), np.float64, len(column))
+    if len(steps) > 1 and not (np.diff(steps) > 0).all():  # gone on with after a kill
+        order = np.argsort(steps)
+        steps, values = steps[order], values[order]
+    return Series(steps, values)

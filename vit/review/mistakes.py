@@ -1,0 +1,103 @@
+"""What configurations get wrong: classes, confusions and calibration, over their seeds."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from vit.review.configurations import Configuration
+from vit.review.reader import Run
+
+SCORES = {
+    "class_accuracy": "accuracy",
+    "class_average_precision": "average precision",
+    "class_f1": "F1",
+    "class_ap": "AP",
+}
+MOST_CLASSES = 1000
+
+
+def mistakes(configurations: list[Configuration]) -> dict[str, Any] | None:
+    """Of runs that are done, on the test split; None where none recorded its classes.
+
+    `classes`, `images` (a class), `score` (its name), and `rows`, one a configuration: `id`,
+    `label`, `runs`, `scores` (mean over seeds; None without images), `confusion` (true classes as
+    rows, summed over seeds; None for many classes) and `calibration` (a list of bins of all seeds:
+    `images`, `accuracy`, `confidence`). A configuration with other classes than the first is left
+    out.
+    """
+    rows: list[dict[str, Any]] = []
+    first: dict[str, Any] = {}
+    for each in {each.id: each for each in configurations}.values():
+        tables = [table for run in each.runs if (table := _sound(run))]
+        first = first or (tables[0] if tables else {})
+        tables = [t for t in tables if t["classes"] == first["classes"] and _score(t)]
+        if not tables or _score(tables[0]) != _score(first):
+            continue
+        name = _score(first)
+        scores = np.array([table[name] for table in tables], np.float64)  # None becomes NaN
+        known = np.isfinite(scores)
+        means = np.where(known, scores, 0).sum(0) / np.maximum(known.sum(0), 1)
+        means[~known.any(0)] = np.nan
+        rows.append(
+            {
+                "id": each.id,
+                "label": each.label,
+                "runs": len(tables),
+                "scores": [None if math.isnan(mean) else mean for mean in means.tolist()],
+                "confusion": _summed(tables, len(first["classes"])),
+                "calibration": [row for table in tables for row in _bins(table)],
+            }
+        )
+    if not rows:
+        return None
+    return {
+        "classes": first["classes"],
+        "images": first.get("images"),
+        "score": SCORES[_score(first)],
+        "rows": rows,
+    }
+
+
+def _sound(run: Run) -> dict[str, Any] | None:
+    """The tables of a run, if they have as many scores as classes."""
+    tables, classes = run.tables, run.tables.get("classes")
+    if run.state != "done" or not isinstance(classes, list) or len(classes) > MOST_CLASSES:
+        return None
+    name = _score(tables)
+    images = tables.get("images")
+    sound = name and len(tables[name]) == len(classes)
+    sound = sound and (images is None or (isinstance(images, list) and len(images) == len(classes)))
+    return {**tables, "classes": [str(each) for each in classes]} if sound else None
+
+
+def _score(tables: dict[str, Any]) -> str:
+    """Which of the scores it holds, or an empty string."""
+    for name in SCORES:
+        values = tables.get(name)
+        if isinstance(values, list) and all(
+            v is None or isinstance(v, int | float) for v in values
+        ):
+            return name
+    return ""
+
+
+def _summed(tables: list[dict[str, Any]], classes: int) -> list[list[int]] | None:
+    try:
+        matrices = np.array([table["confusion"] for table in tables], np.int64)
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return None
+    sound = matrices.shape[1:] == (classes, classes)
+    return matrices.sum(0).tolist() if sound else None
+
+
+def _bins(table: dict[str, Any]) -> list[dict[str, Any]]:
+    told = table.get("calibration")
+    wanted = ("images", "accuracy", "confidence")
+    return [
+        {name: row[name] for name in wanted}
+        for row in (told if isinstance(told, list) else [])
+        if isinstance(row, dict) and all(isinstance(row.get(n), int | float) for n in wanted)
+    ]

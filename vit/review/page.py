@@ -1,0 +1,67 @@
+"""The report as one HTML file: nothing is fetched, and nothing that a run has logged can execute.
+
+The page's policy lets run exactly one script and one style sheet, by their hashes; the script makes
+every element from values, never from markup. It draws its own SVG: the whole program is 40 kB,
+where a plotting library would bring 5 MB to every report, and policies it could not keep.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import math
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from vit.review.configurations import Configuration
+from vit.review.curves import curves
+
+ASSETS = Path(__file__).parent / "assets"
+SCRIPTS = (
+    *("dom", "table", "chart", "curves", "leaderboard", "mattered", "mistakes", "sections"),
+    "main",
+)
+
+
+def page(report: dict[str, Any], configurations: list[Configuration]) -> str:
+    """The whole file as text; `configurations` are those of the report, in its order."""
+    title = ", ".join(Path(source).resolve().name for source in report["sources"])
+    content = {**report, "title": title, "curves": curves(configurations, report["metric"])}
+    parts = "\n".join((ASSETS / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
+    script = f'(() => {{\n"use strict";\n{parts}\n}})();'
+    style = (ASSETS / "page.css").read_text(encoding="utf-8")
+    policy = (
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    template = Template((ASSETS / "page.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        policy=policy,
+        title=html.escape(title),
+        style=style,
+        script=script,
+        data=as_script_data(content),
+    )
+
+
+def as_script_data(content: Any) -> str:
+    """JSON that cannot end the element it stands in; what JSON has no number for is null."""
+    text = json.dumps(_finite(content), separators=(",", ":"), allow_nan=False, default=str)
+    for letter in "<>&":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return text
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {str(key): _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

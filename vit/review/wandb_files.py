@@ -1,0 +1,198 @@
+"""W&B's own files, of runs that left nothing else: `wandb/offline-run-TIME-ID/run-ID.wandb`.
+
+A file is a LevelDB log of protobuf records in blocks of 32 KiB. A run that was gone on with has a
+folder for each start, which read as one run. Nothing here asks a server. The format is that of
+wandb 0.31; it names no promise, so a test holds this reader against a run that wandb has written.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vit.faults import Fault, Refused
+from vit.review.history import series_of
+
+BLOCK = 32_768
+FILE_HEADER = 7  # ":W&B", a magic number of two bytes, a version
+RECORD_HEADER = 7  # CRC32, length, kind
+FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
+STEP = "trainer/global_step"  # Lightning's count of optimizer steps, where it was logged
+OF_WANDB = ("_step", "_runtime", "_timestamp", "_wandb", STEP)
+TAIL_LINES, TAIL_BYTES = 15, 20_000
+
+
+def wandb_runs(folder: Path) -> list[Path]:
+    """The first folder of each run whose W&B files lie in `folder` or in its `wandb/`."""
+    found: dict[str, Path] = {}
+    for home in (folder, folder / "wandb"):
+        for file in sorted(home.glob("*run-*/run-*.wandb")):
+            if not file.parent.is_symlink():  # latest-run
+                found.setdefault(file.name, file.parent)
+    return list(found.values())
+
+
+def fragments(first: Path) -> list[Path]:
+    """The files of all starts of the run that has a file in this folder, the first start first."""
+    names = sorted(file.name for file in first.glob("run-*.wandb"))
+    if not names:
+        return []
+    beside = sorted(first.parent.glob("*run-*"))
+    files = [folder / names[0] for folder in beside if not folder.is_symlink()]
+    return [file for file in files if file.is_file()]
+
+
+def read_wandb(first: Path) -> dict[str, Any]:
+    """What `Run` wants, of a run and all its later starts.
+
+    Without a logged count of optimizer steps the step is W&B's own, which begins anew with each
+    start: later starts are put behind the earlier ones. Raises Refused where no record can be read.
+    """
+    config: dict[str, Any] = {}
+    summary: dict[str, str] = {}  # as JSON: of a thousand updates only the last counts
+    columns: dict[str, dict[int, float]] = {}
+    told: dict[str, Any] = {"state": "running"}
+    stamp: dict[str, Any] = {}
+    title, behind, records = "", 0, 0
+    files = fragments(first)
+    for file in files:
+        told, last = {"state": "running", "updated": file.stat().st_mtime}, -1
+        for record in _records(file):
+            records += 1
+            kind = record.WhichOneof("record_type")
+            if kind == "run":
+                title = record.run.display_name or record.run.run_id
+                _update(config, record.run.config)
+                stamp["git"] = {"commit": record.run.git.commit or None}
+            elif kind == "config":
+                _update(config, record.config)
+            elif kind == "environment" and record.environment.program:
+                environment = record.environment
+                stamp["command"] = " ".join([environment.program, *environment.args])
+                stamp["folder"] = environment.root
+                stamp["python"] = environment.python
+            elif kind == "summary":
+                summary.update((_key(item), item.value_json) for item in record.summary.update)
+                for item in record.summary.remove:
+                    summary.pop(_key(item), None)
+            elif kind == "history":
+                own = record.history.step.num
+                last = max(last, own)
+                _add(columns, record.history.item, behind + own)
+            elif kind == "exit":
+                code = record.exit.exit_code
+                told = {"state": "failed", "exit_code": code} if code else {"state": "done"}
+                told["updated"] = file.stat().st_mtime
+        behind += last + 1
+    if not records:
+        raise Refused([Fault(str(first), "its W&B file holds no record that can be read")])
+    if told["state"] == "failed":
+        told |= {"kind": "exception", "error": f"its process ended with {told['exit_code']}"}
+    final = {name: value for name, text in summary.items() if (value := _value(text)) is not None}
+    told["train_seconds"] = final.get("_runtime")
+    metrics = {name: _best(value) for name, value in final.items() if name not in OF_WANDB}
+    return {
+        "path": first,
+        "title": title,
+        "config": {name: value for name, value in config.items() if name != "_wandb"},
+        "told": told,
+        "results": {"metrics": metrics} if told["state"] == "done" else {},
+        "stamp": stamp,
+        "trial": {},
+        "history": {name: series_of(column) for name, column in columns.items()},
+        "log_tail": [] if told["state"] == "done" else _tail(files[-1].parent),
+        "state": told["state"],
+    }
+
+
+def _records(file: Path) -> Iterator[Any]:
+    """The records up to the first that was cut off; damaged ones are passed over."""
+    from google.protobuf.message import DecodeError
+    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
+
+    content = file.read_bytes()
+    at, parts = FILE_HEADER, b""
+    while at + RECORD_HEADER <= len(content):
+        room = BLOCK - at % BLOCK
+        if room < RECORD_HEADER:
+            at += room
+            continue
+        check = int.from_bytes(content[at : at + 4], "little")
+        length = int.from_bytes(content[at + 4 : at + 6], "little")
+        kind = content[at + 6]
+        checked = content[at + 6 : at + RECORD_HEADER + length]
+        at += RECORD_HEADER + length
+        if at > len(content):
+            return
+        if kind not in (FULL, FIRST, MIDDLE, LAST) or zlib.crc32(checked) != check:
+            parts = b""
+            continue
+        parts = checked[1:] if kind in (FULL, FIRST) else parts + checked[1:]
+        if kind in (FULL, LAST):
+            record = Record()
+            try:
+                record.ParseFromString(parts)
+            except DecodeError:
+                continue
+            yield record
+
+
+def _key(item: Any) -> str:
+    return item.key or ".".join(item.nested_key)
+
+
+def _value(text: str) -> Any:
+    """What stands in JSON, or None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _update(told: dict[str, Any], config: Any) -> None:
+    told.update((_key(item), _value(item.value_json)) for item in config.update)
+    for item in config.remove:
+        told.pop(_key(item), None)
+
+
+def _add(columns: dict[str, dict[int, float]], items: Any, step: int) -> None:
+    """One row of the history; what is no number (a picture, a table, a word) is left out."""
+    row = {_key(item): item.value_json for item in items}
+    step = _number(row.pop(STEP, None), step)
+    for name in OF_WANDB:
+        row.pop(name, None)
+    for name, text in row.items():
+        try:
+            value = float(text)  # JSON's numbers are Python's, and so are NaN and Infinity
+        except ValueError:
+            try:
+                value = float(text.strip('"'))  # "NaN", as some versions have it
+            except ValueError:
+                continue
+        columns.setdefault(name, {})[step] = value
+
+
+def _number(text: str | None, otherwise: int) -> int:
+    try:
+        return int(text or "")
+    except ValueError:
+        return otherwise
+
+
+def _best(value: Any) -> Any:
+    """Of a metric that was defined with a best value that value, else the last."""
+    if isinstance(value, dict):
+        return value.get("max", value.get("min"))
+    return value
+
+
+def _tail(folder: Path) -> list[str]:
+    try:
+        with (folder / "files" / "output.log").open("rb") as stream:
+            stream.seek(max(stream.seek(0, 2) - TAIL_BYTES, 0))
+            return stream.read().decode(errors="replace").splitlines()[-TAIL_LINES:]
+    except OSError:
+        return []
