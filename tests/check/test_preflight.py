@@ -11,7 +11,7 @@ OPTIONS = sorted(
     for group in ("backbone", "head", "optim", "schedule", "ema", "trainer", "task")
     for path in (config_folder() / group).rglob("*.yaml")
 )
-NEEDED = {"imagenet_deit": ["data.root=nowhere"]}
+NEEDED = {name: ["data.root=nowhere"] for name in ("imagenet_deit", "detection")}
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
