@@ -57,6 +57,7 @@ def test_data_cannot_end_their_element_and_stay_what_they_were():
 
 
 @needs_chromium
+@pytest.mark.slow  # Chromium, whose drawing waits while the machine is busy
 def test_nothing_that_a_run_logs_can_execute(tmp_path):
     folder = tmp_path / "<img src=x onerror=window.hacked=1>"
     for number, lr in enumerate((EVIL, SNEAKY, "plain")):
@@ -101,6 +102,7 @@ COLUMN = "[...document.querySelectorAll('#leaderboard tbody tr')].map(r => r.cel
 
 
 @needs_chromium
+@pytest.mark.slow  # Chromium, whose drawing waits while the machine is busy
 def test_the_page_can_be_used(swept):
     with Browser() as browser:
         assert browser.open(swept) < 5
@@ -143,6 +145,7 @@ def test_the_page_can_be_used(swept):
 
 
 @needs_chromium
+@pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_phone_shows_it_without_sideways_scrolling(swept, dark):
     with Browser(width=390, height=800) as browser:
@@ -159,6 +162,7 @@ def test_a_phone_shows_it_without_sideways_scrolling(swept, dark):
 
 
 @needs_chromium
+@pytest.mark.slow  # Chromium, whose drawing waits while the machine is busy
 def test_runs_of_all_kinds_together_draw(tmp_path):
     make_run(tmp_path / "alone", points=1)
     make_run(tmp_path / "none", points=0, state="planned", lr=0.2)
@@ -181,6 +185,7 @@ def test_runs_of_all_kinds_together_draw(tmp_path):
 
 
 @needs_chromium
+@pytest.mark.slow  # Chromium, whose drawing waits while the machine is busy
 def test_files_with_other_things_in_them_than_wanted_draw(tmp_path):
     make_run(tmp_path / "good")
     config = {"seed": "x", "checkpoint": [], "data": "x", "map": {5: {6: [7]}}, "backbone": None}
