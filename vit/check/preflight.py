@@ -24,6 +24,7 @@ from vit.check.communication import communication, is_sharded, warn_of_padding
 from vit.check.determinism import determinism
 from vit.check.machine import lacking_for, require_room, warn_of_memory
 from vit.check.memory import memory_or_none
+from vit.check.parts import cost_of, data_of, model_of, told_of, trying
 from vit.check.schema import OPTIONAL_PARTS, schema_faults
 from vit.data.base import ImageData
 from vit.faults import Fault, Refused, did_you_mean
@@ -31,8 +32,6 @@ from vit.optim.groups import param_groups, table
 from vit.optim.schedules import Constant
 from vit.tasks.assembly import (
     accumulation,
-    assemble_data,
-    assemble_model,
     assemble_task,
     processes,
     task_class,
@@ -85,14 +84,14 @@ def preflight(
     broken = {fault.where.split(".")[0] for fault in faults}
     allow = config.get("allow_targets") or []
     for key in ("optim", "schedule"):
-        if key not in broken and _trying(key, faults, partial(build, config[key], allow)) is None:
+        if key not in broken and trying(key, faults, partial(build, config[key], allow)) is None:
             broken.add(key)
     for key in OPTIONAL_PARTS:
         if config.get(key) is not None and key not in broken:
-            _trying(key, faults, partial(build, config[key], allow))
+            trying(key, faults, partial(build, config[key], allow))
     if "checkpoint" not in broken:
         chosen = partial(checkpoint_callbacks, Path(), **policy_of(config["checkpoint"]))
-        _trying("checkpoint", faults, chosen)
+        trying("checkpoint", faults, chosen)
         if config["checkpoint"].get("sharded") and not is_sharded(config):
             message = "is for weights in shards, trainer=fsdp; otherwise take false"
             faults.append(Fault("checkpoint.sharded", message))
@@ -103,14 +102,14 @@ def preflight(
     told: dict[str, Any] = {}
     data = None
     if not broken & {"data", "allow_targets"}:
-        data, found = shared.find(["data", config["data"]], lambda: _data(config, allow, full))
+        data, found = shared.find(["data", config["data"]], lambda: data_of(config, allow, full))
         faults += found
     model = kind = None
     with suppress(TypeError, KeyError, ValueError):  # told by the schema
         kind = task_class(config, allow).__name__
     if data is not None and kind is not None and not broken & {"backbone", "head"}:
         parts = ["model", config["data"], config["backbone"], config["head"], kind]
-        model, found, odd = shared.find(parts, lambda: _model(config, data, allow))
+        model, found, odd = shared.find(parts, lambda: model_of(config, data, allow))
         faults += found
         warnings += odd
     lacking: list[Fault] = []
@@ -122,7 +121,7 @@ def preflight(
     if data is not None and "task" not in broken:
         any_model = model or nn.Identity()
         with torch.device("meta"):
-            task = _trying("task", faults, lambda: assemble_task(config, any_model, data, allow))
+            task = trying("task", faults, lambda: assemble_task(config, any_model, data, allow))
         if task is not None:
             told["monitors"] = list(task.monitors())
         if task is not None and "checkpoint" not in broken:
@@ -133,7 +132,7 @@ def preflight(
             epochs = told["steps"] // told["steps_per_epoch"]
             told["checkpoints"] = number_kept(config["checkpoint"], told["steps"], epochs)
     if data is not None and model is not None:
-        told.update(shared.find(["cost", *parts[1:]], lambda: _cost(model, data)))
+        told.update(shared.find(["cost", *parts[1:]], lambda: cost_of(model, data)))
         if not faults and "micro_batch_size" in told:
             optim = {**config["optim"], "lr": 0, "weight_decay": 0}
             step = [optim, config["ema"], config["trainer"].get("precision"), told["processes"]]
@@ -148,7 +147,7 @@ def preflight(
         faults += [fault] if fault else []
     if data is not None:
         if not faults:
-            told["data"] = shared.find(["told", config["data"]], lambda: _of_data(data))
+            told["data"] = shared.find(["told", config["data"]], lambda: told_of(data))
         if "val" not in data.lengths:
             faults.append(Fault("data.val_fraction", "there is no val split to select by"))
         if "test" not in data.lengths:
@@ -177,68 +176,6 @@ def preflight_or_refuse(
     return report
 
 
-def _trying(where: str, faults: list[Fault], make: Callable[[], Any]) -> Any:
-    """What `make` returns; an error that tells the user what to change becomes a fault."""
-    try:
-        return make()
-    except (ValueError, TypeError, ImportError, OSError) as error:
-        faults.append(Fault(where, str(error)))
-        return None
-
-
-def _data(
-    config: Mapping[str, Any], allow: list[str], full: bool
-) -> tuple[ImageData | None, list[Fault]]:
-    faults: list[Fault] = []
-    data = _trying("data", faults, lambda: assemble_data(config, allow))
-    if data is None:
-        return None, faults
-    found = _trying("data", faults, lambda: data.faults(full=full))
-    if found is None:
-        return None, faults
-    faults += found
-    if found:
-        try:
-            _ = data.facts, data.splits
-        except ValueError:
-            return None, faults  # already told
-    elif _trying("data", faults, lambda: (data.facts, data.splits)) is None:
-        return None, faults
-    return data, faults
-
-
-def _of_data(data: ImageData) -> dict[str, Any]:
-    return {**data.describe(), "fingerprint": data.fingerprint()}
-
-
-def _model(
-    config: Mapping[str, Any], data: ImageData, allow: list[str]
-) -> tuple[Any, list[Fault], list[str]]:
-    part = "backbone"
-    try:
-        with torch.device("meta"):
-            backbone = build(
-                config["backbone"],
-                allow,
-                image_size=data.facts.image_size,
-                channels=data.facts.channels,
-            )
-            part = "head"
-            model = assemble_model(config, data.facts, allow)
-            part = "backbone"
-            height, width = data.facts.image_size
-            images = torch.empty(2, data.facts.channels, height, width)
-            with torch.no_grad():
-                output = model.eval()(images)
-    except (ValueError, TypeError, ImportError, OSError, RuntimeError) as error:
-        return None, [Fault(part, str(error))], []
-    del backbone
-    kind = task_class(config, allow)
-    if message := kind.output_fault(output, 2, data):
-        return None, [Fault("head", message)], []
-    return model.train(), [], kind.oddities(data, output)
-
-
 def _world(
     config: Mapping[str, Any],
     data: ImageData,
@@ -250,7 +187,7 @@ def _world(
     accumulate = accumulation(config)
     # Of torch, on the cores of this machine, which may not be the one to train.
     filterwarnings("ignore", ".*worker processes in total.*")
-    loader = _trying(
+    loader = trying(
         "data.batch_size",
         faults,
         lambda: data.loader("train", rank=0, world_size=world, accumulate=accumulate),
@@ -258,7 +195,7 @@ def _world(
     for split in data.lengths:
         if split != "train":
             look = partial(data.loader, split, rank=0, world_size=world, accumulate=accumulate)
-            _trying("trainer.devices", faults, look)
+            trying("trainer.devices", faults, look)
     if loader is None:
         return
     batches = len(loader)
@@ -310,7 +247,7 @@ def _recipe(
     if optim.schedule_free and not isinstance(schedule, Constant):
         warnings.append(f"optim.name={optim.name} wants no decay of the rate: schedule=constant")
     points = [round(at * (steps - 1) / (SCHEDULE_POINTS - 1)) for at in range(SCHEDULE_POINTS)]
-    scales = _trying(
+    scales = trying(
         "schedule", faults, lambda: [schedule.scale(at, steps, per_epoch) for at in points]
     )
     if scales is None:
@@ -331,18 +268,3 @@ def _monitor(config: Mapping[str, Any], known: tuple[str, ...], faults: list[Fau
                 f"{did_you_mean(str(monitor), known)}",
             )
         )
-
-
-def _cost(model: Any, data: ImageData) -> dict[str, Any]:
-    height, width = data.facts.image_size
-    told = {
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "gflops_per_image": model.flops(height, width) / 1e9,
-        "image_size": [height, width],
-        "channels": data.facts.channels,
-        "num_classes": data.facts.num_classes,
-    }
-    patch = getattr(model.backbone, "patch_size", None)
-    if isinstance(patch, int):
-        told["tokens"] = (height // patch) * (width // patch) + model.backbone.num_prefix
-    return told

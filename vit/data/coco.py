@@ -1,6 +1,7 @@
 """Boxes and masks in COCO's JSON: ROOT/annotations/{train,val,test}.json with ROOT/images."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,20 +41,9 @@ class Coco(DetectionData):
 
     def read(self) -> DetectionContents:
         root = existing_folder(self.root, "data.root")
-        found: dict[str, tuple[Path, dict[str, Any]]] = {}
-        for split in ("train", "val", "test"):
-            name = getattr(self, f"{split}_file")
-            if name is not None and (split == "train" or (root / name).is_file()):
-                found[split] = (root / name, loaded(root / name, split))
         faults: list[Fault] = []
-        categories = {
-            split: categories_in(file, content["categories"], faults)
-            for split, (file, content) in found.items()
-        }
-        train = categories["train"]
-        for split in list(found)[1:]:
-            if categories[split] != train:
-                faults.append(other_categories(found[split][0], categories[split], train))
+        files = {"train": self.train_file, "val": self.val_file, "test": self.test_file}
+        found, train = read_splits(root, files, faults)
         class_ids = tuple(sorted(train))
         published = {
             split: published_in(
@@ -63,6 +53,29 @@ class Coco(DetectionData):
         }
         names = tuple(train[number] for number in class_ids)
         return contents_of(published, names, class_ids, self.masks, faults)
+
+
+def read_splits(
+    root: Path, files: Mapping[str, str | None], faults: list[Fault]
+) -> tuple[dict[str, tuple[Path, dict[str, Any]]], dict[int, str]]:
+    """Each split's file with its content, and the training file's names of classes by their ids.
+
+    Of val and test those that are not there are left out. Where classes differ is a fault.
+    """
+    found = {
+        split: (root / name, loaded(root / name, split))
+        for split, name in files.items()
+        if name is not None and (split == "train" or (root / name).is_file())
+    }
+    categories = {
+        split: categories_in(file, content["categories"], faults)
+        for split, (file, content) in found.items()
+    }
+    train = categories["train"]
+    for split in list(found)[1:]:
+        if categories[split] != train:
+            faults.append(other_categories(found[split][0], categories[split], train))
+    return found, train
 
 
 def loaded(file: Path, split: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 from vit.data.annotation_checks import few, judged
 from vit.data.annotations import DetectionContents
 from vit.data.checks import IMAGES_DECODED, spread
-from vit.data.coco import categories_in, loaded, other_categories, published_in
+from vit.data.coco import published_in, read_splits
 from vit.data.detection import DetectionData
 from vit.data.folder import existing_folder
 from vit.data.images import BadImage
@@ -53,20 +53,9 @@ class CocoPanoptic(DetectionData):
 
     def read(self) -> PanopticContents:
         root = existing_folder(self.root, "data.root")
-        found: dict[str, tuple[Path, dict[str, Any]]] = {}
-        for split in ("train", "val", "test"):
-            name = getattr(self, f"{split}_file")
-            if name is not None and (split == "train" or (root / name).is_file()):
-                found[split] = (root / name, loaded(root / name, split))
         faults: list[Fault] = []
-        categories = {
-            split: categories_in(file, content["categories"], faults)
-            for split, (file, content) in found.items()
-        }
-        train = categories["train"]
-        for split in list(found)[1:]:
-            if categories[split] != train:
-                faults.append(other_categories(found[split][0], categories[split], train))
+        files = {"train": self.train_file, "val": self.val_file, "test": self.test_file}
+        found, train = read_splits(root, files, faults)
         class_ids = tuple(sorted(train))
         published, maps = {}, {}
         for split, (file, content) in found.items():

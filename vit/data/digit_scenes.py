@@ -27,13 +27,8 @@ LOOKED_AT = 256  # training scenes from which mean and deviation are taken
 
 
 @dataclass(kw_only=True, eq=False)
-class DigitScenes(DetectionData):
-    """White digits of many sizes on black, some over others, each with its box and its mask.
-
-    A scene is a pure function of (split_seed, split, its number). Digits are pasted one by one at
-    random places wholly within the image; where its ink falls, a digit hides those before it. A
-    mask is what is still to be seen, and the box is tight around that. A place where a digit would
-    hide more than 40% of the ink of any before it is refused; after 8 refusals it is left out.
+class SceneKeys:
+    """What scenes of digits are made by.
 
     Args:
         train_scenes, val_scenes, test_scenes: how many there are.
@@ -50,6 +45,17 @@ class DigitScenes(DetectionData):
     max_digits: int = 5
     digit_size: tuple[int, int] = (14, 36)
     noise: float = 0.0
+
+
+@dataclass(kw_only=True, eq=False)
+class DigitScenes(SceneKeys, DetectionData):
+    """White digits of many sizes on black, some over others, each with its box and its mask.
+
+    A scene is a pure function of (split_seed, split, its number). Digits are pasted one by one at
+    random places wholly within the image; where its ink falls, a digit hides those before it. A
+    mask is what is still to be seen, and the box is tight around that. A place where a digit would
+    hide more than 40% of the ink of any before it is refused; after 8 refusals it is left out.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -3,59 +3,33 @@
 The scenes are those of digit_scenes.py, which says where the digits are from.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import cast
 
 import numpy as np
 from PIL import Image
 
 from vit.data.class_maps import SegmentationContents
-from vit.data.digit_scenes import DigitScenes, Scenes
+from vit.data.digit_scenes import DigitScenes, SceneKeys, Scenes
 from vit.data.images import eight_bit
 from vit.data.segmentation import SegmentationData
 
-KEYS = (
-    "image_size",
-    "split_seed",
-    "train_scenes",
-    "val_scenes",
-    "test_scenes",
-    "min_digits",
-    "max_digits",
-    "digit_size",
-    "noise",
-)
-
 
 @dataclass(kw_only=True, eq=False)
-class DigitScenesSemantic(SegmentationData):
+class DigitScenesSemantic(SceneKeys, SegmentationData):
     """White digits of many sizes on black; a pixel is of the digit whose ink it shows, or of none.
 
     Class 0 is the background, class 1 + d the digit d. The pictures are, for the same keys, those
     of DigitScenes, which explains them.
-
-    Args:
-        train_scenes, val_scenes, test_scenes: how many there are.
-        max_digits: of a scene; each number from `min_digits` on is as likely.
-        digit_size: side in pixels from, to, of the square that holds a digit.
-        noise: standard deviation of the grey noise laid over all, as a fraction of white.
     """
-
-    image_size: int | tuple[int, int] | None = 96
-    train_scenes: int = 6000
-    val_scenes: int = 300
-    test_scenes: int = 300
-    min_digits: int = 0
-    max_digits: int = 5
-    digit_size: tuple[int, int] = (14, 36)
-    noise: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._scenes()  # refuses odd values by their keys
 
     def _scenes(self) -> DigitScenes:
-        return DigitScenes(**{key: getattr(self, key) for key in KEYS})
+        own = {each.name: getattr(self, each.name) for each in fields(SceneKeys)}
+        return DigitScenes(**own, split_seed=self.split_seed)
 
     def read(self) -> SegmentationContents:
         found = self._scenes().contents

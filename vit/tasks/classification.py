@@ -14,7 +14,6 @@ from vit.data.classification import ClassificationData
 from vit.losses.classification import binary_cross_entropy, cross_entropy
 from vit.metrics.classification import ClassificationMetrics
 from vit.metrics.multilabel import MultilabelMetrics
-from vit.metrics.ranks import sum_dtype
 from vit.models.classifier import Classifier
 from vit.structures import Batch, Facts
 from vit.tasks.mixing import Mixing
@@ -182,26 +181,19 @@ class Classification(Task):
         """What the model was trained to mean: a softmax, or with the binary loss a sigmoid each."""
         return logits.float().sigmoid() if self.binary else logits.float().softmax(dim=-1)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluate(batch)
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluate(batch)
-
     def predict_step(self, batch: Batch, batch_idx: int) -> Float[Tensor, "batch classes"]:
         return self.probabilities(self.model(batch.images))
 
-    def on_validation_epoch_start(self) -> None:
+    def begin_evaluation(self) -> None:
         self.metrics.reset()
 
-    def on_test_epoch_start(self) -> None:
-        self.metrics.reset()
+    def evaluate(self, batch: Batch, split: str) -> None:
+        logits = self.model(batch.images).float()
+        losses = (binary_cross_entropy if self.binary else cross_entropy)(logits, batch.targets)
+        self.metrics.update(logits, self.probabilities(logits), batch.targets, losses)
 
-    def on_validation_epoch_end(self) -> None:
-        self._log_metrics("val")
-
-    def on_test_epoch_end(self) -> None:
-        self._log_metrics("test")
+    def evaluated(self, split: str) -> dict[str, float]:
+        return self.metrics.compute(self.device)
 
     def monitors(self) -> tuple[str, ...]:
         return tuple(f"val/{name}" for name in self.metrics.names)
@@ -226,27 +218,6 @@ class Classification(Task):
             return ((logits.detach() > 0) == (targets > 0.5)).all(dim=-1).float().mean()
         labels = targets.argmax(dim=-1) if targets.ndim == 2 else targets
         return (logits.detach().argmax(dim=-1) == labels).float().mean()
-
-    def _evaluate(self, batch: Batch) -> None:
-        logits = self.model(batch.images).float()
-        losses = (binary_cross_entropy if self.binary else cross_entropy)(logits, batch.targets)
-        self.metrics.update(logits, self.probabilities(logits), batch.targets, losses)
-
-    def _log_metrics(self, split: str) -> None:
-        found = self.metrics.compute(self.device)
-        dtype = sum_dtype(self.device)  # Lightning would round plain floats to float32
-        self.log_dict(
-            {
-                f"{split}/{name}": torch.tensor(value, dtype=dtype, device=self.device)
-                for name, value in found.items()
-            },
-            # The record callback writes validation where it belongs on the x axis; but what
-            # `trainer.test` returns is what loggers get.
-            logger=None if split == "test" else False,
-            # All ranks have the same value already; of equal ones the largest is exact.
-            reduce_fx="max",
-            sync_dist=True,
-        )
 
 
 def _require_valid(

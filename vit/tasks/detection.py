@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ from vit.structures import DetectionBatch, Detections, Facts, PanopticMap, Stage
 from vit.tasks.drawing import for_tracker
 from vit.tasks.found import as_json, found_in
 from vit.tasks.panoptic import parted
+from vit.tasks.queries import built_with, made_up_loss, points_generator, tell_progress
 from vit.tasks.task import OptimizerPart, SchedulePart, Task
 
 PICTURES = 8  # of the validation that are drawn
@@ -47,11 +49,10 @@ class Detection(Task):
         num_points: at which masks are compared.
         max_detections: answers kept of an image, the best first; COCO counts 100.
 
-    Each epoch of evaluation logs COCO's twelve numbers, `ap`, `ap50`, … (vit/metrics/detection.py),
-    of a head that answers with masks those of masks, `mask_ap`, `mask_ap50`, …, with panoptic data
-    also `pq`, `sq` and `rq` of all, of things and of stuff;
-    but for those whose objects the data lack, as large ones; and `loss`, that of training divided
-    by the number of objects.
+    Each epoch of evaluation logs `loss`, a mean over the objects, and COCO's twelve numbers, `ap`,
+    `ap50`, … (vit/metrics/detection.py), but for those whose objects the data lack, as large ones.
+    Of a head that answers with masks they are those of masks, `mask_ap`, `mask_ap50`, …, and with
+    panoptic data `pq`, `sq` and `rq` join them: of all, of things, of stuff.
 
     Raises ValueError for a value out of its range.
     """
@@ -159,13 +160,7 @@ class Detection(Task):
 
     @classmethod
     def made_up_loss(cls, output: Detections) -> Tensor:
-        parts = [
-            part.float().square().mean()
-            for stage in output.stages
-            for part in (stage.logits, stage.boxes_cxcywh, stage.masks)
-            if part is not None
-        ]
-        return torch.stack(parts).sum()
+        return made_up_loss(output)
 
     @classmethod
     @torch.inference_mode()
@@ -199,8 +194,7 @@ class Detection(Task):
         return self.model(images)
 
     def on_train_batch_start(self, batch: DetectionBatch, batch_idx: int) -> None:
-        if isinstance(self.model.head, MasksHead):
-            self.model.head.set_progress(self.global_step / self.total_steps)
+        tell_progress(self)
 
     def training_step(self, batch: DetectionBatch, batch_idx: int) -> Tensor:
         detections = self.model(batch.images, batch.padding, batch.objects)
@@ -212,30 +206,12 @@ class Detection(Task):
         self.record(told, len(batch), batch.index)
         return losses["loss"]
 
-    def validation_step(self, batch: FramedBatch, batch_idx: int) -> None:
-        self._evaluate(batch, "val")
-
-    def test_step(self, batch: FramedBatch, batch_idx: int) -> None:
-        self._evaluate(batch, self.tested)
-
-    def on_validation_epoch_start(self) -> None:
-        self._begin()
-
-    def on_test_epoch_start(self) -> None:
-        self._begin()
-
-    def _begin(self) -> None:
+    def begin_evaluation(self) -> None:
         self.metrics.reset()
         if self.panoptic:
             self.panoptic.reset()
         self._drawn = {}
         self._sums = torch.zeros(2, dtype=torch.float64)  # of the losses, and of objects
-
-    def on_validation_epoch_end(self) -> None:
-        self._log_metrics("val", "val")
-
-    def on_test_epoch_end(self) -> None:
-        self._log_metrics("test", self.tested)
 
     def monitors(self) -> tuple[str, ...]:
         own = [f"{self.prefix}{name}" for name in NAMES]
@@ -262,7 +238,7 @@ class Detection(Task):
             for image, found in sorted(self._drawn.items())
         ]
 
-    def _evaluate(self, batch: FramedBatch, split: str) -> None:
+    def evaluate(self, batch: FramedBatch, split: str) -> None:
         detections = self.model(batch.images, batch.padding)
         images = batch.index.tolist()
         found = found_in(detections, self.model, images, batch.frames, self.max_detections)
@@ -290,47 +266,15 @@ class Detection(Task):
             [self._panoptic(split, image) for image in images],
         )
 
-    def _log_metrics(self, named: str, split: str) -> None:
-        dtype = sum_dtype(self.device)
+    def evaluated(self, split: str) -> dict[str, float]:
         if split not in self._known:
             self._known[split] = self._truth(split)
         measured = self.metrics.compute(self._known[split])
         found = {f"{self.prefix}{name}": value for name, value in measured.items()}
         if self.panoptic:
             found |= self.panoptic.compute(self.device)
-        loss, objects = sum_over_ranks(self._sums.to(self.device, dtype)).tolist()
+        sums = self._sums.to(self.device, sum_dtype(self.device))
+        loss, objects = sum_over_ranks(sums).tolist()
         found["loss"] = loss / max(objects, 1)
-        self.log_dict(
-            {
-                f"{named}/{name}": torch.tensor(value, dtype=dtype, device=self.device)
-                for name, value in found.items()
-                if value == value  # NaN: there is nothing of that size to find
-            },
-            logger=None if named == "test" else False,
-            reduce_fx="max",  # all ranks have the same value already
-            sync_dist=True,
-        )
-
-
-def built_with(
-    backbone: Any, head: Callable[..., Any], facts: Facts, task: str, such_as: str
-) -> Detector:
-    """The model; raises ValueError for a head of another task."""
-    try:
-        built = head(
-            dim=backbone.dim,
-            num_classes=facts.num_classes,
-            patch_size=backbone.patch_size,
-            depth=backbone.depth,
-        )
-    except TypeError as error:
-        message = f"is no head that {task} can build; {such_as} is ({error})"
-        raise ValueError(message) from error
-    return Detector(backbone, built)
-
-
-def points_generator(task: Task, batch_idx: int, device: torch.device) -> torch.Generator:
-    """Draws the points at which masks are compared: a function of seed, step and process."""
-    place = (task.global_step, batch_idx, task.trainer.global_rank)
-    seed = hash((task.seed, *place)) % 2**63  # of whole numbers, alike in every process
-    return torch.Generator(device).manual_seed(seed)
+        # Not a number is what the data lack, as objects of a size.
+        return {name: value for name, value in found.items() if not math.isnan(value)}

@@ -14,12 +14,11 @@ from torch import Tensor, nn
 from vit.data.segmentation import SegmentationData
 from vit.losses.detection import SetCriterion
 from vit.losses.masks import NUM_POINTS
-from vit.metrics.ranks import several_ranks, sum_dtype, sum_over_ranks
+from vit.metrics.ranks import sum_dtype, sum_over_ranks
 from vit.metrics.segmentation import SemanticMetrics
 from vit.models.detector import Detector
-from vit.models.heads.masks import MasksHead
 from vit.structures import IGNORED, ClassMaps, Detections, Facts, Objects, SegmentationBatch
-from vit.tasks.detection import built_with, points_generator
+from vit.tasks.queries import built_with, made_up_loss, points_generator, tell_progress
 from vit.tasks.task import OptimizerPart, SchedulePart, Task
 
 
@@ -100,10 +99,7 @@ class Segmentation(Task):
 
     @classmethod
     def made_up_loss(cls, output: Any) -> Tensor:
-        if isinstance(output, ClassMaps):
-            return output.logits.float().square().mean()
-        parts = [part for stage in output.stages for part in (stage.logits, stage.masks)]
-        return torch.stack([part.float().square().mean() for part in parts]).sum()
+        return made_up_loss(output)
 
     @classmethod
     @torch.inference_mode()
@@ -129,39 +125,20 @@ class Segmentation(Task):
         return self.model(images)
 
     def on_train_batch_start(self, batch: SegmentationBatch, batch_idx: int) -> None:
-        if isinstance(self.model.head, MasksHead):
-            self.model.head.set_progress(self.global_step / self.total_steps)
+        tell_progress(self)
 
     def training_step(self, batch: SegmentationBatch, batch_idx: int) -> Tensor:
         output = self.model(batch.images)
         if isinstance(output, ClassMaps):
             total, count = pixel_loss(output, batch.labels)
-            everywhere = sum_over_ranks(count.clone()) if several_ranks() else count
-            losses = {"loss": total * self.trainer.world_size / everywhere.clamp(min=1)}
+            everywhere = sum_over_ranks(count).clamp(min=1)
+            losses = {"loss": total * self.trainer.world_size / everywhere}
         else:
             generator = points_generator(self, batch_idx, batch.images.device)
             losses = self.criterion(output, objects_of(batch.labels), generator)
         told = {f"train/{name}": value.detach() for name, value in losses.items()}
         self.record(told, len(batch), batch.index)
         return losses["loss"]
-
-    def validation_step(self, batch: SegmentationBatch, batch_idx: int) -> None:
-        self._evaluate(batch)
-
-    def test_step(self, batch: SegmentationBatch, batch_idx: int) -> None:
-        self._evaluate(batch)
-
-    def on_validation_epoch_start(self) -> None:
-        self._begin()
-
-    def on_test_epoch_start(self) -> None:
-        self._begin()
-
-    def on_validation_epoch_end(self) -> None:
-        self._log_metrics("val")
-
-    def on_test_epoch_end(self) -> None:
-        self._log_metrics("test")
 
     def monitors(self) -> tuple[str, ...]:
         return tuple(f"val/{name}" for name in (*self.metrics.names, "loss"))
@@ -172,11 +149,11 @@ class Segmentation(Task):
     def shown(self) -> tuple[tuple[str, str], ...]:
         return (("loss", "train/loss"), ("val loss", "val/loss"), ("val mIoU", "val/miou"))
 
-    def _begin(self) -> None:
+    def begin_evaluation(self) -> None:
         self.metrics.reset()
         self._sums = torch.zeros(2, dtype=torch.float64)  # of losses, and of what they are means of
 
-    def _evaluate(self, batch: SegmentationBatch) -> None:
+    def evaluate(self, batch: SegmentationBatch, split: str) -> None:
         output = self.model(batch.images)
         if isinstance(output, ClassMaps):
             total, count = pixel_loss(output, batch.labels)
@@ -188,20 +165,10 @@ class Segmentation(Task):
         maps = F.interpolate(class_maps(output), size=batch.labels.shape[1:], mode="bilinear")
         self.metrics.update(maps.argmax(1), batch.labels)
 
-    def _log_metrics(self, split: str) -> None:
-        dtype = sum_dtype(self.device)
-        found = self.metrics.compute(self.device)
-        loss, count = sum_over_ranks(self._sums.to(self.device, dtype)).tolist()
-        found["loss"] = loss / max(count, 1)
-        self.log_dict(
-            {
-                f"{split}/{name}": torch.tensor(value, dtype=dtype, device=self.device)
-                for name, value in found.items()
-            },
-            logger=None if split == "test" else False,
-            reduce_fx="max",  # all ranks have the same value already
-            sync_dist=True,
-        )
+    def evaluated(self, split: str) -> dict[str, float]:
+        sums = self._sums.to(self.device, sum_dtype(self.device))
+        loss, count = sum_over_ranks(sums).tolist()
+        return {**self.metrics.compute(self.device), "loss": loss / max(count, 1)}
 
 
 def pixel_loss(

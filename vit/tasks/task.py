@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.optim.lr_scheduler import LambdaLR
 
+from vit.metrics.ranks import sum_dtype
 from vit.metrics.running import FirstBad, RunningMeans
 from vit.structures import Facts
 
@@ -104,6 +105,51 @@ class Task(lightning.LightningModule):
     def shown(self) -> tuple[tuple[str, str], ...]:
         """What a person watches while it trains: words, and the metric that they stand for."""
         return (("loss", "train/loss"), ("val loss", "val/loss"))
+
+    def begin_evaluation(self) -> None:
+        """Forgets the evaluation before."""
+        raise NotImplementedError
+
+    def evaluate(self, batch: Any, split: str) -> None:
+        """Looks at a batch of a split."""
+        raise NotImplementedError
+
+    def evaluated(self, split: str) -> dict[str, float]:
+        """What was found since `begin_evaluation`, the same on every rank; all must call it."""
+        raise NotImplementedError
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.evaluate(batch, "val")
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self.evaluate(batch, self.tested)
+
+    def on_validation_epoch_start(self) -> None:
+        self.begin_evaluation()
+
+    def on_test_epoch_start(self) -> None:
+        self.begin_evaluation()
+
+    def on_validation_epoch_end(self) -> None:
+        self._log("val", self.evaluated("val"))
+
+    def on_test_epoch_end(self) -> None:
+        self._log("test", self.evaluated(self.tested))
+
+    def _log(self, named: str, found: Mapping[str, float]) -> None:
+        dtype = sum_dtype(self.device)  # Lightning would round plain floats to float32
+        self.log_dict(
+            {
+                f"{named}/{name}": torch.tensor(value, dtype=dtype, device=self.device)
+                for name, value in found.items()
+            },
+            # The record callback writes validation where it belongs on the x axis; but what
+            # `trainer.test` returns is what loggers get.
+            logger=None if named == "test" else False,
+            # All ranks have the same value already; of equal ones the largest is exact.
+            reduce_fx="max",
+            sync_dist=True,
+        )
 
     @abstractmethod
     def monitors(self) -> tuple[str, ...]:

@@ -10,8 +10,7 @@ import logging
 import math
 import os
 import sys
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,7 @@ from vit.callbacks.watch import Watch
 from vit.data.base import ImageData
 from vit.faults import Fault, Refused
 from vit.runs.checkpoint import look_at_checkpoint, misfit
+from vit.runs.clock import Clocks
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
 from vit.runs.failure import kind_of
 from vit.runs.identity import config_hash
@@ -111,46 +111,6 @@ def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
                 except Exception:  # what was trained stands; the tracker's copy can be sent again
                     log.exception("the tracker could not be closed; vit sync uploads what it kept")
         return code
-
-
-class Clock:
-    """The seconds that a run has trained, over all its starts, by some clock."""
-
-    def __init__(self, before: float, now: Callable[[], float] = time.monotonic):
-        self._before = before
-        self._now = now
-        self._started: float | None = None
-        self._stopped: float | None = None
-
-    def start(self) -> None:
-        self._started = self._now()
-
-    def stop(self) -> None:
-        self._stopped = self._now()
-
-    def seconds(self) -> float:
-        if self._started is None:
-            return self._before
-        return self._before + (self._stopped or self._now()) - self._started
-
-
-class Clocks:
-    """Of the wall, and of this process's work on the CPU with all its threads."""
-
-    def __init__(self, state: dict[str, Any]):
-        self.wall = Clock(float(state.get("train_seconds") or 0.0))
-        self.cpu = Clock(float(state.get("cpu_seconds") or 0.0), time.process_time)
-
-    def start(self) -> None:
-        self.wall.start()
-        self.cpu.start()
-
-    def stop(self) -> None:
-        self.wall.stop()
-        self.cpu.stop()
-
-    def told(self) -> dict[str, float]:
-        return {"train_seconds": self.wall.seconds(), "cpu_seconds": self.cpu.seconds()}
 
 
 def _train(
