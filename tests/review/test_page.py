@@ -78,7 +78,7 @@ def test_nothing_that_a_run_logs_can_execute(tmp_path):
     file = written(folder, tmp_path / "report.html")
     with Browser() as browser:
         browser.open(file)
-        browser.evaluate("window.scrollTo(0, 1e6)")
+        browser.evaluate("document.querySelector('#curves').scrollIntoView()")
         browser.wait("document.querySelector('#curves svg') !== null")
         select = "document.querySelector('#curves select')"
         values = browser.evaluate(f"[...{select}.options].map(o => o.value)")
