@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+# The first entries of every vocabulary: what fills up, begins and ends a text, what is unknown.
+PAD, START, END, UNKNOWN = range(4)
 
 
 class Grid(NamedTuple):
@@ -24,13 +27,15 @@ class Features:
 
     `patches` are the normalised patch tokens in row-major order over `grid`; `prefix` the class
     and register tokens (width 0 on the tokens axis where there are none); `blocks` the patch
-    tokens after each block that was asked for, not normalised, in the order asked.
+    tokens after each block that was asked for, not normalised, in the order asked. Of texts the
+    patches are the tokens, in one row, and `mask` is false where a shorter one was filled up.
     """
 
     patches: Float[Tensor, "batch tokens dim"]
     grid: Grid
     prefix: Float[Tensor, "batch prefix dim"]
     blocks: tuple[Tensor, ...] = ()
+    mask: Bool[Tensor, "batch tokens"] | None = None
 
 
 @dataclass
@@ -141,6 +146,94 @@ class DetectionBatch:
         )
 
 
+@dataclass
+class TextBatch:
+    """Texts as tokens, each with a class or with another text, and the position of each.
+
+    Tokens end with END and are filled up with PAD. `targets` are class numbers, or the tokens of
+    the other texts; `references`, in evaluation, those texts as they stand, neither cut nor
+    spelt by a tokenizer.
+    """
+
+    tokens: Int[Tensor, "batch tokens"]
+    targets: Int[Tensor, " batch"] | Int[Tensor, "batch target_tokens"]
+    index: Int[Tensor, " batch"]
+    references: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def as_plain(self) -> dict[str, Any]:
+        """Its tensors by name, for a file."""
+        return {"index": self.index, "tokens": self.tokens, "targets": self.targets}
+
+    def input_size(self) -> tuple[int, ...]:
+        """Of each sample, filled up, as a model's `flops` wants it."""
+        return (self.tokens.shape[1], *self.targets.shape[1:])
+
+    def own(self) -> TextBatch:
+        """All of it: nothing is lent to such a batch."""
+        return self
+
+    def pin_memory(self) -> TextBatch:
+        return TextBatch(
+            self.tokens.pin_memory(),
+            self.targets.pin_memory(),
+            self.index.pin_memory(),
+            self.references,
+        )
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> TextBatch:
+        return TextBatch(
+            self.tokens.to(device, non_blocking=non_blocking),
+            self.targets.to(device, non_blocking=non_blocking),
+            self.index.to(device, non_blocking=non_blocking),
+            self.references,
+        )
+
+
+@dataclass
+class CaptionBatch:
+    """Images, each with a text as tokens like those of a TextBatch, and the position of each."""
+
+    images: Float[Tensor, "batch channels height width"]
+    targets: Int[Tensor, "batch target_tokens"]
+    index: Int[Tensor, " batch"]
+    references: ClassVar[tuple[str, ...]] = ()  # the targets tell captions whole
+
+    @property
+    def tokens(self) -> Tensor:
+        """What a model reads to write the targets, under TextBatch's name for it."""
+        return self.images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def as_plain(self) -> dict[str, Any]:
+        """Its tensors by name, for a file."""
+        return {"index": self.index, "images": self.images, "targets": self.targets}
+
+    def input_size(self) -> tuple[int, ...]:
+        """Of each sample, as a model's `flops` wants it."""
+        return (*self.images.shape[-2:], self.targets.shape[1])
+
+    def own(self) -> CaptionBatch:
+        """All of it: nothing is lent to such a batch."""
+        return self
+
+    def pin_memory(self) -> CaptionBatch:
+        return CaptionBatch(
+            self.images.pin_memory(), self.targets.pin_memory(), self.index.pin_memory()
+        )
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> CaptionBatch:
+        return CaptionBatch(
+            self.images.to(device, non_blocking=non_blocking),
+            self.targets.to(device, non_blocking=non_blocking),
+            self.index.to(device, non_blocking=non_blocking),
+        )
+
+
 IGNORED = 255  # the label of pixels that are neither trained on nor counted
 
 
@@ -226,20 +319,3 @@ class ClassMaps:
     """What a semantic head says: a logit for each class in each cell of a grid over the image."""
 
     logits: Float[Tensor, "batch classes rows cols"]
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a data set knows of itself and everything built on it must agree with.
-
-    `class_ids` are the numbers that the data's own files give the classes, where they have any.
-    """
-
-    num_classes: int
-    class_names: tuple[str, ...]
-    image_size: tuple[int, int]  # height, width in pixels
-    channels: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    multi_label: bool = False
-    class_ids: tuple[int, ...] = ()

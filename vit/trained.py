@@ -12,10 +12,10 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
+from vit.facts import AnyFacts, facts_from
 from vit.faults import Fault, Refused
 from vit.runs.checkpoint import misfit, read_checkpoint
 from vit.runs.directory import RunFolder
-from vit.structures import Facts
 from vit.tasks.assembly import assemble_data, assemble_model
 
 
@@ -25,7 +25,7 @@ class Trained:
 
     model: nn.Module
     transform: Any  # any Pillow image → tensor [channels, height, width]
-    facts: Facts
+    facts: Any  # see vit.facts
     config: dict[str, Any]
     run_dir: Path
 
@@ -117,7 +117,7 @@ def without_downloads(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "backbone": backbone}
 
 
-def facts_of(content: dict[str, Any]) -> Facts | None:
+def facts_of(content: dict[str, Any]) -> AnyFacts | None:
     """The data set's facts as the checkpoint carries them, so that no data need be at hand."""
     kept = content.get("facts")
     if kept is None:
@@ -125,7 +125,7 @@ def facts_of(content: dict[str, Any]) -> Facts | None:
     plain: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in kept.items()
     }
-    return Facts(**plain)
+    return facts_from(plain)
 
 
 def load_weights(model: nn.Module, state_dict: dict[str, Tensor], origin: Path) -> None:

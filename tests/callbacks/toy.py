@@ -18,10 +18,11 @@ from vit.callbacks.saving import AtomicCheckpointIO
 from vit.callbacks.schedule_free import ScheduleFree
 from vit.callbacks.throughput import Throughput
 from vit.data.sampling import EpochSampler, EvaluationSampler
+from vit.facts import Facts
 from vit.optim.optimizer import Optim
 from vit.optim.schedules import Cosine
 from vit.runs.record import Recorder
-from vit.structures import Batch, Facts
+from vit.structures import Batch
 from vit.tasks.classification import Classification
 
 # What Lightning 2.6.6 says under torch 2.14, and about a training as small as this one.

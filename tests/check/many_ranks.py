@@ -17,8 +17,9 @@ import torch
 from fake_ranks import step
 
 from vit.check.communication import communication
-from vit.check.memory import facts_of, training_memory
+from vit.check.memory import training_memory
 from vit.doors.compose import compose
+from vit.facts import facts_told
 from vit.tasks.assembly import assemble_model
 
 SIZES = ("vit_s", "vit_b", "vit_l", "vit_h", "vit_g")
@@ -43,7 +44,7 @@ def planned(size, strategy, count):
 def row(size, strategy, count):
     config, report = planned(size, strategy, count)
     with torch.device("meta"):
-        model = assemble_model(config, facts_of(report))
+        model = assemble_model(config, facts_told(report))
     memory = training_memory(config, report)
     traffic = communication(config, model, count)
     state = sum(memory[part] for part in ("parameters", "gradients", "optimizer", "communication"))
@@ -62,7 +63,7 @@ def verified(size, count=1024):
     """Seconds of a step among so many processes; raises where it sends something else."""
     config, report = planned(size, "fsdp", count)
     with torch.device("meta"):
-        model = assemble_model(config, facts_of(report))
+        model = assemble_model(config, facts_told(report))
     said = communication(config, model, count)
     found, seconds, _ = step(model, (224, 224), count, batch=MICRO_BATCH)
     assert found["_allgather_base_"] == said["all_gather_bytes"], (size, found, said)

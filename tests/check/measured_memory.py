@@ -9,7 +9,7 @@ import timm.optim  # noqa: F401  (what is imported before the first reading is n
 import torch
 
 from vit.build import build
-from vit.check.memory import facts_of
+from vit.facts import facts_told
 from vit.losses.classification import cross_entropy
 from vit.tasks.assembly import assemble_model
 
@@ -26,7 +26,7 @@ def main():
     torch.set_num_threads(1)
     allow, size = config["allow_targets"], report["image_size"]
     before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    model = assemble_model(config, facts_of(report), allow).train()
+    model = assemble_model(config, facts_told(report), allow).train()
     optimizer = build(config["optim"], allow).build(model)
     for _ in range(3):
         step(model, optimizer, torch.rand(report["micro_batch_size"], report["channels"], *size))

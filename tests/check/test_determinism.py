@@ -18,7 +18,7 @@ CONFIG = {
     "task": {"_target_": "vit.tasks.classification.Classification"},
     "allow_targets": [],
 }
-REPORT = {"image_size": (8, 8), "channels": 1, "micro_batch_size": 2}
+REPORT = {"image_size": (8, 8), "channels": 1, "num_classes": 3, "micro_batch_size": 2}
 
 
 class Resizes(nn.Sequential):

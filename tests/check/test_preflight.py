@@ -12,6 +12,8 @@ OPTIONS = sorted(
     for path in (config_folder() / group).rglob("*.yaml")
 )
 NEEDED = {name: ["data.root=nowhere"] for name in ("imagenet_deit", "detection")}
+NEEDED["spoken_digits"] = ["data.root=nowhere", "data.test_groups=[a]"]
+NEEDED["package_sections"] = NEEDED["translation"] = ["data.train=nowhere.tsv"]
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -24,7 +26,15 @@ def test_every_shipped_experiment_fits_the_signatures(experiment):
 def test_every_shipped_choice_fits_the_signatures(option):
     needed = ["backbone.name=vit_tiny_patch16_224"] if option == "backbone=timm" else []
     needed += ["head=deformable"] if option.startswith("head/neck=") else []
+    if option.startswith("backbone/position/token="):  # a choice of backbone/position, of texts
+        needed += ["backbone=text"]
+        option = f"backbone/position=token/{option.split('=')[1]}"
     assert schema_faults(compose([option, *needed])) == []
+
+
+def test_captions_take_the_positions_of_images_and_keep_their_own():
+    config = compose(["experiment=digit_captions", "backbone/position=rope"])
+    assert schema_faults(config) == []
 
 
 def test_a_sound_config_is_described():

@@ -18,9 +18,10 @@ MUST = ["data.root=photos", "data.table=t.csv", "data.path=name"]
 
 
 def composed(*words):
-    needs = {"table": MUST[1], "huggingface": MUST[2]}
+    needs = {"table": MUST[1], "huggingface": MUST[2], "text_table": "data.train=t.tsv"}
     needs |= dict.fromkeys(
-        ("folder", "imagenet", "coco", "voc", "yolo", "mask_folder", "coco_panoptic"), MUST[0]
+        ("folder", "wav_folder", "imagenet", "coco", "voc", "yolo", "mask_folder", "coco_panoptic"),
+        MUST[0],
     )
     kind = words[0].split("=")[1]
     return compose([*words, *([needs[kind]] if kind in needs else [])])["data"]

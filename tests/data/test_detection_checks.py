@@ -11,6 +11,7 @@ from PIL import Image
 from vit.data.coco import Coco
 from vit.data.detection_checks import too_many_objects
 from vit.data.sampling import Key
+from vit.data.segments import counts_of, outline_fault, run_lengths_of_mask
 
 
 def told(files, **settings):
@@ -82,7 +83,27 @@ def test_boxes_that_are_not_four_numbers_are_faults(coco_files, bbox):
 def test_normalised_boxes_are_a_fault(coco_files):
     for one in coco_files.annotations:
         one["bbox"] = [value / 40 for value in one["bbox"]]
-    assert "all 9 boxes are within 0 to 1: this looks normalised" in only_fault(coco_files)
+    assert "9 of 9 boxes are within 0 to 1: this looks normalised" in only_fault(coco_files)
+    for number in range(30):
+        more = coco_files.annotation(900 + number, 10, 7, [0.1, 0.2, 0.3, 0.4])
+        coco_files.annotations.append(more)
+    coco_files.annotations[3]["bbox"] = [0, 0.2, 1.002, 0.5]  # as rounding makes them
+    assert "38 of 39 boxes are within 0 to 1: this looks normalised" in only_fault(coco_files)
+
+
+def test_a_val_of_crowds_alone_is_a_fault(coco_files):
+    for one in coco_files.content["val"]["annotations"]:
+        one["iscrowd"] = 1
+    assert "no image of val holds an object to be found" in told(coco_files)[0][0]
+    for one in coco_files.content["val"]["annotations"]:
+        one["iscrowd"] = "0"
+    assert told(coco_files)[0] == []
+
+
+def test_batches_tell_padding_as_frames_do(coco_files):
+    batch = next(iter(told(coco_files, padding=True)[2].loader("val")))
+    filled = np.stack([frame.filled().numpy() for frame in batch.frames])
+    assert filled.any() and (batch.padding.numpy() == filled).all()
 
 
 def test_boxes_by_their_corners_are_a_fault(coco_files):
@@ -363,3 +384,31 @@ def test_a_hundred_thousand_annotations_are_checked_within_a_minute(coco_files):
     assert any("ann 5001: width 0" in line for line in warnings)
     print(f"{seconds:.1f} s")
     assert seconds < 60
+
+
+@pytest.mark.parametrize(
+    ("outline", "said"),
+    [
+        ({"size": [30, 40], "counts": "zzzz"}, "no count"),
+        ({"size": [30, 40], "counts": "oooo…"}, "no count"),
+        ({"size": [30, 40], "counts": "\ud800"}, "no count"),
+        ({"size": [30, 40], "counts": "o"}, "no count"),  # another letter is to follow
+        ({"size": [30, 40], "counts": "3"}, "run lengths of 3 pixels in an image of 1200"),
+        ({"size": [30.0, 40.0], "counts": [1200]}, "a mask of [30.0, 40.0] pixels"),
+        ([[1, 2, 3, 4, 5, 10**400]], "beyond 400 pixels"),
+        ([[1, 2, 3, 4, 5, 1e9]], "beyond 400 pixels"),
+    ],
+)
+def test_outlines_that_would_break_the_decoder_are_faults(outline, said):
+    assert said in outline_fault(outline, 30, 40)
+
+
+def test_run_lengths_as_text_are_read_as_coco_writes_them():
+    draw = np.random.default_rng(0)
+    for height, width in draw.integers(1, 90, (50, 2)).tolist():
+        mask = draw.random((height, width)) < draw.random()
+        told = run_lengths_of_mask(mask)
+        flat = np.concatenate([[0], mask.flatten("F"), [2]])
+        wanted = np.diff(np.flatnonzero(np.diff(flat)), prepend=0).tolist()
+        assert counts_of(told["counts"]) == wanted
+        assert outline_fault(told, height, width) == ""

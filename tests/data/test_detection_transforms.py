@@ -80,6 +80,21 @@ def test_boxes_and_masks_follow_the_pixels(way, fit):
     assert compared >= 15
 
 
+@pytest.mark.parametrize(
+    "way",
+    [NoBoxAugmentation(), ScaleJitter((1.0, 1.0), flip=0.0), BoxCrop((1.0, 1.0), (1.0, 1.0), 0.0)],
+)
+def test_a_smaller_mask_keeps_its_place(way):
+    """A fifth as large, each pixel tells what is at its centre, not at its corner."""
+    change = way.change(prepared((32, 32)))
+    strips = [(x, x, x + 5, 160) for x in range(2, 157, 5)]  # begin at centres, below corners
+    found = settled(change(rectangles(strips, 160, 160)))
+    columns = found["masks"].any(dim=1)
+    assert columns.tolist() == torch.eye(32, dtype=torch.bool)[: len(strips)].tolist()
+    rows = found["masks"].any(dim=2)
+    assert rows.long().argmax(dim=1).tolist() == list(range(len(strips)))
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_areas_stay_true_with_masks_and_without(way):
     change = WAYS[way].change(prepared())

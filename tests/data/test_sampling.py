@@ -107,3 +107,28 @@ def test_evaluation_sees_every_sample_once_in_equally_many_batches(world_size, l
 def test_evaluation_on_more_devices_than_images_is_refused():
     with pytest.raises(ValueError, match="3 images cannot be shared by 5 devices"):
         EvaluationSampler(3, 8, world_size=5)
+
+
+def test_samples_of_like_costs_share_a_batch_whatever_the_ranks():
+    costs = np.random.default_rng(1).integers(1, 100, size=5_003)
+    plain = EpochSampler(5_003, 20, 7, costs=costs)
+    order = plain.order(3)
+    assert sorted(order.tolist()) == list(range(5_003))
+    batches = order[:5_000].reshape(250, 20)
+    spread = np.ptp(costs[batches], axis=1)
+    by_chance = np.ptp(costs[EpochSampler(5_003, 20, 7).order(3)[:5_000].reshape(250, 20)], axis=1)
+    assert spread.mean() < 0.1 * by_chance.mean()
+    firsts = costs[batches].mean(1)
+    assert np.abs(np.diff(firsts)).mean() > 10  # short and long ones come in any order
+    left_over = [
+        EpochSampler(5_003, 20, 7, costs=costs).order(epoch)[5_000:] for epoch in range(60)
+    ]
+    assert costs[np.array(left_over)].mean() == pytest.approx(costs.mean(), abs=8)
+    assert not np.array_equal(order, plain.order(4))
+    split = [EpochSampler(5_003, 20, 7, rank=rank, world_size=2, costs=costs) for rank in (0, 1)]
+    assert np.array_equal(split[1].order(3), order)
+    for sampler in split:
+        sampler.start(3)
+    plain.start(3)
+    for whole, *parts in zip(plain, *split, strict=True):
+        assert [key.sample for part in parts for key in part] == [key.sample for key in whole]

@@ -55,6 +55,24 @@ def test_lists_boxes_and_difficult_objects(voc):
     assert not any(one["iscrowd"] for one in kept)
 
 
+def test_names_may_have_spaces(voc):
+    for folder, end in (("JPEGImages", "png"), ("Annotations", "xml")):
+        (voc / folder / f"001.{end}").rename(voc / folder / f"my dog.{end}")
+    (voc / "ImageSets" / "Main" / "train.txt").write_text("000 -1\nmy dog\n002  1\n")
+    assert [read(voc).sample_name("train", at) for at in range(3)] == [
+        "000.png",
+        "my dog.png",
+        "002.png",
+    ]
+
+
+def test_a_name_that_ends_like_a_flag_is_a_name(voc):
+    for folder, end in (("JPEGImages", "png"), ("Annotations", "xml")):
+        (voc / folder / f"001.{end}").rename(voc / folder / f"dog 1.{end}")
+    (voc / "ImageSets" / "Main" / "train.txt").write_text("000\ndog 1\n")
+    assert read(voc).sample_name("train", 1) == "dog 1.png"
+
+
 def test_without_lists_all_is_train_and_val_is_set_aside(voc):
     for file in (voc / "ImageSets" / "Main").iterdir():
         file.unlink()

@@ -8,7 +8,7 @@ import yaml
 from vit.doors.diff import main
 from vit.faults import Refused
 from vit.runs.fingerprints import line_of, lines_file
-from vit.runs.record import append_lines
+from vit.runs.record import Recorder, append_lines
 
 
 def run(folder, *, depth=4, losses=(3.0, 2.0, 1.0), commit="abc", fingerprints=True):
@@ -38,6 +38,52 @@ def test_config_commit_and_the_first_step_are_named(tmp_path, capsys):
     told = capsys.readouterr().out
     assert "backbone.depth: 4, now 6" in told and "commit: 'abc', now 'def'" in told
     assert "the first to differ is 1 (epoch 0), by loss: 2.0, now 2.5" in told
+
+
+def recorded(folder, accuracies, **more):
+    """A run that recorded an epoch for each accuracy, ten steps each; the rest is as in `run`."""
+    told = run(folder)
+    recorder = Recorder(folder / "metrics.jsonl")
+    for epoch, accuracy in enumerate(accuracies):
+        metrics = {"val/accuracy": accuracy, "val/loss": 1 - accuracy, "lr": 0.1, **more}
+        recorder.write(10 * (epoch + 1), epoch, metrics, {"step_seconds": accuracy})
+    return told
+
+
+def test_metrics_are_told_by_their_best_and_their_last(tmp_path, capsys):
+    a = recorded(tmp_path / "a", [0.5, 0.75, 0.5])
+    b = recorded(tmp_path / "b", [0.5, 0.75, float("nan"), 0.625], extra=1.0)
+    assert main([a, b, "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)["recorded"]
+    assert (told["epochs"], told["optimizer_steps"]) == ([3, 4], [30, 40])
+    assert told["metrics"] == [
+        {
+            "metric": "val/accuracy",
+            "mode": "max",
+            "best": [0.75, 0.75, 0.0],
+            "last": [0.5, 0.625, 0.125],
+        },
+        {
+            "metric": "val/loss",
+            "mode": "min",
+            "best": [0.25, 0.25, 0.0],
+            "last": [0.5, 0.375, -0.125],
+        },
+    ]
+    assert (told["only_first"], told["only_second"]) == ([], ["extra"])
+    assert main([a, b]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "epochs: 3, now 4" in lines and "metrics that only the second run has: extra" in lines
+    (row,) = [line.split() for line in lines if line.startswith("val/accuracy")]
+    assert row == ["val/accuracy", "0.75", "=", "0.5", "0.625", "+0.125"]
+
+
+def test_runs_that_recorded_the_same_do_not_differ_by_their_clocks(tmp_path, capsys):
+    a = recorded(tmp_path / "a", [0.5, float("nan")])
+    b = recorded(tmp_path / "b", [0.5, float("nan")])
+    Recorder(tmp_path / "b" / "metrics.jsonl").write(20, 1, {}, {"step_seconds": 9.0})
+    assert main([a, b]) == 0
+    assert "metrics are equal" in capsys.readouterr().out
 
 
 def test_a_tolerance_overlooks_roundings_only(tmp_path, capsys):

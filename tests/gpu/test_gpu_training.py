@@ -13,12 +13,13 @@ from torch.utils.data import DataLoader
 
 from vit.callbacks.record import Record
 from vit.callbacks.throughput import Throughput
+from vit.facts import Facts
 from vit.models.backbone import ViT
 from vit.models.classifier import Classifier, Head
 from vit.optim.optimizer import Optim
 from vit.optim.schedules import Cosine
 from vit.runs.record import Recorder, read_records
-from vit.structures import Batch, Facts
+from vit.structures import Batch
 from vit.tasks.classification import Classification
 
 SIDE, CLASSES, BATCH, STEPS = 32, 10, 16, 12

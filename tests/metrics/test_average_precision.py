@@ -1,5 +1,6 @@
 """Average precision against pycocotools, crowds, empty images and several ranks included."""
 
+import gc
 import math
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from pycocotools.cocoeval import COCOeval
 
 from vit.data.segments import run_lengths_of_mask
 from vit.metrics.detection import NAMES, DetectionMetrics, Found
+from vit.metrics.hits import NOTHING, matched, truth_by_image
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -66,7 +68,7 @@ def measured(truth, found):
     return metrics.compute(truth), metrics
 
 
-def by_pycocotools(truth, found, kind="bbox"):
+def coco_evaluation(truth, found, kind="bbox"):
     known = COCO()
     known.dataset = {"info": {}, **truth}
     known.createIndex()
@@ -88,6 +90,11 @@ def by_pycocotools(truth, found, kind="bbox"):
     evaluation = COCOeval(known, known.loadRes(rows), kind)
     evaluation.evaluate()
     evaluation.accumulate()
+    return evaluation
+
+
+def by_pycocotools(truth, found, kind="bbox"):
+    evaluation = coco_evaluation(truth, found, kind)
     evaluation.summarize()
     precision = evaluation.eval["precision"]
     each = [precision[:, :, at, 0, 2] for at in range(3)]
@@ -104,6 +111,15 @@ def test_the_twelve_numbers_are_those_of_pycocotools(seed, capsys):
     assert list(numbers.values()) == pytest.approx(expected.tolist(), abs=1e-6)
     assert metrics.tables()["class_ap"] == pytest.approx(each, abs=1e-6)
     assert 0.05 < numbers["ap"] < 0.9
+
+
+def test_cycles_are_searched_for_again_after_an_evaluation_even_one_that_failed(monkeypatch):
+    truth, found = made_up(images=3)
+    seen = []
+    monkeypatch.setattr(DetectionMetrics, "_annotations", lambda *_: seen.append(gc.isenabled()))
+    with pytest.raises(TypeError):
+        measured(truth, found)
+    assert seen == [False] and gc.isenabled()
 
 
 def with_masks(truth, found):
@@ -209,3 +225,70 @@ def test_classes_may_have_any_ids_in_any_order():
     renamed, others = measured(other, found)
     assert renamed == pytest.approx(numbers, abs=1e-12)
     assert others.tables() == metrics.tables()
+
+
+def test_curves_of_each_class_are_those_of_pycocotools(capsys):
+    truth, found = made_up(seed=3)
+    evaluation, tables = coco_evaluation(truth, found), measured(truth, found)[1].tables()
+    precision = evaluation.eval["precision"][0, :, :, 0, 2]  # [recall, class]
+    np.testing.assert_allclose(np.transpose(tables["precision"]), precision, atol=1e-4)
+    assert tables["class_ap50"] == pytest.approx(precision.mean(0), abs=1e-6)
+    scores = evaluation.eval["scores"][0, :, :, 0, 2]
+    recall = np.linspace(0, 1, 101)[:, None]
+    best = (2 * precision * recall / (precision + recall + 1e-12)).argmax(0)
+    assert tables["class_score"] == pytest.approx(scores[best, range(3)], abs=1e-6)
+
+
+def test_a_class_without_objects_has_no_curve():
+    truth, found = made_up(images=5)
+    truth["annotations"] = [note for note in truth["annotations"] if note["category_id"] != 2]
+    _, metrics = measured(truth, found)
+    tables = metrics.tables()
+    assert tables["precision"][1] is None and tables["class_ap50"][1] is None
+    assert tables["class_score"][1] is None and metrics.best_scores()[1] == 0.5
+    assert len(tables["precision"][0]) == 101
+
+
+def test_what_hits_and_what_is_missed_is_what_pycocotools_matches(capsys):
+    truth, found = made_up(seed=4)
+    evaluation, there = coco_evaluation(truth, found), truth_by_image(truth)
+    told = {"hit": 0, "in_crowd": 0, "false": 0, "missed": 0, "found": 0}
+    wanted = dict.fromkeys(told, 0)
+    for image, each in enumerate(found):
+        own = there.get(image, NOTHING)
+        hits = matched(each.boxes_xyxy, each.score, each.label, own)
+        told["hit"] += int(hits.hit.sum())
+        told["in_crowd"] += int(hits.in_crowd.sum())
+        told["false"] += len(hits.false())
+        told["missed"] += len(hits.missed(own))
+        told["found"] += int(hits.found.sum())
+    every_size = [each for each in evaluation.evalImgs if each and each["aRng"] == [0, 1e10]]
+    for each in every_size:
+        matches, ignored = each["dtMatches"][0] > 0, each["dtIgnore"][0]
+        crowd = np.asarray(each["gtIgnore"], bool)
+        wanted["hit"] += int((matches & ~ignored).sum())
+        wanted["in_crowd"] += int((matches & ignored).sum())
+        wanted["false"] += int((~matches).sum())
+        wanted["missed"] += int(((each["gtMatches"][0] == 0) & ~crowd).sum())
+        wanted["found"] += int(((each["gtMatches"][0] > 0) & ~crowd).sum())
+    assert told == wanted
+    assert min(told.values()) > 0
+
+
+def test_found_objects_of_an_image_come_together_from_all_batches():
+    truth, found = made_up(images=6)
+    metrics = DetectionMetrics(CLASSES)
+    metrics.update([0, 1], joined(found[:2]))
+    metrics.update([3, 2], joined([found[3], found[2]]))
+    metrics.compute(truth)
+    told = dict(metrics.by_image())
+    assert list(told) == [0, 1, 2, 3]
+    for image, each in told.items():
+        np.testing.assert_array_equal(each.boxes_xyxy, found[image].boxes_xyxy)
+    metrics.reset()
+    assert not dict(metrics.by_image())
+
+
+def joined(parts):
+    arrays = ("image", "score", "label", "boxes_xyxy")
+    return Found(*(np.concatenate([getattr(part, name) for part in parts]) for name in arrays))

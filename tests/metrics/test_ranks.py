@@ -12,8 +12,11 @@ from vit.losses.classification import binary_cross_entropy, cross_entropy
 from vit.metrics.classification import ClassificationMetrics
 from vit.metrics.multilabel import MultilabelMetrics
 from vit.metrics.panoptic import PanopticMetrics
+from vit.metrics.predictions import PerSample
 from vit.metrics.running import RunningMeans
 from vit.metrics.segmentation import SemanticMetrics
+from vit.metrics.worst import Worst
+from vit.metrics.written import WrittenMetrics
 from vit.structures import PanopticMap
 
 CPU = torch.device("cpu")
@@ -52,6 +55,33 @@ def segmented(first: int, last: int) -> list:
     return [semantic.compute(CPU), semantic.tables(), panoptic.compute(CPU), panoptic.tables()]
 
 
+def per_sample(batches: list[range]) -> list:
+    """What is kept of each of 50 samples, and the five worst with a payload."""
+    draw = torch.Generator().manual_seed(5)
+    logits = torch.randn(50, 7, generator=draw)
+    labels = torch.randint(7, (50,), generator=draw)
+    scores = torch.rand(50, generator=draw)
+    kept, worst = PerSample(), Worst(5)
+    for rows in map(torch.tensor, map(list, batches)):
+        kept.update(rows, logits[rows], logits[rows].softmax(-1), labels[rows])
+        worst.update(scores[rows], rows, logits[rows])
+    kept.compute()
+    worst.compute()
+    told = kept.told("test")
+    columns = [told.index, told.target, told.predicted, told.confidence]
+    rows = [(score, index, own[0].tolist()) for score, index, own in worst.rows]
+    return [[column.tolist() for column in columns], rows]
+
+
+def compared(first: int, last: int) -> dict[str, float]:
+    """Of the same 50 places, texts of a few words each."""
+    draw = torch.Generator().manual_seed(5)
+    words = [" ".join(f"w{i}" for i in torch.randint(6, (7,), generator=draw)) for _ in range(100)]
+    metrics = WrittenMetrics(["bleu", "chrf", "rouge"])
+    metrics.update(range(first, last), words[first:last], words[50 + first : 50 + last])
+    return metrics.compute()
+
+
 def recorded(rank: int, bad_at: dict[int, int]) -> list:
     """Two windows; this rank's loss is NaN from the step that `bad_at` says for it."""
     means, told = RunningMeans(), []
@@ -69,6 +99,10 @@ def one_rank(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     told = [evaluated(*SHARES[rank], BATCH[rank]), recorded(rank, {}), recorded(rank, {1: 4, 0: 5})]
     told += [segmented(*SHARES[rank]), segmented(*[(0, 50), (50, 50)][rank])]  # or one does all
+    # In turn, as an evaluation deals its batches; then all to the first.
+    told.append(per_sample([range(7 * at, min(7 * at + 7, 50)) for at in range(rank, 8, 2)]))
+    told.append(per_sample([[range(50)], []][rank]))
+    told += [compared(*SHARES[rank])]
     torch.save(told, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()
 
@@ -95,7 +129,7 @@ def test_segmentation_is_that_of_one_process_to_the_last_bit(told):
     whole = segmented(0, 50)
     assert 0.3 < whole[0]["miou"] < 0.9
     assert 0.1 < whole[2]["pq"] < 0.9
-    for *_, shared, lopsided in told:
+    for *_, shared, lopsided, _, _, _ in told:
         assert shared == whole
         assert lopsided == whole
 
@@ -109,3 +143,20 @@ def test_all_ranks_name_the_earliest_bad_step(told):
     for _, _, found, *_ in told:
         assert found[0] == ({"loss": 0.75}, None)
         assert found[1][1] == (4, [1, 4], 1)
+
+
+def test_each_sample_is_kept_once_and_in_order(told):
+    draw = torch.Generator().manual_seed(5)
+    logits = torch.randn(50, 7, generator=draw)
+    labels = torch.randint(7, (50,), generator=draw)
+    scores = torch.rand(50, generator=draw)
+    surest, classes = logits.softmax(-1).max(-1)
+    wanted = [list(range(50)), labels.tolist(), classes.tolist(), surest.tolist()]
+    order = scores.argsort(descending=True)[:5].tolist()
+    worst = [(scores[at].item(), at, logits[at].tolist()) for at in order]
+    for *_, dealt, lopsided, _ in told:
+        assert dealt == lopsided == [wanted, worst]
+
+
+def test_texts_of_two_processes_are_compared_as_those_of_one(told):
+    assert told[0][-1] == told[1][-1] == compared(0, 50)

@@ -6,6 +6,7 @@ import torch
 from sklearn.metrics import (
     accuracy_score,
     confusion_matrix,
+    f1_score,
     log_loss,
     recall_score,
     top_k_accuracy_score,
@@ -41,6 +42,8 @@ def test_numbers_equal_those_of_scikit_learn_and_torchmetrics(sample):
     assert found["accuracy"] == accuracy_score(targets, guesses)
     assert found["top5"] == top_k_accuracy_score(targets, probabilities, k=5)
     assert found["loss"] == pytest.approx(log_loss(targets, probabilities), abs=1e-6)
+    macro = f1_score(targets, guesses, average="macro")
+    assert found["macro_f1"] == pytest.approx(macro, abs=1e-12)
     ece = multiclass_calibration_error(logits.softmax(-1), targets, 8, n_bins=15, norm="l1")
     assert found["ece"] == pytest.approx(ece.item(), abs=1e-6)
     assert found["overconfidence"] == pytest.approx(
@@ -92,6 +95,16 @@ def test_top5_is_told_from_six_classes_on():
 def test_names_are_those_that_compute_tells(sample):
     found, _ = measured(*sample, 200)
     assert tuple(found) == ClassificationMetrics(tuple("abcdefgh")).names
+
+
+def test_macro_f1_leaves_out_classes_that_nobody_has_or_tells():
+    # Class 0: one right, one missed, one too many; 1: never told; 2: told for nothing; 3: unseen.
+    logits = torch.eye(4)[torch.tensor([0, 0, 2])]
+    targets = torch.tensor([0, 1, 0])
+    found, _ = measured(logits, targets, 2)
+    expected = f1_score(targets, logits.argmax(-1), average="macro", zero_division=0)
+    assert found["macro_f1"] == pytest.approx(expected, abs=1e-12)
+    assert found["macro_f1"] == pytest.approx((1 / 2 + 0 + 0) / 3, abs=1e-12)
 
 
 def test_a_class_without_images_has_no_accuracy():

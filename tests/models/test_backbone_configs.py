@@ -73,7 +73,7 @@ def test_the_files_of_sizes_differ_in_nothing_else():
 
 
 def test_every_model_file_is_tested():
-    assert set(choices("backbone")) == {"vit", "timm", *SIZES}
+    assert set(choices("backbone")) == {"vit", "timm", "text", *SIZES}
 
 
 def test_a_model_of_timm_can_be_chosen():

@@ -59,6 +59,25 @@ def test_gradients_reach_every_parameter(name):
         assert parameter.grad.any(), key
 
 
+def backward_steps(tensor):
+    """The names of all steps of the backward pass from here."""
+    found, waiting = set(), [tensor.grad_fn]
+    while waiting:
+        step = waiting.pop()
+        if step is not None and step not in found:
+            found.add(step)
+            waiting += [before for before, _ in step.next_functions]
+    return {step.name() for step in found}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_nothing_is_written_into_views_which_would_copy_gradients(name):
+    """One such ReLU took 4 % of a training step of the deformable head with 13 groups."""
+    names = backward_steps(everything(detector(name).train()(torch.randn(2, 3, 16, 24))).sum())
+    assert "ReluBackward0" in names or name == "tokens"
+    assert "CopySlices" not in names
+
+
 @pytest.mark.parametrize("name", HEADS)
 def test_from_the_start_no_parameter_goes_without_a_gradient(name):
     """Processes that train together wait for every parameter, those that start at 0 too."""

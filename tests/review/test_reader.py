@@ -147,7 +147,7 @@ def test_a_damaged_cache_is_made_anew(tmp_path, reads, damage):
         middle = len(good) // 2
         file.write_bytes(good[:middle] + bytes([good[middle] ^ 255]) + good[middle + 1 :])
     elif damage == "version":
-        file.write_bytes(good.replace(b'"version": 1', b'"version": 0'))
+        file.write_bytes(good.replace(b'"version": 2', b'"version": 0'))
     else:
         np.savez(file, index=np.array([{}], dtype=object))
     (run,) = load([tmp_path]).runs

@@ -70,3 +70,16 @@ def test_torch_is_not_imported_for_it(tmp_path):
     code += "sys.exit('torch' in sys.modules or 'scipy.stats' in sys.modules)"
     command = [sys.executable, "-c", code, "report", str(tmp_path), "--json"]
     assert subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def test_runs_of_different_tasks_lie_in_one_folder(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_sweep(tmp_path / "runs" / "classify")
+    detector = make_run(tmp_path / "runs" / "detect", monitor="val/ap50", more={"boxes": True})
+    assert detector.is_dir()
+    assert main(["runs"]) == 0
+    told = capsys.readouterr().out
+    assert "10 runs (10 done) of 4 configurations" in told and "is best: val/accuracy" in told
+    assert "note: done, but without a finite val/accuracy: 1 (detect)" in told
+    assert main(["runs", "--metric", "val/ap50"]) == 0
+    assert "val/ap50 (higher is better)" in capsys.readouterr().out

@@ -1,10 +1,13 @@
-"""Intervals, tests and power against scipy.stats and published tables."""
+"""Intervals, tests, power and shares against scipy, statsmodels and published tables."""
 
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats import contingency_tables, oneway, power, weightstats
+from statsmodels.stats.multitest import multipletests
 
-from vit.review.statistics import difference, holm, seeds_needed
+from vit.review.effects import omega_squared
+from vit.review.statistics import difference, holm, mcnemar, seeds_needed
 from vit.sweeps.seeds import interval
 
 A = {0: 0.912, 1: 0.907, 2: 0.921, 3: 0.915, 4: 0.909}
@@ -78,3 +81,46 @@ def test_holm_corrects_step_by_step():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, None, 0.01]) == [1.0, None, 0.03]
     assert holm([]) == []
+
+
+@pytest.mark.parametrize(("only_a", "only_b"), [(0, 0), (5, 5), (1, 0), (9, 2), (2, 9), (76, 16)])
+def test_mcnemars_test_is_statsmodels_and_scipys(only_a, only_b):
+    told = contingency_tables.mcnemar([[50, only_a], [only_b, 30]], exact=True)
+    assert mcnemar(only_a, only_b) == pytest.approx(told.pvalue, rel=1e-12)
+    if only_a + only_b:
+        binomial = stats.binomtest(only_a, only_a + only_b).pvalue
+        assert mcnemar(only_a, only_b) == pytest.approx(binomial, rel=1e-12)
+
+
+@pytest.mark.parametrize("values", [[0.01, 0.04, 0.03], [0.5, 0.2, 0.9, 0.001, 0.001], [0.02]])
+def test_holms_correction_is_statsmodels(values):
+    assert holm(values) == pytest.approx(multipletests(values, method="holm")[1].tolist())
+
+
+def test_intervals_are_statsmodels():
+    mean, half = interval(list(A.values()))
+    low, high = weightstats.DescrStatsW(list(A.values())).tconfint_mean()
+    assert (mean - half, mean + half) == pytest.approx((low, high), rel=1e-12)
+    paired = difference(A, B)
+    low, high = weightstats.DescrStatsW([A[s] - B[s] for s in A]).tconfint_mean()
+    both = (paired.value - paired.half, paired.value + paired.half)
+    assert both == pytest.approx((low, high), rel=1e-10)
+
+
+@pytest.mark.parametrize("size", [0.15, 0.4, 0.77, 1.3, 2.5])
+def test_the_power_of_the_seeds_needed_is_statsmodels(size):
+    n = seeds_needed(size, 1.0)
+    assert (
+        power.TTestPower().power(size, n, 0.05) >= 0.8 > power.TTestPower().power(size, n - 1, 0.05)
+    )
+
+
+def test_shares_of_variance_are_those_of_an_analysis_of_variance():
+    draw = np.random.default_rng(2)
+    levels = np.repeat(np.arange(4), 6)
+    values = draw.normal(0.1 * levels, 0.2)
+    groups = [values[levels == level] for level in range(4)]
+    told = oneway.anova_oneway(groups, use_var="equal")
+    # F = (between / 3) / (noise / 20), from which omega squared follows.
+    f = told.statistic
+    assert omega_squared(values, levels) == pytest.approx(3 * (f - 1) / (3 * (f - 1) + 24))

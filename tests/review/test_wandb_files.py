@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -27,21 +28,33 @@ for start, steps in enumerate((40, 30)):
         run.log({"loss": loss, "val/acc": 0.5 - abs(step - 20) / 100, "epoch": step // 10,
                  "trainer/global_step": 10 * (step + 30 * start), "note": "x" * 3000})
     run.finish(exit_code=0)
-run = wandb.init(project="p", id="bad", config={"optim": {"lr": 0.2}})
+run = wandb.init(project="p", id="page", job_type="report")
+run.log({"report": wandb.Html("<p>a page</p>", inject=False)})
+run.finish()
+run = wandb.init(project="p", id="bad", config={"optim.lr": 0.2})
 for step in range(4):
     run.log({"loss": step})
 run.finish(exit_code=3)
 """
 
 
+def environment_of(home):
+    """wandb offline, with every folder of its own in `home`."""
+    places = {f"WANDB_{name}_DIR": str(home / name) for name in ("DATA", "CACHE", "CONFIG")}
+    told = {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
+    return {**os.environ, **places, **told, "WANDB_DIR": str(home)}
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     home = tmp_path_factory.mktemp("offline")
-    places = {f"WANDB_{name}_DIR": str(home / name) for name in ("DATA", "CACHE", "CONFIG")}
-    told = {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
-    environment = {**os.environ, **places, **told, "WANDB_DIR": str(home)}
-    subprocess.run([sys.executable, "-c", WRITES], env=environment, check=True, timeout=120)
+    command = [sys.executable, "-c", WRITES]
+    subprocess.run(command, env=environment_of(home), check=True, timeout=120)
     return home
+
+
+def first_start(home):
+    return min(home.glob("wandb/offline-run-*/run-abc.wandb"), key=lambda file: file.parent.name)
 
 
 def test_a_run_and_its_later_start_read_as_one(written):
@@ -56,11 +69,20 @@ def test_a_run_and_its_later_start_read_as_one(written):
     np.testing.assert_allclose(loss.values[[0, 29, 30, 34]], [1, 1 / 30, 1, 1 / 5])
     assert "note" not in run.history and "_step" not in run.history
     bad = next(run for name, run in runs.items() if name != "a <b>name")
+    assert bad.config == {"optim": {"lr": 0.2}}  # flat or nested
     assert bad.state == "failed" and "ended with 3" in bad.told["error"] and bad.metrics == {}
 
 
+def test_starts_within_one_second_are_put_in_their_order(written, tmp_path):
+    starts = sorted(written.glob("wandb/offline-run-*/run-abc.wandb"), key=os.path.getmtime)
+    for folder, start in zip(("T-abc-2", "T-abc-10"), starts, strict=True):
+        shutil.copytree(start.parent, tmp_path / f"offline-run-{folder}")
+    (run,) = load([tmp_path], cache=False).runs
+    assert run.history["loss"].steps.tolist() == list(range(0, 600, 10))
+
+
 def test_it_says_what_wandbs_own_reader_says(written, tmp_path):
-    file = min(written.glob("wandb/offline-run-*/run-abc.wandb"))
+    file = first_start(written)
     home = tmp_path / "offline-run-1-abc"
     home.mkdir()
     shutil.copy(file, home)
@@ -78,10 +100,10 @@ def test_it_says_what_wandbs_own_reader_says(written, tmp_path):
 def test_a_folder_of_wandbs_is_found_from_anywhere(written, tmp_path):
     (bad,) = [f.parent for f in written.glob("wandb/offline-run-*/run-bad.wandb")]
     assert find_runs(bad) == [bad]
-    assert len(find_runs(written / "wandb")) == 2
+    assert len(find_runs(written / "wandb")) == 3
     shutil.copytree(written, tmp_path / "wandb_runs")
     make_run(tmp_path / "ours")
-    assert len(find_runs(tmp_path)) == 3
+    assert len(find_runs(tmp_path)) == 4
 
 
 def test_what_was_read_of_wandb_is_kept_until_it_changes(written, tmp_path):
@@ -93,7 +115,8 @@ def test_what_was_read_of_wandb_is_kept_until_it_changes(written, tmp_path):
     again = load([home]).runs
     assert (home / ".review.npz").exists()
     assert [run.metrics for run in first] == [run.metrics for run in again]
-    later = sorted(home.glob("wandb/offline-run-*/run-abc.wandb"))[1]
+    # The names of two starts within one second differ by a "-1" at their end.
+    later = sorted(home.glob("wandb/offline-run-*/run-abc.wandb"), key=lambda f: f.parent.name)[1]
     later.write_bytes(later.read_bytes()[:-3000])
     states = {run.name: run.state for run in load([home]).runs}
     assert states["a <b>name"] == "running"  # a moment ago; no end is recorded
@@ -101,7 +124,7 @@ def test_what_was_read_of_wandb_is_kept_until_it_changes(written, tmp_path):
 
 @pytest.mark.parametrize("kept", [0.3, 0.6, 0.9])
 def test_a_killed_run_is_read_up_to_the_kill(written, tmp_path, kept):
-    file = min(written.glob("wandb/offline-run-*/run-abc.wandb"))
+    file = first_start(written)
     home = tmp_path / "offline-run-1-abc"
     home.mkdir()
     content = file.read_bytes()
@@ -116,7 +139,7 @@ def test_a_killed_run_is_read_up_to_the_kill(written, tmp_path, kept):
 
 
 def test_damage_costs_its_records_only(written, tmp_path):
-    file = min(written.glob("wandb/offline-run-*/run-abc.wandb"))
+    file = first_start(written)
     home = tmp_path / "offline-run-1-abc"
     home.mkdir()
     content = bytearray(file.read_bytes())
@@ -128,3 +151,45 @@ def test_damage_costs_its_records_only(written, tmp_path):
     (home / file.name).write_bytes(b":W&B" + b"\0" * 40)
     with pytest.raises(Refused, match="no record that can be read"):
         load([tmp_path], cache=False)
+
+
+def test_a_logged_report_is_no_run(written):
+    (page,) = [f.parent for f in written.glob("wandb/offline-run-*/run-page.wandb")]
+    with pytest.raises(Refused, match="nothing but reports"):
+        load([page], cache=False)
+
+
+LIVES = """
+import time, wandb
+run = wandb.init(project="p", id="live", settings=wandb.Settings(console="off"))
+for step in range(3000):
+    run.log({"loss": 1 / (step + 1)})
+print("logged", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_run_is_read_while_it_is_written_and_up_to_a_kill(tmp_path):
+    environment = environment_of(tmp_path)
+    command = [sys.executable, "-c", LIVES]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout.readline() == b"logged\n"
+            until = time.monotonic() + 60
+            while time.monotonic() < until:  # W&B writes a little later than it is told
+                (run,) = load([tmp_path]).runs
+                if len(run.history.get("loss", ())) > 1000:
+                    break
+                time.sleep(0.1)
+            assert run.state == "running" and run.metrics == {}
+            before = run.history["loss"]
+        finally:
+            process.kill()
+    (run,) = load([tmp_path]).runs
+    loss = run.history["loss"]
+    assert 1000 < len(before) <= len(loss) <= 3000
+    np.testing.assert_array_equal(loss.values, 1 / (1.0 + loss.steps))
+    assert loss.steps.tolist() == list(range(len(loss)))
+    for file in tmp_path.rglob("*.wandb"):
+        os.utime(file, (1e9, 1e9))
+    assert [run.state for run in load([tmp_path]).runs] == ["cut off"]

@@ -30,3 +30,13 @@ def test_each_line_is_on_disk_before_the_next(tmp_path):
     recorder = Recorder(path)
     recorder.write(1, 0, {"a": 1.0}, {})
     assert len(path.read_text().splitlines()) == 1
+
+
+def test_a_line_that_is_no_record_is_passed_over(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    Recorder(path).write(1, 0, {"a": 1.0}, {})
+    with path.open("ab") as file:
+        file.write(b'{"step": 2, "metrics": {"a": 2}, "timing": {}}\n')  # no epoch
+        file.write(b'{"step": 3, "epoch": 0, "metrics": 5, "timing": {}}\n')
+        file.write(b'{"step": 1e999, "epoch": 0, "metrics": {}, "timing": {}}\n\xff\xfe\n[]\n')
+    assert [record["step"] for record in read_records(path)] == [1]

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from vit.structures import Batch, Facts
+from vit.facts import Facts
+from vit.structures import Batch
 from vit.tasks.classification import Classification
 
 

@@ -117,7 +117,7 @@ def told(tmp_path_factory):
 @pytest.mark.parametrize(
     ("kind", "images", "names"),
     [
-        ("one", 401, ["accuracy", "top5", "loss", "ece", "overconfidence"]),
+        ("one", 401, ["accuracy", "top5", "macro_f1", "loss", "ece", "overconfidence"]),
         ("several", IMAGES, ["accuracy", "map", "f1", "loss"]),
     ],
 )

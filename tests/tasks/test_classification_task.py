@@ -6,9 +6,15 @@ import itertools
 import pytest
 import pytorch_lightning as lightning
 import torch
+from PIL import Image
+from pytorch_lightning.loggers import CSVLogger
 from sklearn.metrics import accuracy_score
 
+from vit.callbacks.pictures import Pictures
+from vit.callbacks.watch import Watch
 from vit.losses.classification import binary_cross_entropy, cross_entropy
+from vit.runs.album import read_album
+from vit.runs.predictions import hash_of_names, read_predictions
 
 
 def test_it_learns_and_tells_what_it_measured(toy, trainer):
@@ -51,6 +57,87 @@ def test_several_labels_are_measured_as_such(toy_of_several_labels, trainer):
     assert run.callback_metrics["val/map"] > 0.8
     (first, *_) = run.predict(task, toy.loader())
     torch.testing.assert_close(first, task.model(toy.images[:24]).sigmoid())
+
+
+def test_each_test_sample_is_kept_and_the_surest_mistakes_are_drawn(toy, trainer, tmp_path):
+    def picture(split, index):
+        assert split == "test"
+        return Image.new("L", (8, 4), index)
+
+    task = toy.task(picture=picture, sample_name=lambda split, index: f"{split} {index}")
+    callbacks = Watch(pictures=5).after_test(tmp_path)
+    run = trainer(max_epochs=1, callbacks=callbacks)
+    run.fit(task, toy.loader())
+    run.test(task, toy.loader(7), verbose=False)
+    found = read_predictions(tmp_path, "test")
+    with torch.no_grad():
+        surest, classes = task.model(toy.images).softmax(-1).max(-1)
+    assert found.index.tolist() == list(range(96)) and found.target.tolist() == toy.labels.tolist()
+    assert found.predicted.tolist() == classes.tolist()
+    assert found.confidence == pytest.approx(surest.numpy(), abs=1e-6)
+    assert found.samples == hash_of_names(f"test {index}" for index in range(96))
+    wrong = (classes != toy.labels).nonzero().flatten()
+    order = wrong[surest[wrong].argsort(descending=True, stable=True)][:5].tolist()
+    album = read_album(tmp_path, "test")
+    assert [row["sample"] for row in album["pictures"]] == [f"test {index}" for index in order]
+    names = "abcdefgh"
+    true, told = names[toy.labels[order[0]]], names[classes[order[0]]]
+    words = f"{true} taken for {told}, {surest[order[0]].item():.1%} sure"
+    assert album["pictures"][0]["words"] == words
+    with Image.open(album["pictures"][0]["file"]) as image:
+        assert image.size == (128, 64) and image.getpixel((0, 0)) == (order[0],) * 3
+
+
+class Wall(CSVLogger):
+    """Keeps what is hung on it."""
+
+    hung: tuple = ()
+
+    def log_image(self, key, images, step, caption):
+        assert len(images) == len(caption) == 3 and images[0].size == (128, 64)
+        self.hung += ((key, step),)
+
+
+def test_mistakes_are_shown_from_the_eighth_validation_and_after_a_test(toy, trainer, tmp_path):
+    task = toy.task(picture=lambda *_: Image.new("L", (8, 4)), sample_name=lambda *_: "x")
+    wall = Wall(tmp_path)
+    own = {"logger": wall, "callbacks": [Pictures(tmp_path, 3)], "log_every_n_steps": 1}
+    run = trainer(max_epochs=18, **own)
+    others = toy.loader()
+    for batch in others.dataset:
+        batch.targets = (batch.targets + 1) % 8  # so that all is a mistake
+    run.fit(task, toy.loader(), others)
+    assert wall.hung == (("val/mistakes", 32), ("val/mistakes", 64), ("val/mistakes", 72))
+    assert read_album(tmp_path, "val")["step"] == 72
+    run.test(task, others, verbose=False)
+    assert wall.hung[3:] == (("test/mistakes", 72),)
+    assert read_album(tmp_path, "test")["step"] is None
+
+
+def test_an_image_that_is_gone_ends_no_run(toy, trainer, tmp_path, caplog):
+    def gone(split, index):
+        raise FileNotFoundError(f"{index}.png")
+
+    task = toy.task(picture=gone, sample_name=lambda split, index: f"{index}")
+    (told,) = trainer(callbacks=Watch().after_test(tmp_path)).test(
+        task, toy.loader(), verbose=False
+    )
+    assert told["test/accuracy"] < 1 and read_album(tmp_path, "test") is None
+    assert "no pictures of what test got wrong" in caplog.text
+
+
+def test_nothing_is_kept_where_it_is_not_wanted_or_labels_are_several(
+    toy, toy_of_several_labels, trainer, tmp_path
+):
+    for own, watch in (
+        (toy, Watch(predictions=False, pictures=0)),
+        (toy_of_several_labels, Watch()),
+    ):
+        callbacks = watch.after_test(tmp_path)
+        trainer(callbacks=callbacks).test(own.task(), own.loader(), verbose=False)
+        assert not list(tmp_path.glob("p*"))
+    with pytest.raises(ValueError, match=r"watch\.pictures=99; wanted 0 to 24"):
+        Watch(pictures=99)
 
 
 def test_prediction_gives_probabilities(toy, trainer):

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from vit.doors.compose import compose
 from vit.models.detections import decode
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
 from vit.tasks.found import found_in
+from vit.tasks.prediction import predict
 
 SMALL = [
     "experiment=digit_scenes",
@@ -142,6 +145,14 @@ def test_some_images_are_drawn_with_what_was_found_and_what_there_is(trainer):
             x, y, width, height = note["bbox"]
             assert [*box["position"].values()] == [x, y, x + width, y + height]
             assert box["box_caption"] == str(note["category_id"])
+    (album, told) = (task.mistakes("val", most) for most in (3, 100))
+    assert len(album.mistakes) == 3 and album.legend[0][0] == "found"
+    counts = [
+        re.fullmatch(r"(\d+) missed and (\d+) false, \d+ found", m.words) for m in told.mistakes
+    ]
+    wrong = [int(count[1]) + int(count[2]) for count in counts]
+    assert wrong == sorted(wrong, reverse=True) and wrong[0] > 0
+    assert all(int(m.sample.split()[-1]) < 10 for m in told.mistakes)
 
 
 class Album(Logger):
@@ -183,6 +194,9 @@ def test_pictures_are_logged_after_the_first_validations_and_the_last(trainer):
         (["data=digits"], "task", "wants pictures with boxes"),
         (["task.max_detections=0"], "task", "wanted 1 or more"),
         ([], "checkpoint.monitor", "'val/accuracy' is never logged"),
+        (["data.train_sizes=[90]"], "data.train_sizes", "image is 90x90 px"),
+        (["trainer.precision=bf16-true"], "trainer.precision", "wanted bf16-mixed"),
+        (["data/augment_boxes=flip", "data.augment_boxes.flip=2"], "data", "flip=2"),
     ],
 )
 def test_what_does_not_fit_is_told_before_training(words, where, message):
@@ -196,6 +210,26 @@ def test_more_objects_than_queries_is_a_warning():
     assert not report["faults"]
     assert any("more than the 3 queries" in line for line in report["warnings"])
     assert report["memory"]["activations"] > 0
+    warnings = preflight(compose([*SMALL, "data.mosaic=0.5"]))["warnings"]
+    assert any("train holds 20 objects, more than the 9 queries" in line for line in warnings)
+
+
+def test_what_is_predicted_is_what_is_evaluated_where_padding_is_told():
+    task, data = assembled("data.padding=true")
+    task.model.eval()
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (10, 40), np.uint8))
+    run = {"model": task.model, "transform": data.eval_transform, "facts": data.facts}
+    told = [
+        task.predicted(SimpleNamespace(**run, config={"data": {"padding": told}}), [image])
+        for told in (True, False)
+    ]
+    frame = data.eval_transform.frame(10, 40)
+    with torch.no_grad():
+        answer = task.model(data.eval_transform(image)[None], frame.filled()[None])
+    found = found_in(answer, task.model, [0], [frame], most=100)
+    wanted, other = ([one["score"] for one in each[0]["objects"]] for each in told)
+    np.testing.assert_allclose(wanted, found.score, atol=1e-6)
+    assert frame.filled().sum() == 24 * 32 and not np.allclose(wanted, other, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +261,30 @@ def test_a_trained_detector_is_evaluated_again_with_the_same_numbers(trained):
     again = json.loads(program("evaluate", str(trained), "--split", "val", "--json").stdout)
     assert again["metrics"]["val/ap"] == known["metrics"]["val/ap"]
     assert known["timing"]["cpu_seconds"] > 0
+
+
+@pytest.mark.slow
+def test_the_small_experiment_learns_in_some_minutes(tmp_path):
+    words = ["experiment=digit_scenes_small", "tracking=none", f"hydra.run.dir={tmp_path}/run"]
+    done = program("train", *words)
+    assert done.returncode == 0, done.stderr
+    known = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert known["metrics"]["test/ap50"] >= 0.4
+
+
+def test_a_photo_that_lies_on_its_side_is_looked_at_upright(trained, tmp_path):
+    upright = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 64), np.uint8))
+    upright.save(tmp_path / "upright.png")
+    note = Image.Exif()
+    note[0x0112] = 6  # to be turned a quarter clockwise
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "lying.png", exif=note)
+    paths = [str(tmp_path / name) for name in ("upright.png", "lying.png")]
+    told = predict(str(trained), paths, "best", "cpu", out=str(tmp_path / "out"))["images"]
+    for name in ("box_xyxy", "score"):
+        wanted, found = ([best[name] for best in image["objects"][:10]] for image in told)
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
+    with Image.open(told[1]["picture"]) as drawn:
+        assert drawn.width * 40 == drawn.height * 64
 
 
 def test_prediction_draws_pictures_and_writes_cocos_results(trained, tmp_path):

@@ -9,11 +9,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from vit.doors.compose import compose
+from vit.facts import Facts
 from vit.faults import Refused
 from vit.models.pretrained import TimmBackbone
 from vit.runs.checkpoint import write_checkpoint
 from vit.runs.directory import RunFolder
-from vit.structures import Facts
 from vit.tasks.assembly import assemble_model
 from vit.tasks.export import export
 

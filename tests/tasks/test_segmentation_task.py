@@ -14,9 +14,11 @@ from sklearn.metrics import jaccard_score
 
 from vit.check.preflight import preflight
 from vit.doors.compose import compose
+from vit.metrics.worst import Worst
 from vit.structures import IGNORED, ClassMaps, Detections, Stage
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
-from vit.tasks.segmentation import class_maps, objects_of, pixel_loss
+from vit.tasks.mistakes import keep_worst, of_pixels
+from vit.tasks.segmentation import class_map, objects_of, pixel_loss
 
 SIZES = [
     "backbone.dim=16",
@@ -54,6 +56,10 @@ def assembled(words):
     return assemble_task(config, assemble_model(config, data.facts), data), data
 
 
+def enlarged(maps, size=32):
+    return F.interpolate(maps[None], size=(size, size), mode="bilinear")[0]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_learns_and_tells_the_iou_of_sklearn(kind, trainer):
     task, data = assembled(KINDS[kind])
@@ -69,8 +75,8 @@ def test_it_learns_and_tells_the_iou_of_sklearn(kind, trainer):
     found, truth = [], []
     for batch in loader:
         with torch.no_grad():
-            maps = class_maps(task.model(batch.images))
-        found.append(F.interpolate(maps, size=(32, 32), mode="bilinear").argmax(1).flatten())
+            output = task.model(batch.images)
+        found += [class_map(output, image, enlarged).flatten() for image in range(len(batch))]
         truth.append(batch.labels.flatten())
     found, truth = torch.cat(found).numpy(), torch.cat(truth).numpy()
     labels = sorted({*found.tolist(), *truth.tolist()})
@@ -78,6 +84,31 @@ def test_it_learns_and_tells_the_iou_of_sklearn(kind, trainer):
     assert tested["test/miou"] == pytest.approx(expected, abs=1e-7)
     assert tested["test/pixel_accuracy"] == pytest.approx((found == truth).mean(), abs=1e-7)
     assert len(task.tables()["class_iou"]) == 11
+
+
+def test_the_images_with_the_most_wrong_pixels_are_drawn_first():
+    labels = torch.zeros(5, 8, 8, dtype=torch.long)
+    labels[:, 0] = IGNORED
+    predicted = torch.zeros(5, 8, 8, dtype=torch.long)
+    for image, wrong in enumerate((2, 0, 5, 1, 5)):
+        predicted[image, 1 : 1 + wrong, :] = 1
+    predicted[1, 0] = 1  # ignored: no mistake
+    worst = Worst(4)
+    images = torch.arange(5.0)[:, None, None, None].expand(5, 3, 8, 8) / 10
+    rows = torch.arange(5)
+    for part in (slice(0, 2), slice(2, 5)):
+        own = [each[part] for each in (images, predicted, labels, rows)]
+        keep_worst(worst, *own, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    worst.compute()
+    album = of_pixels(worst, ("sky", "sea"), "val", lambda split, index: f"{split} {index}", 9)
+    assert [mistake.sample for mistake in album.mistakes] == ["val 2", "val 4", "val 0", "val 3"]
+    assert album.mistakes[0].words.startswith("71.4% of the pixels wrong")
+    assert [words for words, _ in album.legend] == ["sky", "sea"]
+    sheet = album.mistakes[0].image
+    assert sheet.size == (28, 8)
+    image, truth, told = (sheet.getpixel((left + 3, 2)) for left in (0, 10, 20))
+    assert image == (51, 51, 51) and len({image, truth, told}) == 3
+    assert sheet.getpixel((13, 0)) == sheet.getpixel((23, 0)) == image  # ignored
 
 
 def test_ignored_pixels_count_nowhere():
@@ -110,9 +141,20 @@ def test_queries_add_up_to_maps_of_classes():
     masks = torch.full((1, 3, 1, 2), -20.0)
     masks[0, 0, 0, 0] = masks[0, 1, 0, 1] = 20.0  # class 1 on the left, class 0 on the right
     masks[0, 2] = 20.0  # no object, everywhere
-    maps = class_maps(Detections([Stage(logits, masks=masks)]))
-    expected = torch.tensor([[[[0.0, 1.0]], [[1.0, 0.0]]]])
-    torch.testing.assert_close(maps, expected, atol=1e-6, rtol=0)
+    chosen = class_map(Detections([Stage(logits, masks=masks)]), 0, lambda maps: maps)
+    assert chosen.tolist() == [[1, 0]]
+
+
+def test_masks_become_shares_only_at_the_pixels_asked_for():
+    """A thin stroke, sure of itself, is as wide as its logits say, between cells that are not."""
+    sure = torch.tensor([[[-1.0, 9.0, -1.0]], [[1.0, -9.0, 1.0]]])[None]
+    logits = torch.tensor([[[0.0, 20.0, 0.0], [20.0, 0.0, 0.0]]])
+    chosen = class_map(Detections([Stage(logits, masks=sure)]), 0, lambda maps: wide(maps, 30))
+    assert chosen.count_nonzero() == 18  # of 30: where 10 |x| < 9, x in cells of 10 pixels
+
+
+def wide(maps, columns):
+    return F.interpolate(maps[None], size=(1, columns), mode="bilinear")[0]
 
 
 def test_training_sets_masks_free_by_the_part_that_is_done(trainer):

@@ -4,7 +4,7 @@ import pytest
 import pytorch_lightning as lightning
 import torch
 
-from vit.structures import Facts
+from vit.facts import Facts
 
 
 def test_the_schedule_is_asked_at_every_optimizer_step(toy, trainer):

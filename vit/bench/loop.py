@@ -28,9 +28,10 @@ from vit.callbacks.record import Record
 from vit.callbacks.resume import ExactResume
 from vit.callbacks.schedule_free import ScheduleFree
 from vit.callbacks.throughput import Throughput
+from vit.facts import Facts
 from vit.optim.schedules import Cosine
 from vit.runs.record import Recorder
-from vit.structures import Batch, Facts
+from vit.structures import Batch
 from vit.tasks.task import Task
 
 BARE = "bare PyTorch"

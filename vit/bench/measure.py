@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+import platform
 import random
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal, NamedTuple
 
 import torch
+
+Precision = Literal["fp32", "bf16"]
 
 GEMM_SIDE = {"cpu": 1024, "cuda": 8192}  # large enough for the full rate, small enough to repeat
 CPU_GEMMS = 8  # one alone is over before the clock is fine enough
@@ -109,3 +113,17 @@ def gemm(device: str, dtype: torch.dtype) -> tuple[Callable[[], object], int]:
             torch.mm(a, b, out=out)
 
     return run, 2 * side**3 * count
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
+    """Where a model runs in this precision; its weights stay in float32."""
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def machine(device: str) -> str:
+    """The processor's name, as far as the system tells it."""
+    if device != "cpu":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.processor() or platform.machine()} {torch.backends.cpu.get_cpu_capability()}"

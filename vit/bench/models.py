@@ -7,23 +7,30 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import platform
 import statistics
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vit.bench.measure import Ratio, clock, gemm, interleaved, keep_freed_memory, times_as_fast
+from vit.bench.measure import (
+    Precision,
+    Ratio,
+    autocast,
+    clock,
+    gemm,
+    interleaved,
+    keep_freed_memory,
+    machine,
+    times_as_fast,
+)
 from vit.layers.pool import ClsPool
 from vit.models.backbone import ViT
 from vit.models.classifier import Classifier, Head
 
-Precision = Literal["fp32", "bf16"]
 OURS = "ours"
 
 
@@ -121,7 +128,7 @@ def compare(
         for name in present:
             forward = BUILDERS[name].build(shape, device, compiled, work == "step")
             make = _step if work == "step" else _forward
-            contenders[name] = make(forward, images, targets, _autocast(device, precision))
+            contenders[name] = make(forward, images, targets, precision)
         seconds = interleaved(contenders, rounds, now, tell=tell)
         rates += [gemm_flops / each for each in seconds["gemm"]]
         # A backward pass has two products for each one of the forward pass.
@@ -163,44 +170,30 @@ def is_installed(library: str) -> bool:
     return importlib.util.find_spec(BUILDERS[library].module) is not None
 
 
-def machine(device: str) -> str:
-    """The processor's name, as far as the system tells it."""
-    if device != "cpu":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.processor() or platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
-
-
 def model_flops(shape: Shape) -> int:
     """Of one forward pass for one image; one multiply and add are two."""
     with torch.device("meta"):
         return _our_model(shape).flops(shape.image_size, shape.image_size)
 
 
-def _autocast(device: str, precision: Precision) -> Callable[[], AbstractContextManager[Any]]:
-    if precision == "fp32":
-        return nullcontext
-    kind = torch.device(device).type
-    return lambda: torch.autocast(kind, torch.bfloat16)
-
-
 def _forward(
-    model: Model, images: Tensor, targets: Tensor, autocast: Callable[[], Any]
+    model: Model, images: Tensor, targets: Tensor, precision: Precision
 ) -> Callable[[], object]:
     @torch.inference_mode()
     def run() -> Tensor:
-        with autocast():
+        with autocast(images.device, precision):
             return model.logits(images)
 
     return run
 
 
 def _step(
-    model: Model, images: Tensor, targets: Tensor, autocast: Callable[[], Any]
+    model: Model, images: Tensor, targets: Tensor, precision: Precision
 ) -> Callable[[], object]:
     optimizer = torch.optim.AdamW(model.parameters, lr=1e-4, weight_decay=0.05, fused=True)
 
     def run() -> None:
-        with autocast():
+        with autocast(images.device, precision):
             loss = F.cross_entropy(model.logits(images), targets)
         loss.backward()
         optimizer.step()

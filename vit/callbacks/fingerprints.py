@@ -71,7 +71,8 @@ class Fingerprints(Callback):
         self._images += len(batch)
         own = batch.own()  # what another slice lent has its place there
         self._add("samples", samples_hash(own.index))
-        self._add("pixels", pixels_hash(own.images, own.index))
+        seen = own.images if hasattr(own, "images") else own.tokens.float()  # exact to 2²⁴
+        self._add("pixels", pixels_hash(seen, own.index))
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer

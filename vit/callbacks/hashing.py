@@ -25,7 +25,7 @@ def samples_hash(index: Int[Tensor, " batch"]) -> Int[Tensor, ""]:
 
 
 def pixels_hash(
-    images: Float[Tensor, "batch channels height width"], index: Int[Tensor, " batch"]
+    images: Float[Tensor, "batch ..."], index: Int[Tensor, " batch"]
 ) -> Int[Tensor, ""]:
     """Every bit of the images, and which sample each belongs to, in whatever order."""
     rows = bits_hash(images.flatten(1))

@@ -99,9 +99,9 @@ class Throughput(Callback):
             self._seconds += self._started - self._ended
             self._ended = None
         if self._peak and self._flops_per_image is None:
-            height, width = batch.images.shape[-2:]
+            told = getattr(batch, "input_size", lambda: batch.images.shape[-2:])
             model: Any = pl_module.model
-            self._flops_per_image = model.flops(height, width) if hasattr(model, "flops") else 0
+            self._flops_per_image = model.flops(*told()) if hasattr(model, "flops") else 0
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -10,6 +10,10 @@ from pytorch_lightning import Callback
 
 from vit.callbacks.fingerprints import Fingerprints
 from vit.callbacks.hanging import Hanging
+from vit.callbacks.pictures import Pictures
+from vit.callbacks.predictions import StoredPredictions
+
+MOST_PICTURES = 24
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -21,6 +25,8 @@ class Watch:
         weights_every: optimizer steps between two fingerprints of all weights.
         hang_seconds: with several processes, how long one may stand still before the run is
             ended; None: for ever.
+        predictions: keep what is said of each test sample; see vit/runs/predictions.
+        pictures: of the worst mistakes, at most so many; 0 draws none, nor `val/pictures`.
 
     Raises ValueError for a value out of its range.
     """
@@ -28,6 +34,8 @@ class Watch:
     fingerprints: bool = False
     weights_every: int = 100
     hang_seconds: float | None = 600.0
+    predictions: bool = True
+    pictures: int = 12
 
     def __post_init__(self) -> None:
         if self.weights_every < 1:
@@ -37,9 +45,24 @@ class Watch:
                 f"watch.hang_seconds={self.hang_seconds}; wanted more than 0, or null."
             )
 
+        if not 0 <= self.pictures <= MOST_PICTURES:
+            raise ValueError(f"watch.pictures={self.pictures}; wanted 0 to {MOST_PICTURES}.")
+
     def recording(self, run_dir: Path) -> list[Callback]:
         """To come before the callbacks that write checkpoints."""
-        return [Fingerprints(run_dir, self.weights_every)] if self.fingerprints else []
+        found: list[Callback] = self.after_test(run_dir)
+        if self.fingerprints:
+            found.append(Fingerprints(run_dir, self.weights_every))
+        return found
+
+    def after_test(self, run_dir: Path) -> list[Callback]:
+        """Those that have something to say of a test alone, too."""
+        found: list[Callback] = []
+        if self.pictures:
+            found.append(Pictures(run_dir, self.pictures))
+        if self.predictions:
+            found.append(StoredPredictions(run_dir))
+        return found
 
     def hanging(self, failed: Callable[[str], None]) -> list[Callback]:
         """To come last; `failed` is told why, just before the process ends."""

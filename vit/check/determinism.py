@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vit.check.memory import facts_of, made_up_loss
+from vit.check.memory import made_up_loss
+from vit.facts import facts_told
 from vit.faults import Fault
 from vit.tasks.assembly import assemble_model
 
@@ -63,7 +64,7 @@ def determinism(config: dict[str, Any], report: dict[str, Any]) -> tuple[str | N
     trainer = config["trainer"]
     with suppress(ImportError, RuntimeError, NotImplementedError, TypeError, AttributeError):
         with torch.device("meta"):
-            model = assemble_model(config, facts_of(report), config["allow_targets"]).train()
+            model = assemble_model(config, facts_told(report), config["allow_targets"]).train()
         refused = refused_operations(model, config, report)
         if not refused:
             return "deterministic; PyTorch refuses nothing that the model does", None

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vit.build import build
 from vit.check.communication import is_sharded, units, weight_dtype
-from vit.structures import Facts
+from vit.facts import facts_told
 from vit.tasks.assembly import assemble_model, task_class
 
 SMALL = 4  # largest size of an axis of the stand-ins whose optimizer state is looked at
@@ -29,7 +29,7 @@ def training_memory(config: dict[str, Any], report: dict[str, Any]) -> dict[str,
     the data loader, the libraries themselves and what an allocator wastes.
     """
     with torch.device("meta"):
-        model = assemble_model(config, facts_of(report), config["allow_targets"]).train()
+        model = assemble_model(config, facts_told(report), config["allow_targets"]).train()
     model = model.to(weight_dtype(config))
     parameters = sum(p.nbytes for p in model.parameters())
     gradients = sum(p.nbytes for p in model.parameters() if p.requires_grad)
@@ -92,13 +92,12 @@ def _total(snapshot: dict[Any, dict[Any, int]]) -> int:
 
 
 def made_up_loss(model: nn.Module, config: dict[str, Any], report: dict[str, Any]) -> Tensor:
-    """Of a process's batch of made-up images, in the precision of the run."""
-    height, width = report["image_size"]
+    """Of a process's batch of made-up samples, in the precision of the run."""
     size, precision = report["micro_batch_size"], str(config["trainer"].get("precision"))
     half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
-    images = torch.rand(size, report["channels"], height, width, dtype=weight_dtype(config))
+    inputs = facts_told(report).example(size, weight_dtype(config))
     with torch.autocast("cpu", half or torch.bfloat16, enabled=half is not None):
-        output = model(images)
+        output = model(*inputs)
     return task_class(config, config["allow_targets"]).made_up_loss(output)
 
 
@@ -120,14 +119,6 @@ def optimizer_state(model: nn.Module, config: dict[str, Any]) -> int:
         bytes_kept = sum(value.nbytes for value in kept if value.numel() > 1)
         total += whole[name] * bytes_kept / p.nbytes
     return int(total)
-
-
-def facts_of(report: dict[str, Any]) -> Facts:
-    """Facts that a model can be built from, without its data."""
-    height, width = report["image_size"]
-    classes, channels = report["num_classes"], report["channels"]
-    names = tuple(map(str, range(classes)))
-    return Facts(classes, names, (height, width), channels, (0.5,) * channels, (0.5,) * channels)
 
 
 def memory_or_none(config: dict[str, Any], report: dict[str, Any]) -> dict[str, int] | None:

@@ -8,9 +8,12 @@ from typing import Any
 import torch
 
 from vit.build import build
-from vit.data.base import ImageData
+from vit.check.communication import weight_dtype
+from vit.data.samples import SampleData
 from vit.faults import Fault
 from vit.tasks.assembly import assemble_data, assemble_model, task_class
+
+HALF = "the model cannot be computed with weights of half precision; wanted bf16-mixed, or 32-true"
 
 
 def trying(where: str, faults: list[Fault], make: Callable[[], Any]) -> Any:
@@ -24,7 +27,7 @@ def trying(where: str, faults: list[Fault], make: Callable[[], Any]) -> Any:
 
 def data_of(
     config: Mapping[str, Any], allow: list[str], full: bool
-) -> tuple[ImageData | None, list[Fault]]:
+) -> tuple[SampleData | None, list[Fault]]:
     faults: list[Fault] = []
     data = trying("data", faults, lambda: assemble_data(config, allow))
     if data is None:
@@ -43,31 +46,32 @@ def data_of(
     return data, faults
 
 
-def told_of(data: ImageData) -> dict[str, Any]:
+def told_of(data: SampleData) -> dict[str, Any]:
     return {**data.describe(), "fingerprint": data.fingerprint()}
 
 
 def model_of(
-    config: Mapping[str, Any], data: ImageData, allow: list[str]
+    config: Mapping[str, Any], data: SampleData, allow: list[str]
 ) -> tuple[Any, list[Fault], list[str]]:
     part = "backbone"
     try:
         with torch.device("meta"):
-            backbone = build(
-                config["backbone"],
-                allow,
-                image_size=data.facts.image_size,
-                channels=data.facts.channels,
-            )
+            backbone = build(config["backbone"], allow, **data.facts.for_backbone())
             part = "head"
             model = assemble_model(config, data.facts, allow)
             part = "backbone"
-            height, width = data.facts.image_size
-            images = torch.empty(2, data.facts.channels, height, width)
             with torch.no_grad():
-                output = model.eval()(images)
+                output = model.eval()(*data.facts.example(2))
+                part = "data.train_sizes"
+                for side in getattr(data, "train_sizes", ()):
+                    model(torch.empty(2, data.facts.channels, side, side))
+                part = "trainer.precision"
+                if (half := weight_dtype(config)) != torch.float32:
+                    model.to(half)(*data.facts.example(2, half))
+                    model.float()
     except (ValueError, TypeError, ImportError, OSError, RuntimeError) as error:
-        return None, [Fault(part, str(error))], []
+        told = f"{HALF} ({error})" if part == "trainer.precision" else str(error)
+        return None, [Fault(part, told)], []
     del backbone
     kind = task_class(config, allow)
     if message := kind.output_fault(output, 2, data):
@@ -75,16 +79,15 @@ def model_of(
     return model.train(), [], kind.oddities(data, output)
 
 
-def cost_of(model: Any, data: ImageData) -> dict[str, Any]:
-    height, width = data.facts.image_size
+def cost_of(model: Any, data: SampleData) -> dict[str, Any]:
+    size = data.facts.input_size()
     told = {
         "parameters": sum(p.numel() for p in model.parameters()),
-        "gflops_per_image": model.flops(height, width) / 1e9,
-        "image_size": [height, width],
-        "channels": data.facts.channels,
-        "num_classes": data.facts.num_classes,
+        "gflops_per_image": model.flops(*size) / 1e9,
+        **data.facts.told(),
     }
     patch = getattr(model.backbone, "patch_size", None)
     if isinstance(patch, int):
+        height, width = size[:2]
         told["tokens"] = (height // patch) * (width // patch) + model.backbone.num_prefix
     return told

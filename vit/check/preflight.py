@@ -26,7 +26,7 @@ from vit.check.machine import lacking_for, require_room, warn_of_memory
 from vit.check.memory import memory_or_none
 from vit.check.parts import cost_of, data_of, model_of, told_of, trying
 from vit.check.schema import OPTIONAL_PARTS, schema_faults
-from vit.data.base import ImageData
+from vit.data.samples import SampleData
 from vit.faults import Fault, Refused, did_you_mean
 from vit.optim.groups import param_groups, table
 from vit.optim.schedules import Constant
@@ -178,7 +178,7 @@ def preflight_or_refuse(
 
 def _world(
     config: Mapping[str, Any],
-    data: ImageData,
+    data: SampleData,
     faults: list[Fault],
     warnings: list[str],
     told: dict[str, Any],

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from vit.build import build
-from vit.check.memory import facts_of
+from vit.facts import facts_told
 from vit.tasks.assembly import assemble_model, task_class
 
 MOST_GFLOPS = 6.0  # of one probed step; images beyond that are counted, not run
@@ -26,7 +26,7 @@ def seconds_of_trainings(planned: list[tuple[dict[str, Any], dict[str, Any]]]) -
     told = []
     for config, report in planned:
         shape = repr([config[key] for key in ("backbone", "head", "optim", "threads")])
-        shape += repr([report[key] for key in ("image_size", "channels", "num_classes")])
+        shape += repr(facts_told(report))
         shape += repr([config["trainer"].get("precision"), report["micro_batch_size"]])
         if shape not in known:
             known[shape] = seconds_of_a_batch(config, report)
@@ -57,18 +57,18 @@ def seconds_of_a_batch(
     heavy = 3 * report["gflops_per_image"] * size
     if run is None:
         run = size if not cpu else max(1, min(size, int(size * MOST_GFLOPS / max(heavy, 1e-9))))
-    height, width = report["image_size"]
     allow = config["allow_targets"]
-    model = assemble_model(config, facts_of(report), allow).to(device).train()
+    model = assemble_model(config, facts_told(report), allow).to(device).train()
     optimizer = build(config["optim"], allow).build(model)
     half = "bf16" in str(config["trainer"].get("precision"))
-    images = torch.rand(run, report["channels"], height, width, device=device)
+    with device:
+        inputs = facts_told(report).example(run)
     task = task_class(config, allow)
     seconds = []
     for _ in range(STEPS):
         began = time.perf_counter()
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            output = model(images)
+            output = model(*inputs)
         task.made_up_loss(output).backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -16,12 +16,12 @@ from vit.runs.identity import HOW_CHECKPOINTS_ARE_WRITTEN
 
 # Parameters that assembly passes in code, so YAML must not; None: this part may be absent.
 GIVEN: dict[str, frozenset[str]] = {
-    "backbone": frozenset({"image_size", "channels"}),
-    "head": frozenset({"dim", "num_classes", "patch_size", "depth"}),
+    "backbone": frozenset({"image_size", "channels", "vocabulary", "length"}),
+    "head": frozenset({"dim", "num_classes", "patch_size", "depth", "vocabulary", "length"}),
     "data": frozenset({"seed"}),
     "task": frozenset(
         {"model", "facts", "optim", "schedule", "seed", "compile"}
-        | {"class_weights", "truth", "picture", "panoptic", "is_thing"}
+        | {"class_weights", "truth", "picture", "sample_name", "panoptic", "is_thing"}
     ),
     "optim": frozenset(),
     "schedule": frozenset(),

@@ -49,6 +49,9 @@ class Flip(BoxAugmentation):
 
     flip: float = 0.5  # probability
 
+    def __post_init__(self) -> None:
+        _require_probability("flip", self.flip)
+
     def change(self, prepare: DetectionTransform) -> Change:
         mirror = RandomHorizontalFlip(self.flip)
         return lambda sample: mirror(prepare.placed(sample))
@@ -67,8 +70,8 @@ class ScaleJitter(BoxAugmentation):
     flip: float = 0.5  # probability
 
     def __post_init__(self) -> None:
-        if not 0 < self.scale[0] <= self.scale[1]:
-            raise ValueError(f"scale={self.scale} of the scale jitter; wanted 0 < from <= to.")
+        _require_range("scale", self.scale)
+        _require_probability("flip", self.flip)
 
     def change(self, prepare: DetectionTransform) -> Change:
         place = RandomCrop(prepare.image_size, pad_if_needed=True, fill=prepare.fills)
@@ -95,6 +98,11 @@ class BoxCrop(BoxAugmentation):
     ratio: tuple[float, float] = (0.75, 1.3333)
     flip: float = 0.5  # probability
 
+    def __post_init__(self) -> None:
+        _require_range("scale", self.scale, most=1.0)
+        _require_range("ratio", self.ratio)
+        _require_probability("flip", self.flip)
+
     def change(self, prepare: DetectionTransform) -> Change:
         crop = RandomResizedCrop(
             prepare.image_size,
@@ -119,7 +127,21 @@ class Photometric(BoxAugmentation):
     frame: BoxAugmentation = field(default_factory=ScaleJitter)
     p: float = 0.5
 
+    def __post_init__(self) -> None:
+        _require_probability("p", self.p)
+
     def change(self, prepare: DetectionTransform) -> Change:
         framed = self.frame.change(prepare)
         vary = RandomPhotometricDistort(p=self.p)
         return lambda sample: vary(framed(sample))
+
+
+def _require_probability(key: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"data.augment_boxes.{key}={value}; wanted a probability, 0 to 1.")
+
+
+def _require_range(key: str, value: tuple[float, float], most: float = float("inf")) -> None:
+    if len(value) != 2 or not 0 < value[0] <= value[1] <= most:
+        up_to = "" if most == float("inf") else f" <= {most:g}"
+        raise ValueError(f"data.augment_boxes.{key}={list(value)}; wanted 0 < from <= to{up_to}.")

@@ -1,79 +1,39 @@
-"""The base of every kind of image data: facts, splits, loaders.
+"""The base of every kind of image data: facts, and what images need of keys.
 
 No `from __future__ import annotations` here: signatures are the schema (see transforms.py).
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader
 
-from vit.data.loading import start_worker, whole, worker_context
-from vit.data.sampling import EpochSampler, EvaluationSampler
+from vit.data.samples import SampleData
 from vit.data.sources import Contents, common_size
-from vit.data.splits import evenly_drawn, stratified_split
-from vit.faults import Fault
-from vit.structures import Facts
+from vit.facts import Facts
 
 
 @dataclass(kw_only=True, eq=False)
-class ImageData(ABC):
-    """Images with what is known of them, in splits named train, val and test.
-
-    Making one reads nothing. The order of training samples and each augmentation are pure
-    functions of (seed, epoch, sample): workers, ranks and batch size change neither.
+class ImageData(SampleData):
+    """Images with what is known of them; see SampleData for the keys that all kinds have.
 
     Args:
-        seed: of order and augmentation; the run's own, given in code.
-        batch_size: images of one optimizer step, over all devices and accumulated batches.
-        eval_batch_size: images of one device at once in evaluation; None as many as in training.
         image_size: side in pixels, or (height, width); None where the set has one size itself.
         channels: 1 or 3; None as the set has.
         mean, std: per channel, as fractions of white; None as the set knows.
-        val_fraction: of every class in train, where the set has no val of its own.
-        test_fraction: likewise for test; 0 leaves the set without one.
-        split_seed: of these fractions; not the run's seed, so that runs are comparable.
-        train_limit: train on this many images only, drawn evenly from the classes.
         on_bad_image: stop at an image that cannot be read, or leave it out and name it.
-        num_workers: processes that prepare batches; 0 does it in the training process.
     """
 
-    seed: int = 0
-    batch_size: int = 128
-    eval_batch_size: int | None = None
     image_size: int | tuple[int, int] | None = None
     channels: Literal[1, 3] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
-    val_fraction: float = 0.1
-    test_fraction: float = 0.0
-    split_seed: int = 0
-    train_limit: int | None = None
     on_bad_image: Literal["error", "skip"] = "error"
-    num_workers: int = 0
 
     def __post_init__(self) -> None:
-        if self.seed < 0 or self.split_seed < 0:
-            raise ValueError(
-                f"seed={self.seed} and data.split_seed={self.split_seed} must be 0 or greater."
-            )
-        for key in ("batch_size", "eval_batch_size", "train_limit"):
-            number = getattr(self, key)
-            if number is not None and number < 1:
-                raise ValueError(f"data.{key}={number}; wanted 1 or more.")
-        if not 0 < self.val_fraction < 1:
-            raise ValueError(
-                f"data.val_fraction={self.val_fraction}; wanted a fraction between 0 and 1: the "
-                "best checkpoint is chosen on val."
-            )
-        if not 0 <= self.test_fraction < 1:
-            raise ValueError(f"data.test_fraction={self.test_fraction}; wanted 0 or a fraction.")
-        if self.num_workers < 0:
-            raise ValueError(f"data.num_workers={self.num_workers}; wanted 0 or more.")
+        super().__post_init__()
         size = self.image_size
         sides = size if isinstance(size, tuple) else (1 if size is None else size,)
         if min(sides) < 1:
@@ -122,103 +82,9 @@ class ImageData(ABC):
             return height, width
         return self.contents.image_size or common_size(self.contents.sources["train"])
 
-    @cached_property
-    def splits(self) -> dict[str, tuple[str, np.ndarray]]:
-        """Split → the name of its source and the positions of its samples there."""
-        sources = self.contents.sources
-        found = {name: (name, np.arange(len(source))) for name, source in sources.items()}
-        members = found["train"][1]
-        for name, fraction in (("test", self.test_fraction), ("val", self.val_fraction)):
-            if name in found or fraction == 0:
-                continue
-            labels = sources["train"].labels[members]
-            rest, part = stratified_split(labels, fraction, self.split_seed)
-            found[name] = ("train", members[part])
-            members = members[rest]
-        if self.train_limit is not None:
-            if self.train_limit > len(members):
-                raise ValueError(
-                    f"data.train_limit={self.train_limit}, but train holds {len(members)} images."
-                )
-            labels = sources["train"].labels[members]
-            members = members[evenly_drawn(labels, self.train_limit, self.split_seed)]
-        found["train"] = ("train", members)
-        return {name: found[name] for name in ("train", "val", "test") if name in found}
-
-    @property
-    def lengths(self) -> dict[str, int]:
-        """Split → number of images."""
-        return {name: len(members) for name, (_, members) in self.splits.items()}
-
-    def loader(
-        self,
-        split: str,
-        *,
-        rank: int = 0,
-        world_size: int = 1,
-        accumulate: int = 1,
-        lend: bool = False,
-    ) -> DataLoader:
-        """Batches of a split on one of `world_size` devices.
-
-        "train" is shuffled and augmented; its `batch_sampler` is an EpochSampler, whose `start`
-        the loop calls before every epoch; `lend` is its own. Other splits come in order, each
-        sample once over all ranks. `len()` counts the batches of this rank in a whole epoch.
-        """
-        training = split == "train"
-        sampler = self._sampler(split, rank, world_size, accumulate, lend)
-        workers = self.num_workers
-        return DataLoader(
-            self.dataset(split, training=training),
-            batch_sampler=sampler,
-            collate_fn=whole,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            multiprocessing_context=worker_context() if workers else None,
-            worker_init_fn=start_worker if workers else None,
-            pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator(),  # else the loader would draw from the global one
-        )
-
-    def _sampler(
-        self, split: str, rank: int, world_size: int, accumulate: int, lend: bool
-    ) -> EpochSampler | EvaluationSampler:
-        self._require(split)
-        length = self.lengths[split]
-        if split == "train":
-            return EpochSampler(
-                length,
-                self.batch_size,
-                self.seed,
-                rank=rank,
-                world_size=world_size,
-                accumulate=accumulate,
-                weights=self._draw_weights(),
-                lend=lend,
-            )
-        size = self.eval_batch_size or max(self.batch_size // (world_size * accumulate), 1)
-        return EvaluationSampler(length, size, rank=rank, world_size=world_size)
-
-    @cached_property
-    def eval_transform(self) -> Any:
-        """From any Pillow image to the tensor [channels, height, width] that the model wants."""
-        return self.transform_for(self.facts)
-
     @abstractmethod
     def transform_for(self, facts: Facts) -> Any:
-        """The same for facts that a checkpoint carries; reads no data."""
-
-    @abstractmethod
-    def dataset(self, split: str, *, training: bool) -> Any:
-        """The samples of a split, with or without augmentation."""
-
-    def _require(self, split: str) -> None:
-        if split not in self.splits:
-            known = ", ".join(self.splits)
-            raise ValueError(
-                f"this data has no {split!r} split, only {known}. "
-                f"data.{split}_fraction=0.1 would set a part of train aside."
-            )
+        """From any Pillow image to the tensor [channels, height, width] that the model wants."""
 
     def describe(self) -> dict[str, Any]:
         """The splits as plain values: images, how many of each class, and where they are from."""
@@ -233,30 +99,9 @@ class ImageData(ABC):
             }
         return told
 
-    def sample_name(self, split: str, index: int) -> str:
-        """What a person would look for: the file of a sample, or its number in the set."""
-        source, members = self.splits[split]
-        return self.contents.sources[source].name(int(members[index]))
-
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """A number that changes with the samples, their labels or their splits; a second's work."""
-
-    @abstractmethod
-    def faults(self, full: bool = False) -> list[Fault]:
-        """Everything wrong that can be found without training; `full` decodes every image."""
-
-    def warnings(self) -> list[str]:
-        """What is odd and can be trained on all the same, a line each; says what became of it."""
-        return []
-
     @abstractmethod
     def _counts(self, split: str) -> np.ndarray:
         """How many of each class a split holds."""
-
-    def _draw_weights(self) -> np.ndarray | None:
-        """How often each training sample is drawn, or None where each comes once an epoch."""
-        return None
 
 
 def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:

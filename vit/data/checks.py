@@ -58,7 +58,7 @@ def bad_images(data: ImageData, full: bool = False) -> list[str]:
 
 def _bad_in(source: Source, members: np.ndarray, full: bool, split: str) -> list[str]:
     decoded = members if full else spread(members, IMAGES_DECODED)
-    if isinstance(source, FileSource):
+    if isinstance(source, FileSource) and source.pictures:
         found = bad_files([source.path(i) for i in decoded.tolist()], DECODED)
         if not full:
             paths = [source.path(i) for i in spread(members, HEADERS_READ).tolist()]

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from PIL import Image
 
 from vit.data import checks
 from vit.data.augment import Augmentation, NoAugmentation
 from vit.data.base import ImageData
 from vit.data.loading import Split
 from vit.data.transforms import EvaluationTransform
+from vit.facts import Facts
 from vit.faults import Fault
-from vit.structures import Facts
 
 
 @dataclass(kw_only=True, eq=False)
@@ -70,6 +71,11 @@ class ClassificationData(ImageData):
             erasing=self.erasing if training else 0.0,
             skip_bad=self.on_bad_image == "skip",
         )
+
+    def picture(self, split: str, index: int) -> Image.Image:
+        """A sample as a person sees it: the whole picture, 8-bit RGB."""
+        source, members = self.splits[split]
+        return self.contents.sources[source].read(int(members[index]), channels=3)
 
     def class_weight_values(self) -> list[float] | None:
         """A weight per class for the loss, or None where none are asked for.

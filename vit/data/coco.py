@@ -169,10 +169,15 @@ def published_in(
         class_refs=class_refs,
         class_of=np.array([class_at.get(ref, -1) for ref in class_refs], dtype=np.int64),
         boxes_xywh=np.array([_box(one.get("bbox")) for one in annotations]).reshape(-1, 4),
-        crowd=np.array([bool(one.get("iscrowd", 0)) for one in annotations], dtype=bool),
+        crowd=np.array([_crowd(one.get("iscrowd", 0)) for one in annotations], dtype=bool),
         areas=np.array([_number(one.get("area")) for one in annotations], dtype=np.float64),
         outlines=[one.get("segmentation") for one in annotations],
     )
+
+
+def _crowd(told: Any) -> bool:
+    """Some tools write the number as text."""
+    return told not in ("0", "false", "") and bool(told)
 
 
 def _size(path: Path, entry: dict[str, Any]) -> tuple[int, int]:

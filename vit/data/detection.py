@@ -17,8 +17,8 @@ from vit.data.base import ImageData
 from vit.data.detection_loading import DetectionSplit
 from vit.data.detection_transforms import DetectionTransform, Frame
 from vit.data.sampling import EpochSampler, EvaluationSampler
+from vit.facts import Facts
 from vit.faults import Fault
-from vit.structures import Facts
 
 
 @dataclass(kw_only=True, eq=False)
@@ -101,9 +101,9 @@ class DetectionData(ImageData):
         source, members = self._source(split)
         return source.read(int(members[index]), channels=3)
 
-    def most_objects(self, split: str) -> int:
-        """How many objects the fullest image has: a detector needs as many queries."""
-        return int(self._per_image(split).max(initial=0))
+    def most_objects(self, split: str, images: int = 1) -> int:
+        """How many objects the fullest images have together: a detector needs as many queries."""
+        return int(np.sort(self._per_image(split))[-images:].sum())
 
     def describe(self) -> dict[str, Any]:
         """The splits as plain values: images, objects of each class, images without any."""

@@ -40,8 +40,12 @@ def data_faults(data: DetectionData, full: bool) -> list[Fault]:
         if not len(members):
             origin = contents.origin.get(split, f"data.{split}_fraction")
             faults.append(Fault("data", f"{split} holds no image ({origin})."))
-    if not faults and not data.describe()["train"]["objects"]:
+    told = {} if faults else data.describe()
+    if told and not told["train"]["objects"]:
         faults.append(Fault("data", "no training image holds any object."))
+    if "val" in told and not told["val"]["objects"]:
+        message = "no image of val holds an object to be found, so nothing could be measured there."
+        faults.append(Fault("data", message))
     if data.on_bad_image == "error":
         faults += summed(bad_images(data, full), full)
         for name, source in contents.sources.items():
@@ -75,11 +79,14 @@ def too_many_objects(data: DetectionData, num_queries: int) -> str | None:
     In training too: what has no query is not learnt, and in evaluation it cannot be found.
     """
     over = {split: data.most_objects(split) for split in data.splits}
+    if data.mosaic:
+        over["train"] = data.most_objects("train", images=4)
     most = max(over, key=lambda split: over[split])
     if over[most] <= num_queries:
         return None
+    what = "a mosaic" if data.mosaic and most == "train" else "an image"
     return (
-        f"an image of {most} holds {over[most]} objects, more than the {num_queries} queries: some "
+        f"{what} of {most} holds {over[most]} objects, more than the {num_queries} queries: some "
         "are never learnt or found. Take more queries."
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -17,13 +17,14 @@ from torchvision.transforms.v2 import functional as change
 
 from vit.data.annotations import Marked
 from vit.data.images import eight_bit
+from vit.data.pixel_labels import PixelLabels
 from vit.data.transforms import normalised, pixels
 
 SMALLEST = 0.1  # pixels of the model's image: nothing is seen of an object less wide or high
 
 # A picture with its objects, as torchvision's transforms take it: "image" (Pillow), "boxes"
-# (BoundingBoxes, XYXY), "labels", "shares" (of its box that an object fills), "masks" (Mask)
-# where there are any, and "seen" (Mask) where it is asked what was filled up.
+# (BoundingBoxes, XYXY), "labels", "shares" (of its box that an object fills), "masks"
+# (PixelLabels) where there are any, and "seen" (Mask) where it is asked what was filled up.
 Sample = dict[str, Any]
 
 
@@ -56,6 +57,13 @@ class Frame:
         (top, left), (height, width) = self.offset, self.scaled
         cut = whole[..., top : top + height, left : left + width]
         return interpolate(cut, self.original, mode="bilinear")[0]
+
+    def filled(self) -> Bool[Tensor, "height width"]:
+        """True at the pixels of the model's image that the picture does not cover."""
+        (top, left), (height, width) = self.offset, self.scaled
+        whole = torch.ones(self.image_size, dtype=torch.bool)
+        whole[top : top + height, left : left + width] = False
+        return whole
 
     def to_model(self, boxes_xyxy: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
         """From pixels of the picture to cxcywh in fractions of the model's image."""
@@ -125,7 +133,7 @@ class DetectionTransform:
     def fills(self) -> dict[type | str, Any]:
         """What torchvision's transforms are to fill each kind of thing with."""
         # Not by Image.Image: an opened file is of a subclass, which they would fill with black.
-        return {"others": self.fill, tv_tensors.Mask: 0}
+        return {"others": self.fill, tv_tensors.Mask: 0, PixelLabels: 0}
 
     def __call__(self, image: Image.Image) -> Float[Tensor, "channels height width"]:
         """Any Pillow image, of any mode and size, as the model wants it."""
@@ -144,7 +152,7 @@ def sample_of(image: Image.Image, marked: Marked) -> Sample:
         "shares": torch.from_numpy(marked.areas / np.maximum(sides.prod(axis=1), 1e-9)).float(),
     }
     if marked.masks is not None:
-        sample["masks"] = tv_tensors.Mask(torch.from_numpy(marked.masks))
+        sample["masks"] = PixelLabels(torch.from_numpy(marked.masks))
     return sample
 
 

@@ -230,3 +230,29 @@ def tight_boxes(masks: np.ndarray) -> np.ndarray:
         ],
         axis=1,
     ).astype(np.float64)
+
+
+@dataclass(eq=False)
+class SceneView:
+    """The scenes of one split, for data that say something else of them than boxes."""
+
+    scenes: Scenes
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    @property
+    def labels(self) -> np.ndarray:
+        return np.zeros(len(self), dtype=np.int64)  # to tell would take composing every scene
+
+    def read(self, position: int, channels: int) -> Image.Image:
+        return self.scenes.read(position, channels)
+
+    def size(self, position: int) -> tuple[int, int]:
+        return self.scenes.size(position)
+
+    def name(self, position: int) -> str:
+        return self.scenes.name(position)
+
+    def content(self, position: int) -> bytes:
+        return self.scenes.content(position)

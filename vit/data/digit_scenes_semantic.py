@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from vit.data.class_maps import SegmentationContents
-from vit.data.digit_scenes import DigitScenes, SceneKeys, Scenes
+from vit.data.digit_scenes import DigitScenes, SceneKeys, Scenes, SceneView
 from vit.data.images import eight_bit
 from vit.data.segmentation import SegmentationData
 
@@ -47,18 +47,8 @@ class DigitScenesSemantic(SceneKeys, SegmentationData):
         )
 
 
-@dataclass(eq=False)
-class MappedScenes:
-    """The scenes of one split with the class of each pixel; a MappedSource."""
-
-    scenes: Scenes
-
-    def __len__(self) -> int:
-        return len(self.scenes)
-
-    @property
-    def labels(self) -> np.ndarray:
-        return np.zeros(len(self), dtype=np.int64)  # to tell would take composing every scene
+class MappedScenes(SceneView):
+    """With the class of each pixel; a MappedSource."""
 
     def mapped(self, position: int, channels: int) -> tuple[Image.Image, np.ndarray]:
         picture, labels, owner = self.scenes.scene(position)
@@ -67,15 +57,3 @@ class MappedScenes:
 
     def class_map(self, position: int) -> np.ndarray:
         return self.mapped(position, channels=1)[1]
-
-    def read(self, position: int, channels: int) -> Image.Image:
-        return self.scenes.read(position, channels)
-
-    def size(self, position: int) -> tuple[int, int]:
-        return self.scenes.size(position)
-
-    def name(self, position: int) -> str:
-        return self.scenes.name(position)
-
-    def content(self, position: int) -> bytes:
-        return self.scenes.content(position)

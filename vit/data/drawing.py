@@ -20,25 +20,29 @@ SMALLEST = 320  # pixels of the longer side; a smaller picture is enlarged so th
 def annotated(
     picture: Image.Image,
     boxes_xyxy: Float[Tensor, "objects 4"],
-    classes: Sequence[int],
-    words: Sequence[str],
+    classes: Sequence[int] = (),
+    words: Sequence[str] = (),
     masks: Bool[Tensor, "objects height width"] | None = None,
+    colours: Sequence[tuple[int, int, int]] | None = None,
 ) -> Image.Image:
-    """The picture with a box and some words for each object, a colour for each class."""
+    """The picture with a box and some words for each object.
+
+    Its colour is that of its class, unless `colours` say otherwise.
+    """
     scale = max(SMALLEST / max(picture.size), 1.0)
     if scale > 1:
         size = (round(picture.width * scale), round(picture.height * scale))
         picture = picture.resize(size, Image.Resampling.NEAREST)
     drawn = pil_to_tensor(picture.convert("RGB"))
-    colours = [colour(number) for number in classes]
+    chosen = [colour(number) for number in classes] if colours is None else list(colours)
     if masks is not None and len(masks):
         grown = torch.nn.functional.interpolate(masks[None].float(), drawn.shape[-2:])[0] > 0.5
-        drawn = draw_segmentation_masks(drawn, grown, alpha=0.45, colors=colours)
+        drawn = draw_segmentation_masks(drawn, grown, alpha=0.45, colors=chosen)
     if len(boxes_xyxy):
         # torchvision draws no box that is turned round or has no area.
         boxes = (boxes_xyxy.float().cpu() * scale).clamp(min=0)
         boxes[:, 2:] = torch.maximum(boxes[:, 2:], boxes[:, :2] + 1)
-        drawn = draw_bounding_boxes(drawn, boxes, list(words), colors=colours, width=2)
+        drawn = draw_bounding_boxes(drawn, boxes, list(words), colors=chosen, width=2)
     return to_pil_image(drawn)
 
 

@@ -46,10 +46,8 @@ def open_image(
     the path.
     """
 
-    def upright(image: Image.Image) -> Image.Image:
-        image.load()
-        turn = TURNS.get(_orientation(image))
-        turned = image if turn is None else image.transpose(turn)
+    def opened(image: Image.Image) -> Image.Image:
+        turned = upright(image)
         if size is not None and (turned.height, turned.width) != size:
             if (image.height, image.width) != size:
                 raise BadImage(other_size((turned.height, turned.width), size))
@@ -63,7 +61,14 @@ def open_image(
             file = BytesIO(file.read_bytes())
         except OSError as fault:
             raise UnreachableImage(f"{name}: {fault.strerror}.") from None
-    return with_image(file, name, upright)
+    return with_image(file, name, opened)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The image as EXIF says that it is to be looked at; reads its pixels."""
+    image.load()
+    turn = TURNS.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
 
 
 def image_size(file: Path | BytesIO, name: str = "") -> tuple[int, int]:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from vit.data.detection_transforms import DetectionTransform, Sample, boxes_of
+from vit.data.pixel_labels import PixelLabels
 
 
 def laid(samples: list[Sample], prepare: DetectionTransform) -> Sample:
@@ -36,7 +37,7 @@ def laid(samples: list[Sample], prepare: DetectionTransform) -> Sample:
             last = first + len(tile["labels"])
             masks[first:last, top : top + height, left : left + width] = tile["masks"]
             first = last
-        whole["masks"] = tv_tensors.Mask(masks)
+        whole["masks"] = PixelLabels(masks)
     if "seen" in tiles[0]:
         rows = [torch.cat([tiles[at]["seen"], tiles[at + 1]["seen"]], dim=2) for at in (0, 2)]
         whole["seen"] = tv_tensors.Mask(torch.cat(rows, dim=1))

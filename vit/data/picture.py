@@ -16,7 +16,9 @@ from vit.data.base import ImageData
 from vit.data.detection_transforms import corners
 from vit.data.drawing import annotated, coloured
 from vit.data.sampling import EpochSampler, Key
-from vit.structures import IGNORED, Batch, DetectionBatch, Facts, SegmentationBatch
+from vit.data.tokenizing import Tokenizer
+from vit.facts import CaptionFacts, Facts
+from vit.structures import IGNORED, Batch, CaptionBatch, DetectionBatch, SegmentationBatch
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -55,6 +57,8 @@ def sample_sheet(data: ImageData, split: str, count: int) -> Image.Image:
             or "no class"
             for found in maps
         ]
+    elif isinstance(batch, CaptionBatch) and isinstance(facts, CaptionFacts):
+        labels = Tokenizer(facts.tokenizer).decode(batch.targets.tolist())
     else:
         labels = _labels(batch, facts)
     names = [data.sample_name(split, sample) for sample in batch.index.tolist()]

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from torch.utils.data import Sampler
 
+POOL = 64  # batches among which samples of a like cost are sorted into batches
+
 
 class Key(NamedTuple):
     """One sample in one epoch: all that its pixels depend on besides the seed.
@@ -38,6 +40,10 @@ class EpochSampler(Sampler[list[Key]]):
     `weights` make the draw random with replacement, in proportion to them. With `lend`, each slice
     of a global batch that has several gets one more key: the sample before its first, and for the
     first slice the last of all, so that neighbours can be mixed as in one undivided batch.
+
+    With `costs`, a number for each sample, the samples of a global batch have similar ones: what
+    POOL batches would hold is sorted by them and cut into batches again, which come in any order.
+    Which samples an epoch leaves over is still by chance.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class EpochSampler(Sampler[list[Key]]):
         accumulate: int = 1,
         weights: np.ndarray | None = None,
         lend: bool = False,
+        costs: np.ndarray | None = None,
     ):
         if not 0 <= rank < world_size:
             raise ValueError(f"rank {rank} is not one of the {world_size} ranks.")
@@ -76,6 +83,7 @@ class EpochSampler(Sampler[list[Key]]):
         self.steps = max(length // batch_size, 1)
         self.lend = lend and slices > 1
         self.weights = None if weights is None else weights / weights.sum()
+        self.costs = costs
         self.epoch = 0
         self.start_batch = 0
 
@@ -88,8 +96,20 @@ class EpochSampler(Sampler[list[Key]]):
         """The positions of all samples in the order of that epoch."""
         generator = np.random.default_rng([self.seed, epoch])
         if self.weights is None:
-            return generator.permutation(self.length)
-        return generator.choice(self.length, size=self.length, p=self.weights)
+            order = generator.permutation(self.length)
+        else:
+            order = generator.choice(self.length, size=self.length, p=self.weights)
+        return order if self.costs is None else self._alike(order, self.costs, generator)
+
+    def _alike(
+        self, order: np.ndarray, costs: np.ndarray, generator: np.random.Generator
+    ) -> np.ndarray:
+        batch = self.micro_batch_size * self.world_size * self.accumulate
+        used, rest = order[: self.steps * batch], order[self.steps * batch :]
+        pools = np.split(used, range(POOL * batch, len(used), POOL * batch))
+        ranked = [pool[np.argsort(costs[pool], kind="stable")] for pool in pools]
+        batches = np.concatenate(ranked).reshape(self.steps, batch)
+        return np.concatenate([batches[generator.permutation(self.steps)].ravel(), rest])
 
     def __len__(self) -> int:
         return self.steps * self.accumulate

@@ -21,8 +21,9 @@ from vit.data.images import BadImage
 from vit.data.sampling import EpochSampler, EvaluationSampler
 from vit.data.segmentation_loading import SegmentationSplit
 from vit.data.segmentation_transforms import SegmentationTransform
+from vit.facts import Facts
 from vit.faults import Fault
-from vit.structures import IGNORED, Facts
+from vit.structures import IGNORED
 
 MAPS_COUNTED = 1000  # per split; decoding the map of a photo takes some 5 ms
 

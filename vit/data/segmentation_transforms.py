@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,39 +10,14 @@ import torch
 from jaxtyping import Int
 from PIL import Image
 from torch import Tensor
-from torchvision import tv_tensors
-from torchvision.transforms.v2 import functional as change
 
 from vit.data.detection_transforms import DetectionTransform, Frame, Sample
+from vit.data.pixel_labels import PixelLabels, resized
 from vit.structures import IGNORED
 
 
-class ClassMap(tv_tensors.Mask):
-    """The classes of an image's pixels, for torchvision's transforms: [1, height, width], uint8.
-
-    Resized, a pixel takes the class that lies at its centre. torchvision's own masks take the one
-    at the pixel's corner, and so shift against the picture by up to half a pixel (0.29).
-    """
-
-
-@change.register_kernel(change.resize, ClassMap)
-def _resize(class_map: ClassMap, size: Sequence[int], *_: Any, **__: Any) -> ClassMap:
-    return tv_tensors.wrap(_resized(class_map.as_subclass(Tensor), *size), like=class_map)
-
-
-@change.register_kernel(change.resized_crop, ClassMap)
-def _resized_crop(
-    class_map: ClassMap,
-    top: int,
-    left: int,
-    height: int,
-    width: int,
-    size: Sequence[int],
-    *_: Any,
-    **__: Any,
-) -> ClassMap:
-    part = class_map.as_subclass(Tensor)[..., top : top + height, left : left + width]
-    return tv_tensors.wrap(_resized(part, *size), like=class_map)
+class ClassMap(PixelLabels):
+    """The classes of an image's pixels, for torchvision's transforms: [1, height, width], uint8."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +42,4 @@ def map_to_original(
 ) -> Int[Tensor, "height width"]:
     """A map of the model's image as one of the picture, without what was filled up."""
     (tall, wide), (top, left) = frame.scaled, frame.offset
-    return _resized(class_map[top : top + tall, left : left + wide], *frame.original)
-
-
-def _resized(class_map: Tensor, height: int, width: int) -> Tensor:
-    rows = _centres(height, class_map.shape[-2]).to(class_map.device)
-    columns = _centres(width, class_map.shape[-1]).to(class_map.device)
-    return class_map[..., rows[:, None], columns]
-
-
-def _centres(count: int, among: int) -> Int[Tensor, " count"]:
-    """In which of `among` pixels the centres of `count` lie that cover the same length."""
-    return (2 * torch.arange(count) + 1) * among // (2 * count)
+    return resized(class_map[top : top + tall, left : left + wide], *frame.original)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 import numpy as np
+
+FAR = 10  # times the longer side of an image: no polygon is drawn beyond that
 
 
 @dataclass(eq=False)
@@ -68,24 +69,54 @@ def outline_fault(outline: Any, height: int, width: int) -> str:
     """What is wrong with an outline as COCO's JSON has it; nothing where it can be decoded."""
     if not outline:
         return ""
+    far = FAR * max(height, width)
     if isinstance(outline, list):
         for polygon in outline:
             if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
                 return "a polygon that is no list of three or more x, y pairs"
-            if not all(isinstance(value, int | float) and isfinite(value) for value in polygon):
+            if not all(isinstance(value, int | float) for value in polygon):
                 return "a polygon with something that is no number"
+            # Also what is infinite, or no number: a comparison with it is false.
+            if not all(-far <= value <= far for value in polygon):
+                return f"a polygon with something beyond {far} pixels, or that is no number"
         return ""
     if not isinstance(outline, dict) or not isinstance(outline.get("counts"), list | str):
         return "neither polygons nor run lengths"
-    if outline.get("size") != [height, width]:
+    size = outline.get("size")
+    if size != [height, width] or not all(type(side) is int for side in size):
         return f"a mask of {outline.get('size')} pixels (height, width), not {[height, width]}"
     counts = outline["counts"]
-    if isinstance(counts, list):
-        if not all(isinstance(count, int) and count >= 0 for count in counts):
-            return "run lengths with something that is no count"
-        if sum(counts) != height * width:
-            return f"run lengths of {sum(counts)} pixels in an image of {height * width}"
+    if isinstance(counts, str):
+        counts = counts_of(counts)
+    if not all(isinstance(count, int) and count >= 0 for count in counts):
+        return "run lengths with something that is no count"
+    if sum(counts) != height * width:
+        return f"run lengths of {sum(counts)} pixels in an image of {height * width}"
     return ""
+
+
+def counts_of(text: str) -> list[int]:
+    """The run lengths that COCO's text means; one below 0 where it means none.
+
+    Each letter holds five bits from 48 on, the lowest first, and a sixth that says that more
+    follow; the highest of a number's bits is its sign. From the fourth number on they are
+    differences to the last but one.
+    """
+    counts: list[int] = []
+    value = shift = 0
+    for letter in text:
+        bits = ord(letter) - 48
+        if not 0 <= bits < 64:
+            return [-1]
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+        value = shift = 0
+    return [-1] if shift else counts
 
 
 def run_lengths(outline: Any, height: int, width: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -79,6 +79,7 @@ class FileSource:
     names: np.ndarray  # bytes, relative to root (or absolute, where a table says so)
     labels: np.ndarray
     listed: bool = True  # found by listing folders, so known to exist; a table only claims it
+    pictures: ClassVar[bool] = True  # that Pillow opens
 
     def __len__(self) -> int:
         return len(self.names)

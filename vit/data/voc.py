@@ -1,5 +1,6 @@
 """Boxes in Pascal VOC's XML: ROOT/Annotations/*.xml, ROOT/JPEGImages, ROOT/ImageSets/Main/*.txt."""
 
+import re
 import xml.etree.ElementTree as xml
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from vit.data.annotations import DetectionContents
 from vit.data.detection import DetectionData
 from vit.data.folder import existing_folder
 from vit.data.published import Bad, Found, contents_of, published, size_or_none
+
+LISTED = re.compile(r"\s-?[01]\s*$")  # whether a class is in the image, behind its name
 
 
 @dataclass(kw_only=True, eq=False)
@@ -81,15 +84,19 @@ class Voc(DetectionData):
     def _stems(self, root: Path, folder: Path) -> dict[str, list[str]]:
         """Split → names of its annotation files, without .xml."""
         lists = root / self.lists
+        written = {path.stem for path in folder.glob("*.xml")}
         if not lists.is_dir():
-            return {"train": sorted(path.stem for path in folder.glob("*.xml"))}
+            return {"train": sorted(written)}
         found: dict[str, list[str]] = {}
         for split in ("train", "val", "test"):
             name = getattr(self, f"{split}_list")
             file = lists / f"{name}.txt"
             if name is not None and file.is_file():
                 lines = file.read_text().splitlines()
-                found[split] = [line.split()[0] for line in lines if line.strip()]
+                names = [line.strip() for line in lines if line.strip()]
+                found[split] = [
+                    name if name in written else LISTED.sub("", name).strip() for name in names
+                ]
         if "train" not in found:
             known = ", ".join(sorted(path.stem for path in lists.glob("*.txt"))) or "none"
             raise ValueError(

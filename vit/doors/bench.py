@@ -5,19 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Any
 
+from vit.doors.bench_screen import show_ap, show_detectors, show_loop, show_models
 from vit.faults import Fault, Refused, did_you_mean
 
-if TYPE_CHECKING:
-    from vit.bench import loop, models
-
-ABOUT = """Compare speeds on this machine: models, the training loop, or both (no word).
+ABOUT = """Compare speeds on this machine: models and the training loop (no word), or one of these.
 
   vit bench models                    ViT-Ti/16 of five libraries, forward and training step
   vit bench models --compile --step   the training step under torch.compile
   vit bench models --size s --device cuda --precision bf16 --batch 256
+  vit bench detectors                 our detector against RF-DETR, and AP; some minutes
   vit bench loop                      what the training loop costs beyond bare PyTorch
 
 All are measured in the same rounds of one process, so that what else the machine does slows them
@@ -27,6 +25,13 @@ ABOUT_MODELS = """One vision transformer from each library: the same products on
 "of gemm" is the share of the rate of plain matrix products, measured in the same rounds; "ours"
 how many times as fast our model is: the median, and where the middle 80 % of the rounds lie.
 On a CPU with one thread the clock runs only while the process does."""
+ABOUT_DETECTORS = """Our detector with head=deformable against RF-DETR of transformers: the same
+sizes, images and objects. A forward pass has one group of queries, a training step all of them.
+
+"ours" is how many times as fast our model is: the median, and where the middle 80 % of the rounds
+lie. Then: how much of our training step matching and losses take, and how many times as long as
+faster-coco-eval alone our AP takes. On a CPU with one thread the clock runs only while the
+process does."""
 ABOUT_LOOP = """A toy model trained by a bare PyTorch loop, by Lightning without and with five
 self.log a step, and by our task with five recorded metrics and the callbacks of `vit train`."""
 SIZES = ("ti", "s", "b")
@@ -38,6 +43,8 @@ def main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
     if arguments.bench in ("models", None):
         _models(arguments)
+    if arguments.bench == "detectors":
+        _detectors(arguments)
     if arguments.bench in ("loop", None):
         _loop(arguments)
     return 0
@@ -48,36 +55,54 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vit bench", description=ABOUT, formatter_class=raw)
     parser.set_defaults(size="ti", batch=8, rounds=None, threads=1, device="cpu")
     parser.set_defaults(precision="fp32", compile=False, works=None, against=LIBRARIES, json=False)
-    benches = parser.add_subparsers(dest="bench", metavar="[models|loop]")
+    benches = parser.add_subparsers(dest="bench", metavar="[models|detectors|loop]")
     models = benches.add_parser("models", description=ABOUT_MODELS, formatter_class=raw)
-    models.add_argument("--size", choices=SIZES, default="ti", help="of the model, patch 16")
-    models.add_argument("--batch", type=int, default=8, help="images in a batch (8)")
-    models.add_argument("--rounds", type=int, help="times that each is measured (20)")
-    models.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
-    models.add_argument("--device", default="cpu", help="cpu (the default), cuda or cuda:N")
-    models.add_argument("--precision", choices=PRECISIONS, default="fp32", help="bf16: autocast")
+    _add_conditions(models, size="ti", batch=8, rounds=20)
     models.add_argument("--compile", action="store_true", help="torch.compile them all; minutes")
-    only = models.add_mutually_exclusive_group()
-    for work in ("forward", "step"):
-        only.add_argument(
-            f"--{work}", dest="works", action="store_const", const=(work,), help=f"the {work} alone"
-        )
+    _add_works(models, "forward", "step")
     models.add_argument(
         "--against", nargs="+", default=LIBRARIES, metavar="LIBRARY", help=", ".join(LIBRARIES)
     )
+    detectors = benches.add_parser("detectors", description=ABOUT_DETECTORS, formatter_class=raw)
+    _add_conditions(detectors, size="s", batch=2, rounds=10)
+    detectors.add_argument("--groups", type=int, default=13, help="of queries, in training (13)")
+    _add_works(detectors, "forward", "step", "ap")
     loop = benches.add_parser("loop", description=ABOUT_LOOP, formatter_class=raw)
     loop.add_argument("--rounds", type=int, help="times that each is measured (15)")
-    for bench in (models, loop):
+    for bench in (models, detectors, loop):
         bench.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser
 
 
-def _models(arguments: argparse.Namespace) -> None:
-    faults = [
+def _add_conditions(bench: argparse.ArgumentParser, *, size: str, batch: int, rounds: int) -> None:
+    bench.add_argument(
+        "--size", choices=SIZES, default=size, help=f"of the backbone, patch 16 ({size})"
+    )
+    bench.add_argument("--batch", type=int, default=batch, help=f"images in a batch ({batch})")
+    bench.add_argument("--rounds", type=int, help=f"times that each is measured ({rounds})")
+    bench.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
+    bench.add_argument("--device", default="cpu", help="cpu (the default), cuda or cuda:N")
+    bench.add_argument("--precision", choices=PRECISIONS, default="fp32", help="bf16: autocast")
+
+
+def _add_works(bench: argparse.ArgumentParser, *works: str) -> None:
+    only = bench.add_mutually_exclusive_group()
+    for work in works:
+        only.add_argument(
+            f"--{work}", dest="works", action="store_const", const=(work,), help=f"the {work} alone"
+        )
+
+
+def _too_small(arguments: argparse.Namespace, *names: str) -> list[Fault]:
+    return [
         Fault(f"--{name}", f"is {getattr(arguments, name)}; wanted at least 1")
-        for name in ("batch", "rounds", "threads")
+        for name in names
         if getattr(arguments, name) is not None and getattr(arguments, name) < 1
     ]
+
+
+def _models(arguments: argparse.Namespace) -> None:
+    faults = _too_small(arguments, "batch", "rounds", "threads")
     faults += [
         Fault("--against", f"no library {name!r} here.{did_you_mean(name, LIBRARIES)}")
         for name in arguments.against
@@ -103,7 +128,45 @@ def _models(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(result.as_json(), indent=1))
     else:
-        _show_models(result)
+        _tell("")
+        show_models(result)
+
+
+def _detectors(arguments: argparse.Namespace) -> None:
+    faults = _too_small(arguments, "batch", "rounds", "threads", "groups")
+    if faults:
+        raise Refused(faults)
+    from vit.bench import average_precision, detectors
+
+    _require_device(arguments.device)
+    works = arguments.works or ("forward", "step", "ap")
+    models = [work for work in works if work != "ap"]
+    told: dict[str, Any] = {"schema_version": 1, "bench": "detectors"}
+    result = ap = None
+    if models:
+        result = detectors.compare(
+            arguments.size,
+            works=models,
+            groups=arguments.groups,
+            batch=arguments.batch,
+            rounds=arguments.rounds or 10,
+            threads=arguments.threads,
+            device=arguments.device,
+            precision=arguments.precision,
+            tell=_tell,
+        )
+        told |= result.as_json()
+    if "ap" in works:
+        ap = average_precision.compare(rounds=arguments.rounds or 5, tell=_tell)
+        told["ap"] = ap.as_json()
+    if arguments.json:
+        print(json.dumps(told, indent=1))
+        return
+    _tell("")
+    if result is not None:
+        show_detectors(result)
+    if ap is not None:
+        show_ap(ap)
 
 
 def _require_device(device: str) -> None:
@@ -128,79 +191,11 @@ def _loop(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(result.as_json(), indent=1))
     else:
-        _show_loop(result)
+        _tell("")
+        show_loop(result)
 
 
 def _tell(line: str) -> None:
     """What is going on, for whoever waits; the result alone goes to stdout."""
     if sys.stderr.isatty():
         print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
-
-
-def _show_models(result: models.Result) -> None:
-    _tell("")
-    plural = "s" if result.threads > 1 else ""
-    print(
-        f"ViT-{result.size.capitalize()}/16, batch {result.batch}, {result.precision}, "
-        f"{'compiled' if result.compiled else 'eager'}, {result.rounds} rounds; torch "
-        f"{result.torch} on {result.machine}, "
-        + (f"{result.threads} thread{plural}" if result.device == "cpu" else result.device)
-        + f"\nplain matrix products: {result.gemm_gflops:,.0f} GFLOP/s\n"
-    )
-    rows = []
-    for row in result.rows:
-        ratio = row.ours_is_faster
-        rows.append(
-            (
-                row.work,
-                f"{row.library} {row.version}",
-                f"{row.images_per_second:,.1f}",
-                f"{row.gemm_fraction:.2f}",
-                f"{ratio.median:.2f}×  ({ratio.low:.2f} to {ratio.high:.2f})" if ratio else "",
-            )
-        )
-    _table(("work", "library", "images/s", "of gemm", "ours"), rows)
-    print()
-    for work in dict.fromkeys(row.work for row in result.rows):
-        best = result.closest_peer(work)
-        if best is not None and best.ours_is_faster is not None:
-            print(
-                f"{work}: ours runs at {best.ours_is_faster.median:.2f} times the speed of the "
-                f"closest other, {best.library}"
-            )
-    for name, command in result.skipped.items():
-        print(f"skipped {name}, which is not installed: {command}")
-
-
-def _show_loop(result: loop.Result) -> None:
-    _tell("")
-    print(
-        f"one training step of a toy model on one CPU thread, {result.rounds} rounds of "
-        f"{result.steps} steps\n"
-    )
-    rows = [
-        (
-            row.loop,
-            f"{row.step_ms:.2f}",
-            f"{row.over_bare.median:+.2f}  ({row.over_bare.low:+.2f} to {row.over_bare.high:+.2f})",
-            f"{row.over_stock.median:+.2f}  "
-            f"({row.over_stock.low:+.2f} to {row.over_stock.high:+.2f})",
-        )
-        for row in result.rows
-    ]
-    _table(("loop", "ms a step", "beyond bare PyTorch", "beyond Lightning"), rows)
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    """In plain columns, not cut to the width of the terminal: it is meant to be kept."""
-    lines = [head, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    for line in lines:
-        cells = [
-            cell.rjust(width) if title in FIGURES else cell.ljust(width)
-            for title, cell, width in zip(head, line, widths, strict=True)
-        ]
-        print("  ".join(cells).rstrip())
-
-
-FIGURES = ("images/s", "of gemm", "ms a step")

@@ -10,7 +10,7 @@ from vit.doors.compose import add_compose_arguments, compose_runs
 from vit.faults import Fault, Refused
 
 if TYPE_CHECKING:
-    from vit.data.base import ImageData
+    from vit.data.samples import SampleData
 
 ABOUT = """Draw augmented training images with their targets, and count the splits.
 
@@ -44,9 +44,16 @@ def main(argv: list[str]) -> int:
     data = _data(compose_runs(arguments)[0].config)
 
     from vit.data.picture import sample_sheet
+    from vit.data.text import TextData
 
+    if isinstance(data, TextData):
+        _show_splits(data)
+        for line in data.told_samples(arguments.split, arguments.count):
+            print(line)
+        return 0
+    images: Any = data
     try:
-        sample_sheet(data, arguments.split, arguments.count).save(out)
+        sample_sheet(images, arguments.split, arguments.count).save(out)
     except (ValueError, OSError) as error:
         raise Refused([Fault(str(out), str(error))]) from error
     _show_splits(data)
@@ -54,7 +61,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _data(config: dict[str, Any]) -> ImageData:
+def _data(config: dict[str, Any]) -> SampleData:
     """The data set of a config, or Refused with all that is wrong with it."""
     from vit.build import build
     from vit.check.schema import GIVEN, part_faults
@@ -75,25 +82,30 @@ def _data(config: dict[str, Any]) -> ImageData:
     return data
 
 
-def _show_splits(data: ImageData) -> None:
+def _show_splits(data: SampleData) -> None:
     from rich.console import Console
     from rich.table import Table
 
     facts = data.facts
-    height, width = facts.image_size
     kind = "labels, several an image" if facts.multi_label else "classes"
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for heading in ("split", "images", "per class", "from"):
         table.add_column(heading, justify="right" if heading in ("images", "per class") else "left")
     for split, told in data.describe().items():
-        counts = told["per_class"].values()
+        counts = told["per_class"].values() or [told["images"]]
         span = (
             f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,}–{max(counts):,}"
         )
         table.add_row(split, f"{told['images']:,}", span, told["from"])
     console = Console(highlight=False, markup=False)  # a folder may be called [red]
     console.print(table)
-    colour = "grey" if facts.channels == 1 else "RGB"
-    console.print(f"{facts.num_classes} {kind}, {height}×{width} pixels, {colour}")
+    told = facts.told()
+    if "image_size" in told:
+        colour = "grey" if facts.channels == 1 else "RGB"
+        height, width = facts.image_size
+        what = f"{facts.num_classes} {kind}" if facts.num_classes else "texts"
+        console.print(f"{what}, {height}×{width} pixels, {colour}")
+    else:
+        console.print(", ".join(f"{key.replace('_', ' ')} {told[key]:,}" for key in told))
     for line in data.warnings():
         console.print(f"warning: {line}")

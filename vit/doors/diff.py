@@ -7,11 +7,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
+
+from vit.doors.report import printable
+from vit.doors.screen import plain_console
 from vit.faults import Fault, Refused
+from vit.review.compared import compare_metrics
 from vit.runs.directory import RunFolder, differences, read_json
 from vit.runs.fingerprints import Divergence, first_divergence, lines_file, read_fingerprints
 
-ABOUT = """Tell in what two runs differ, and the first step at which they part.
+ABOUT = """Tell in what two runs differ: config, versions, code and data; metrics; and the first
+step at which they part. What is equal is left out.
 
   vit diff runs/digits-1a2b3c4d runs/again
   vit diff RUN_A RUN_B --tolerance 1e-4      losses and gradient norms up to rounding
@@ -51,17 +57,21 @@ def main(argv: list[str]) -> int:
         print(json.dumps({"schema_version": 1, **found}, indent=1))
     else:
         _show(found)
-    return 1 if found["config"] or found["stamp"] or found["divergence"] else 0
+    same = not any(found[key] for key in ("config", "stamp", "divergence"))
+    return 0 if same and not any(found["recorded"].values()) else 1
 
 
 def compare(run_a: Path, run_b: Path, tolerance: float = 0.0) -> dict[str, Any]:
-    """Plain values: what differs in `config` and `stamp`, the `steps` compared, the `divergence`.
+    """Plain values: what differs in `config`, `stamp` and what was `recorded` (see
+    `vit.review.compared`), the `steps` compared, the `divergence`.
 
     `steps` is None where a run was trained without fingerprints.
     """
     config = differences(RunFolder(run_a).config(), RunFolder(run_b).config())
     stamp = differences(_of_stamp(run_a), _of_stamp(run_b))
-    told: dict[str, Any] = {"config": config, "stamp": stamp, "steps": None, "divergence": None}
+    recorded = compare_metrics(run_a, run_b)
+    told: dict[str, Any] = {"config": config, "stamp": stamp, "recorded": recorded}
+    told |= {"steps": None, "divergence": None}
     if all(lines_file(run, 0).is_file() for run in (run_a, run_b)):
         told["steps"] = len(read_fingerprints(run_a).keys() & read_fingerprints(run_b).keys())
         parted: Divergence | None = first_divergence(run_a, run_b, tolerance)
@@ -77,6 +87,7 @@ def _of_stamp(run: Path) -> dict[str, Any]:
     return {
         "commit": git.get("commit"),
         "uncommitted changes": bool(git.get("diff")),
+        "vit": stamp.get("vit"),
         "python": stamp.get("python"),
         "packages": stamp.get("packages") or {},
         "cpu": hardware.get("cpu"),
@@ -93,6 +104,7 @@ def _show(found: dict[str, Any]) -> None:
             print(f"  {line}")
     if not found["config"] and not found["stamp"]:
         print("configs and stamps are equal")
+    _show_recorded(found["recorded"])
     parted = found["divergence"]
     if found["steps"] is None:
         print("steps: not compared; train both with watch.fingerprints=true")
@@ -105,3 +117,42 @@ def _show(found: dict[str, Any]) -> None:
             f"{parted['by'].replace('_', ' ')}: {one}, now {other}"
         )
         print(f"  {MEANINGS[parted['by']]}")
+
+
+def _show_recorded(recorded: dict[str, Any]) -> None:
+    if not any(recorded.values()):
+        print("metrics are equal")
+        return
+    for key in ("epochs", "optimizer_steps"):
+        if recorded[key]:
+            one, other = recorded[key]
+            print(f"{key.replace('_', ' ')}: {one:,}, now {other:,}")
+    if recorded["metrics"]:
+        _show_metrics(recorded["metrics"])
+    for which in ("first", "second"):
+        if names := recorded[f"only_{which}"]:
+            print(f"metrics that only the {which} run has: {printable(', '.join(names))}")
+
+
+def _show_metrics(rows: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("metrics")
+    for heading in ("best", "now", "difference", "last", "now", "difference"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        best = ["", "", ""] if row["best"] is None else _figures(row["best"])
+        table.add_row(Text(printable(row["metric"])), *best, *_figures(row["last"]))
+    plain_console().print(table)
+
+
+def _figures(pair: list[Any]) -> list[str]:
+    one, other, difference = pair
+    if difference == 0:
+        return [_figure(one), "=", ""]
+    return [_figure(one), _figure(other), _figure(difference, "+")]
+
+
+def _figure(value: Any, sign: str = "") -> str:
+    return value if isinstance(value, str) else f"{value:{sign}.4g}"

@@ -12,13 +12,16 @@ from vit.faults import Fault, Refused, did_you_mean
 from vit.runs import process
 from vit.runs.directory import RunFolder
 
-ABOUT = """Measure a trained run on its test split, or on other data.
+ABOUT = """Measure a trained run on its test split (val where it has none), or on other data.
 
   vit evaluate runs/digits-1a2b3c4d
   vit evaluate RUN_DIR --split val
   vit evaluate RUN_DIR data=folder data.root=other_photos     the same classes, other images
   vit evaluate RUN_DIR data.eval_batch_size=512 --json"""
 MEANINGS = {
+    "macro_f1": "F1, mean over the classes",
+    "bleu": "BLEU by sacrebleu's defaults, 0 to 100; chrf: of characters",
+    "rouge_1": "F1 of single words; rouge_2: of pairs; rouge_l: longest common sequence",
     "ece": "calibration error: confidence against accuracy, 0 is best",
     "overconfidence": "mean confidence minus accuracy, 0 is best, below 0 too modest",
     "ap": "precision, mean over recall, classes and overlaps (IoU) of 0.50 to 0.95",
@@ -39,7 +42,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("overrides", nargs="*", metavar="data.key=value")
-    parser.add_argument("--split", default="test", choices=["val", "test"])
+    parser.add_argument("--split", choices=["val", "test"])
     parser.add_argument("--checkpoint", default="best", help="best, last or a file")
     parser.add_argument("--device", default="auto", help="cpu, cuda, …; auto takes the GPU")
     parser.add_argument("--allow-target", action="append", default=[], metavar="PACKAGE")

@@ -20,6 +20,7 @@ from vit.faults import Fault, Refused, did_you_mean
 from vit.runs.claim import claim, owner
 from vit.runs.directory import SCHEMA_VERSION, read_json, write_json
 from vit.runs.stamp import code
+from vit.runs.wandb_links import link_wandb
 from vit.sweeps.board import Board
 from vit.sweeps.driver import Driver
 from vit.sweeps.ledger import Ledger, changes, is_over
@@ -191,7 +192,7 @@ class Sweep:
             board = Board(f"sweep {ledger.path}")
             driver = Driver(ledger, self.policy, sampler, self.objective, board, own)
             exit_code = driver.run(ended)
-            _link_wandb(ledger)
+            link_wandb(ledger.path)
         finally:
             own.release()
         from vit.doors.sweep_screen import sweep_summary
@@ -295,13 +296,3 @@ def _data_key(data: dict[str, Any]) -> str:
     from vit.runs.identity import config_hash
 
     return config_hash({"data": data})[:12]
-
-
-def _link_wandb(ledger: Ledger) -> None:
-    """One folder of links to every trial's offline runs, for tools that read a wandb folder."""
-    home = ledger.path / "wandb"
-    for run in ledger.path.glob("*/wandb/offline-run-*"):
-        home.mkdir(exist_ok=True)
-        link = home / run.name
-        if not link.is_symlink():
-            link.symlink_to(os.path.relpath(run, home), target_is_directory=True)

@@ -13,14 +13,18 @@ from vit.faults import Fault, Refused
 from vit.runs import process
 from vit.runs.directory import RunFolder
 
-ABOUT = """What a trained run says of images.
+ABOUT = """What a trained run says of images, or of texts.
 
   vit predict RUN_DIR photo.jpg
   vit predict RUN_DIR folder/ 'more/*.png'
   vit predict RUN_DIR folder/ --json > classes.json
+  vit predict RUN_DIR word.wav
+  vit predict RUN_DIR --text "forty two" --text "seven"
+  vit predict RUN_DIR --file texts.txt                 a text a line; .tsv, .jsonl and .gz too
 
 A detector's answers are drawn too: pictures, and results.json as COCO's tools read it, in
-RUN_DIR/predictions or where --out says."""
+RUN_DIR/predictions or where --out says. Photos are turned upright as their EXIF says; boxes
+and pictures are of the upright image."""
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 
 
@@ -31,7 +35,9 @@ def main(argv: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run_dir", type=Path)
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders or globs")
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="files, folders or globs")
+    parser.add_argument("--text", action="append", default=[], help="of a run that reads texts")
+    parser.add_argument("--file", type=Path, help="texts: .txt a line each, .tsv, .jsonl; .gz too")
     parser.add_argument("--top", type=int, default=3, help="classes to show for each image")
     parser.add_argument("--checkpoint", default="best", help="best, last or a file")
     parser.add_argument("--device", default="cpu")
@@ -47,9 +53,16 @@ def main(argv: list[str]) -> int:
         raise Refused([Fault("--top", f"is {arguments.top}; wanted at least 1")])
     if not 0 <= arguments.threshold <= 1:
         raise Refused([Fault("--threshold", f"is {arguments.threshold}; wanted 0 to 1")])
-    RunFolder(arguments.run_dir).config()
+    of_text = bool(arguments.text or arguments.file)
+    if of_text == bool(arguments.images):
+        raise Refused([Fault("IMAGE", "wanted images, or --text or --file of a run on texts")])
+    config = RunFolder(arguments.run_dir).config()
+    if arguments.file:
+        arguments.text += _texts_in(arguments.file, config["data"])
     paths = image_files(arguments.images)
     process.warm_up()
+    if of_text:
+        return _texts(arguments)
     result = process.call(
         "vit.tasks.prediction:predict",
         str(arguments.run_dir),
@@ -72,6 +85,35 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def _texts_in(file: Path, data: dict[str, Any]) -> list[str]:
+    """Of a table the column that the run itself reads."""
+    from vit.data.text_files import texts_of
+
+    try:
+        return texts_of(file.expanduser(), data.get("input_column", 0), data.get("header", False))
+    except ValueError as fault:
+        raise Refused([Fault("--file", str(fault))]) from None
+
+
+def _texts(arguments: argparse.Namespace) -> int:
+    result = process.call(
+        "vit.tasks.prediction:predict_texts",
+        str(arguments.run_dir),
+        arguments.text,
+        arguments.checkpoint,
+        arguments.device,
+        tuple(arguments.allow_target),
+    )
+    if arguments.json:
+        print(json.dumps(result, indent=1, ensure_ascii=False))
+        return 0
+    for row in result["texts"]:
+        ranked = row.get("classes", [])[: arguments.top]
+        likely = ", ".join(f"{item['class']} {item['probability']:.1%}" for item in ranked)
+        print(f"{row['input']}  →  {row.get('text', likely)}")
+    return 0
+
+
 def image_files(words: list[str]) -> list[Path]:
     """The files meant, in the order given, each once. Raises Refused for what is not there."""
     faults: list[Fault] = []
@@ -79,9 +121,11 @@ def image_files(words: list[str]) -> list[Path]:
     for word in words:
         path = Path(word).expanduser()
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            every = sorted(path.rglob("*"))
+            inside = [p for p in every if p.suffix.lower() in SUFFIXES]
+            inside = inside or [p for p in every if p.suffix.lower() == ".wav"]
             if not inside:
-                faults.append(Fault(word, "holds no images"))
+                faults.append(Fault(word, "holds no images and no .wav files"))
             found.update(dict.fromkeys(inside))
         elif path.is_file():
             found[path] = None
@@ -116,6 +160,12 @@ def _show(result: dict[str, Any], top: int) -> None:
         for row in result["images"]:
             shares = [f"{name} {share:.1%}" for name, share in row["shares"].items()]
             table.add_row(Text(row["path"]), Text(", ".join(shares)))
+        console.print(table)
+        return
+    if result["images"] and "text" in result["images"][0]:
+        table.add_column("text", overflow="fold")
+        for row in result["images"]:
+            table.add_row(Text(row["path"]), Text(row["text"]))
         console.print(table)
         return
     table.add_column("class")

@@ -17,23 +17,40 @@ ABOUT = """Compare runs: a table here, and one HTML file that opens anywhere wit
   vit report RUN_A RUN_B --metric val/accuracy --out compared.html
   vit report runs/digits-depth --baseline depth=2
   vit report runs/digits-depth --json           all of its tables, for programs
+  vit report ENTITY/PROJECT                     the runs of a W&B project, asked of its server
+  vit report runs/digits-depth --log ENTITY/PROJECT --workspace ENTITY/PROJECT
+
+A SOURCE written a/b is the folder, if there is one, else the project b of the entity a in W&B.
+WANDB_API_KEY or `wandb login` says who you are, WANDB_BASE_URL which server.
 
 Runs that differ in nothing but their seed are one configuration. A configuration is called best
 only where it is told from every other: paired t tests on common seeds at 5 %, corrected for their
 number (Holm). Where noise is larger than the gap, it says how many more seeds would show it.
-What was read is kept in SOURCE/.review.npz, so that the next report is quick."""
+What was read is kept in SOURCE/.review.npz (of a project in ~/.cache/vit/review), so that the next
+report is quick."""
 MOST_ROWS = 15
+MOST_SEEDS = 5
 
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="vit report", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("sources", nargs="+", type=Path, metavar="SOURCE")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE")
     parser.add_argument("--metric", help="default: checkpoint.monitor of the runs")
     parser.add_argument("--mode", choices=("max", "min"), help="what is better; default: as above")
     parser.add_argument("--baseline", metavar="NAME", help="a configuration or run; the first")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: report.html")
+    parser.add_argument(
+        "--log",
+        metavar="ENTITY/PROJECT",
+        help="log the page to this W&B project too; WANDB_MODE=offline leaves it to vit sync",
+    )
+    parser.add_argument(
+        "--workspace",
+        metavar="ENTITY/PROJECT",
+        help="save a W&B workspace there: grouped, curves with bands, what mattered, pictures",
+    )
     parser.add_argument("--no-cache", action="store_true", help="read everything, keep nothing")
     parser.add_argument("--json", action="store_true", help="print JSON; a page only with --out")
     arguments = parser.parse_args(argv)
@@ -42,6 +59,14 @@ def main(argv: list[str]) -> int:
         raise Refused([Fault("--out", f"is {out}; wanted a name that ends in .html")])
     if not out.absolute().parent.is_dir():
         raise Refused([Fault("--out", f"there is no folder {out.absolute().parent}")])
+    from vit.review.publish import check_target
+    from vit.review.workspace import require_package
+
+    for flag in ("log", "workspace"):
+        if target := getattr(arguments, flag):
+            check_target(f"--{flag}", target)
+    if arguments.workspace:
+        require_package()
     from vit.review.page import as_script_data, page
     from vit.review.reader import load
     from vit.review.report import report
@@ -49,17 +74,33 @@ def main(argv: list[str]) -> int:
     found = load(arguments.sources, cache=not arguments.no_cache)
     chosen = {name: getattr(arguments, name) for name in ("metric", "mode", "baseline")}
     told, configurations = report(found, arguments.sources, **chosen)
-    if arguments.out or not arguments.json:
+    if arguments.out or arguments.log or not arguments.json:
         try:
             out.write_text(page(told, configurations), encoding="utf-8")
         except OSError as error:
             raise Refused([Fault(str(out), f"cannot be written: {error.strerror}")]) from error
     if arguments.json:
         print(json.dumps(json.loads(as_script_data(told)), indent=1))
-        return 0
-    _show(told)
-    print(f"page  {out}")
+    else:
+        _show(told)
+        print(f"page  {out}")
+    _publish(arguments, out, told, configurations)
     return 0
+
+
+def _publish(
+    arguments: argparse.Namespace, page: Path, told: dict[str, Any], configurations: list[Any]
+) -> None:
+    """What was asked for beyond the page; said on stderr, so that JSON stays JSON."""
+    if arguments.log:
+        from vit.review.publish import log_page
+
+        print(f"logged  {log_page(page, told, arguments.log)}", file=sys.stderr)
+    if arguments.workspace:
+        from vit.review.workspace import save_workspace
+
+        where = save_workspace(told, configurations, arguments.workspace)
+        print(f"workspace  {where}", file=sys.stderr)
 
 
 def _show(told: dict[str, Any]) -> None:
@@ -83,12 +124,29 @@ def _show(told: dict[str, Any]) -> None:
     console.print(Text(printable(verdict["text"]), style=style), soft_wrap=True)
     if verdict["advice"]:
         console.print(Text(printable(verdict["advice"])), soft_wrap=True)
+    if image_by_image := told["per_image"]:
+        console.print(Text(printable(_image_by_image(image_by_image))), soft_wrap=True)
     for note in told["notes"]:
         console.print(Text(f"note: {printable(note)}", style="dim"), soft_wrap=True)
     for run in told["failures"][:5]:
         line = f"{run['state']}: {run['name']}  {run['why']}"
         console.print(Text(printable(line), style="red"), soft_wrap=True)
     sys.stdout.flush()
+
+
+def _image_by_image(told: dict[str, Any]) -> str:
+    """Which image only one of two got right, seed by seed."""
+    shown = [
+        f"seed {row['seed']} {row['only_a']}:{row['only_b']} (p = {row['p']:.2g})"
+        for row in told["seeds"][:MOST_SEEDS]
+    ]
+    more = len(told["seeds"]) - len(shown)
+    rest = f" and {more} more" if more > 0 else ""
+    return (
+        f"image by image on {told['split']}, {told['a_label']} alone right against "
+        f"{told['b_label']} alone right: {', '.join(shown)}{rest}; {told['text']} "
+        "(McNemar, exact; of these trained models, not of the recipes)"
+    )
 
 
 def _table(told: dict[str, Any]) -> Any:

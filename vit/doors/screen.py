@@ -70,14 +70,12 @@ def _groups(rows: list[dict[str, Any]]) -> Any:
 
 
 def report_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
-    height, width = report["image_size"]
     splits = {name: told for name, told in report["data"].items() if isinstance(told, dict)}
     rows = [
         (
             "data",
             ", ".join(f"{told['images']:,} {name}" for name, told in splits.items())
-            + f"; {report['num_classes']} classes, {height}×{width} px, "
-            + f"{report['channels']} channel{'s' if report['channels'] > 1 else ''}",
+            + f"; {_kind(report)}",
         ),
         ("parameters", f"{report['parameters']:,}"),
         ("per image", f"{report['gflops_per_image']:.3g} GFLOPs forward"),
@@ -105,6 +103,19 @@ def report_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
         ("training", f"{report['steps']:,} steps"),
         ("lr", f"{plot(schedule['lr_of_points'])}  up to {max(schedule['lr_of_points']):.3g}"),
     ]
+
+
+def _kind(report: dict[str, Any]) -> str:
+    """What the samples are."""
+    classes = f"{report['num_classes']} classes"
+    if "max_tokens" in report:
+        read = f"texts of up to {report['max_tokens']} tokens, {report['vocabulary']} in all"
+        wrote = f"texts of up to {report['max_target_tokens']}"
+        return f"{read}, to {classes if report['num_classes'] else wrote}"
+    (height, width), channels = report["image_size"], report["channels"]
+    if "vocabulary" in report:
+        classes = f"texts of up to {report['max_target_tokens']} tokens"
+    return f"{classes}, {height}×{width} px, {channels} channel{'s' if channels > 1 else ''}"
 
 
 def _between_processes(told: dict[str, Any], count: int) -> list[tuple[str, str]]:

@@ -49,6 +49,8 @@ HEADLINES = {
     "mask_ap50": "mask AP50",
     "miou": "mIoU",
     "pq": "PQ",
+    "exact_match": "exact match",
+    "token_accuracy": "tokens right",
 }
 
 
@@ -178,7 +180,15 @@ def summary(folder: RunFolder, seconds: float | None = None) -> None:
     print(f"run           {where}")
     print("\nnext:")
     print(f"  vit evaluate {where}            its numbers again, class by class")
-    print(f"  vit predict {where} IMAGE…      what it says of your own images")
+    of_text = folder.config()["task"]["_target_"].startswith(
+        ("vit.tasks.sequence.", "vit.tasks.text_classification.")
+    )
+    what = (
+        "--text TEXT  what it says of your own text"
+        if of_text
+        else ("IMAGE…      what it says of your own images")
+    )
+    print(f"  vit predict {where} {what}")
     print(f"  less {where}/metrics.jsonl      every record, a line each")
 
 

@@ -9,6 +9,7 @@ exponentials overflows. Its −1e9 where the mask is 0 becomes an exact zero wei
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vit.layers.linear import linear
+from vit.layers.memory import Memory
 
 # Turns queries and keys, for instance by their positions: (q, k) -> (q, k).
 Rotate = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -196,15 +198,19 @@ class Attention(nn.Module):
         rotate: Rotate | None = None,
         position: Tensor | None = None,
         context_position: Tensor | None = None,
+        memory: Memory | None = None,
     ) -> Float[Tensor, "batch tokens dim"]:
         """Tokens attend to `context`, or to one another. Masks as in `attention`.
 
         `position` is added to what queries are made of, and `context_position` (`position` too,
         where tokens attend to one another) to what keys are made of; values go without, as in
-        DETR's decoder.
+        DETR's decoder. With a `memory` tokens attend to all that it holds, too, and before it;
+        the keys and values of this call are added to it.
         """
         dropout = self.dropout if self.training else 0.0
         q, k, v = self._queries_keys_values(x, context, rotate, position, context_position)
+        if memory is not None:
+            k, v = memory.extended(k, v)
         out = attention(q, k, v, mask, causal=causal, dropout=dropout)
         out = self.proj(out.transpose(1, 2).flatten(2))
         if self.proj_dropout:
@@ -216,15 +222,32 @@ class Attention(nn.Module):
         x: Float[Tensor, "batch tokens dim"],
         context: Float[Tensor, "batch context context_dim"] | None = None,
         mask: Tensor | None = None,
+        **given: Any,
+    ) -> Float[Tensor, "batch heads tokens keys"]:
+        """How much each token attends to each key in `forward` with the same arguments."""
+        return self.with_weights(x, context, mask, **given)[1]
+
+    def with_weights(
+        self,
+        x: Float[Tensor, "batch tokens dim"],
+        context: Float[Tensor, "batch context context_dim"] | None = None,
+        mask: Tensor | None = None,
         *,
         causal: bool = False,
         rotate: Rotate | None = None,
         position: Tensor | None = None,
         context_position: Tensor | None = None,
-    ) -> Float[Tensor, "batch heads tokens keys"]:
-        """How much each token attends to each key in `forward` with the same arguments."""
+        memory: Memory | None = None,
+    ) -> tuple[Float[Tensor, "batch tokens dim"], Float[Tensor, "batch heads tokens keys"]]:
+        """What `forward` answers in evaluation, by the explicit path, and the weights behind it.
+
+        The answer is made from these weights, so that gradients with respect to them can be taken.
+        """
         q, k, v = self._queries_keys_values(x, context, rotate, position, context_position)
-        return attention_with_weights(q, k, v, mask, causal=causal)[1]
+        if memory is not None:
+            k, v = memory.extended(k, v)
+        out, weights = attention_with_weights(q, k, v, mask, causal=causal)
+        return self.proj(out.transpose(1, 2).flatten(2)), weights
 
     def flops(self, tokens: int, context_tokens: int | None = None) -> int:
         """Of one forward pass for one image; a multiplication and an addition are two."""

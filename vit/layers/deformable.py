@@ -96,18 +96,30 @@ class DeformableAttention(nn.Module):
         Tokens that are not `valid` count as zeros. `position` is added to the queries.
         """
         x = x if position is None else x + position
-        axes = (self.heads, self.levels, self.points)
         values = self.value(tokens)
         if valid is not None:
             values = values.masked_fill(~valid[..., None], 0.0)
+        places, weights = self.looks(x, boxes_cxcywh)
+        values = values.float().unflatten(-1, (self.heads, -1))
+        read = sampled(values, grids, places, weights)
+        return self.proj(read.to(x.dtype))
+
+    def looks(
+        self,
+        x: Float[Tensor, "batch queries dim"],
+        boxes_cxcywh: Float[Tensor, "batch queries 4"],
+    ) -> tuple[
+        Float[Tensor, "batch queries heads levels points 2"],
+        Float[Tensor, "batch queries heads levels points"],
+    ]:
+        """Where queries (with their position) read, as in `sampled`, and how much each counts."""
+        axes = (self.heads, self.levels, self.points)
         # Places and what is read there in float32: bfloat16 tells 256 places from one another.
         offsets = self.offsets(x).unflatten(-1, (*axes, 2))
         weights = self.weights(x).float().unflatten(-1, (self.heads, -1)).softmax(-1)
         centre, size = boxes_cxcywh[:, :, None, None, None].float().chunk(2, dim=-1)
         places = centre + offsets / self.points * size * 0.5
-        values = values.float().unflatten(-1, (self.heads, -1))
-        read = sampled(values, grids, places, weights.unflatten(-1, axes[1:]))
-        return self.proj(read.to(x.dtype))
+        return places, weights.unflatten(-1, axes[1:])
 
     def flops(self, queries: int, tokens: int) -> int:
         """Of one forward pass for one image, over the tokens of all levels; reading not counted."""

@@ -1,13 +1,14 @@
 """From the tokens of an image to one vector.
 
-Every part here is called as `pool(dim=…)` and answers `pool(patches, prefix)`.
+Every part here is called as `pool(dim=…)` and answers `pool(patches, prefix)`, or with a mask
+`pool(patches, prefix, mask)`, which is false where a token only fills up a shorter text.
 `needs_class_token` lets a model refuse a backbone that has none.
 """
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from vit.layers.attention import Attention, check_heads
@@ -24,9 +25,15 @@ class MeanPool(nn.Module):
         super().__init__()
 
     def forward(
-        self, patches: Float[Tensor, "batch tokens dim"], prefix: Float[Tensor, "batch prefix dim"]
+        self,
+        patches: Float[Tensor, "batch tokens dim"],
+        prefix: Float[Tensor, "batch prefix dim"],
+        mask: Bool[Tensor, "batch tokens"] | None = None,
     ) -> Float[Tensor, "batch dim"]:
-        return patches.mean(1)
+        if mask is None:
+            return patches.mean(1)
+        kept = mask[:, :, None].to(patches.dtype)
+        return (patches * kept).sum(1) / kept.sum(1).clamp(min=1)
 
     def flops(self, tokens: int) -> int:
         return 0
@@ -41,7 +48,10 @@ class ClsPool(nn.Module):
         super().__init__()
 
     def forward(
-        self, patches: Float[Tensor, "batch tokens dim"], prefix: Float[Tensor, "batch prefix dim"]
+        self,
+        patches: Float[Tensor, "batch tokens dim"],
+        prefix: Float[Tensor, "batch prefix dim"],
+        mask: Bool[Tensor, "batch tokens"] | None = None,
     ) -> Float[Tensor, "batch dim"]:
         return prefix[:, 0]
 
@@ -67,9 +77,13 @@ class AttentionPool(nn.Module):
         nn.init.trunc_normal_(self.probe, std=0.02)
 
     def forward(
-        self, patches: Float[Tensor, "batch tokens dim"], prefix: Float[Tensor, "batch prefix dim"]
+        self,
+        patches: Float[Tensor, "batch tokens dim"],
+        prefix: Float[Tensor, "batch prefix dim"],
+        mask: Bool[Tensor, "batch tokens"] | None = None,
     ) -> Float[Tensor, "batch dim"]:
-        x = self.attention(self.probe.expand(len(patches), -1, -1), patches)
+        seen = None if mask is None else mask[:, None, None]
+        x = self.attention(self.probe.expand(len(patches), -1, -1), patches, seen)
         x = x + self.mlp(self.norm(x))
         return x[:, 0]
 

@@ -76,8 +76,9 @@ def uncertain_points(
 def random_points(
     masks: int, num_points: int, generator: torch.Generator, device: torch.device
 ) -> Float[Tensor, "masks points 2"]:
-    # where the generator lives, since it draws nowhere else
-    drawn = torch.rand(masks, num_points, 2, generator=generator, device=generator.device)
+    # Where the generator lives, since it draws nowhere else, and not in the weights' precision.
+    home, exact = generator.device, torch.float32
+    drawn = torch.rand(masks, num_points, 2, generator=generator, device=home, dtype=exact)
     return drawn.to(device)
 
 

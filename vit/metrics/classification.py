@@ -15,7 +15,7 @@ WORST_PAIRS = 20
 
 
 class ClassificationMetrics:
-    """Accuracy, top-5, loss and calibration of one evaluation, each image counted once.
+    """Accuracy, top-5, macro-F1, loss and calibration of one evaluation, each image counted once.
 
     Counts are exact whatever the batches and ranks; sums of losses and confidences are kept in
     float64 (float32 where the device has no other), so their last bits alone depend on the split.
@@ -30,12 +30,12 @@ class ClassificationMetrics:
     def names(self) -> tuple[str, ...]:
         """What `compute` tells."""
         top5 = ("top5",) if self.num_classes > 5 else ()
-        return ("accuracy", *top5, "loss", "ece", "overconfidence")
+        return ("accuracy", *top5, "macro_f1", "loss", "ece", "overconfidence")
 
     def reset(self) -> None:
         self._sums: Tensor | None = None  # loss, correct, correct in five
         self._bins: Tensor | None = None  # [BINS, 3]: images, correct, sum of confidence
-        self._classes: Tensor | None = None  # [classes, 2]: images, correct
+        self._classes: Tensor | None = None  # [classes, 3]: images, correct, predicted
         self._confusion: Tensor | None = None  # [classes * classes], rows are the truth
 
     def update(
@@ -65,9 +65,9 @@ class ClassificationMetrics:
         # A product instead of index_add, whose order of adding varies on GPUs.
         inside = bins[:, None] == torch.arange(BINS, device=bins.device)  # [batch, BINS]
         self._bins += inside.to(dtype).T @ rows
-        self._classes.index_add_(
-            0, targets, torch.stack([torch.ones_like(targets), correct.long()], 1)
-        )
+        ones, none = torch.ones_like(targets), torch.zeros_like(targets)
+        self._classes.index_add_(0, targets, torch.stack([ones, correct.long(), none], 1))
+        self._classes.index_add_(0, predicted, torch.stack([none, none, ones], 1))
         if self._confusion is not None:
             at = targets * self.num_classes + predicted
             self._confusion.index_add_(0, at, torch.ones_like(at))
@@ -76,7 +76,7 @@ class ClassificationMetrics:
         dtype = sum_dtype(device)
         self._sums = torch.zeros(3, dtype=dtype, device=device)
         self._bins = torch.zeros(BINS, 3, dtype=dtype, device=device)
-        self._classes = torch.zeros(self.num_classes, 2, dtype=torch.int64, device=device)
+        self._classes = torch.zeros(self.num_classes, 3, dtype=torch.int64, device=device)
         if self.num_classes <= MOST_CONFUSION_CLASSES:
             cells = self.num_classes**2
             self._confusion = torch.zeros(cells, dtype=torch.int64, device=device)
@@ -86,6 +86,8 @@ class ClassificationMetrics:
 
         Source of `ece`: Guo et al. 2017, arXiv:1706.04599, with 15 equal bins, open below and
         closed above. `overconfidence` is mean confidence − accuracy: the calibration error's sign.
+        `macro_f1` is the mean F1 of the classes that have images or were predicted, as in
+        scikit-learn.
         """
         if self._sums is None:  # this rank had no images; it still takes part in the sums
             self._begin(device)
@@ -99,11 +101,18 @@ class ClassificationMetrics:
         found = {
             "accuracy": correct,
             "top5": within_five,
+            "macro_f1": self._macro_f1(),
             "loss": loss,
             "ece": gaps.abs().sum().item(),
             "overconfidence": gaps.sum().item(),
         }
         return {name: found[name] if images else float("nan") for name in self.names}
+
+    def _macro_f1(self) -> float:
+        assert self._classes is not None
+        images, correct, predicted = self._classes.cpu().double().T
+        met = images + predicted > 0
+        return (2 * correct / (images + predicted))[met].mean().item()
 
     def tables(self) -> dict[str, list]:
         """What one number hides, after `compute`: plain lists in the order of the classes.
@@ -113,7 +122,7 @@ class ClassificationMetrics:
         """
         if self._classes is None or self._bins is None:
             return {}
-        images, correct = self._classes.T.tolist()
+        images, correct, _ = self._classes.T.tolist()
         told: dict[str, list] = {
             "classes": list(self.class_names),
             "images": images,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, Literal
@@ -70,6 +72,7 @@ class DetectionMetrics:
         self.reset()
 
     def reset(self) -> None:
+        self._seen: tuple[list[int], list[Found]] = ([], [])
         self._found: list[Found] = []
         self._images: list[int] = []
 
@@ -86,22 +89,45 @@ class DetectionMetrics:
         Only the images seen are counted. Over several processes all must call it; each gets the
         same numbers, which the first works out.
         """
-        images, found = _of_all_ranks(self._images, self._found)
+        images, found = self._seen = _of_all_ranks(self._images, self._found)
         told: list[Any] = [None]
         if not several_ranks() or dist.get_rank() == 0:
-            told = [self._evaluated(truth, images, found)]
+            with _garbage_left_alone():
+                told = [self._evaluated(truth, images, found)]
         if several_ranks():
             dist.broadcast_object_list(told, src=0)
-        self._per_class, numbers = told[0]
+        self._tables, numbers = told[0]
         return numbers
 
     def tables(self) -> dict[str, list]:
-        """AP of each class, as the last `compute` found it."""
-        return {"classes": list(self.class_names), "class_ap": self._per_class}
+        """What the last `compute` found of each class; None where it has no objects.
+
+        `class_ap`, `class_ap50`; `class_score`, from which on its answers have the best F1 at an
+        IoU of 0.5; and `precision` there, at the recalls 0, 0.01 … 1, interpolated as COCO does.
+        """
+        told = {"classes": list(self.class_names), **self._tables}
+        if len(self.class_names) > MOST_CURVES:
+            del told["precision"]
+        return told
+
+    def best_scores(self) -> list[float]:
+        """Of each class the score from which on an answer counts for people who look at it."""
+        scores = self._tables["class_score"]
+        return [DOUBTFUL if score is None else score for score in scores]
+
+    def by_image(self) -> Iterator[tuple[int, Found]]:
+        """What was found in each image of all ranks, by the last `compute`."""
+        images, parts = self._seen
+        own: dict[int, list[Found]] = {image: [] for image in images}
+        for part in parts:
+            for image in np.unique(part.image).tolist():
+                own[image].append(part.of(image))
+        for image in sorted(own):
+            yield image, _together(own[image])
 
     def _evaluated(
         self, truth: Mapping[str, Any], images: list[int], found: list[Found]
-    ) -> tuple[list[float | None], dict[str, float]]:
+    ) -> tuple[dict[str, list], dict[str, float]]:
         from faster_coco_eval import COCO, COCOeval_faster
 
         seen = set(images)
@@ -129,8 +155,21 @@ class DetectionMetrics:
             **{f"ar_{size}": _mean(recall[:, :, at, 2]) for at, size in _SIZES},
         }
         places = {number: at for at, number in enumerate(evaluation.params.catIds)}  # sorted
-        each = [_mean(precision[:, :, places[number], 0, 2]) for number in ids]
-        return [None if math.isnan(value) else value for value in each], numbers
+        own = [places[number] for number in ids]
+        at_half = precision[0, :, own, 0, 2]  # [class, recall]
+        scores = np.asarray(evaluation.eval["scores"])[0, :, own, 0, 2]
+        tables: dict[str, list] = {
+            "class_ap": [_number(_mean(precision[:, :, place, 0, 2])) for place in own],
+            "class_ap50": [_number(_mean(row)) for row in at_half],
+            "class_score": [
+                _best_score(row, told) for row, told in zip(at_half, scores, strict=True)
+            ],
+            "precision": [
+                [round(float(value), 4) for value in row] if (row > -1).all() else None
+                for row in at_half
+            ],
+        }
+        return tables, numbers
 
     def _annotations(self, found: list[Found], ids: list[int]) -> list[dict[str, Any]]:
         """As COCO's own tools would have read them from a file of results."""
@@ -163,6 +202,9 @@ class DetectionMetrics:
         return notes
 
 
+RECALLS = np.linspace(0, 1, 101)  # at which COCO reads the precision
+MOST_CURVES = 200  # classes; more would be no table to read
+DOUBTFUL = 0.5  # of a class that was never found
 _SIZES = tuple(enumerate(("small", "medium", "large"), 1))
 
 
@@ -170,6 +212,26 @@ def _mean(values: np.ndarray) -> float:
     """COCO marks by −1 what it could not measure."""
     measured = values[values > -1]
     return float(measured.mean()) if measured.size else math.nan
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _best_score(precision: np.ndarray, scores: np.ndarray) -> float | None:
+    """The score at the largest F1 of a precision–recall curve; None where nothing was found."""
+    f1 = 2 * precision * RECALLS / np.maximum(precision + RECALLS, 1e-12)
+    best = int(f1.argmax())
+    return float(scores[best]) if f1[best] > 0 else None
+
+
+def _together(parts: list[Found]) -> Found:
+    if not parts:
+        nothing = np.zeros(0)
+        return Found(nothing, nothing, np.zeros(0, np.int64), np.zeros((0, 4)))
+    columns = ([part.image, part.score, part.label, part.boxes_xyxy] for part in parts)
+    image, score, label, boxes = map(np.concatenate, zip(*columns, strict=True))
+    return Found(image, score, label, boxes)
 
 
 def _area(mask: dict[str, Any]) -> float:
@@ -187,6 +249,21 @@ def _of_all_ranks(images: list[int], found: list[Found]) -> tuple[list[int], lis
         [image for part, _ in gathered for image in part],
         [each for _, part in gathered for each in part],
     )
+
+
+@contextmanager
+def _garbage_left_alone() -> Iterator[None]:
+    """Without Python's search for cycles, which goes through every detection again and again.
+
+    Of 600,000 detections, whose dictionaries have no cycles, it took a quarter of the time.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _say_nothing(*_: object) -> None:

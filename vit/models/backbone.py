@@ -17,6 +17,7 @@ from vit.layers.mlp import Mlp
 from vit.layers.norm import LayerNorm
 from vit.layers.patch import LinearPatch
 from vit.layers.position import LearnedPosition
+from vit.models.joined import block_depths, vectors_and
 from vit.structures import Features, Grid
 
 
@@ -95,8 +96,8 @@ class ViT(nn.Module):
         )
         grid = self.grid(*image_size)
 
-        self.patch: Any = _made("patch", patch, channels=channels, dim=dim, patch_size=patch_size)
-        self.position: Any = _made("position", position, dim=dim, heads=heads, grid=grid)
+        self.patch: Any = made("patch", patch, channels=channels, dim=dim, patch_size=patch_size)
+        self.position: Any = made("position", position, dim=dim, heads=heads, grid=grid)
         self.class_token = nn.Parameter(torch.zeros(1, 1, dim)) if class_token else None
         self.registers = nn.Parameter(torch.zeros(1, registers, dim)) if registers else None
         for tokens in (self.class_token, self.registers):
@@ -106,7 +107,7 @@ class ViT(nn.Module):
         self.blocks: Any = nn.ModuleList(
             Block(
                 dim,
-                _made(
+                made(
                     "attention",
                     attention,
                     dim=dim,
@@ -118,7 +119,7 @@ class ViT(nn.Module):
                     dropout=attention_dropout,
                     proj_dropout=dropout,
                 ),
-                _made("mlp", mlp, dim=dim, hidden=hidden, bias=mlp_bias, dropout=dropout),
+                made("mlp", mlp, dim=dim, hidden=hidden, bias=mlp_bias, dropout=dropout),
                 norm,
                 layer_scale=layer_scale,
                 drop_path=drop_path if constant else drop_path * number / max(1, depth - 1),
@@ -243,14 +244,7 @@ class ViT(nn.Module):
 
     def depths(self) -> dict[str, int]:
         """How deep each parameter lies: 0 the embeddings, 1…depth the blocks, then the norm."""
-        depths = {}
-        for name, _ in self.named_parameters():
-            first, _, rest = name.partition(".")
-            if first == "blocks":
-                depths[name] = int(rest.partition(".")[0]) + 1
-            else:
-                depths[name] = self.depth + 1 if first == "norm" else 0
-        return depths
+        return block_depths(self, self.depth)
 
     def shards(self) -> list[nn.Module]:
         """The parts that are gathered one after another where the weights are sharded."""
@@ -258,11 +252,7 @@ class ViT(nn.Module):
 
     def no_weight_decay(self) -> set[str]:
         """Biases, norms, gains, and tokens and positions that are learned one by one."""
-        return {
-            name
-            for name, parameter in self.named_parameters()
-            if parameter.ndim < 2 or name.partition(".")[0] in _UNDECAYED
-        }
+        return vectors_and(self, _UNDECAYED)
 
     def _drop_patches(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Keeps a random choice of the patches of each image, and all prefix tokens."""
@@ -304,7 +294,7 @@ def _check_rate(name: str, rate: float) -> None:
         )
 
 
-def _made(key: str, part: Callable[..., nn.Module], **given: Any) -> nn.Module:
+def made(key: str, part: Callable[..., nn.Module], **given: Any) -> nn.Module:
     """Calls a part with what the backbone decides, which a config must not decide once more."""
     twice = sorted(set(getattr(part, "keywords", ())) & set(given))
     if twice:

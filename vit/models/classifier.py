@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vit.layers.linear import linear
 from vit.layers.pool import MeanPool
+from vit.models.joined import Joined
 from vit.structures import Features
 
 
@@ -37,7 +38,8 @@ class Head(nn.Module):
         nn.init.constant_(self.linear.bias, bias_init)
 
     def forward(self, features: Features) -> Float[Tensor, "batch classes"]:
-        x = self.pool(features.patches, features.prefix)
+        masked = () if features.mask is None else (features.mask,)
+        x = self.pool(features.patches, features.prefix, *masked)
         if self.dropout:
             x = F.dropout(x, self.dropout, self.training)
         return self.linear(x)
@@ -54,21 +56,19 @@ class Head(nn.Module):
         }
 
 
-class Classifier(nn.Module):
+class Classifier(Joined):
     """From images to logits.
 
     Raises ValueError where the head pools a class token that the backbone does not have.
     """
 
     def __init__(self, backbone: Any, head: Head):
-        super().__init__()
         if head.pool.needs_class_token and not backbone.has_class_token:
             raise ValueError(
                 "the head pools the class token and this backbone has none. "
                 "Set backbone.class_token=true, or choose head/pool=mean."
             )
-        self.backbone: Any = backbone
-        self.head = head
+        super().__init__(backbone, head)
 
     def forward(
         self, images: Float[Tensor, "batch channels height width"]
@@ -79,19 +79,3 @@ class Classifier(nn.Module):
         """Matrix products of one forward pass for one image; one multiply and add are two."""
         grid = self.backbone.grid(height, width)
         return self.backbone.flops(height, width) + self.head.flops(grid.rows * grid.cols)
-
-    def depths(self) -> dict[str, int]:
-        """For each parameter, how deep it lies; the head with what follows the last block."""
-        depths = {f"backbone.{name}": at for name, at in self.backbone.depths().items()}
-        last = self.backbone.depth + 1
-        return depths | {f"head.{name}": last for name, _ in self.head.named_parameters()}
-
-    def shards(self) -> list[nn.Module]:
-        """The parts that are gathered one after another where the weights are sharded."""
-        return self.backbone.shards()
-
-    def no_weight_decay(self) -> set[str]:
-        """The names of parameters that weight decay leaves alone."""
-        return {f"backbone.{name}" for name in self.backbone.no_weight_decay()} | {
-            f"head.{name}" for name in self.head.no_weight_decay()
-        }

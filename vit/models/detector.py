@@ -8,10 +8,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from vit.models.backbone import ViT
+from vit.models.joined import Joined
 from vit.structures import ClassMaps, Detections, Objects
 
 
-class Detector(nn.Module):
+class Detector(Joined):
     """From images to detections, or to maps of classes.
 
     The head drives the backbone (see `vit.models.heads`). Raises ValueError for a backbone that
@@ -19,14 +20,12 @@ class Detector(nn.Module):
     """
 
     def __init__(self, backbone: Any, head: Any):
-        super().__init__()
         if isinstance(backbone, ViT) and backbone.patch_dropout:
             raise ValueError(
                 f"backbone.patch_dropout={backbone.patch_dropout} would drop the patches that "
                 "objects lie on. Set it to 0 for detection."
             )
-        self.backbone: Any = backbone
-        self.head: Any = head
+        super().__init__(backbone, head)
 
     def forward(
         self,
@@ -44,18 +43,6 @@ class Detector(nn.Module):
         """
         return self.head.flops(self.backbone, height, width)
 
-    def depths(self) -> dict[str, int]:
-        """For each parameter, how deep it lies; the head with what follows the last block."""
-        depths = {f"backbone.{name}": at for name, at in self.backbone.depths().items()}
-        last = self.backbone.depth + 1
-        return depths | {f"head.{name}": last for name, _ in self.head.named_parameters()}
-
     def shards(self) -> list[nn.Module]:
         """The parts that are gathered one after another where the weights are sharded."""
         return [*self.backbone.shards(), *self.head.shards()]
-
-    def no_weight_decay(self) -> set[str]:
-        """The names of parameters that weight decay leaves alone."""
-        return {f"backbone.{name}" for name in self.backbone.no_weight_decay()} | {
-            f"head.{name}" for name in self.head.no_weight_decay()
-        }

@@ -13,6 +13,7 @@ import secrets
 import time
 import zipfile
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +25,7 @@ from vit.review.history import Series
 from vit.review.reader import Run, read_run
 from vit.review.wandb_files import fragments
 
-VERSION = 1
+VERSION = 2
 FILE = ".review.npz"
 FILES = (
     *("config.yaml", "state.json", "metrics.jsonl", "metrics.json", "stamp.json", "trial.json"),
@@ -38,14 +39,13 @@ DAMAGE = (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, Memory
 class Cache:
     """Reads runs, from the file where it knows them; `save` writes what is new."""
 
-    def __init__(self, source: Path):
-        self._source = source
-        self._file = source / FILE
+    def __init__(self, file: Path):
+        self._file = file
         self._index: dict[str, Any] = {}
-        self._read: dict[str, tuple[Run, list[Any]]] = {}
+        self._read: dict[str, tuple[Run, list[Any], bool]] = {}
         self._changed = False
         with suppress(*DAMAGE, zipfile.BadZipFile, zlib.error):
-            with self._file.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+            with self._file.open("rb") as opened, np.load(opened, allow_pickle=False) as kept:
                 index = json.loads(kept["index"].tobytes())
                 steps, values = kept["steps"], kept["values"]
             total = sum(n for told in index["runs"].values() for _, n in told["series"])
@@ -54,8 +54,14 @@ class Cache:
 
     def read(self, path: Path) -> Run:
         """The run in a folder. Raises Refused where its config cannot be read."""
-        key = os.path.relpath(path, self._source)
         now = _signature(path)  # before reading, so that what comes meanwhile is seen next time
+        key = os.path.relpath(path, self._file.parent)
+        return self.kept(key, path, now, lambda: read_run(path), not _is_fresh(now))
+
+    def kept(
+        self, key: str, path: Path, now: list[Any], read: Callable[[], Run], keep: bool
+    ) -> Run:
+        """The run that was kept with this signature, else what `read` gives; kept if `keep`."""
         told = self._index.get(key)
         run = None
         if told and told["signature"] == now:
@@ -63,8 +69,8 @@ class Cache:
                 run = self._kept(path, told)
         if run is None:
             self._changed = True
-            run = read_run(path)
-        self._read[key] = (run, now)
+            run = read()
+        self._read[key] = (run, now, keep)
         return run
 
     def save(self) -> None:
@@ -74,8 +80,8 @@ class Cache:
         runs: dict[str, Any] = {}
         steps, values = [np.zeros(0, np.int64)], [np.zeros(0)]
         start = 0
-        for key, (run, signature) in self._read.items():
-            if _is_fresh(signature):
+        for key, (run, signature, keep) in self._read.items():
+            if not keep:
                 continue
             small = asdict(Run(**{**vars(run), "history": {}}))
             del small["path"], small["history"]
@@ -92,10 +98,11 @@ class Cache:
             "steps": np.concatenate(steps),
             "values": np.concatenate(values),
         }
-        staged = self._file.with_name(f"{FILE}.{secrets.token_hex(4)}")
+        staged = self._file.with_name(f"{self._file.name}.{secrets.token_hex(4)}")
         try:
-            with staged.open("wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with staged.open("wb") as opened:
+                np.savez(opened, **arrays)  # type: ignore[arg-type]
             staged.replace(self._file)
         except OSError:  # a folder of somebody else's, a full disk
             with suppress(OSError):

@@ -18,10 +18,12 @@ from typing import Any
 
 from vit.review.configurations import Configuration
 from vit.review.curves import curves
+from vit.review.pictures import embedded
 
 ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = (
     *("dom", "table", "chart", "curves", "leaderboard", "mattered", "mistakes", "sections"),
+    *("images", "pictures", "precision", "per_image", "looks"),
     "main",
 )
 
@@ -30,11 +32,13 @@ def page(report: dict[str, Any], configurations: list[Configuration]) -> str:
     """The whole file as text; `configurations` are those of the report, in its order."""
     title = ", ".join(Path(source).resolve().name for source in report["sources"])
     content = {**report, "title": title, "curves": curves(configurations, report["metric"])}
+    content["pictures"] = embedded(report["pictures"])
+    content["looks"] = embedded(report["looks"])
     parts = "\n".join((ASSETS / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     script = f'(() => {{\n"use strict";\n{parts}\n}})();'
     style = (ASSETS / "page.css").read_text(encoding="utf-8")
     policy = (
-        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
     template = Template((ASSETS / "page.html").read_text(encoding="utf-8"))

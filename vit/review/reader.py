@@ -218,18 +218,24 @@ class Runs:
     notes: list[str] = field(default_factory=list)
 
 
-def load(sources: Iterable[Path], *, cache: bool = True) -> Runs:
-    """All runs of all sources, each once.
+def load(sources: Iterable[Path | str], *, cache: bool = True) -> Runs:
+    """All runs of all sources, each once: folders, and projects of W&B (`entity/project`).
 
-    With `cache` what was read is kept in each source, and read again only where it has changed.
+    With `cache` what was read is kept in each folder, and read again only where it has changed.
     Raises Refused where a source holds no runs, or none that can be read.
     """
-    from vit.review.cache import Cache
+    from vit.review.cache import FILE, Cache
+    from vit.review.online import is_project, load_project
 
     found: dict[Path, Run] = {}
     problems: list[Fault] = []
+    sources = list(sources)
     for source in sources:
-        kept = Cache(source) if cache else None
+        if is_project(str(source)):
+            found |= {run.path: run for run in load_project(str(source), cache=cache)}
+            continue
+        source = Path(source)
+        kept = Cache(source / FILE) if cache else None
         for path in find_runs(source):
             if path.resolve() in found:
                 continue
@@ -242,9 +248,11 @@ def load(sources: Iterable[Path], *, cache: bool = True) -> Runs:
                 problems.append(Fault(str(path), f"cannot be read: {error.strerror}"))
                 continue
             judge_state(run)
-            found[path.resolve()] = run
+            if run.told.get("job_type") != "report":  # our own page, logged to W&B
+                found[path.resolve()] = run
         if kept:
             kept.save()
     if not found:
-        raise Refused(problems)
+        nothing = Fault(", ".join(map(str, sources)), "holds nothing but reports")
+        raise Refused(problems or [nothing])
     return Runs(list(found.values()), [f"left out, {fault}" for fault in problems])

@@ -14,7 +14,10 @@ from vit.faults import Fault, Refused, did_you_mean
 from vit.review.configurations import Configuration, gather, run_value, so_far, told
 from vit.review.costs import COSTS, mean_costs, pareto_front, run_costs
 from vit.review.effects import effects
+from vit.review.looks import looks
 from vit.review.mistakes import mistakes
+from vit.review.per_image import per_image
+from vit.review.pictures import pictures
 from vit.review.ranking import Place, Ranking, choose_metric, rank
 from vit.review.reader import Run, Runs, inside
 from vit.sweeps.seeds import interval
@@ -26,7 +29,7 @@ LONGEST_LINE = 2_000  # characters of a log line on the page
 
 def report(
     found: Runs,
-    sources: Iterable[Path],
+    sources: Iterable[Path | str],
     *,
     metric: str | None = None,
     mode: str | None = None,
@@ -48,6 +51,7 @@ def report(
     rows = [_row(each, places.get(each.id), metric) for each in configurations]
     values = [list(place.values.values()) for place in ranking.places]
     mattered = effects(ranked, factors, values)
+    looked_at = ranked[:1] + [each for each in ranked[1:] if each.id == ranking.baseline]
     numbers = {each.id: at for at, each in enumerate(configurations)}
     return {
         "schema_version": SCHEMA_VERSION,
@@ -61,7 +65,10 @@ def report(
         "configurations": rows,
         "costs": _costs(rows, mode),
         "effects": None if mattered is None else asdict(mattered),
-        "mistakes": mistakes(ranked[:1] + [each for each in ranked if each.id == ranking.baseline]),
+        "per_image": per_image(ranking),
+        "mistakes": mistakes(looked_at),
+        "pictures": pictures(looked_at),
+        "looks": looks(looked_at),
         "runs": [_run_row(run, numbers, metric, mode) for run in runs],
         "failures": [_failure(run) for run in runs if run.state in ENDED_BADLY],
         "again": _again(runs, sources),
@@ -164,7 +171,7 @@ def _failure(run: Run) -> dict[str, Any]:
     }
 
 
-def _again(runs: list[Run], sources: Iterable[Path]) -> list[dict[str, Any]]:
+def _again(runs: list[Run], sources: Iterable[Path | str]) -> list[dict[str, Any]]:
     """Each way in which runs were started, once: a sweep's trials share a command."""
     found: dict[str, dict[str, Any]] = {}
     for run in runs:

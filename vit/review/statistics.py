@@ -118,6 +118,20 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return corrected
 
 
+def mcnemar(only_a: int, only_b: int) -> float:
+    """p that two models are as often right, from the samples on which just one of them is.
+
+    The exact test, two-sided: a binomial of one half. Source: McNemar 1947,
+    doi:10.1007/BF02295996.
+    """
+    from scipy.special import bdtr
+
+    parted = only_a + only_b
+    if only_a == only_b:
+        return 1.0
+    return min(1.0, 2 * float(bdtr(min(only_a, only_b), parted, 0.5)))
+
+
 def _two_sided(t: float, degrees: int | float) -> float:
     from scipy.special import stdtr  # scipy.stats takes a second to import
 

@@ -7,6 +7,7 @@ wandb 0.31; it names no promise, so a test holds this reader against a run that 
 
 from __future__ import annotations
 
+import glob
 import json
 import zlib
 from collections.abc import Iterator
@@ -15,13 +16,12 @@ from typing import Any
 
 from vit.faults import Fault, Refused
 from vit.review.history import series_of
+from vit.review.wandb_rows import OF_WANDB, Axes, add_row, as_ours, best
 
 BLOCK = 32_768
 FILE_HEADER = 7  # ":W&B", a magic number of two bytes, a version
 RECORD_HEADER = 7  # CRC32, length, kind
 FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
-STEP = "trainer/global_step"  # Lightning's count of optimizer steps, where it was logged
-OF_WANDB = ("_step", "_runtime", "_timestamp", "_wandb", STEP)
 TAIL_LINES, TAIL_BYTES = 15, 20_000
 
 
@@ -30,7 +30,8 @@ def wandb_runs(folder: Path) -> list[Path]:
     found: dict[str, Path] = {}
     for home in (folder, folder / "wandb"):
         for file in sorted(home.glob("*run-*/run-*.wandb")):
-            if not file.parent.is_symlink():  # latest-run
+            # latest-run is a link, and so is what `vit leet` looks at.
+            if not file.parent.is_symlink() and not file.is_symlink():
                 found.setdefault(file.name, file.parent)
     return list(found.values())
 
@@ -40,22 +41,32 @@ def fragments(first: Path) -> list[Path]:
     names = sorted(file.name for file in first.glob("run-*.wandb"))
     if not names:
         return []
-    beside = sorted(first.parent.glob("*run-*"))
-    files = [folder / names[0] for folder in beside if not folder.is_symlink()]
+    own = names[0].removeprefix("run").removesuffix(".wandb")
+    # Only folders of this id are looked into: a project's folder may hold thousands. A start in the
+    # same second as another has a number behind the id.
+    pattern = f"*run-*{glob.escape(own)}"
+    beside = {first, *first.parent.glob(pattern), *first.parent.glob(f"{pattern}-*")}
+
+    def started(folder: Path) -> tuple[str, int, str]:
+        when, _, number = folder.name.rpartition(own)
+        return when, int(number[1:]) if number[1:].isdecimal() else 0, folder.name
+
+    files = [f / names[0] for f in sorted(beside, key=started) if not f.is_symlink()]
     return [file for file in files if file.is_file()]
 
 
 def read_wandb(first: Path) -> dict[str, Any]:
     """What `Run` wants, of a run and all its later starts.
 
-    Without a logged count of optimizer steps the step is W&B's own, which begins anew with each
-    start: later starts are put behind the earlier ones. Raises Refused where no record can be read.
+    Without a logged count of steps the step is W&B's own, which begins anew with each start: later
+    starts are put behind the earlier ones. Raises Refused where no record can be read.
     """
     config: dict[str, Any] = {}
     summary: dict[str, str] = {}  # as JSON: of a thousand updates only the last counts
     columns: dict[str, dict[int, float]] = {}
     told: dict[str, Any] = {"state": "running"}
     stamp: dict[str, Any] = {}
+    axes, job_type = Axes(), ""
     title, behind, records = "", 0, 0
     files = fragments(first)
     for file in files:
@@ -65,6 +76,7 @@ def read_wandb(first: Path) -> dict[str, Any]:
             kind = record.WhichOneof("record_type")
             if kind == "run":
                 title = record.run.display_name or record.run.run_id
+                job_type = record.run.job_type
                 _update(config, record.run.config)
                 stamp["git"] = {"commit": record.run.git.commit or None}
             elif kind == "config":
@@ -75,13 +87,18 @@ def read_wandb(first: Path) -> dict[str, Any]:
                 stamp["folder"] = environment.root
                 stamp["python"] = environment.python
             elif kind == "summary":
-                summary.update((_key(item), item.value_json) for item in record.summary.update)
+                for item in record.summary.update:
+                    summary[_key(item)] = item.value_json
                 for item in record.summary.remove:
                     summary.pop(_key(item), None)
             elif kind == "history":
                 own = record.history.step.num
                 last = max(last, own)
-                _add(columns, record.history.item, behind + own)
+                row = {_key(item): item.value_json for item in record.history.item}
+                add_row(columns, row, behind + own, axes)
+            elif kind == "metric":
+                metric = record.metric
+                axes.define(metric.name, metric.glob_name, metric.step_metric)
             elif kind == "exit":
                 code = record.exit.exit_code
                 told = {"state": "failed", "exit_code": code} if code else {"state": "done"}
@@ -93,15 +110,17 @@ def read_wandb(first: Path) -> dict[str, Any]:
         told |= {"kind": "exception", "error": f"its process ended with {told['exit_code']}"}
     final = {name: value for name, text in summary.items() if (value := _value(text)) is not None}
     told["train_seconds"] = final.get("_runtime")
-    metrics = {name: _best(value) for name, value in final.items() if name not in OF_WANDB}
+    metrics = {name: best(value) for name, value in final.items() if name not in OF_WANDB}
+    told["job_type"] = job_type
+    ours, trial = as_ours(config)
     return {
         "path": first,
         "title": title,
-        "config": {name: value for name, value in config.items() if name != "_wandb"},
+        "config": ours,
         "told": told,
         "results": {"metrics": metrics} if told["state"] == "done" else {},
         "stamp": stamp,
-        "trial": {},
+        "trial": trial,
         "history": {name: series_of(column) for name, column in columns.items()},
         "log_tail": [] if told["state"] == "done" else _tail(files[-1].parent),
         "state": told["state"],
@@ -141,7 +160,10 @@ def _records(file: Path) -> Iterator[Any]:
 
 
 def _key(item: Any) -> str:
-    return item.key or ".".join(item.nested_key)
+    if item.key:
+        return str(item.key)
+    nested = item.nested_key  # a list of protobuf's, slow to join
+    return str(nested[0]) if len(nested) == 1 else ".".join(nested)
 
 
 def _value(text: str) -> Any:
@@ -156,37 +178,6 @@ def _update(told: dict[str, Any], config: Any) -> None:
     told.update((_key(item), _value(item.value_json)) for item in config.update)
     for item in config.remove:
         told.pop(_key(item), None)
-
-
-def _add(columns: dict[str, dict[int, float]], items: Any, step: int) -> None:
-    """One row of the history; what is no number (a picture, a table, a word) is left out."""
-    row = {_key(item): item.value_json for item in items}
-    step = _number(row.pop(STEP, None), step)
-    for name in OF_WANDB:
-        row.pop(name, None)
-    for name, text in row.items():
-        try:
-            value = float(text)  # JSON's numbers are Python's, and so are NaN and Infinity
-        except ValueError:
-            try:
-                value = float(text.strip('"'))  # "NaN", as some versions have it
-            except ValueError:
-                continue
-        columns.setdefault(name, {})[step] = value
-
-
-def _number(text: str | None, otherwise: int) -> int:
-    try:
-        return int(text or "")
-    except ValueError:
-        return otherwise
-
-
-def _best(value: Any) -> Any:
-    """Of a metric that was defined with a best value that value, else the last."""
-    if isinstance(value, dict):
-        return value.get("max", value.get("min"))
-    return value
 
 
 def _tail(folder: Path) -> list[str]:

@@ -24,7 +24,18 @@ def config_hash(config: dict[str, Any]) -> str:
     if isinstance(saving := kept.get("checkpoint"), dict):
         gone = HOW_CHECKPOINTS_ARE_WRITTEN
         kept["checkpoint"] = {key: value for key, value in saving.items() if key not in gone}
-    return hashlib.sha1(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
+    try:
+        text = json.dumps(kept, sort_keys=True, default=str)
+    except TypeError:  # keys of mixed types, as in a map of classes: 1 and "person" have no order
+        text = json.dumps(_by_text(kept), sort_keys=True, default=str)
+    return hashlib.sha1(text.encode()).hexdigest()
+
+
+def _by_text(told: Any) -> Any:
+    """Keys as text that still tells 1 from "1"; only where JSON's own order fails."""
+    if isinstance(told, dict):
+        return {f"{type(key).__name__} {key}": _by_text(value) for key, value in told.items()}
+    return [_by_text(each) for each in told] if isinstance(told, list | tuple) else told
 
 
 def trial_id(config: dict[str, Any], data_fingerprint: str) -> str:

@@ -53,16 +53,17 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     by_step: dict[int, dict[str, Any]] = {}
     if not path.is_file():
         return []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             record = json.loads(line)
-            step = int(record["step"])
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError):
+            step, epoch = int(record["step"]), int(record["epoch"])
+            metrics, timing = dict(record["metrics"]), dict(record["timing"])
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
             continue
         kept = by_step.setdefault(step, {**record, "metrics": {}, "timing": {}})
-        kept["epoch"] = record["epoch"]
-        kept["metrics"].update(record.get("metrics", {}))
-        kept["timing"].update(record.get("timing", {}))
+        kept["epoch"] = epoch
+        kept["metrics"].update(metrics)
+        kept["timing"].update(timing)
     return [by_step[step] for step in sorted(by_step)]
 
 

@@ -10,26 +10,21 @@ from typing import Any
 from torch import nn
 
 from vit.build import build, locate
-from vit.data.base import ImageData
-from vit.structures import Facts
+from vit.data.samples import SampleData
+from vit.facts import AnyFacts
 from vit.tasks.task import Task
 
 
-def assemble_data(config: Mapping[str, Any], allow_targets: Iterable[str] = ()) -> ImageData:
+def assemble_data(config: Mapping[str, Any], allow_targets: Iterable[str] = ()) -> SampleData:
     """The data set; reads nothing yet."""
     return build(config["data"], allow_targets, seed=config["seed"])
 
 
 def assemble_model(
-    config: Mapping[str, Any], facts: Facts, allow_targets: Iterable[str] = ()
+    config: Mapping[str, Any], facts: AnyFacts, allow_targets: Iterable[str] = ()
 ) -> Any:
     """Backbone and head, fitted to what the data set says of itself."""
-    backbone = build(
-        config["backbone"],
-        allow_targets,
-        image_size=facts.image_size,
-        channels=facts.channels,
-    )
+    backbone = build(config["backbone"], allow_targets, **facts.for_backbone())
     head = partial(build, config["head"], allow_targets)
     return task_class(config, allow_targets).model_of(backbone, head, facts)
 
@@ -43,7 +38,7 @@ def task_class(config: Mapping[str, Any], allow_targets: Iterable[str] = ()) -> 
 def assemble_task(
     config: Mapping[str, Any],
     model: nn.Module,
-    data: ImageData,
+    data: SampleData,
     allow_targets: Iterable[str] = (),
 ) -> Task:
     """The model with its loss, optimizer, schedule and metrics."""

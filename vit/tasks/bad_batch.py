@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from vit.data.base import ImageData
+from vit.data.samples import SampleData
 from vit.data.sampling import Key
 
 SCHEMA_VERSION = 1
@@ -24,7 +24,7 @@ class BadBatches:
     `boxes_cxcywh`, `counts`), `names`, `step`, `epoch`.
     """
 
-    def __init__(self, data: ImageData, file: Path):
+    def __init__(self, data: SampleData, file: Path):
         self._data = data
         self._file = file
 

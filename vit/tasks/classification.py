@@ -11,11 +11,16 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vit.data.classification import ClassificationData
+from vit.facts import Facts
 from vit.losses.classification import binary_cross_entropy, cross_entropy
 from vit.metrics.classification import ClassificationMetrics
 from vit.metrics.multilabel import MultilabelMetrics
+from vit.metrics.predictions import PerSample
 from vit.models.classifier import Classifier
-from vit.structures import Batch, Facts
+from vit.runs.album import Album
+from vit.runs.predictions import Predictions
+from vit.structures import Batch
+from vit.tasks.mistakes import Name, Picture, of_classes
 from vit.tasks.mixing import Mixing
 from vit.tasks.task import OptimizerPart, SchedulePart, Task
 
@@ -34,6 +39,7 @@ class Classification(Task):
         mix_off_fraction: of all steps, at the end, that go without mixing.
         class_weights: a weight per class for the training loss, from the data set; with the
             binary loss it multiplies the loss where the class is present.
+        picture, sample_name: an original picture and its name, by split and position.
 
     Each epoch of evaluation logs `accuracy`, `loss`, `ece` and `overconfidence` (its sign), with
     six classes or more `top5`; with several labels `accuracy` (of exact matches), `map`, `f1` and
@@ -62,6 +68,8 @@ class Classification(Task):
         mix_probability: float = 1.0,
         mix_off_fraction: float = 0.0,
         class_weights: tuple[float, ...] | None = None,
+        picture: Picture | None = None,
+        sample_name: Name | None = None,
     ):
         super().__init__(model, facts, optim, schedule, seed, compile)
         _require_valid(label_smoothing, mixup, cutmix, mix_probability, mix_off_fraction)
@@ -85,6 +93,8 @@ class Classification(Task):
         self.register_buffer("class_weights", weights, persistent=False)
         kind = MultilabelMetrics if facts.multi_label else ClassificationMetrics
         self.metrics = kind(facts.class_names)
+        self.per_sample = None if facts.multi_label else PerSample()
+        self._picture, self._name = picture, sample_name
 
     @classmethod
     def model_of(cls, backbone: Any, head: Callable[..., Any], facts: Facts) -> Classifier:
@@ -101,7 +111,11 @@ class Classification(Task):
                 f"task=classification wants images with classes; data is {type(data).__name__}"
             )
         weights = data.class_weight_values()
-        return {"class_weights": None if weights is None else tuple(weights)}
+        return {
+            "class_weights": None if weights is None else tuple(weights),
+            "picture": data.picture,
+            "sample_name": data.sample_name,
+        }
 
     @classmethod
     def output_fault(cls, output: Any, images: int, data: Any) -> str | None:
@@ -186,13 +200,20 @@ class Classification(Task):
 
     def begin_evaluation(self) -> None:
         self.metrics.reset()
+        if self.per_sample:
+            self.per_sample.reset()
 
     def evaluate(self, batch: Batch, split: str) -> None:
         logits = self.model(batch.images).float()
         losses = (binary_cross_entropy if self.binary else cross_entropy)(logits, batch.targets)
-        self.metrics.update(logits, self.probabilities(logits), batch.targets, losses)
+        probabilities = self.probabilities(logits)
+        self.metrics.update(logits, probabilities, batch.targets, losses)
+        if self.per_sample:
+            self.per_sample.update(batch.index, logits, probabilities, batch.targets)
 
     def evaluated(self, split: str) -> dict[str, float]:
+        if self.per_sample:
+            self.per_sample.compute()
         return self.metrics.compute(self.device)
 
     def monitors(self) -> tuple[str, ...]:
@@ -204,6 +225,16 @@ class Classification(Task):
 
     def tables(self) -> dict[str, list]:
         return self.metrics.tables()
+
+    def predictions(self, split: str) -> Predictions | None:
+        return self.per_sample.told(split, self._name) if self.per_sample else None
+
+    def mistakes(self, split: str, most: int) -> Album | None:
+        found = self.per_sample.told(split) if self.per_sample else None
+        if found is None or self._picture is None or self._name is None:
+            return None
+        names = self.facts.class_names
+        return of_classes(found, names, split, self._picture, self._name, most)
 
     def _mixed(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
         if self.global_step >= self._mix_steps:

@@ -15,6 +15,7 @@ from vit.data.detection import DetectionData
 from vit.data.detection_checks import too_many_objects
 from vit.data.detection_loading import FramedBatch
 from vit.data.detection_transforms import Frame
+from vit.facts import Facts
 from vit.losses.detection import SetCriterion
 from vit.losses.masks import NUM_POINTS
 from vit.metrics.detection import NAMES, DetectionMetrics, Found
@@ -22,9 +23,11 @@ from vit.metrics.panoptic import PanopticMetrics
 from vit.metrics.ranks import sum_dtype, sum_over_ranks
 from vit.models.detector import Detector
 from vit.models.heads.masks import MasksHead
-from vit.structures import DetectionBatch, Detections, Facts, PanopticMap, Stage
+from vit.runs.album import Album
+from vit.structures import DetectionBatch, Detections, PanopticMap, Stage
 from vit.tasks.drawing import for_tracker
 from vit.tasks.found import as_json, found_in
+from vit.tasks.mistakes import Name, of_objects
 from vit.tasks.panoptic import parted
 from vit.tasks.queries import built_with, made_up_loss, points_generator, tell_progress
 from vit.tasks.task import OptimizerPart, SchedulePart, Task
@@ -38,7 +41,7 @@ class Detection(Task):
     Args:
         truth: of a split, what there is to find, as COCO's dictionary in pixels of the original
             pictures; image ids are positions in the split. Asked for once a split.
-        picture: an original picture, by split and position, to draw on.
+        picture, sample_name: an original picture to draw on and its name, by split and position.
         panoptic, is_thing: the segments of one, and which classes are things, where the data part
             each picture whole.
         class_loss: one of vit/losses/query_classes.py; "auto" is "cross_entropy" for heads whose
@@ -68,6 +71,7 @@ class Detection(Task):
         *,
         truth: Callable[[str], Mapping[str, Any]],
         picture: Callable[[str, int], Image.Image] | None = None,
+        sample_name: Name | None = None,
         panoptic: Callable[[str, int], PanopticMap] | None = None,
         is_thing: tuple[bool, ...] = (),
         class_loss: Literal["auto", "ia_bce", "mal", "vfl", "focal", "cross_entropy"] = "auto",
@@ -115,7 +119,8 @@ class Detection(Task):
         self.max_detections = max_detections
         self.prefix = "mask_" if isinstance(getattr(model, "head", None), MasksHead) else ""
         self.metrics = DetectionMetrics(facts.class_names, "segm" if self.prefix else "bbox")
-        self._truth, self._picture, self._panoptic = truth, picture, panoptic
+        self._truth, self._picture, self._name = truth, picture, sample_name
+        self._panoptic = panoptic
         self.panoptic = None
         if panoptic is not None and self.prefix:
             self.panoptic = PanopticMetrics(facts.class_names, is_thing)
@@ -134,6 +139,7 @@ class Detection(Task):
                 f"{type(data).__name__}"
             )
         given: dict[str, Any] = {"truth": data.ground_truth, "picture": data.picture}
+        given["sample_name"] = data.sample_name
         if isinstance(data, CocoPanoptic):
             given |= {"panoptic": data.panoptic, "is_thing": data.is_thing}
         return given
@@ -173,7 +179,10 @@ class Detection(Task):
         device = next(model.parameters()).device
         batch = torch.stack([transform(image) for image in images]).to(device)
         frames = [transform.frame(image.height, image.width) for image in images]
-        found = found_in(model(batch), model, list(range(len(images))), frames, most=100)
+        padding = None
+        if trained.config["data"].get("padding"):  # as in training and evaluation
+            padding = torch.stack([frame.filled() for frame in frames]).to(device)
+        found = found_in(model(batch, padding), model, list(range(len(images))), frames, most=100)
         told: list[dict[str, Any]] = [{"objects": []} for _ in images]
         masks: Sequence[Any] = found.masks if found.masks else (None,) * len(found.image)
         rows = zip(found.image, found.score, found.label, found.boxes_xyxy, masks, strict=True)
@@ -237,6 +246,12 @@ class Detection(Task):
             for_tracker(self._picture("val", image), image, found, truth)
             for image, found in sorted(self._drawn.items())
         ]
+
+    def mistakes(self, split: str, most: int) -> Album | None:
+        if self._picture is None or self._name is None:
+            return None
+        truth = self._known[split]
+        return of_objects(self.metrics, truth, split, self._picture, self._name, most)
 
     def evaluate(self, batch: FramedBatch, split: str) -> None:
         detections = self.model(batch.images, batch.padding)

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from vit.data.drawing import annotated, coloured
+from vit.facts import Facts
 from vit.metrics.detection import Found
 from vit.runs.directory import write_json
-from vit.structures import Facts
 
 TRACKED_SCORE = 0.1  # lowest of a box in the tracker, where a slider hides more
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as lightning
 import torch
 
+from vit.build import build
+from vit.callbacks.watch import Watch
 from vit.check.schema import GIVEN, part_faults
 from vit.faults import Fault, Refused
-from vit.tasks.assembly import assemble_data, assemble_task
+from vit.tasks.assembly import assemble_data, assemble_task, task_class
 from vit.tasks.log import silenced
 from vit.trained import Trained, load, usable_device
 
@@ -18,12 +21,17 @@ from vit.trained import Trained, load, usable_device
 def evaluate(
     run_dir: str,
     data_config: dict[str, Any] | None,
-    split: str,
+    split: str | None,
     checkpoint: str,
     device: str,
     allow_targets: tuple[str, ...],
 ) -> dict[str, Any]:
-    """Plain values: metrics named `split/…`, tables, the number of images."""
+    """Plain values: metrics named `split/…`, tables, the number of images.
+
+    No `split` means test, or val where the data have no test. Predictions and pictures of a run's
+    own data at its selected checkpoint are written into its folder, as after training, unless
+    `watch` says otherwise; in a folder that is not to be written they are left out.
+    """
     trained = load(run_dir, checkpoint=checkpoint, allow_targets=allow_targets)
     config = trained.config
     if data_config is not None:
@@ -40,18 +48,27 @@ def evaluate(
         raise Refused([Fault("data", str(error))]) from error
     if faults:
         raise Refused(faults)
+    split = split or ("test" if "test" in lengths else "val")
     if split not in lengths:
         raise Refused([Fault("--split", f"this data has no {split!r}, only {', '.join(lengths)}")])
     _require_same_classes(trained, facts.class_names)
-    data.eval_transform = trained.transform  # as the model was trained, whatever the data say
+    data.follow(trained.facts, trained.transform)  # as the model was trained, whatever data say
+    with torch.no_grad():
+        output = trained.model(*data.facts.example(2))
+    if message := task_class(config, allow_targets).output_fault(output, 2, data):
+        raise Refused([Fault("data", f"does not fit the run's model, which {message}")])
     task = assemble_task({**config, "compile": False}, trained.model, data, allow_targets)
     task.tested = split
+    watch = build(config["watch"], allow_targets) if config.get("watch") else Watch()
+    own = data_config is None and checkpoint == "best" and os.access(run_dir, os.W_OK)
+    kept = watch.after_test(Path(run_dir)) if own else []
     torch.set_num_threads(config["threads"])
     with silenced():
         trainer = lightning.Trainer(
             accelerator=place.type,
             devices=1 if place.type == "cpu" else [place.index or 0],
             logger=False,
+            callbacks=kept,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,

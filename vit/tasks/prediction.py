@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from vit.data.images import BadImage, upright
+from vit.facts import TextFacts
 from vit.faults import Fault, Refused
-from vit.tasks.assembly import task_class
+from vit.runs.directory import RunFolder
+from vit.tasks.assembly import assemble_data, task_class
 from vit.tasks.drawing import Drawing
 from vit.trained import load
 
@@ -29,26 +32,26 @@ def predict(
     """Plain values: of each image what the run's task says of it, the best first.
 
     All files are opened before the model is loaded: one text file among them is told at once,
-    or left out with `skip_bad`. Objects are drawn into the folder `out`, and told, where they score
-    `threshold` or more; results.json there has them all.
+    or left out with `skip_bad`. Images are turned upright as EXIF says, as training reads them;
+    boxes and masks are in pixels of the upright image. Objects are drawn into the folder `out`,
+    and told, where they score `threshold` or more; results.json there has them all.
     """
-    faults = _bad_images(paths)
+    opened = opener(run_dir, allow_targets)
+    faults = bad_files(paths, opened)
     bad = {fault.where for fault in faults}
     paths = [path for path in paths if path not in bad]
     if faults and not (skip_bad and paths):
         hint = [] if skip_bad else [Fault("", "--skip-bad leaves such files out")]
         raise Refused([*faults, *hint])
     trained = load(run_dir, checkpoint=checkpoint, device=device, allow_targets=allow_targets)
+    if isinstance(trained.facts, TextFacts):
+        raise Refused([Fault(run_dir, "reads texts and no images; wanted --text TEXT")])
     kind = task_class(trained.config, allow_targets)
     told: list[dict[str, Any]] = []
     drawing: Drawing | None = None
     for start in range(0, len(paths), IMAGES_AT_ONCE):
         part = paths[start : start + IMAGES_AT_ONCE]
-        images = []
-        for path in part:
-            with Image.open(path) as opened:
-                opened.load()
-                images.append(opened.copy())
+        images = [opened(Path(path)) for path in part]
         for path, image, row in zip(part, images, kind.predicted(trained, images), strict=True):
             if out is not None and ("objects" in row or "class_map" in row):
                 drawing = drawing or Drawing(Path(out), trained.facts)
@@ -60,12 +63,50 @@ def predict(
     return {"schema_version": 1, "run": run_dir, "images": told, "left_out": left_out, **more}
 
 
-def _bad_images(paths: list[str]) -> list[Fault]:
+def predict_texts(
+    run_dir: str,
+    texts: list[str],
+    checkpoint: str,
+    device: str,
+    allow_targets: Iterable[str] = (),
+) -> dict[str, Any]:
+    """Plain values: of each text what the run's task says of it."""
+    trained = load(run_dir, checkpoint=checkpoint, device=device, allow_targets=allow_targets)
+    if not isinstance(trained.facts, TextFacts):
+        raise Refused([Fault(run_dir, "reads images and no texts; wanted files")])
+    if empty := [number for number, text in enumerate(texts, start=1) if not text.strip()]:
+        raise Refused([Fault("--text", f"number {empty[0]} is empty")])
+    kind = task_class(trained.config, allow_targets)
+    told: list[dict[str, Any]] = []
+    for start in range(0, len(texts), IMAGES_AT_ONCE):
+        part = texts[start : start + IMAGES_AT_ONCE]
+        rows = kind.predicted(trained, part)
+        told += [{"input": text, **row} for text, row in zip(part, rows, strict=True)]
+    return {"schema_version": 1, "run": run_dir, "texts": told}
+
+
+def opener(run_dir: str, allow_targets: Iterable[str]) -> Callable[[Path], Image.Image]:
+    """How the run's data open a file of a person's own: Pillow's way, or as pictures of sound."""
+    try:
+        data = assemble_data(RunFolder(Path(run_dir)).config(), allow_targets)
+    except (ValueError, TypeError):  # to be told in full when the run is loaded
+        return _open_image
+    return getattr(data, "open_file", _open_image)
+
+
+def _open_image(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return upright(image).copy()
+
+
+def bad_files(paths: list[str], opened: Callable[[Path], Image.Image]) -> list[Fault]:
+    """What cannot be opened, each told once."""
     faults = []
     for path in paths:
         try:
-            with Image.open(path) as image:
-                image.load()
+            opened(Path(path))
+        except BadImage as bad:
+            faults.append(Fault(path, str(bad).removeprefix(f"{path}: ")))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             reason = str(error).splitlines()[0].replace(repr(path), "").strip()
             faults.append(Fault(path, f"is no image that can be read ({reason})"))

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vit.facts import Facts
 from vit.models.detector import Detector
 from vit.models.heads.masks import MasksHead
-from vit.structures import ClassMaps, Detections, Facts
+from vit.structures import ClassMaps, Detections
 from vit.tasks.task import Task
 
 

@@ -10,15 +10,16 @@ from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as lightning
 import torch
-from PIL import Image
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.optim.lr_scheduler import LambdaLR
 
+from vit.facts import AnyFacts
 from vit.metrics.ranks import sum_dtype
 from vit.metrics.running import FirstBad, RunningMeans
-from vit.structures import Facts
+from vit.runs.album import Album
+from vit.runs.predictions import Predictions
 
 
 @runtime_checkable
@@ -52,7 +53,7 @@ class Task(lightning.LightningModule):
     def __init__(
         self,
         model: nn.Module,
-        facts: Facts,
+        facts: AnyFacts,
         optim: OptimizerPart,
         schedule: SchedulePart,
         seed: int,
@@ -60,7 +61,7 @@ class Task(lightning.LightningModule):
     ):
         super().__init__()
         self.model = model
-        self.facts = facts
+        self.facts: Any = facts
         self.optim = optim
         self.schedule = schedule
         self.seed = seed
@@ -70,7 +71,7 @@ class Task(lightning.LightningModule):
             self.model.compile()  # in place: a wrapping module would rename every parameter
 
     @classmethod
-    def model_of(cls, backbone: Any, head: Callable[..., Any], facts: Facts) -> Any:
+    def model_of(cls, backbone: Any, head: Callable[..., Any], facts: Any) -> Any:
         """The model that this task trains; `head` builds its head from what is given here."""
         raise NotImplementedError
 
@@ -98,8 +99,8 @@ class Task(lightning.LightningModule):
         raise NotImplementedError
 
     @classmethod
-    def predicted(cls, trained: Any, images: Sequence[Image.Image]) -> list[dict[str, Any]]:
-        """What a trained run (vit/trained.py) says of each image, as plain values."""
+    def predicted(cls, trained: Any, images: Sequence[Any]) -> list[dict[str, Any]]:
+        """What a trained run (vit/trained.py) says of each image or text, as plain values."""
         raise NotImplementedError
 
     def shown(self) -> tuple[tuple[str, str], ...]:
@@ -162,6 +163,17 @@ class Task(lightning.LightningModule):
     def pictures(self) -> list[dict[str, Any]]:
         """A few images of the last validation and what was said of them, to be logged."""
         return []
+
+    def predictions(self, split: str) -> Predictions | None:
+        """What the last evaluation said of each sample; None where that is not one class."""
+        return None
+
+    def mistakes(self, split: str, most: int) -> Album | None:
+        """Pictures of what the last evaluation got most wrong; None where there are none to draw.
+
+        Asked of the first process only, which knows the samples of all.
+        """
+        return None
 
     @property
     def mixes(self) -> bool:

@@ -22,7 +22,6 @@ from vit.build import build
 from vit.callbacks.agreement import Agreement
 from vit.callbacks.checkpoint import checkpoint_callbacks, policy_of
 from vit.callbacks.heartbeat import Heartbeat
-from vit.callbacks.pictures import Pictures
 from vit.callbacks.progress import Progress
 from vit.callbacks.record import Record
 from vit.callbacks.resume import ExactResume
@@ -31,7 +30,7 @@ from vit.callbacks.schedule_free import ScheduleFree
 from vit.callbacks.stopping import Stopping
 from vit.callbacks.throughput import Throughput
 from vit.callbacks.watch import Watch
-from vit.data.base import ImageData
+from vit.data.samples import SampleData
 from vit.faults import Fault, Refused
 from vit.runs.checkpoint import look_at_checkpoint, misfit
 from vit.runs.clock import Clocks
@@ -153,7 +152,6 @@ def _train(
         Heartbeat(folder.heartbeat_file),
         Record(recorder, throughput, BadBatches(data, folder.bad_batch_file)),
         throughput,
-        Pictures(),
         *watch.recording(folder.path),
         *checkpoint_callbacks(folder.checkpoints, **policy_of(saving), stopping=stopping),
         *(watch.hanging(hung) if world_size > 1 else []),
@@ -217,7 +215,7 @@ def _require_own(checkpoint: Path, task: Task, rank: int, world_size: int) -> No
         raise Refused([Fault(str(checkpoint), message)])
 
 
-def _must_agree(config: dict[str, Any], data: ImageData) -> dict[str, str]:
+def _must_agree(config: dict[str, Any], data: SampleData) -> dict[str, str]:
     """What the numbers depend on, as each process finds it on its machine."""
     found = code()
     return {

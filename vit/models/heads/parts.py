@@ -25,7 +25,7 @@ class ReluMlp(nn.Module):
 
     def forward(self, x: Float[Tensor, "*axes dim"]) -> Float[Tensor, "*axes outputs"]:
         for layer in self.layers[:-1]:
-            x = F.relu(layer(x), inplace=True)
+            x = F.relu(layer(x))
         return self.layers[-1](x)
 
     def flops(self, tokens: int) -> int:

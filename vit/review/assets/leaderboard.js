@@ -86,5 +86,5 @@ function leaderboardSection(data, chosen) {
   const better = lowFirst ? "lower is better" : "higher is better";
   return el("section", { id: "best" }, el("h2", {}, "Which is best?"),
     el("p", { class: "soft small" }, `By ${data.metric} at the selected checkpoint, ${better}; mean over seeds ± 95 % interval (Student).`),
-    table.node);
+    table.node, perImage(data));
 }

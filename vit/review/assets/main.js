@@ -1,7 +1,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const page = document.querySelector("main");
 const chosen = chosenFrom(data);
-const drawn = [effectsSection(data, chosen), curvesSection(data, chosen), costSection(data, chosen)];
+const drawn = [effectsSection(data, chosen), curvesSection(data, chosen), costSection(data, chosen), wrongSection(data, chosen), looksSection(data, chosen)];
 
 const states = {};
 for (const run of data.runs) states[run.state] = (states[run.state] || 0) + 1;
@@ -18,7 +18,8 @@ const sections = [
   ["what mattered", drawn[0] && drawn[0].section],
   ["how it learned", drawn[1] && drawn[1].section],
   ["what it costs", drawn[2] && drawn[2].section],
-  ["what it gets wrong", mistakesSection(data, chosen)],
+  ["what it gets wrong", drawn[3] && drawn[3].section],
+  ["what it looks at", drawn[4] && drawn[4].section],
   ["what failed", failuresSection(data)],
   ["all runs", runsSection(data)],
   ["how to get it again", againSection(data)],

@@ -6,13 +6,17 @@ function mistakesSection(data, chosen) {
   if (!told) return null;
   const section = el("section", { id: "wrong" }, el("h2", {}, "What it gets wrong"),
     el("p", { class: "soft small" }, `On the test images, at the selected checkpoint: ${told.rows.map((row) => `${row.label} (${row.runs} ${row.runs > 1 ? "seeds" : "seed"}${row.id === data.baseline ? ", baseline" : ""})`).join(" and ")}. None of this took part in the selection.`));
-  const rows = told.classes.map((name, at) => ({ name, images: told.images && told.images[at], scores: told.rows.map((row) => row.scores[at]) }));
+  const rows = told.classes.map((name, at) => ({ name, images: told.images && told.images[at], scores: told.rows.map((row) => row.scores[at]), more: told.rows.map((row) => Object.values(row.more).map((values) => values[at])) }));
   const columns = [
     { label: "class", kind: "wide", value: (row) => row.name },
-    { label: "images", kind: "number", value: (row) => row.images, text: (row) => number(row.images) },
+    ...(told.images ? [{ label: told.unit, kind: "number", value: (row) => row.images, text: (row) => number(row.images) }] : []),
     ...told.rows.map((each, at) => ({ label: told.rows.length > 1 ? (each.id === data.baseline ? "baseline" : "best") : told.score, hint: each.label, kind: "number", lowFirst: true, value: (row) => row.scores[at], text: (row) => number(row.scores[at]) })),
   ];
   if (told.rows.length > 1) columns.push({ label: "difference", kind: "number", lowFirst: true, value: (row) => gain(row), text: (row) => (isNumber(gain(row)) ? signed(gain(row)) : "–") });
+  told.rows.forEach((each, at) => Object.keys(each.more).forEach((word, place) => {
+    const label = told.rows.length > 1 ? `${word}, ${each.id === data.baseline ? "baseline" : "best"}` : word;
+    columns.push({ label, hint: each.label, kind: "number", lowFirst: true, value: (row) => row.more[at][place], text: (row) => number(row.more[at][place]) });
+  }));
   const table = makeTable(columns, rows, { name: "classes", search: "search classes" });
   const best = told.rows[0];
   const right = el("div");

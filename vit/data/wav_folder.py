@@ -1,0 +1,206 @@
+"""Any folder of wav files, seen as pictures of their sound."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from PIL import Image
+
+from vit.data.checks import spread
+from vit.data.classification import ClassificationData
+from vit.data.folder import existing_folder
+from vit.data.images import BadImage, eight_bit
+from vit.data.sources import Contents, FileSource, Source
+from vit.data.spectrograms import Spectrogram
+from vit.faults import did_you_mean
+
+LOOKED_AT = 128  # training files from which mean and deviation are taken
+KEPT_BYTES = 1 << 28  # of pictures of one split, so that each file is read once
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(eq=False)
+class WavSource(FileSource):
+    """Sounds as pictures; each is made once where all of them have room in memory."""
+
+    spectrogram: Spectrogram = field(kw_only=True)
+    pictures: ClassVar[bool] = False  # the files are none that Pillow could open
+
+    def __post_init__(self) -> None:
+        self._made: dict[int, Image.Image] = {}
+
+    def __getstate__(self) -> dict:
+        return {**vars(self), "_made": {}}  # workers make their own
+
+    def read(self, position: int, channels: int) -> Image.Image:
+        made = self._made.get(position)
+        if made is None:
+            made = self.spectrogram.picture(self.path(position))
+            if len(self) * made.width * made.height <= KEPT_BYTES:
+                self._made[position] = made
+        return eight_bit(made, channels)
+
+    def size(self, position: int) -> tuple[int, int]:
+        return self.spectrogram.mels, self.spectrogram.frames
+
+
+@dataclass(kw_only=True, eq=False)
+class WavFolder(ClassificationData):
+    """Sounds with a class each, as log-mel pictures for an image backbone.
+
+    Classes, and where there are any groups and splits, are read from the files' paths by
+    `pattern`: the path under `root` without `.wav`, with `{class}` where the class stands.
+    `{group}` is who speaks or where it was recorded; `{split}` is train, val or test; any other
+    name stands for whatever else there is. "{class}/{name}" is a folder for each class;
+    "{class}_{group}_{take}" reads "7_jackson_32.wav".
+
+    Args:
+        root: the folder; `~` is understood.
+        pattern: see above.
+        test_groups, val_groups: groups that are the test, and val, and never trained on.
+        sample_rate: Hz that all files are resampled to.
+        window_ms, hop_ms: of the Fourier transforms, milliseconds.
+        mels: rows of a picture.
+        seconds: of sound that a picture shows, a column a hop.
+        range_db: what is fainter than the loudest by more is black.
+    """
+
+    root: str
+    pattern: str = "{class}/{name}"
+    test_groups: tuple[str, ...] = ()
+    val_groups: tuple[str, ...] = ()
+    sample_rate: int = 16_000
+    window_ms: float = 25.0
+    hop_ms: float = 10.0
+    mels: int = 64
+    seconds: float = 0.96
+    range_db: float = 80.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = re.findall(r"{(\w+)}", self.pattern)
+        if names.count("class") != 1 or len(set(names)) < len(names):
+            raise ValueError(
+                f"data.pattern={self.pattern!r}; wanted {{class}} and each name once, as in "
+                '"{class}_{group}_{take}".'
+            )
+        if (self.test_groups or self.val_groups) and "group" not in names:
+            raise ValueError(
+                f"data.test_groups and data.val_groups want {{group}} in data.pattern, which is "
+                f"{self.pattern!r}."
+            )
+        if twice := set(self.test_groups) & set(self.val_groups):
+            raise ValueError(f"data.test_groups and data.val_groups both have {sorted(twice)}.")
+        _ = self.spectrogram
+
+    @cached_property
+    def spectrogram(self) -> Spectrogram:
+        return Spectrogram(
+            sample_rate=self.sample_rate,
+            window_ms=self.window_ms,
+            hop_ms=self.hop_ms,
+            mels=self.mels,
+            seconds=self.seconds,
+            range_db=self.range_db,
+        )
+
+    def open_file(self, file: Path) -> Image.Image:
+        """The picture of a sound of a person's own. Raises BadImage where it is none."""
+        return self.spectrogram.picture(file)
+
+    def read(self) -> Contents:
+        root = existing_folder(self.root, "data.root")
+        rows = list(self._files(root))
+        if not rows:
+            raise ValueError(f"data.root={self.root} holds no .wav files.")
+        class_names = tuple(sorted({row["class"] for _, row in rows}))
+        number = {name: at for at, name in enumerate(class_names)}
+        places: dict[str, list[int]] = {}
+        for at, (_, row) in enumerate(rows):
+            places.setdefault(row["split"], []).append(at)
+        if "train" not in places:
+            raise ValueError(f"data.root={self.root}: no file is left to train on.")
+        sources: dict[str, Source] = {
+            split: WavSource(
+                root=root,
+                names=np.array([rows[at][0].encode() for at in places[split]]),
+                labels=np.array([number[rows[at][1]["class"]] for at in places[split]]),
+                spectrogram=self.spectrogram,
+            )
+            for split in SPLITS
+            if split in places
+        }
+        mean, deviation = _statistics(sources["train"])
+        return Contents(
+            sources=sources,
+            class_names=class_names,
+            channels=1,
+            mean=(mean,),
+            std=(deviation,),
+            image_size=(self.mels, self.spectrogram.frames),
+            origin={split: self._told(root, split) for split in sources},
+        )
+
+    def _told(self, root: Path, split: str) -> str:
+        groups = {"test": self.test_groups, "val": self.val_groups}.get(split, ())
+        return f"{root}{': ' if groups else ''}{', '.join(groups)}"
+
+    def _files(self, root: Path) -> Iterator[tuple[str, dict[str, str]]]:
+        """Each file's path under root, and what the pattern says of it, its split too.
+
+        Raises ValueError naming files that do not fit the pattern, or groups that are not there.
+        """
+        fits = _expression(self.pattern)
+        paths = sorted(path for path in root.rglob("*") if path.suffix.lower() == ".wav")
+        names = [path.relative_to(root).as_posix() for path in paths]
+        found = [(name, fits.fullmatch(name[:-4])) for name in names]
+        if unfit := [name for name, match in found if match is None]:
+            raise ValueError(
+                f"{len(unfit)} of {len(names)} files do not fit data.pattern={self.pattern!r}, "
+                f"such as {', '.join(unfit[:3])}."
+            )
+        rows = [(name, match.groupdict()) for name, match in found if match is not None]
+        groups = {row["group"] for _, row in rows if "group" in row}
+        for key, wanted in (("test", self.test_groups), ("val", self.val_groups)):
+            for group in wanted:
+                if group not in groups:
+                    near = did_you_mean(group, sorted(groups))
+                    known = ", ".join(sorted(groups)[:10])
+                    raise ValueError(f"data.{key}_groups: no {group!r} among {known}.{near}")
+        for name, row in rows:
+            split = row.get("split", "train")
+            if row.get("group") in self.test_groups:
+                split = "test"
+            elif row.get("group") in self.val_groups:
+                split = "val"
+            if split not in SPLITS:
+                raise ValueError(f"{root / name}: {{split}} is {split!r}; wanted train, val, test.")
+            yield name, {**row, "split": split}
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    parts = re.split(r"{(\w+)}", pattern)  # text and names by turns
+    within = {"class", "group", "split"}  # names of one folder or file
+    told = [
+        re.escape(part) if at % 2 == 0 else f"(?P<{part}>{'[^/]+?' if part in within else '.+?'})"
+        for at, part in enumerate(parts)
+    ]
+    return re.compile("".join(told))
+
+
+def _statistics(source: Source) -> tuple[float, float]:
+    """Mean and deviation of some pictures; those that cannot be read are left to the check."""
+    seen = []
+    for position in spread(np.arange(len(source)), LOOKED_AT).tolist():
+        try:
+            seen.append(np.asarray(source.read(position, 1)) / 255)
+        except BadImage as fault:
+            last = fault
+    if not seen:
+        raise last
+    values = np.stack(seen)
+    return round(float(values.mean()), 4), max(round(float(values.std()), 4), 0.01)

@@ -1,0 +1,179 @@
+"""Images through a trained run, and what it looked at, as pictures and numbers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vit.explain import pictures
+from vit.explain.faithful import faithfulness
+from vit.explain.features import shared_colours
+from vit.explain.files import write
+from vit.explain.maps import Looked, Seen, seen_by
+from vit.facts import TextFacts
+from vit.faults import Fault, Refused, did_you_mean
+from vit.tasks.prediction import bad_files, opener
+from vit.trained import Trained, load
+
+MOST_HEADS = 16
+
+
+def attend(
+    run_dir: str,
+    paths: list[str],
+    checkpoint: str,
+    device: str,
+    allow_targets: Iterable[str],
+    out: str,
+    layers: list[int],
+    class_name: str | None,
+    threshold: float,
+) -> dict[str, Any]:
+    """Writes sheets, attend.html and attend.json into `out`; answers with the latter's content.
+
+    `layers` are the blocks to draw, negative ones from the last; all where it is empty.
+    """
+    opened = opener(run_dir, allow_targets)
+    if faults := bad_files(paths, opened):
+        raise Refused(faults)
+    trained = load(run_dir, checkpoint=checkpoint, device=device, allow_targets=allow_targets)
+    if isinstance(trained.facts, TextFacts):
+        raise Refused([Fault(run_dir, "reads texts and no images; wanted --text TEXT")])
+    label = class_number(trained.class_names, class_name)
+    rows = chosen_layers(layers, trained.model)
+    place = next(trained.model.parameters()).device
+    inputs = [trained.transform(opened(Path(path))).to(place) for path in paths]
+    found = [
+        seen_by(trained.model, image, label=label, threshold=threshold, binary=trained.binary)
+        for image in inputs
+    ]
+    colours, shares = _colours(trained.model, inputs)
+    told, sheets = [], []
+    for path, image, seen, colour in zip(paths, inputs, found, colours, strict=True):
+        told.append({"path": path, "sha256": _digest(path), **_numbers(trained, image, seen)})
+        sheets.append(_drawn(trained, image, seen, colour, rows, told[-1].get("class")))
+    content = {"run": run_dir, "pca_variance": shares, "images": told}
+    return write(Path(out), content, sheets)
+
+
+def class_number(names: tuple[str, ...], name: str | None) -> int | None:
+    if name is None or name in names:
+        return None if name is None else names.index(name)
+    guess = did_you_mean(name, names)
+    raise Refused([Fault("--class", f"is {name!r}; the run knows {', '.join(names[:20])}.{guess}")])
+
+
+def chosen_layers(layers: list[int], model: Any) -> list[int]:
+    depth = model.backbone.depth
+    wrong = [layer for layer in layers if not -depth <= layer < depth]
+    if wrong:
+        message = f"has {wrong[0]}; the backbone has the blocks 0 to {depth - 1}, or -{depth} to -1"
+        raise Refused([Fault("--layers", message)])
+    return [layer % depth for layer in layers] or list(range(depth))
+
+
+def _colours(model: Any, inputs: list[Tensor]) -> tuple[list[Tensor], list[float]]:
+    with torch.no_grad():
+        features = [model.backbone(image[None]) for image in inputs]
+    patches = torch.cat([each.patches[0] for each in features])[None]
+    colours, shares = shared_colours(patches)
+    counts = [each.patches.shape[1] for each in features]
+    parts = zip(colours[0].split(counts), features, strict=True)
+    return [part.unflatten(0, each.grid) for part, each in parts], shares
+
+
+def _numbers(trained: Trained, image: Tensor, seen: Seen) -> dict[str, Any]:
+    names = trained.class_names
+    if seen.detections is not None:
+        return {"objects": [_object(names, each) for each in seen.detections]}
+    if seen.relevance is None:
+        return {}
+    assert seen.label is not None and seen.scores is not None
+    label = seen.label
+
+    def score(images: Tensor) -> Tensor:
+        logits = trained.model(images).float()
+        return (logits.sigmoid() if trained.binary else logits.softmax(-1))[:, label]
+
+    maps = {
+        "relevance": seen.relevance.cpu(),
+        "rollout": seen.rollout.cpu(),
+        "last layer": seen.layers[-1].mean(0).cpu(),
+    }
+    return {
+        "class": names[label],
+        "probability": float(seen.scores[label]),
+        "grid": list(seen.grid),
+        "maps": {name: values.tolist() for name, values in maps.items()},
+        "faithfulness": faithfulness(score, image, seen.grid, maps),
+    }
+
+
+def _object(names: tuple[str, ...], each: Looked) -> dict[str, Any]:
+    told: dict[str, Any] = {"class": names[each.label], "score": each.score}
+    told["box_cxcywh"] = each.box_cxcywh
+    told["maps"] = {name: values.tolist() for name, values in each.maps.items()}
+    if each.places is not None and each.weights is not None:
+        told |= {"places": each.places.tolist(), "weights": each.weights.tolist()}
+    return told
+
+
+def _drawn(
+    trained: Trained,
+    image: Tensor,
+    seen: Seen,
+    colour: Tensor,
+    rows: list[int],
+    class_name: str | None,
+) -> dict[str, Image.Image]:
+    """`sheet`, and the small pictures that the report shows."""
+    facts = trained.facts
+    picture = pictures.shown(image, facts.mean, facts.std)
+
+    def heat(values: Tensor) -> Image.Image:
+        return pictures.heated(picture, values.unflatten(0, seen.grid))
+
+    own = {
+        "image": picture,
+        "rollout": heat(seen.rollout),
+        "features": pictures.coloured(picture, colour),
+    }
+    if seen.relevance is not None:
+        own["relevance"] = heat(seen.relevance)
+    first = [("what it saw", picture), ("features (PCA)", own["features"])]
+    first.append(("rollout", own["rollout"]))
+    if seen.relevance is not None:
+        first.append((f"relevance: {class_name}", own["relevance"]))
+    sheet: list[list[pictures.Cell]] = [list(first)]
+    for each in seen.detections or ():
+        sheet.append(_detection_row(picture, each, facts.class_names))
+    for number in rows:
+        heads = seen.layers[number][:MOST_HEADS]
+        cells: list[pictures.Cell] = [(f"layer {number}, mean", heat(seen.layers[number].mean(0)))]
+        cells += [(f"head {head}", heat(values)) for head, values in enumerate(heads)]
+        sheet.append(cells)
+    return {"sheet": pictures.sheet(sheet), **own}
+
+
+def _detection_row(
+    picture: Image.Image, each: Looked, names: tuple[str, ...]
+) -> list[pictures.Cell]:
+    title = f"{names[each.label]} {each.score:.0%}"
+    cells: list[pictures.Cell] = [(title, pictures.boxed(picture, each.box_cxcywh))]
+    for name, values in each.maps.items():
+        marked = pictures.boxed(pictures.heated(picture, values), each.box_cxcywh)
+        cells.append((name, marked))
+    if each.places is not None and each.weights is not None:
+        marked = pictures.dotted(picture, each.places, each.weights)
+        cells.append(("places it read", pictures.boxed(marked, each.box_cxcywh)))
+    return cells
+
+
+def _digest(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -1,0 +1,126 @@
+"""Attention probabilities of a forward pass, recorded on request; training never comes here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vit.layers.attention import Attention
+from vit.layers.deformable import DeformableAttention
+
+
+@dataclass
+class Look:
+    """The weights of one attention, in a graph where gradients are on.
+
+    `cross` tells that queries looked at a context and not at one another.
+    """
+
+    name: str
+    cross: bool
+    weights: Float[Tensor, "batch heads queries keys"]
+
+    @property
+    def of_backbone(self) -> bool:
+        return self.name.startswith("backbone.")
+
+
+@dataclass
+class Sampling:
+    """Where the queries of one deformable attention read; (x, y) in fractions of the image."""
+
+    name: str
+    places: Float[Tensor, "batch queries heads levels points 2"]
+    weights: Float[Tensor, "batch queries heads levels points"]
+
+
+@dataclass
+class Recording:
+    """What was recorded, in the order of the computation."""
+
+    looks: list[Look] = field(default_factory=list)
+    samplings: list[Sampling] = field(default_factory=list)
+
+    @property
+    def backbone(self) -> list[Look]:
+        return [look for look in self.looks if look.of_backbone]
+
+    @property
+    def cross(self) -> list[Look]:
+        return [look for look in self.looks if look.cross]
+
+
+@contextmanager
+def recorded(model: nn.Module) -> Iterator[Recording]:
+    """Records every attention of the model while the context lasts; put it in evaluation first.
+
+    Attention takes the explicit path meanwhile, with the same numbers to 1e-5 in float32, and
+    afterwards the model is as before. timm's attentions are known by their `fused_attn`.
+
+    Raises ValueError where the model is in training, or has no attention.
+    """
+    if model.training:
+        raise ValueError("the model is in training mode; call model.eval() before recording.")
+    recording = Recording()
+    undo: list[Callable[[], object]] = []
+    for name, module in model.named_modules():
+        if isinstance(module, Attention):
+            module.forward = partial(_attend, module, name, recording)  # type: ignore[method-assign]
+            undo.append(partial(delattr, module, "forward"))
+        elif isinstance(module, DeformableAttention):
+            hook = partial(_sampled, name, recording)
+            undo.append(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
+        elif hasattr(module, "fused_attn") and isinstance(
+            getattr(module, "attn_drop", None), nn.Module
+        ):
+            undo += _record_timm(module, name, recording)
+    if not undo:
+        raise ValueError("the model has no attention of vit's or timm's that could be recorded.")
+    try:
+        yield recording
+    finally:
+        for each in undo:
+            each()
+
+
+def _attend(
+    module: Attention,
+    name: str,
+    recording: Recording,
+    x: Tensor,
+    context: Tensor | None = None,
+    mask: Tensor | None = None,
+    **given: Any,
+) -> Tensor:
+    out, weights = module.with_weights(x, context, mask, **given)
+    recording.looks.append(Look(name, context is not None, weights))
+    return out
+
+
+def _sampled(
+    name: str, recording: Recording, module: nn.Module, given: tuple[Any, ...], named: dict
+) -> None:
+    assert isinstance(module, DeformableAttention)
+    wanted = ("x", "tokens", "grids", "boxes_cxcywh", "valid")
+    told = {**dict(zip(wanted, given, strict=False)), **named}
+    position = told.get("position")
+    x = told["x"] if position is None else told["x"] + position
+    recording.samplings.append(Sampling(name, *module.looks(x, told["boxes_cxcywh"])))
+
+
+def _record_timm(module: Any, name: str, recording: Recording) -> list[Callable[[], object]]:
+    """timm drops weights out by a module of its own, on its plain path alone."""
+
+    def keep(_: nn.Module, __: Any, weights: Tensor) -> None:
+        recording.looks.append(Look(name, False, weights))
+
+    was = module.fused_attn
+    module.fused_attn = False
+    handle = module.attn_drop.register_forward_hook(keep)
+    return [handle.remove, partial(setattr, module, "fused_attn", was)]

@@ -1,0 +1,12 @@
+// What it looks at: maps of the same images, a row for each configuration that has them.
+function looksSection(data, chosen) {
+  const shown = data.looks.filter((each) => each.pictures.length);
+  if (!shown.length) return null;
+  const rows = shown.map((each) => pictureRow(each.pictures));
+  const section = el("section", { id: "looks" }, el("h2", {}, "What it looks at"),
+    el("p", { class: "soft small" }, "From vit attend. A map can look right and be wrong: its own page says how faithful it is."));
+  shown.forEach((each, at) => section.append(
+    el("h3", { class: chosen.kind(each.id) }, el("i", { class: "key" }), ` ${each.label}${each.id === data.baseline ? " (baseline)" : ""}`, el("span", { class: "soft small" }, ` seed ${each.seed}`)),
+    rows[at].node));
+  return { section, draw: () => rows.forEach((row) => row.show()) };
+}

@@ -1,0 +1,86 @@
+"""What two runs recorded, side by side: only where it differs."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vit.review.history import Series, read_history
+from vit.review.ranking import LOWER_IS_BETTER
+from vit.runs.directory import RunFolder
+from vit.runs.record import plain
+
+Number = float | str | None  # NaN and infinity by their names, as in metrics.jsonl
+
+
+def compare_metrics(run_a: Path, run_b: Path) -> dict[str, Any]:
+    """Plain values: `epochs` and `steps` of both where they differ, and the metrics that do.
+
+    `metrics` has a row for each metric of both in which best or last differ: `best` and `last` are
+    [first, second, second minus first]; `best` is None where it is not known what better would be,
+    as of a learning rate. `only_first` and `only_second` name the metrics that one alone has.
+    """
+    one, other = (read_history(RunFolder(run).metrics_file) for run in (run_a, run_b))
+    lengths = [_epochs(one), _epochs(other)]
+    steps = [_steps(one), _steps(other)]
+    names, others = _metrics(one), _metrics(other)
+    rows = [row for name in names if name in others and (row := _row(name, one, other))]
+    return {
+        "epochs": lengths if lengths[0] != lengths[1] else None,
+        "optimizer_steps": steps if steps[0] != steps[1] else None,
+        "metrics": sorted(rows, key=_reading_order),
+        "only_first": [name for name in names if name not in others],
+        "only_second": [name for name in others if name not in names],
+    }
+
+
+def _metrics(history: dict[str, Series]) -> list[str]:
+    """The clock's records left out: no two runs take the same time."""
+    return [name for name in history if name != "epoch" and not name.startswith("timing/")]
+
+
+def _row(name: str, one: dict[str, Series], other: dict[str, Series]) -> dict[str, Any] | None:
+    mode = mode_of(name)
+    last = _pair(float(one[name].values[-1]), float(other[name].values[-1]))
+    best = None if mode is None else _pair(_best(one[name], mode), _best(other[name], mode))
+    if last[2] == 0 and (best is None or best[2] == 0):
+        return None
+    return {"metric": name, "mode": mode, "best": best, "last": last}
+
+
+def mode_of(metric: str) -> str | None:
+    """What is better of a metric, `max` or `min`, by its name; None where its name says nothing."""
+    if metric.endswith("overconfidence"):
+        return None  # best at zero, from both sides
+    if any(word in metric.rsplit("/", 1)[-1] for word in LOWER_IS_BETTER):
+        return "min"
+    return "max" if metric.startswith(("val/", "test/")) or "accuracy" in metric else None
+
+
+def _best(series: Series, mode: str) -> float:
+    finite = series.values[np.isfinite(series.values)]
+    if not len(finite):
+        return math.nan
+    return float(finite.max() if mode == "max" else finite.min())
+
+
+def _pair(one: float, other: float) -> list[Number]:
+    """Both and their difference; two that are NaN are equal, and so are two infinities."""
+    same = one == other or (math.isnan(one) and math.isnan(other))
+    return [plain(one), plain(other), 0.0 if same else plain(other - one)]
+
+
+def _epochs(history: dict[str, Series]) -> int:
+    return int(history["epoch"].values.max()) + 1 if "epoch" in history else 0
+
+
+def _steps(history: dict[str, Series]) -> int:
+    return max((int(series.steps[-1]) for series in history.values()), default=0)
+
+
+def _reading_order(row: dict[str, Any]) -> tuple[bool, bool, str]:
+    name = row["metric"]
+    return not name.startswith("val/"), not name.startswith("test/"), name

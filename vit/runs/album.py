@@ -1,0 +1,134 @@
+"""Pictures of what a run got wrong: pictures/SPLIT in its folder, with pictures.json beside them.
+
+`pictures.json` has `schema_version`, `split`, `step`, `epoch`, `legend` (pairs of words and a
+colour, #rrggbb) and `pictures`, the worst first: `file`, `words`, `sample`, `width`, `height`.
+"""
+
+from __future__ import annotations
+
+import io
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from vit.runs.directory import read_json, write_json
+
+VERSION = 1
+SMALLEST, LARGEST = 128, 512  # pixels of the longer side of a stored picture
+LOSSLESS_BELOW = 65  # pixels; a digit of 8×8 enlarged has edges that compression would smear
+FORMATS = {"WEBP": "image/webp", "PNG": "image/png", "JPEG": "image/jpeg"}
+MOST_BYTES = 1 << 20  # of one file that is believed
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A picture of something that went wrong, and what went wrong in words."""
+
+    image: Image.Image
+    words: str
+    sample: str  # what a person would look for: a file, or a number in the set
+
+
+@dataclass(frozen=True)
+class Album:
+    """The worst first; `legend` says what colours in the pictures mean."""
+
+    mistakes: Sequence[Mistake]
+    legend: Sequence[tuple[str, str]] = ()
+
+
+def write_album(
+    run_dir: Path, split: str, album: Album, step: int | None = None, epoch: int | None = None
+) -> Path:
+    """Replaces the pictures of a split; `step` and `epoch` are None at the selected checkpoint.
+
+    The list comes last, so that it names files that are there.
+    """
+    folder = run_dir / "pictures" / split
+    folder.mkdir(parents=True, exist_ok=True)
+    told, token = [], secrets.token_hex(3)
+    for number, mistake in enumerate(album.mistakes, start=1):
+        image = shown(mistake.image)
+        file = folder / f"{token}-{number:02}.webp"
+        image.save(file, "WEBP", **_quality(mistake.image))
+        size = {"width": image.width, "height": image.height}
+        told.append({"file": file.name, "words": mistake.words, "sample": mistake.sample, **size})
+    content = {
+        "schema_version": VERSION,
+        "split": split,
+        "step": step,
+        "epoch": epoch,
+        "legend": [list(pair) for pair in album.legend],
+        "pictures": told,
+    }
+    listing = folder / "pictures.json"
+    write_json(listing, content)
+    names = {row["file"] for row in told}
+    for old in folder.glob("*.webp"):
+        if old.name not in names:
+            old.unlink(missing_ok=True)
+    return listing
+
+
+def shown(image: Image.Image) -> Image.Image:
+    """In RGB and at a size for people: small ones enlarged in whole steps, large ones shrunk."""
+    image = image.convert("RGB")
+    longer = max(image.size)
+    if longer < SMALLEST:
+        times = -(-SMALLEST // longer)
+        size = (image.width * times, image.height * times)
+        return image.resize(size, Image.Resampling.NEAREST)
+    image.thumbnail((LARGEST, LARGEST))
+    return image
+
+
+def _quality(image: Image.Image) -> dict[str, Any]:
+    return {"lossless": True} if max(image.size) < LOSSLESS_BELOW else {"quality": 80}
+
+
+def read_album(run_dir: Path, split: str) -> dict[str, Any] | None:
+    """pictures.json with each `file` as a path; None where there is none, or of another version.
+
+    Files that are not there, or lie elsewhere, are left out.
+    """
+    folder = run_dir / "pictures" / split
+    told = read_json(folder / "pictures.json")
+    if told is None or told.get("schema_version") != VERSION:
+        return None
+    rows = told.get("pictures")
+    found = []
+    for row in rows if isinstance(rows, list) else []:
+        name = row.get("file") if isinstance(row, dict) else None
+        if isinstance(name, str) and name == Path(name).name and (folder / name).is_file():
+            words = {key: str(row.get(key) or "") for key in ("words", "sample")}
+            found.append({"file": str(folder / name), **words})
+    legend = told.get("legend")
+    pairs = [
+        (str(pair[0]), str(pair[1]))
+        for pair in (legend if isinstance(legend, list) else [])
+        if isinstance(pair, list) and len(pair) == 2
+    ]
+    step = told.get("step")
+    return {
+        "split": split,
+        "step": step if isinstance(step, int) else None,
+        "legend": pairs,
+        "pictures": found,
+    }
+
+
+def picture_content(file: Path) -> tuple[str, bytes, tuple[int, int]] | None:
+    """MIME type, bytes and size of what is truly a WebP, PNG or JPEG file; None of all else."""
+    with suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        if file.stat().st_size > MOST_BYTES:
+            return None
+        content = file.read_bytes()
+        with Image.open(io.BytesIO(content), formats=list(FORMATS)) as image:
+            image.load()
+            return FORMATS[str(image.format)], content, image.size
+    return None

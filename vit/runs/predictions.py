@@ -1,0 +1,98 @@
+"""What a run said of each sample of a split: predictions-SPLIT.npz in its folder.
+
+Arrays, one entry a sample in the order of the split: `index` (position in the split), `target`,
+`predicted` (numbers of classes), `confidence`; and `schema_version`, `split` and `samples`, a hash
+of the samples' names. Nothing in it is a pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import zipfile
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One label a sample; `samples` is the same where the samples have the same names."""
+
+    index: np.ndarray
+    target: np.ndarray
+    predicted: np.ndarray
+    confidence: np.ndarray  # probability of the predicted class
+    samples: str = ""
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def right(self) -> np.ndarray:
+        return self.target == self.predicted
+
+    def mistakes(self, most: int) -> np.ndarray:
+        """Rows that are wrong, the most confident first; of equal ones the first of the split."""
+        wrong = np.flatnonzero(~self.right)
+        return wrong[np.argsort(-self.confidence[wrong], kind="stable")][:most]
+
+
+def hash_of_names(names: Iterable[str]) -> str:
+    digest = hashlib.sha1()
+    for name in names:
+        digest.update(name.encode("utf-8", "surrogateescape") + b"\0")
+    return digest.hexdigest()
+
+
+def predictions_file(run_dir: Path, split: str) -> Path:
+    return run_dir / f"predictions-{split}.npz"
+
+
+def write_predictions(run_dir: Path, split: str, told: Predictions) -> Path:
+    """All of it or nothing, as every file of a run."""
+    path = predictions_file(run_dir, split)
+    staged = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        with staged.open("wb") as file:
+            np.savez_compressed(
+                file,
+                schema_version=np.int64(VERSION),
+                split=np.array(split),
+                samples=np.array(told.samples),
+                index=told.index.astype(np.int32),
+                target=told.target.astype(np.int32),
+                predicted=told.predicted.astype(np.int32),
+                confidence=told.confidence.astype(np.float32),
+            )
+        staged.replace(path)
+    except OSError:
+        staged.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def read_predictions(run_dir: Path, split: str) -> Predictions | None:
+    """None where there are none, or none that this version can read."""
+    columns = ("index", "target", "predicted", "confidence")
+    try:
+        # numpy leaves a file open that turns out to be none of its own.
+        with (
+            predictions_file(run_dir, split).open("rb") as opened,
+            np.load(opened, allow_pickle=False) as file,
+        ):
+            if int(file["schema_version"]) != VERSION or str(file["split"]) != split:
+                return None
+            index, target, predicted, confidence = (file[name] for name in columns)
+            samples = str(file["samples"])
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+    if {each.shape for each in (target, predicted, confidence)} != {(len(index),)}:
+        return None
+    return Predictions(index, target, predicted, confidence, samples)
