@@ -24,15 +24,17 @@ class Refused(Exception):
     """The work was refused before it started; carries every fault that was found.
 
     `rest` is the config without its misspelt words, where it could be checked for further faults.
+    `hint` says behind the faults what could be done about all of them.
     """
 
-    def __init__(self, faults: Sequence[Fault], rest: dict[str, Any] | None = None):
+    def __init__(self, faults: Sequence[Fault], rest: dict[str, Any] | None = None, hint: str = ""):
         self.faults = list(faults)
         self.rest = rest
+        self.hint = hint
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str], alike: float = 0.6) -> str:
     """` Did you mean 'depth'?`, or an empty string where nothing is near."""
-    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    near = get_close_matches(word, list(known), n=1, cutoff=alike)
     return f" Did you mean {near[0]!r}?" if near else ""

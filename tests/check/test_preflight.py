@@ -13,7 +13,8 @@ OPTIONS = sorted(
 )
 NEEDED = {name: ["data.root=nowhere"] for name in ("imagenet_deit", "detection")}
 NEEDED["spoken_digits"] = ["data.root=nowhere", "data.test_groups=[a]"]
-NEEDED["package_sections"] = NEEDED["translation"] = ["data.train=nowhere.tsv"]
+for name in ("package_sections", "translation", "synopses"):
+    NEEDED[name] = ["data.train=nowhere.tsv"]
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -89,6 +90,26 @@ def test_faults_of_many_parts_are_told_together():
         "optim.lr",
         "checkpoint.monitor",
     }
+
+
+@pytest.mark.parametrize(
+    ("words", "task"),
+    [
+        (["data=digits", "task=detection", "head=deformable"], "classification"),
+        (["data=digit_scenes"], "detection"),
+        (["data=number_words"], "text_to_text"),
+    ],
+)
+def test_a_task_for_other_data_is_one_fault_that_names_theirs(words, task):
+    faults = preflight(compose(words))["faults"]
+    assert [fault["where"] for fault in faults] == ["task"]
+    assert f"Take task={task}" in faults[0]["message"]
+
+
+def test_a_metric_of_another_task_is_answered_by_what_this_one_is_judged_by():
+    config = compose(["experiment=digit_scenes_small", "checkpoint.monitor=val/accuracy"])
+    (fault,) = preflight(config)["faults"]
+    assert fault["message"].endswith("Take checkpoint.monitor=val/ap.")
 
 
 def test_what_this_machine_lacks_refuses_a_training_and_warns_a_check():

@@ -117,7 +117,7 @@ def test_masks_come_with_their_objects_and_in_the_ground_truth(coco_files):
 
 
 def test_val_is_set_aside_where_there_is_no_file_of_it(coco_files):
-    data = Coco(root=coco_files.write(), val_file="none.json", val_fraction=0.34, image_size=32)
+    data = Coco(root=coco_files.write(), val_file=None, val_fraction=0.34, image_size=32)
     assert data.lengths == {"train": 2, "val": 1}
     truth = data.ground_truth("val")
     assert len(truth["images"]) == 1
@@ -125,6 +125,14 @@ def test_val_is_set_aside_where_there_is_no_file_of_it(coco_files):
     told = data.describe()["val"]
     assert (told["images"], told["objects"], told["most_objects"]) == (1, 3, 3)
     assert data.picture("val", 0).size == (40, 30)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_split_that_was_named_and_is_not_there_is_no_reason_to_cut_train(coco_files, split):
+    named = {f"{split}_file": "annotations/vall.json"}
+    (fault,) = Coco(root=coco_files.write(), image_size=32, **named).faults()
+    for part in (f"data.{split}_file=annotations/vall.json", "val.json", f"data.{split}_file=null"):
+        assert part in str(fault)
 
 
 def test_a_root_that_is_not_there_is_told(tmp_path):

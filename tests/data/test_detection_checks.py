@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vit.check.preflight import preflight
 from vit.data.coco import Coco
 from vit.data.detection_checks import too_many_objects
 from vit.data.sampling import Key
 from vit.data.segments import counts_of, outline_fault, run_lengths_of_mask
+from vit.doors.compose import compose
 
 
 def told(files, **settings):
@@ -412,3 +414,11 @@ def test_run_lengths_as_text_are_read_as_coco_writes_them():
         wanted = np.diff(np.flatnonzero(np.diff(flat)), prepend=0).tolist()
         assert counts_of(told["counts"]) == wanted
         assert outline_fault(told, height, width) == ""
+
+
+def test_faults_of_data_are_told_once(coco_files):
+    coco_files.annotations[0]["bbox"] = [0, 0, "wide", 3]
+    words = ["experiment=detection", "backbone.pretrained=false", "data.image_size=64"]
+    words += [f"data.root={coco_files.write()}", "backbone.name=test_vit", "data.train_sizes=[]"]
+    (fault,) = preflight(compose(words))["faults"]
+    assert fault["where"].endswith("train.json")

@@ -119,5 +119,8 @@ def test_what_is_missing_or_cannot_be_asked_for_is_told(voc, tmp_path):
     with pytest.raises(ValueError, match="no outlines"):
         read(voc, masks=True)
     assert "it has train, val" in str(read(voc, train_list="trainval").faults()[0])
+    (fault,) = read(voc, val_list="vall").faults()
+    assert "data.val_list=vall" in str(fault) and "it has train, val" in str(fault)
+    assert read(voc, val_list=None, val_fraction=0.34).lengths == {"train": 2, "val": 1}
     assert "no folder 'XML'" in str(read(voc, annotations="XML").faults()[0])
     assert "no folder 'photos'" in str(read(voc, images="photos").faults()[0])

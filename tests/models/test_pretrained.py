@@ -131,6 +131,32 @@ def test_weights_come_from_timms_cache_without_a_network(tmp_path, monkeypatch):
     assert torch.equal(model.model.blocks[5].mlp.fc2.weight, source.blocks[5].mlp.fc2.weight)
 
 
+def test_where_the_hub_is_not_known_nothing_is_tried_again(tmp_path, monkeypatch):
+    asked = []
+    known = huggingface_hub.constants
+
+    def unknown(host, port):
+        asked.append(host)
+        raise OSError
+
+    def fetched(address):
+        asked.append((address, known.HF_HUB_OFFLINE))
+        raise FileNotFoundError
+
+    monkeypatch.setattr("vit.models.pretrained.getproxies", dict)
+    monkeypatch.setattr("vit.models.pretrained.socket.getaddrinfo", unknown)
+    monkeypatch.setattr("vit.models.pretrained.load_state_dict_from_hf", fetched)
+    monkeypatch.setattr(known, "HF_HUB_OFFLINE", False)
+    with pytest.raises(ValueError, match="could not be fetched"):
+        TimmBackbone((160, 160), 3, name="test_vit", pretrained=True)
+    assert asked == ["huggingface.co", ("timm/test_vit.r160_in1k", True)]
+    assert not known.HF_HUB_OFFLINE
+    monkeypatch.setattr("vit.models.pretrained.socket.getaddrinfo", lambda host, port: [])
+    with pytest.raises(ValueError, match="could not be fetched"):
+        TimmBackbone((160, 160), 3, name="test_vit", pretrained=True)
+    assert asked[-1] == ("timm/test_vit.r160_in1k", False)
+
+
 def test_without_weights_the_error_says_what_to_fetch_and_where(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     for device in ("cpu", "meta"):  # the check finds it before a run does

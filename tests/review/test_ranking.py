@@ -58,6 +58,14 @@ def test_what_only_one_kind_of_part_has_is_no_factor_beside_it(tmp_path):
     assert found[0].label == "position=Learned mixed=–"
 
 
+def test_a_head_is_called_by_its_own_name_and_not_by_its_necks(tmp_path):
+    for name, neck in (("Deformable", "Projector"), ("Detr", "Pyramid")):
+        head = {"neck": {"_target_": f"vit.{neck}"}, "_target_": f"vit.{name}"}
+        make_run(tmp_path / name, more={"head": head})
+    found, _ = gather(load([tmp_path]).runs)
+    assert [each.label for each in found] == ["head=Deformable", "head=Detr"]
+
+
 def test_other_data_are_another_configuration(tmp_path):
     for name in ("a", "b"):
         run = make_run(tmp_path / name)
@@ -101,6 +109,12 @@ def test_single_seeds_prove_nothing():
 def test_differences_that_never_vary_prove_nothing():
     ranking = rank(invented([[0.5, 0.6], [0.6, 0.7]]), "m", "max")
     assert ranking.kind == "unclear" and "prove nothing" in ranking.advice
+
+
+def test_where_all_are_alike_none_has_the_best_mean():
+    ranking = rank(invented([[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]), "m", "max")
+    assert ranking.kind == "unclear"
+    assert ranking.verdict.startswith("All 3 configurations have the same mean: m 0")
 
 
 def test_of_equal_configurations_one_in_twenty_at_most_is_called_best():

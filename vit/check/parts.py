@@ -46,6 +46,16 @@ def data_of(
     return data, faults
 
 
+def fitting(config: Mapping[str, Any], data: SampleData, allow: list[str]) -> bool:
+    """True; raises ValueError where the task is not for such data, and names one that is."""
+    try:
+        task_class(config, allow).given_by(data)
+    except ValueError as error:
+        known = f". Take task={data.task}, with a head for it." if data.task else ""
+        raise ValueError(f"{error}{known}") from error
+    return True
+
+
 def told_of(data: SampleData) -> dict[str, Any]:
     return {**data.describe(), "fingerprint": data.fingerprint()}
 

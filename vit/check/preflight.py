@@ -24,7 +24,7 @@ from vit.check.communication import communication, is_sharded, warn_of_padding
 from vit.check.determinism import determinism
 from vit.check.machine import lacking_for, require_room, warn_of_memory
 from vit.check.memory import memory_or_none
-from vit.check.parts import cost_of, data_of, model_of, told_of, trying
+from vit.check.parts import cost_of, data_of, fitting, model_of, told_of, trying
 from vit.check.schema import OPTIONAL_PARTS, schema_faults
 from vit.data.samples import SampleData
 from vit.faults import Fault, Refused, did_you_mean
@@ -104,10 +104,15 @@ def preflight(
     if not broken & {"data", "allow_targets"}:
         data, found = shared.find(["data", config["data"]], lambda: data_of(config, allow, full))
         faults += found
+    # Loaders of unsound data fail with the same words again.
+    unsound = data is not None and bool(found)
     model = kind = None
     with suppress(TypeError, KeyError, ValueError):  # told by the schema
         kind = task_class(config, allow).__name__
-    if data is not None and kind is not None and not broken & {"backbone", "head"}:
+    fits = False
+    if data is not None and kind is not None:
+        fits = trying("task", faults, partial(fitting, config, data, allow)) is not None
+    if data is not None and fits and not broken & {"backbone", "head"}:
         parts = ["model", config["data"], config["backbone"], config["head"], kind]
         model, found, odd = shared.find(parts, lambda: model_of(config, data, allow))
         faults += found
@@ -117,8 +122,8 @@ def preflight(
         lacking = lacking_for(config["trainer"])
         warnings += [str(fault) for fault in lacking]
     if data is not None and "trainer" not in broken:
-        _world(config, data, faults, warnings, told)
-    if data is not None and "task" not in broken:
+        _world(config, data, faults, warnings, told, unsound)
+    if data is not None and fits and "task" not in broken:
         any_model = model or nn.Identity()
         with torch.device("meta"):
             task = trying("task", faults, lambda: assemble_task(config, any_model, data, allow))
@@ -182,20 +187,22 @@ def _world(
     faults: list[Fault],
     warnings: list[str],
     told: dict[str, Any],
+    unsound: bool,
 ) -> None:
+    of_loaders = [] if unsound else faults
     world = processes(config)
     accumulate = accumulation(config)
     # Of torch, on the cores of this machine, which may not be the one to train.
     filterwarnings("ignore", ".*worker processes in total.*")
     loader = trying(
         "data.batch_size",
-        faults,
+        of_loaders,
         lambda: data.loader("train", rank=0, world_size=world, accumulate=accumulate),
     )
     for split in data.lengths:
         if split != "train":
             look = partial(data.loader, split, rank=0, world_size=world, accumulate=accumulate)
-            trying("trainer.devices", faults, look)
+            trying("trainer.devices", of_loaders, look)
     if loader is None:
         return
     batches = len(loader)
@@ -258,6 +265,12 @@ def _recipe(
         told["groups"] = table(param_groups(model, optim.lr, optim.weight_decay, *scales))
 
 
+def _headline(known: tuple[str, ...]) -> str:
+    """What a task is usually judged by: the first thing it measures besides its loss."""
+    found = next((name for name in known if not name.endswith("/loss")), None)
+    return f" Take checkpoint.monitor={found}." if found else ""
+
+
 def _monitor(config: Mapping[str, Any], known: tuple[str, ...], faults: list[Fault]) -> None:
     monitor = config["checkpoint"].get("monitor")
     if monitor not in known:
@@ -265,6 +278,6 @@ def _monitor(config: Mapping[str, Any], known: tuple[str, ...], faults: list[Fau
             Fault(
                 "checkpoint.monitor",
                 f"{monitor!r} is never logged; validation logs {', '.join(known)}."
-                f"{did_you_mean(str(monitor), known)}",
+                f"{did_you_mean(str(monitor), known, 0.8) or _headline(known)}",
             )
         )

@@ -48,6 +48,10 @@ class ClassificationData(ImageData):
                 f"data.crop_fraction={self.crop_fraction}; wanted more than 0, up to 1."
             )
 
+    @property
+    def task(self) -> str:
+        return "classification"
+
     def transform_for(self, facts: Facts) -> EvaluationTransform:
         return EvaluationTransform(
             image_size=facts.image_size,

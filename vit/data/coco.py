@@ -26,8 +26,8 @@ class Coco(DetectionData):
 
     Args:
         root: the folder; `~` is understood.
-        train_file, val_file, test_file: JSON files under root; of the last two, those that are
-            not there are left out, and val is set aside from train.
+        train_file, val_file, test_file: JSON files under root; of the last two, the usual names may
+            be absent, as null says they are: val is then set aside from train.
         train_images, val_images, test_images: where the names of images start, under root.
     """
 
@@ -43,6 +43,7 @@ class Coco(DetectionData):
         root = existing_folder(self.root, "data.root")
         faults: list[Fault] = []
         files = {"train": self.train_file, "val": self.val_file, "test": self.test_file}
+        require_named(root, files, type(self), "_file")
         found, train = read_splits(root, files, faults)
         class_ids = tuple(sorted(train))
         published = {
@@ -53,6 +54,21 @@ class Coco(DetectionData):
         }
         names = tuple(train[number] for number in class_ids)
         return contents_of(published, names, class_ids, self.masks, faults)
+
+
+def require_named(root: Path, names: Mapping[str, str | None], kind: type, ending: str) -> None:
+    """Raises ValueError where val or test has a name that was chosen, and no file of it is there.
+
+    The usual names, the defaults of `kind`'s fields, may be absent: that the split is then set
+    aside from train, or lacks, is told. A misspelt name must not do so.
+    """
+    for split in ("val", "test"):
+        name, key = names[split], f"{split}{ending}"
+        if name is not None and name != getattr(kind, key) and not (root / name).is_file():
+            raise ValueError(
+                f"data.{key}={name}: there is no file {root / name}.{_beside(root / name)} "
+                f"data.{key}=null is a data set without it."
+            )
 
 
 def read_splits(
@@ -81,9 +97,7 @@ def read_splits(
 def loaded(file: Path, split: str) -> dict[str, Any]:
     """The file's content; raises ValueError where it is not what COCO's form demands."""
     if not file.is_file():
-        inside = sorted(str(path.relative_to(file.parent)) for path in file.parent.glob("*.json"))
-        near = f" {file.parent} holds {', '.join(inside[:5])}." if inside else ""
-        raise ValueError(f"data.{split}_file: there is no file {file}.{near}")
+        raise ValueError(f"data.{split}_file: there is no file {file}.{_beside(file)}")
     try:
         content = json.loads(file.read_bytes())
     except ValueError as fault:
@@ -102,6 +116,12 @@ def loaded(file: Path, split: str) -> dict[str, Any]:
                 f"{file}: {key}[{broken[0]}] is no dictionary ({len(broken)} are not)."
             )
     return content
+
+
+def _beside(file: Path) -> str:
+    """What else of JSON lies there."""
+    inside = sorted(path.name for path in file.parent.glob("*.json"))
+    return f" {file.parent} holds {', '.join(inside[:5])}." if inside else ""
 
 
 def categories_in(file: Path, entries: list[dict[str, Any]], faults: list[Fault]) -> dict[int, str]:

@@ -10,7 +10,7 @@ import torch
 from vit.data.annotation_checks import few, judged
 from vit.data.annotations import DetectionContents
 from vit.data.checks import IMAGES_DECODED, spread
-from vit.data.coco import published_in, read_splits
+from vit.data.coco import published_in, read_splits, require_named
 from vit.data.detection import DetectionData
 from vit.data.folder import existing_folder
 from vit.data.images import BadImage
@@ -37,8 +37,8 @@ class CocoPanoptic(DetectionData):
 
     Args:
         root: the folder; `~` is understood.
-        train_file, val_file, test_file: JSON files under root; of the last two, those that are
-            not there are left out, and val is set aside from train.
+        train_file, val_file, test_file: JSON files under root; of the last two, the usual names may
+            be absent, as null says they are: val is then set aside from train.
         train_images, val_images, test_images: where the names of images start, under root.
     """
 
@@ -55,6 +55,7 @@ class CocoPanoptic(DetectionData):
         root = existing_folder(self.root, "data.root")
         faults: list[Fault] = []
         files = {"train": self.train_file, "val": self.val_file, "test": self.test_file}
+        require_named(root, files, type(self), "_file")
         found, train = read_splits(root, files, faults)
         class_ids = tuple(sorted(train))
         published, maps = {}, {}

@@ -55,6 +55,10 @@ class DetectionData(ImageData):
         if min(self.train_sizes, default=1) < 1:
             raise ValueError(f"data.train_sizes={self.train_sizes}; wanted sides of 1 or more.")
 
+    @property
+    def task(self) -> str:
+        return "detection"
+
     def transform_for(self, facts: Facts) -> DetectionTransform:
         return DetectionTransform(facts.image_size, facts.channels, facts.mean, facts.std, self.fit)
 

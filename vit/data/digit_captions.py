@@ -128,6 +128,10 @@ class DigitCaptions(SceneKeys, ImageData):
             max_target_tokens=max(map(len, rows)),
         )
 
+    @property
+    def task(self) -> str:
+        return "captioning"
+
     def transform_for(self, facts: Facts) -> EvaluationTransform:
         return EvaluationTransform(facts.image_size, facts.channels, facts.mean, facts.std)
 

@@ -172,6 +172,11 @@ class SampleData(ABC):
         return self.contents.sources[source].name(int(members[index]))
 
     @property
+    def task(self) -> str:
+        """The shipped task for such data, for whoever has chosen another; "" if there is none."""
+        return ""
+
+    @property
     @abstractmethod
     def facts(self) -> Any:
         """What models and losses must agree with; see vit.facts."""

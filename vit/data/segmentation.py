@@ -44,6 +44,10 @@ class SegmentationData(ImageData):
     fit: Literal["letterbox", "squash"] = "letterbox"
     augment_maps: BoxAugmentation = field(default_factory=NoBoxAugmentation)
 
+    @property
+    def task(self) -> str:
+        return "segmentation"
+
     def transform_for(self, facts: Facts) -> SegmentationTransform:
         """The same for facts that a checkpoint carries; reads no data."""
         return SegmentationTransform(

@@ -158,6 +158,10 @@ class TextData(SampleData):
             max_target_tokens=self.max_target_tokens or self.max_tokens,
         )
 
+    @property
+    def task(self) -> str:
+        return "text_to_text" if self.contents.class_names is None else "text_classification"
+
     def transform_for(self, facts: TextFacts) -> Tokenizer:
         """What turns a text into the tokens that the model wants; reads no data."""
         return Tokenizer(facts.tokenizer)

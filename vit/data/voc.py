@@ -26,8 +26,8 @@ class Voc(DetectionData):
         root: the folder that holds the three below; `~` is understood.
         annotations, images, lists: its folders. Without the folder of lists, all files of
             `annotations` are train, and val is set aside from them.
-        train_list, val_list, test_list: names of the lists, without .txt; of the last two, those
-            that are not there are left out.
+        train_list, val_list, test_list: names of the lists, without .txt; of the last two, the
+            usual names may be absent, as null says they are: val is then set aside from train.
         classes: all class names in order; None takes those of train, sorted.
         difficult: objects marked so are a "crowd", neither trained on nor counted in the metric,
             or "keep" makes them objects like others.
@@ -97,12 +97,23 @@ class Voc(DetectionData):
                 found[split] = [
                     name if name in written else LISTED.sub("", name).strip() for name in names
                 ]
+        for split in ("val", "test"):
+            name, usual = getattr(self, f"{split}_list"), getattr(type(self), f"{split}_list")
+            if name is not None and name != usual and split not in found:
+                raise ValueError(
+                    f"data.{split}_list={name}: {lists} has no such list; it has "
+                    f"{_lists(lists)}. data.{split}_list=null is a data set without it."
+                )
         if "train" not in found:
-            known = ", ".join(sorted(path.stem for path in lists.glob("*.txt"))) or "none"
             raise ValueError(
-                f"data.train_list={self.train_list}: {lists} has no such list; it has {known}."
+                f"data.train_list={self.train_list}: {lists} has no such list; it has "
+                f"{_lists(lists)}."
             )
         return found
+
+
+def _lists(folder: Path) -> str:
+    return ", ".join(sorted(path.stem for path in folder.glob("*.txt"))) or "none"
 
 
 def _read_xml(file: Path, image: str | None, difficult: str, bad: Bad) -> Found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 
 from vit.doors.compose import HYDRA_SHOWS, add_compose_arguments, compose_runs, written_out
 from vit.doors.screen import show_found, show_report
@@ -70,6 +71,8 @@ def main(argv: list[str]) -> int:
             from vit.doors.screen import refuse
 
             refuse(Refused([Fault(**fault) for fault in report["faults"]]))
+            for warning in report["warnings"]:
+                print(f"warning: {warning}", file=sys.stderr)
         else:
             print(f"run         {run.run_dir}")
             show_report(report)

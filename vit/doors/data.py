@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
         "--split", choices=("train", "val"), default="train", help="default: train (augmented)"
     )
     parser.add_argument("--count", type=int, default=32, help="number of images, default: 32")
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_intermixed_args(argv)
     out: Path = arguments.out or Path(f"data-{arguments.split}.png")
     faults = []
     if not 1 <= arguments.count <= LARGEST_COUNT:

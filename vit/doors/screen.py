@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vit.faults import Refused
 
-if TYPE_CHECKING:
-    pass
-
-
+NAMES_SHOWN = 12  # of classes
 BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -22,6 +19,8 @@ def refuse(refused: Refused) -> int:
     print(f"{_red(head)}:", file=sys.stderr)
     for fault in refused.faults:
         print(f"  {fault}", file=sys.stderr)
+    if refused.hint:
+        print(refused.hint, file=sys.stderr)
     return 2
 
 
@@ -71,14 +70,12 @@ def _groups(rows: list[dict[str, Any]]) -> Any:
 
 def report_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
     splits = {name: told for name, told in report["data"].items() if isinstance(told, dict)}
+    unit = "text" if "max_tokens" in report else "image"
     rows = [
-        (
-            "data",
-            ", ".join(f"{told['images']:,} {name}" for name, told in splits.items())
-            + f"; {_kind(report)}",
-        ),
+        ("data", f"{', '.join(_amount(*split) for split in splits.items())}; {_kind(report)}"),
+        *_objects(splits),
         ("parameters", f"{report['parameters']:,}"),
-        ("per image", f"{report['gflops_per_image']:.3g} GFLOPs forward"),
+        (f"per {unit}", f"{report['gflops_per_image']:.3g} GFLOPs forward"),
     ]
     if "tokens" in report:
         rows.append(("tokens", f"{report['tokens']}"))
@@ -98,10 +95,33 @@ def report_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("exactness", said))
     return [
         *rows,
-        ("batch", f"{report['batch_size']} images{spread}"),
+        ("batch", f"{report['batch_size']} {unit}s{spread}"),
         ("epoch", f"{report['batches_per_epoch']} batches, {report['steps_per_epoch']} steps"),
         ("training", f"{report['steps']:,} steps"),
         ("lr", f"{plot(schedule['lr_of_points'])}  up to {max(schedule['lr_of_points']):.3g}"),
+    ]
+
+
+def _amount(split: str, told: dict[str, Any]) -> str:
+    """What a split holds, and whether nobody but us chose its samples."""
+    origin = str(told.get("from", ""))
+    aside = f" ({origin})" if origin.startswith("set aside") else ""
+    return f"{told['images']:,} {split}{aside}"
+
+
+def _objects(splits: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
+    """Of pictures with objects: how many, and which are marked by what name."""
+    if "objects" not in splits["train"]:
+        return []
+    counts = ", ".join(f"{told['objects']:,} {name}" for name, told in splits.items())
+    empty = sum(told["empty"] for told in splits.values())
+    most = max(told["most_objects"] for told in splits.values())
+    marked = splits["train"]["per_class"]
+    names = [f"{name} {count:,}" for name, count in list(marked.items())[:NAMES_SHOWN]]
+    more = [f"and {len(marked) - NAMES_SHOWN} more"] if len(marked) > NAMES_SHOWN else []
+    return [
+        ("objects", f"{counts}; up to {most} an image, {empty:,} images without"),
+        ("of train", ", ".join([*names, *more])),
     ]
 
 

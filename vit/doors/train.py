@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -127,6 +128,10 @@ def _train(run: Composed, report: dict[str, Any] | None, command: list[str], pre
     from vit.doors.screen import show_report
 
     print(f"run         {run.run_dir}")
+    if folder.last_checkpoint.exists() and not prepare:
+        state = folder.state().get("state", "running")
+        was = {"running": "it was cut off", "failed": "it had failed"}.get(state, f"it was {state}")
+        print(f"goes on     from {_shortest(folder.last_checkpoint)}; {was}")
     show_report(report)
     told = stamp(command, report["data"], report["gpus"])
     folder.freeze(run.config)
@@ -140,7 +145,7 @@ def _train(run: Composed, report: dict[str, Any] | None, command: list[str], pre
     if code and folder.state().get("state") in ("planned", "running"):
         # The process died without a word: out of memory, or killed.
         with suppress(OSError):  # a full disk, most likely, as was said
-            folder.set_state("failed", exit_code=code, error=f"the process ended with {code}")
+            folder.set_state("failed", exit_code=code, error=_death(code))
     if code == 0 and not folder.is_done():
         code = 1  # an exit code of 0 proves nothing
     if code == 0:
@@ -148,6 +153,16 @@ def _train(run: Composed, report: dict[str, Any] | None, command: list[str], pre
     else:
         failure(folder, code)
     return code
+
+
+def _death(code: int) -> str:
+    """What to say of a process that died without a word of its own."""
+    killed = code - 128 if code > 128 else -code
+    if killed == signal.SIGKILL:
+        return "the process was killed (SIGKILL): by hand, or by the system, short of memory"
+    if killed in set(signal.Signals):
+        return f"the process ended by {signal.Signals(killed).name}"
+    return f"the process ended with {code}"
 
 
 def execute(folder: RunFolder, config: dict[str, Any]) -> int:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import timm
 import torch
+from huggingface_hub import constants as hub
 from jaxtyping import Float
 from timm.models import get_pretrained_cfg, load_state_dict, load_state_dict_from_hf
 from torch import Tensor, nn
@@ -172,6 +178,25 @@ class TimmBackbone(nn.Module):
         return number % self.depth
 
 
+@contextmanager
+def _no_vain_retries() -> Iterator[None]:
+    """Where the hub's name is not known, as offline, only its cache is asked.
+
+    Else it would try twelve times, and for a minute, even for weights that it has.
+    """
+    host = urlsplit(hub.ENDPOINT).hostname
+    before = hub.HF_HUB_OFFLINE
+    if not getproxies():
+        try:
+            socket.getaddrinfo(host, 443)
+        except OSError:
+            hub.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        hub.HF_HUB_OFFLINE = before
+
+
 def _weights(name: str, pretrained: bool, checkpoint: str | None) -> dict[str, Any] | None:
     """The trained weights as timm stores them, or None where none are wanted."""
     if checkpoint is not None:
@@ -199,7 +224,8 @@ def _weights(name: str, pretrained: bool, checkpoint: str | None) -> dict[str, A
         )
     try:
         if source.hf_hub_id:
-            return load_state_dict_from_hf(address)
+            with _no_vain_retries():
+                return load_state_dict_from_hf(address)
         return torch.hub.load_state_dict_from_url(address, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever went wrong on the way there, the ways out are the same
         url = address

@@ -148,8 +148,15 @@ def _factors(leaves: list[dict[str, Any]], swept: set[str]) -> list[Factor]:
         alike.setdefault(split, []).append(key)
     named = []
     for together in alike.values():
+        # Of parts the whole: a head that brings its neck is called by the head's name.
         key = min(
-            together, key=lambda key: (key not in swept, key == FINGERPRINT, key not in parts)
+            together,
+            key=lambda key: (
+                key not in swept,
+                key == FINGERPRINT,
+                key not in parts,
+                key.count("."),
+            ),
         )
         named.append((key, tuple(other for other in together if other != key)))
     names = [key for key, _ in named]

@@ -109,6 +109,9 @@ def _verdict(places: list[Place], metric: str) -> tuple[Kind, str, str]:
         verdict = f"{name} is best: {metric} {said} over {n} seeds, told from "
         verdict += "the other" if len(others) == 1 else f"each of the {len(others)} others"
         return "clear", f"{verdict} (p ≤ {_up(worst)}).", ""
+    if all(place.mean == best.mean for place in others):
+        verdict = f"All {len(places)} configurations have the same mean: {metric} {said}."
+        return "unclear", verdict, _advice(best, tied)
     names = f"{len(tied)} of {len(others)} others" if len(others) > 1 else "the other"
     if len(tied) == 1 and len(others) > 1:
         names = tied[0].configuration.label

@@ -107,7 +107,7 @@ def call(function: str, *arguments: Any) -> Any:
         raise RuntimeError(f"the process died with exit code {child.exitcode}") from None
     child.join()
     if kind == "refused":
-        raise Refused(answer)
+        raise Refused(answer[0], hint=answer[1])
     if kind == "raised":
         raise RuntimeError(answer)
     return answer
@@ -183,7 +183,7 @@ def _answer(sender: Connection, function: str, arguments: tuple[Any, ...]) -> No
     try:
         message: tuple[str, Any] = ("answer", _named(function)(*arguments))
     except Refused as refused:
-        message = ("refused", refused.faults)
+        message = ("refused", (refused.faults, refused.hint))
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception:

@@ -101,7 +101,9 @@ class Classification(Task):
         try:
             return Classifier(backbone, head(dim=backbone.dim, num_classes=facts.num_classes))
         except TypeError as error:
-            message = f"is no head that task=classification can build; head=linear is ({error})"
+            # What a head of another task lacks tells a person nothing.
+            why = "" if "required positional" in str(error) else f" ({error})"
+            message = f"is no head that task=classification can build; head=linear is{why}"
             raise ValueError(message) from error
 
     @classmethod

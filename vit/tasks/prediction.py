@@ -41,8 +41,8 @@ def predict(
     bad = {fault.where for fault in faults}
     paths = [path for path in paths if path not in bad]
     if faults and not (skip_bad and paths):
-        hint = [] if skip_bad else [Fault("", "--skip-bad leaves such files out")]
-        raise Refused([*faults, *hint])
+        hint = "" if skip_bad or not paths else "--skip-bad leaves such files out"
+        raise Refused(faults, hint=hint)
     trained = load(run_dir, checkpoint=checkpoint, device=device, allow_targets=allow_targets)
     if isinstance(trained.facts, TextFacts):
         raise Refused([Fault(run_dir, "reads texts and no images; wanted --text TEXT")])
