@@ -422,3 +422,24 @@ def test_faults_of_data_are_told_once(coco_files):
     words += [f"data.root={coco_files.write()}", "backbone.name=test_vit", "data.train_sizes=[]"]
     (fault,) = preflight(compose(words))["faults"]
     assert fault["where"].endswith("train.json")
+
+
+@pytest.mark.parametrize(("told", "is_one"), [("False", False), (1.0, True), (None, False)])
+def test_crowds_are_marked_by_numbers_and_by_words(coco_files, told, is_one):
+    coco_files.annotations[0]["iscrowd"] = told
+    truth = Coco(root=coco_files.write(), image_size=32).ground_truth("train")["annotations"]
+    assert [bool(one["iscrowd"]) for one in truth[:2]] == [is_one, False]
+
+
+def test_a_crowd_that_is_neither_yes_nor_no_is_a_fault(coco_files):
+    coco_files.annotations[0]["iscrowd"] = 2
+    fault = only_fault(coco_files)
+    assert "iscrowd is 2 of annotation 100" in fault and "1 in all" in fault
+
+
+def test_classes_of_one_name_are_told_apart_by_their_ids(coco_files):
+    for content in coco_files.content.values():
+        content["categories"] = [{"id": 7, "name": "cat"}, {"id": 3, "name": "cat"}]
+    data = Coco(root=coco_files.write(), image_size=32)
+    assert data.faults() == []
+    assert data.describe()["train"]["per_class"] == {"cat (3)": 3, "cat (7)": 6}

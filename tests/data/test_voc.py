@@ -124,3 +124,11 @@ def test_what_is_missing_or_cannot_be_asked_for_is_told(voc, tmp_path):
     assert read(voc, val_list=None, val_fraction=0.34).lengths == {"train": 2, "val": 1}
     assert "no folder 'XML'" in str(read(voc, annotations="XML").faults()[0])
     assert "no folder 'photos'" in str(read(voc, images="photos").faults()[0])
+
+
+def test_what_lies_beside_an_image_under_its_name_is_not_taken_for_it(voc):
+    for name in ("000.txt", "000.xmp"):
+        (voc / "JPEGImages" / name).write_text("no image")
+    data = read(voc)
+    assert data.faults() == []
+    assert data.sample_name("train", 0).endswith("000.png")

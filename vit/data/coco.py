@@ -14,6 +14,8 @@ from vit.data.folder import existing_folder
 from vit.data.published import Published, contents_of, size_or_none
 from vit.faults import Fault, did_you_mean
 
+CROWD = dict.fromkeys(("0", "0.0", "false", "none", ""), False)
+CROWD |= dict.fromkeys(("1", "1.0", "true"), True)
 LISTS = ("images", "annotations", "categories")
 
 
@@ -52,7 +54,7 @@ class Coco(DetectionData):
             )
             for split, (file, content) in found.items()
         }
-        names = tuple(train[number] for number in class_ids)
+        names = class_names(train)
         return contents_of(published, names, class_ids, self.masks, faults)
 
 
@@ -140,6 +142,15 @@ def categories_in(file: Path, entries: list[dict[str, Any]], faults: list[Fault]
     return found
 
 
+def class_names(categories: Mapping[int, str]) -> tuple[str, ...]:
+    """Names in the order of their ids; one that several have is told apart by the id behind it."""
+    names = list(categories.values())
+    return tuple(
+        name if names.count(name) == 1 else f"{name} ({number})"
+        for number, name in sorted(categories.items())
+    )
+
+
 def other_categories(file: Path, here: dict[int, str], train: dict[int, str]) -> Fault:
     """What to say of a file whose categories are not those of train."""
     told = [f"lacks {n} {train[n]!r}" for n in sorted(train.keys() - here.keys())]
@@ -189,15 +200,23 @@ def published_in(
         class_refs=class_refs,
         class_of=np.array([class_at.get(ref, -1) for ref in class_refs], dtype=np.int64),
         boxes_xywh=np.array([_box(one.get("bbox")) for one in annotations]).reshape(-1, 4),
-        crowd=np.array([_crowd(one.get("iscrowd", 0)) for one in annotations], dtype=bool),
+        crowd=_crowds(file, annotations, faults),
         areas=np.array([_number(one.get("area")) for one in annotations], dtype=np.float64),
         outlines=[one.get("segmentation") for one in annotations],
     )
 
 
-def _crowd(told: Any) -> bool:
-    """Some tools write the number as text."""
-    return told not in ("0", "false", "") and bool(told)
+def _crowds(file: Path, annotations: list[dict[str, Any]], faults: list[Fault]) -> np.ndarray:
+    """Which are crowds: a number, which some tools write as a word; what is neither is a fault."""
+    told = [CROWD.get(str(one.get("iscrowd", 0)).lower()) for one in annotations]
+    odd = [one for one, found in zip(annotations, told, strict=True) if found is None]
+    if odd:
+        message = (
+            f"iscrowd is {odd[0]['iscrowd']!r} of annotation {odd[0].get('id')}, and neither 0 nor "
+            f"1 of {len(odd)} in all."
+        )
+        faults.append(Fault(str(file), message))
+    return np.array([bool(found) for found in told], dtype=bool)
 
 
 def _size(path: Path, entry: dict[str, Any]) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import torch
 from vit.data.annotation_checks import few, judged
 from vit.data.annotations import DetectionContents
 from vit.data.checks import IMAGES_DECODED, spread
-from vit.data.coco import published_in, read_splits, require_named
+from vit.data.coco import class_names, published_in, read_splits, require_named
 from vit.data.detection import DetectionData
 from vit.data.folder import existing_folder
 from vit.data.images import BadImage
@@ -65,7 +65,7 @@ class CocoPanoptic(DetectionData):
             segments = {**content, "annotations": _flattened(content["annotations"])}
             published[split] = published_in(file, images, segments, class_ids, faults)
             maps[split] = _map_names(file, content, faults)
-        names = tuple(train[number] for number in class_ids)
+        names = class_names(train)
         contents = contents_of(published, names, class_ids, False, faults)
         contents.sources = {
             split: _with_maps(

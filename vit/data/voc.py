@@ -11,6 +11,7 @@ import numpy as np
 from vit.data.annotations import DetectionContents
 from vit.data.detection import DetectionData
 from vit.data.folder import existing_folder
+from vit.data.images import SUFFIXES
 from vit.data.published import Bad, Found, contents_of, published, size_or_none
 
 LISTED = re.compile(r"\s-?[01]\s*$")  # whether a class is in the image, behind its name
@@ -55,7 +56,11 @@ class Voc(DetectionData):
             raise ValueError(f"{root} holds no folder {self.annotations!r} (data.annotations).")
         if not images.is_dir():
             raise ValueError(f"{root} holds no folder {self.images!r} (data.images).")
-        files = {path.stem: path.name for path in images.iterdir() if path.is_file()}
+        files = {
+            path.stem: path.name
+            for path in sorted(images.iterdir(), reverse=True)  # of several a .jpg before a .png
+            if path.suffix.lower() in SUFFIXES and path.is_file()
+        }
         splits: dict[str, list[Found]] = {}
         bad = Bad()
         for split, stems in self._stems(root, folder).items():
