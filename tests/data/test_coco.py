@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,31 @@ def test_a_split_that_was_named_and_is_not_there_is_no_reason_to_cut_train(coco_
     (fault,) = Coco(root=coco_files.write(), image_size=32, **named).faults()
     for part in (f"data.{split}_file=annotations/vall.json", "val.json", f"data.{split}_file=null"):
         assert part in str(fault)
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "images"),
+    [
+        ("annotations/instances_train2017.json", "annotations/instances_val2017.json", "{}2017"),
+        ("annotations/instances_train.json", "annotations/instances_val.json", "images/{}"),
+        ("train/_annotations.coco.json", "valid/_annotations.coco.json", "{}"),
+    ],
+)
+def test_known_layouts_are_answered_by_the_words_that_read_them(coco_files, train, val, images):
+    root = Path(coco_files.write())
+    for split, name in (("train", train), ("val", val)):
+        called = Path(name).parent.name if "_annotations" in name else split
+        shutil.copytree(root / "images", root / images.format(called), dirs_exist_ok=True)
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / "annotations" / f"{split}.json").rename(root / name)
+    if "/" not in images:
+        shutil.rmtree(root / "images")
+    (fault,) = Coco(root=str(root), image_size=32).faults()
+    words = str(fault).partition("read with: ")[2].split()
+    settings = dict(word.removeprefix("data.").split("=") for word in words)
+    data = Coco(root=str(root), image_size=32, **settings)
+    assert data.faults() == []
+    assert data.lengths == {"train": 3, "val": 2}
 
 
 def test_a_root_that_is_not_there_is_told(tmp_path):

@@ -16,6 +16,7 @@ from vit.faults import Fault, did_you_mean
 
 CROWD = dict.fromkeys(("0", "0.0", "false", "none", ""), False)
 CROWD |= dict.fromkeys(("1", "1.0", "true"), True)
+SPLITS = ("train", "val", "test")
 LISTS = ("images", "annotations", "categories")
 
 
@@ -45,6 +46,11 @@ class Coco(DetectionData):
         root = existing_folder(self.root, "data.root")
         faults: list[Fault] = []
         files = {"train": self.train_file, "val": self.val_file, "test": self.test_file}
+        if not (root / self.train_file).is_file() and (words := layout_words(root)):
+            raise ValueError(
+                f"data.train_file={self.train_file}: there is no such file in {root}. What is "
+                f"there would be read with: {words}"
+            )
         require_named(root, files, type(self), "_file")
         found, train = read_splits(root, files, faults)
         class_ids = tuple(sorted(train))
@@ -56,6 +62,27 @@ class Coco(DetectionData):
         }
         names = class_names(train)
         return contents_of(published, names, class_ids, self.masks, faults)
+
+
+def layout_words(root: Path) -> str:
+    """What to say on the command line for a folder as COCO publishes it or Roboflow exports it.
+
+    Empty where it is neither.
+    """
+    words = []
+    for split in SPLITS:
+        other = {"val": "valid"}.get(split, split)  # as Roboflow calls it
+        files = sorted(root.glob(f"annotations/instances_{split}*.json"))
+        for file in [*files, *(root / name / "_annotations.coco.json" for name in (split, other))]:
+            if not file.is_file():
+                continue
+            own = file.stem.removeprefix("instances_")
+            near = [own, split, f"images/{own}", f"images/{split}", "images"]
+            places = near if file in files else [file.parent.name]
+            images = next((name for name in places if (root / name).is_dir()), "images")
+            words.append(f"data.{split}_file={file.relative_to(root)} data.{split}_images={images}")
+            break
+    return " ".join(words) if words and words[0].startswith("data.train_file") else ""
 
 
 def require_named(root: Path, names: Mapping[str, str | None], kind: type, ending: str) -> None:
