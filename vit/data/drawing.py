@@ -42,7 +42,16 @@ def annotated(
         # torchvision draws no box that is turned round or has no area.
         boxes = (boxes_xyxy.float().cpu() * scale).clamp(min=0)
         boxes[:, 2:] = torch.maximum(boxes[:, 2:], boxes[:, :2] + 1)
-        drawn = draw_bounding_boxes(drawn, boxes, list(words), colors=chosen, width=2)
+        ink = [_ink_on(paper) for paper in chosen] if words else None
+        drawn = draw_bounding_boxes(
+            drawn,
+            boxes,
+            list(words) or None,
+            colors=chosen,
+            width=2,
+            label_colors=ink,
+            fill_labels=bool(words),
+        )
     return to_pil_image(drawn)
 
 
@@ -55,6 +64,12 @@ def coloured(picture: Image.Image, labels: Int[Tensor, "height width"]) -> Image
     masks = torch.stack([labels == number for number in present])
     colours = [colour(number) for number in present]
     return to_pil_image(draw_segmentation_masks(drawn, masks, alpha=0.45, colors=colours))
+
+
+def _ink_on(paper: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Black or white, whichever is read more easily; luma as ITU-R BT.601 weighs it."""
+    red, green, blue = paper
+    return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 128 else (255, 255, 255)
 
 
 def colour(number: int) -> tuple[int, int, int]:
