@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +32,16 @@ MEANINGS = {
     "ap_small": "of objects below 32×32 pixels; medium: up to 96×96",
     "ar1": "recall with 1 answer an image; ar10, ar100: with so many",
 }
-COLUMNS = {"class_accuracy": "accuracy", "class_ap": "AP", "class_iou": "IoU", "class_pq": "PQ"}
-PERCENT = ("accuracy", "top5", "class_accuracy", "class_ap", "class_iou", "class_pq")
+COLUMNS = {
+    "class_accuracy": "accuracy",
+    "class_ap": "AP",
+    "class_ap50": "AP50",
+    "class_iou": "IoU",
+    "class_pq": "PQ",
+}
+PERCENT = ("accuracy", "top5", "miou", "pq", *COLUMNS)
+# COCO's twelve numbers, of boxes or masks.
+COCOS = re.compile(r"(mask_)?a[pr](\d+|_small|_medium|_large)?")
 
 
 def main(argv: list[str]) -> int:
@@ -100,21 +110,23 @@ def _data(config: dict[str, Any], overrides: list[str]) -> dict[str, Any] | None
 
 
 def _show(result: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    from vit.doors.screen import plain_console
+
+    console = plain_console()
     console.print(f"{result['images']:,} {result['split']} images", markup=False)
     for key, value in result["metrics"].items():
         name = key.split("/")[-1]
-        shown = f"{value:.2%}" if name in PERCENT else f"{value:.4f}"
+        share = math.isfinite(value) and (name in PERCENT or COCOS.fullmatch(name))
+        shown = f"{value:.2%}" if share else f"{value:.4f}"
         meaning = f"   {MEANINGS[name]}" if name in MEANINGS else ""
         console.print(f"  {key:<22}{shown}{meaning}", markup=False)
     tables = result["tables"]
     if "classes" not in tables:
         return
-    columns = {key: tables[key] for key in ("images", *PERCENT) if key in tables}
+    columns = {key: tables[key] for key in ("images", *COLUMNS) if key in tables}
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("class")
     for key in columns:

@@ -191,7 +191,8 @@ def summary(folder: RunFolder, seconds: float | None = None) -> None:
             print(f"{key}  {value:.4f}")
     train_seconds = results["timing"]["train_seconds"]
     whole = f" ({seconds:.0f} s in all)" if seconds is not None else ""
-    print(f"trained       {results['epochs']} epochs in {train_seconds:.0f} s{whole}")
+    epochs = f"{results['epochs']} epoch{'s' if results['epochs'] != 1 else ''}"
+    print(f"trained       {epochs} in {train_seconds:.0f} s{whole}")
     print(f"run           {where}")
     print("\nnext:")
     print(f"  vit evaluate {where}            its numbers again, class by class")
