@@ -106,6 +106,14 @@ def test_a_task_for_other_data_is_one_fault_that_names_theirs(words, task):
     assert f"Take task={task}" in faults[0]["message"]
 
 
+def test_a_head_of_another_task_is_told_without_its_signature():
+    (fault,) = preflight(compose(["data=digits", "backbone.patch_size=2", "head=semantic"]))[
+        "faults"
+    ]
+    assert fault["where"] == "head"
+    assert fault["message"].endswith("can build; head=linear is")
+
+
 def test_a_metric_of_another_task_is_answered_by_what_this_one_is_judged_by():
     config = compose(["experiment=digit_scenes_small", "checkpoint.monitor=val/accuracy"])
     (fault,) = preflight(config)["faults"]

@@ -64,7 +64,7 @@ def test_the_check_tells_what_a_run_on_texts_will_be():
 @pytest.mark.parametrize(
     ("words", "where", "said"),
     [
-        (["data=digits"], "backbone", "vocabulary"),
+        (["data=digits"], "task", "Take task=classification"),
         (["head=linear"], "head", "head=text_decoder is"),
         (
             ["task=text_classification", "~task.text_metrics", "head=linear"],

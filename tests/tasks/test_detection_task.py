@@ -190,7 +190,7 @@ def test_pictures_are_logged_after_the_first_validations_and_the_last(trainer):
     ("words", "where", "message"),
     [
         (["head=linear"], "head", "no head that task=detection can build"),
-        (["task=classification"], "head", "no head that task=classification can build"),
+        (["task=classification"], "task", "Take task=detection"),
         (["data=digits"], "task", "wants pictures with boxes"),
         (["task.max_detections=0"], "task", "wanted 1 or more"),
         ([], "checkpoint.monitor", "'val/accuracy' is never logged"),

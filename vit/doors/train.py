@@ -185,7 +185,7 @@ def summary(folder: RunFolder, seconds: float | None = None) -> None:
     print()
     if headlines := [name for name in HEADLINES if f"{split}/{name}" in metrics]:
         for name in headlines:
-            print(f"{f'{split} {HEADLINES[name]}':<15}{metrics[f'{split}/{name}']:.2%}")
+            print(f"{f'{split} {HEADLINES[name]}':<14} {metrics[f'{split}/{name}']:.2%}")
     else:
         for key, value in metrics.items():
             print(f"{key}  {value:.4f}")

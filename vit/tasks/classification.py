@@ -102,7 +102,7 @@ class Classification(Task):
             return Classifier(backbone, head(dim=backbone.dim, num_classes=facts.num_classes))
         except TypeError as error:
             # What a head of another task lacks tells a person nothing.
-            why = "" if "required positional" in str(error) else f" ({error})"
+            why = "" if "required" in str(error) else f" ({error})"
             message = f"is no head that task=classification can build; head=linear is{why}"
             raise ValueError(message) from error
 
