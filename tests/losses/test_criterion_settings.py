@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from query_scenes import criterion_of, made_up
+from query_scenes import KINDS, criterion_of, made_up
 
-from vit.losses.detection import SetCriterion
+from vit.losses.detection import SetCriterion, loss_of
 from vit.losses.matching import Matcher
+from vit.structures import Detections, Objects, Stage
 
 
 @pytest.mark.parametrize(
@@ -107,3 +108,25 @@ def test_a_head_whose_logits_are_read_otherwise_is_refused():
 def test_values_out_of_range_are_refused(keys, told):
     with pytest.raises(ValueError, match=told):
         SetCriterion(**keys)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_a_weighed_loss_does_not_depend_on_the_batches(kind):
+    counts = (3, 0, 12, 1)
+    detections, objects = made_up(kind, counts, masks=False)
+    criterion = criterion_of(kind)
+    whole = criterion(detections, objects)
+    at_once = criterion.weighed(whole, detections, objects)
+    torch.testing.assert_close(torch.tensor(loss_of(at_once)), whole["loss"])
+    apart = torch.zeros(2, 2, dtype=torch.float64)
+    firsts = [sum(counts[:image]) for image in range(len(counts))]
+    for image, (first, count) in enumerate(zip(firsts, counts, strict=True)):
+        own = slice(image, image + 1), slice(first, first + count)
+        stages = [Stage(s.logits[own[0]], s.boxes_cxcywh[own[0]]) for s in detections.stages]
+        part = (
+            Detections(stages),
+            Objects(objects.labels[own[1]], objects.boxes_cxcywh[own[1]], (count,)),
+        )
+        apart += criterion.weighed(criterion(*part), *part)
+    torch.testing.assert_close(torch.tensor(loss_of(apart)), whole["loss"])

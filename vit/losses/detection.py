@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import partial
 from typing import Literal
 
 import torch
 import torch.distributed as dist
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from vit.boxes import cxcywh_to_xyxy, generalized_iou, iou
@@ -130,6 +132,32 @@ class SetCriterion(nn.Module):
         count = torch.full((), float(broken), device=device)
         return {"loss": loss, **parts, "nonfinite_costs": count}
 
+    def weighed(
+        self, losses: Mapping[str, Tensor], detections: Detections, objects: Objects
+    ) -> Float[Tensor, "2 2"]:
+        """What a batch adds to a loss that does not depend on how images are split into batches.
+
+        Rows: the classes, then boxes and masks; columns: the sum over the batch, and what to
+        divide it by. `loss_of` makes a loss of such rows, added up over batches and processes.
+        `losses` are what `forward` answered of the same without gradients. Masks are compared at
+        points that do depend on the batch.
+        """
+        count = sum(objects.counts)
+        normal = max(count * detections.groups, 1)
+        class_normal, class_count = float(normal), float(count * detections.groups)
+        if self.no_object:  # a mean over the queries' weights, of which those of objects are 1
+            images, queries = detections.answer.logits.shape[:2]
+            most = queries // detections.groups
+            found = detections.groups * sum(min(each, most) for each in objects.counts)
+            class_normal = found + self.no_object_weight * (images * queries - found)
+            class_count = class_normal
+        parts = {name: self.weights[name] * losses[name] for name in self.weights if name in losses}
+        classes = parts.pop("loss_class").double().cpu()
+        others = torch.stack([classes * 0, *(part.double().cpu() for part in parts.values())]).sum()
+        sums = torch.stack([classes * class_normal, others * normal])
+        counts = torch.tensor([class_count, count * detections.groups], dtype=torch.float64)
+        return torch.stack([sums, counts], dim=1)
+
     def _of_stage(
         self,
         stage: Stage,
@@ -188,6 +216,11 @@ def _shape(alpha: float | None, gamma: float | None, no_object: bool) -> dict[st
                 "that is sure is infinite."
             )
     return shape
+
+
+def loss_of(weighed: Float[Tensor, "2 2"]) -> float:
+    """The loss of what `SetCriterion.weighed` told of some batches, added up."""
+    return sum(total / count if count else total for total, count in weighed.tolist())
 
 
 def mean_over_ranks(value: int, device: torch.device) -> Tensor:

@@ -16,7 +16,7 @@ from vit.data.detection_checks import too_many_objects
 from vit.data.detection_loading import FramedBatch
 from vit.data.detection_transforms import Frame
 from vit.facts import Facts
-from vit.losses.detection import SetCriterion
+from vit.losses.detection import SetCriterion, loss_of
 from vit.losses.masks import NUM_POINTS
 from vit.metrics.detection import NAMES, DetectionMetrics, Found
 from vit.metrics.panoptic import PanopticMetrics
@@ -52,10 +52,11 @@ class Detection(Task):
         num_points: at which masks are compared.
         max_detections: answers kept of an image, the best first; COCO counts 100.
 
-    Each epoch of evaluation logs `loss`, a mean over the objects, and COCO's twelve numbers, `ap`,
-    `ap50`, … (vit/metrics/detection.py), but for those whose objects the data lack, as large ones.
-    Of a head that answers with masks they are those of masks, `mask_ap`, `mask_ap50`, …, and with
-    panoptic data `pq`, `sq` and `rq` join them: of all, of things, of stuff.
+    Each epoch of evaluation logs `loss`, the same however the images are batched (but for masks,
+    see SetCriterion.weighed), and COCO's twelve numbers, `ap`, `ap50`, … (vit/metrics/detection.py),
+    but for those whose objects the data lack, as large ones. Of a head that answers with masks they
+    are those of masks, `mask_ap`, `mask_ap50`, …, and with panoptic data `pq`, `sq` and `rq` join
+    them: of all, of things, of stuff.
 
     Raises ValueError for a value out of its range.
     """
@@ -220,7 +221,7 @@ class Detection(Task):
         if self.panoptic:
             self.panoptic.reset()
         self._drawn = {}
-        self._sums = torch.zeros(2, dtype=torch.float64)  # of the losses, and of objects
+        self._weighed = torch.zeros(2, 2, dtype=torch.float64)  # of the losses
 
     def monitors(self) -> tuple[str, ...]:
         own = [f"{self.prefix}{name}" for name in NAMES]
@@ -231,11 +232,12 @@ class Detection(Task):
         return self.metrics.tables() | (self.panoptic.tables() if self.panoptic else {})
 
     def shown(self) -> tuple[tuple[str, str], ...]:
+        of = self.prefix.replace("_", " ")
         return (
             ("loss", "train/loss"),
             ("val loss", "val/loss"),
-            ("val AP", f"val/{self.prefix}ap"),
-            ("val AP50", f"val/{self.prefix}ap50"),
+            (f"val {of}AP", f"val/{self.prefix}ap"),
+            (f"val {of}AP50", f"val/{self.prefix}ap50"),
         )
 
     def pictures(self) -> list[dict[str, Any]]:
@@ -260,13 +262,8 @@ class Detection(Task):
         self.metrics.update(images, found)
         if self.panoptic:
             self._add_segments(detections.answer, images, batch.frames, split)
-        count = max(sum(batch.objects.counts), 1)  # what the criterion divided its sums by
-        self._sums += torch.stack(
-            [
-                self.criterion(detections, batch.objects)["loss"].double().cpu() * count,
-                torch.tensor(sum(batch.objects.counts)),
-            ]
-        )
+        losses = self.criterion(detections, batch.objects)
+        self._weighed += self.criterion.weighed(losses, detections, batch.objects)
         for image in images:
             if image < PICTURES:
                 self._drawn[image] = found.of(image)
@@ -288,8 +285,7 @@ class Detection(Task):
         found = {f"{self.prefix}{name}": value for name, value in measured.items()}
         if self.panoptic:
             found |= self.panoptic.compute(self.device)
-        sums = self._sums.to(self.device, sum_dtype(self.device))
-        loss, objects = sum_over_ranks(sums).tolist()
-        found["loss"] = loss / max(objects, 1)
+        weighed = self._weighed.to(self.device, sum_dtype(self.device))
+        found["loss"] = loss_of(sum_over_ranks(weighed))
         # Not a number is what the data lack, as objects of a size.
         return {name: value for name, value in found.items() if not math.isnan(value)}

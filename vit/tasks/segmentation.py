@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vit.data.segmentation import SegmentationData
 from vit.facts import Facts
-from vit.losses.detection import SetCriterion
+from vit.losses.detection import SetCriterion, loss_of
 from vit.losses.masks import NUM_POINTS
 from vit.metrics.ranks import sum_dtype, sum_over_ranks
 from vit.metrics.segmentation import SemanticMetrics
@@ -162,17 +162,16 @@ class Segmentation(Task):
     def begin_evaluation(self) -> None:
         self.metrics.reset()
         self.worst.reset()
-        self._sums = torch.zeros(2, dtype=torch.float64)  # of losses, and of what they are means of
+        self._weighed = torch.zeros(2, 2, dtype=torch.float64)  # of the losses
 
     def evaluate(self, batch: SegmentationBatch, split: str) -> None:
         output = self.model(batch.images)
         if isinstance(output, ClassMaps):
-            total, count = pixel_loss(output, batch.labels)
+            self._weighed[0] += torch.stack(pixel_loss(output, batch.labels)).double().cpu()
         else:
             objects = objects_of(batch.labels)
-            count = torch.tensor(max(sum(objects.counts), 1))
-            total = self.criterion(output, objects)["loss"] * count
-        self._sums += torch.stack([total.double().cpu(), count.double().cpu()])
+            losses = self.criterion(output, objects)
+            self._weighed += self.criterion.weighed(losses, output, objects)
         enlarge = partial(_enlarged, size=tuple(batch.labels.shape[1:]))
         chosen = [class_map(output, image, enlarge) for image in range(len(batch))]
         predicted = torch.stack(chosen)
@@ -187,9 +186,8 @@ class Segmentation(Task):
 
     def evaluated(self, split: str) -> dict[str, float]:
         self.worst.compute()
-        sums = self._sums.to(self.device, sum_dtype(self.device))
-        loss, count = sum_over_ranks(sums).tolist()
-        return {**self.metrics.compute(self.device), "loss": loss / max(count, 1)}
+        weighed = self._weighed.to(self.device, sum_dtype(self.device))
+        return {**self.metrics.compute(self.device), "loss": loss_of(sum_over_ranks(weighed))}
 
 
 def pixel_loss(
