@@ -34,6 +34,10 @@ class Refused(Exception):
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
 
+class Misfit(ValueError):
+    """Raised by a task that is for other data; the check then names a task that is for these."""
+
+
 def did_you_mean(word: str, known: Iterable[str], alike: float = 0.6) -> str:
     """` Did you mean 'depth'?`, or an empty string where nothing is near."""
     near = get_close_matches(word, list(known), n=1, cutoff=alike)

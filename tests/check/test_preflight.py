@@ -2,6 +2,7 @@ import pytest
 
 from vit.check.preflight import preflight, preflight_or_refuse
 from vit.check.schema import schema_faults
+from vit.data.digits import Digits
 from vit.doors.compose import compose, config_folder
 from vit.faults import Refused
 
@@ -106,6 +107,15 @@ def test_a_task_for_other_data_is_one_fault_that_names_theirs(words, task):
     assert f"Take task={task}" in faults[0]["message"]
 
 
+def test_another_fault_that_a_task_finds_in_its_data_names_no_other_task(monkeypatch):
+    def odd(data):
+        raise ValueError("odd weights")
+
+    monkeypatch.setattr(Digits, "class_weight_values", odd)
+    (fault,) = preflight(compose(["experiment=digits"]))["faults"]
+    assert fault == {"where": "task", "message": "odd weights"}
+
+
 def test_a_head_of_another_task_is_told_without_its_signature():
     (fault,) = preflight(compose(["data=digits", "backbone.patch_size=2", "head=semantic"]))[
         "faults"
@@ -127,3 +137,11 @@ def test_what_this_machine_lacks_refuses_a_training_and_warns_a_check():
     assert any("num_nodes" in warning for warning in report["warnings"])
     with pytest.raises(Refused, match="num_nodes"):
         preflight_or_refuse(config, "nowhere")
+
+
+def test_a_key_that_a_file_sets_and_a_part_does_not_take_can_be_left_out():
+    config = compose(["experiment=detection", "backbone=vit_s", "data.root=nowhere"])
+    told = [str(fault) for fault in schema_faults(config)]
+    assert [fault.rpartition(" Where ")[2] for fault in told] == [
+        f"a file sets it, ~backbone.{key} leaves it out." for key in ("name", "pretrained")
+    ]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -142,6 +143,7 @@ def test_a_split_that_was_named_and_is_not_there_is_no_reason_to_cut_train(coco_
         ("annotations/instances_train2017.json", "annotations/instances_val2017.json", "{}2017"),
         ("annotations/instances_train.json", "annotations/instances_val.json", "images/{}"),
         ("train/_annotations.coco.json", "valid/_annotations.coco.json", "{}"),
+        ("annotations/instances_train a.json", "annotations/instances_val a.json", "{} a"),
     ],
 )
 def test_known_layouts_are_answered_by_the_words_that_read_them(coco_files, train, val, images):
@@ -154,7 +156,7 @@ def test_known_layouts_are_answered_by_the_words_that_read_them(coco_files, trai
     if "/" not in images:
         shutil.rmtree(root / "images")
     (fault,) = Coco(root=str(root), image_size=32).faults()
-    words = str(fault).partition("read with: ")[2].split()
+    words = shlex.split(str(fault).partition("read with: ")[2])
     settings = dict(word.removeprefix("data.").split("=") for word in words)
     data = Coco(root=str(root), image_size=32, **settings)
     assert data.faults() == []

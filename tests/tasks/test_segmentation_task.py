@@ -13,6 +13,7 @@ from PIL import Image
 from sklearn.metrics import jaccard_score
 
 from vit.check.preflight import preflight
+from vit.data.drawing import colour
 from vit.doors.compose import compose
 from vit.metrics.worst import Worst
 from vit.structures import IGNORED, ClassMaps, Detections, Stage
@@ -207,6 +208,9 @@ def test_a_trained_segmenter_colours_a_picture(tmp_path):
     assert classes.shape == (24, 40) and classes.max() <= 10
     with Image.open(row["picture"]) as opened:
         assert opened.size == (40, 24)
+    with Image.open(folder / "predictions" / "legend.png") as opened:
+        shown = {colour for _, colour in opened.getcolors(1 << 20)}
+    assert shown >= {colour(number) for number in range(11)}
     again = program("evaluate", str(folder))
     assert "test/miou" in again.stdout and "IoU" in again.stdout
 

@@ -10,7 +10,7 @@ import torch
 from vit.build import build
 from vit.check.communication import weight_dtype
 from vit.data.samples import SampleData
-from vit.faults import Fault
+from vit.faults import Fault, Misfit
 from vit.tasks.assembly import assemble_data, assemble_model, task_class
 
 HALF = "the model cannot be computed with weights of half precision; wanted bf16-mixed, or 32-true"
@@ -47,10 +47,10 @@ def data_of(
 
 
 def fitting(config: Mapping[str, Any], data: SampleData, allow: list[str]) -> bool:
-    """True; raises ValueError where the task is not for such data, and names one that is."""
+    """True; raises ValueError where the task takes no such data, and names one that does."""
     try:
         task_class(config, allow).given_by(data)
-    except ValueError as error:
+    except Misfit as error:
         known = f". Take task={data.task}, with a head for it." if data.task else ""
         raise ValueError(f"{error}{known}") from error
     return True

@@ -149,7 +149,10 @@ def part_faults(
             faults.append(Fault(here, "is decided by the data or the model; take it out"))
         elif key not in parameters and not takes_any:
             known = [name for name in parameters if name not in given]
-            faults.append(Fault(here, f"{target} takes no {key!r}.{did_you_mean(str(key), known)}"))
+            advice = (
+                did_you_mean(str(key), known) or f" Where a file sets it, ~{here} leaves it out."
+            )
+            faults.append(Fault(here, f"{target} takes no {key!r}.{advice}"))
         else:
             faults += _value_faults(here, value, hints.get(str(key), Any))
         faults += _inside(value, here, allow_targets)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import join
 from typing import Any
 
 import numpy as np
@@ -80,9 +81,10 @@ def layout_words(root: Path) -> str:
             near = [own, split, f"images/{own}", f"images/{split}", "images"]
             places = near if file in files else [file.parent.name]
             images = next((name for name in places if (root / name).is_dir()), "images")
-            words.append(f"data.{split}_file={file.relative_to(root)} data.{split}_images={images}")
+            told = {"file": file.relative_to(root), "images": images}
+            words += [f"data.{split}_{key}={path}" for key, path in told.items()]
             break
-    return " ".join(words) if words and words[0].startswith("data.train_file") else ""
+    return join(words) if words and words[0].startswith("data.train_file") else ""
 
 
 def require_named(root: Path, names: Mapping[str, str | None], kind: type, ending: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
@@ -15,6 +15,7 @@ from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 from vit.structures import IGNORED
 
 SMALLEST = 320  # pixels of the longer side; a smaller picture is enlarged so that words fit
+LEGEND = 12  # pixels of a swatch and of the letters beside it
 
 
 def annotated(
@@ -64,6 +65,25 @@ def coloured(picture: Image.Image, labels: Int[Tensor, "height width"]) -> Image
     masks = torch.stack([labels == number for number in present])
     colours = [colour(number) for number in present]
     return to_pil_image(draw_segmentation_masks(drawn, masks, alpha=0.45, colors=colours))
+
+
+def legend(names: Sequence[str]) -> Image.Image:
+    """Which colour is which class, numbered from 0; SMALLEST pixels wide."""
+    font = ImageFont.load_default(LEGEND)
+    gap, row = LEGEND // 2, LEGEND + LEGEND // 2
+    x, y, places = gap, gap, []
+    for name in names:
+        taken = round(row + font.getlength(name)) + 2 * gap
+        if x > gap and x + taken > SMALLEST:
+            x, y = gap, y + row
+        places.append((x, y))
+        x += taken
+    drawn = Image.new("RGB", (SMALLEST, y + row), "white")
+    draw = ImageDraw.Draw(drawn)
+    for number, (name, (left, top)) in enumerate(zip(names, places, strict=True)):
+        draw.rectangle((left, top, left + LEGEND, top + LEGEND), fill=colour(number))
+        draw.text((left + row, top + LEGEND / 2), name, "black", font, anchor="lm")
+    return drawn
 
 
 def _ink_on(paper: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vit.data.tokenizing import Tokenizer
 from vit.facts import CaptionFacts
+from vit.faults import Misfit
 from vit.structures import CaptionBatch
 from vit.tasks.sequence import TextToText, write
 
@@ -24,7 +25,7 @@ class Captioning(TextToText):
     @classmethod
     def given_by(cls, data: Any) -> dict[str, Any]:
         if not isinstance(data.facts, CaptionFacts):
-            raise ValueError(
+            raise Misfit(
                 "task=captioning wants images with texts, such as data=digit_captions; data is "
                 f"{type(data).__name__}"
             )

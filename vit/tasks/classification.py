@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vit.data.classification import ClassificationData
 from vit.facts import Facts
+from vit.faults import Misfit
 from vit.losses.classification import binary_cross_entropy, cross_entropy
 from vit.metrics.classification import ClassificationMetrics
 from vit.metrics.multilabel import MultilabelMetrics
@@ -109,7 +110,7 @@ class Classification(Task):
     @classmethod
     def given_by(cls, data: Any) -> dict[str, Any]:
         if not isinstance(data, ClassificationData):
-            raise ValueError(
+            raise Misfit(
                 f"task=classification wants images with classes; data is {type(data).__name__}"
             )
         weights = data.class_weight_values()

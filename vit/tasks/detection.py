@@ -16,6 +16,7 @@ from vit.data.detection_checks import too_many_objects
 from vit.data.detection_loading import FramedBatch
 from vit.data.detection_transforms import Frame
 from vit.facts import Facts
+from vit.faults import Misfit
 from vit.losses.detection import SetCriterion, loss_of
 from vit.losses.masks import NUM_POINTS
 from vit.metrics.detection import NAMES, DetectionMetrics, Found
@@ -52,9 +53,9 @@ class Detection(Task):
         num_points: at which masks are compared.
         max_detections: answers kept of an image, the best first; COCO counts 100.
 
-    Each epoch of evaluation logs `loss`, the same however the images are batched (but for masks,
-    see SetCriterion.weighed), and COCO's twelve numbers, `ap`, `ap50`, … (vit/metrics/detection.py),
-    but for those whose objects the data lack, as large ones. Of a head that answers with masks they
+    Each epoch of evaluation logs `loss`, the same however the images are batched (but of masks, see
+    SetCriterion.weighed), and COCO's twelve numbers, `ap`, `ap50`, … (vit/metrics/detection.py):
+    without those whose objects the data lack, as large ones. Of a head that answers with masks they
     are those of masks, `mask_ap`, `mask_ap50`, …, and with panoptic data `pq`, `sq` and `rq` join
     them: of all, of things, of stuff.
 
@@ -135,7 +136,7 @@ class Detection(Task):
     @classmethod
     def given_by(cls, data: Any) -> dict[str, Any]:
         if not isinstance(data, DetectionData):
-            raise ValueError(
+            raise Misfit(
                 f"task=detection wants pictures with boxes, such as data=coco; data is "
                 f"{type(data).__name__}"
             )

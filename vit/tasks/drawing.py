@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vit.data.drawing import annotated, coloured
+from vit.data.drawing import annotated, coloured, legend
 from vit.facts import Facts
 from vit.metrics.detection import Found
 from vit.runs.directory import write_json
@@ -19,7 +19,7 @@ TRACKED_SCORE = 0.1  # lowest of a box in the tracker, where a slider hides more
 
 
 class Drawing:
-    """A folder with a picture for each image, and of objects results.json.
+    """A folder with a picture for each image, and of objects results.json, of maps legend.png.
 
     An entry there is one of COCO's results, `image_id` counting the images from 1, with the image's
     `file_name` beside it.
@@ -28,6 +28,7 @@ class Drawing:
     def __init__(self, folder: Path, facts: Facts):
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._class_names = facts.class_names
         self._ids = facts.class_ids or tuple(range(1, facts.num_classes + 1))
         self._results: list[dict[str, Any]] = []
         self._names: set[str] = set()
@@ -78,12 +79,14 @@ class Drawing:
     def finish(self) -> Path:
         if self._results or not self._maps:
             write_json(self._folder / "results.json", self._results)
+        if self._maps:
+            legend(self._class_names).save(self._folder / "legend.png")
         return self._folder
 
     def _name(self, stem: str) -> str:
         """Images of one name from several folders get a number."""
         name, count = f"{stem}.png", 1
-        while name in self._names:
+        while name in self._names or name == "legend.png":
             count += 1
             name = f"{stem}-{count}.png"
         self._names.add(name)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vit.data.segmentation import SegmentationData
 from vit.facts import Facts
+from vit.faults import Misfit
 from vit.losses.detection import SetCriterion, loss_of
 from vit.losses.masks import NUM_POINTS
 from vit.metrics.ranks import sum_dtype, sum_over_ranks
@@ -87,7 +88,7 @@ class Segmentation(Task):
     @classmethod
     def given_by(cls, data: Any) -> dict[str, Any]:
         if not isinstance(data, SegmentationData):
-            raise ValueError(
+            raise Misfit(
                 "task=segmentation wants images with a class for each pixel, such as "
                 f"data=mask_folder; data is {type(data).__name__}"
             )

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vit.data.text import TextData
 from vit.data.tokenizing import Tokenizer
 from vit.facts import CaptionFacts, TextFacts
+from vit.faults import Misfit
 from vit.metrics.ranks import several_ranks, sum_over_ranks
 from vit.metrics.sequence import SequenceMetrics
 from vit.metrics.written import WrittenMetrics
@@ -81,7 +82,7 @@ class TextToText(Task):
     @classmethod
     def given_by(cls, data: Any) -> dict[str, Any]:
         if not isinstance(data, TextData) or data.contents.class_names is not None:
-            raise ValueError(
+            raise Misfit(
                 "task=text_to_text wants texts with other texts, such as data=number_words or "
                 f"data=text_table data.target=text; data is {type(data).__name__}"
                 f"{' with classes' * isinstance(data, TextData)}"

@@ -79,7 +79,7 @@ class Task(lightning.LightningModule):
     def given_by(cls, data: Any) -> dict[str, Any]:
         """What the task is told by its data, as keywords of its own.
 
-        Raises ValueError where the data are of another kind.
+        Raises Misfit where the data are of another kind.
         """
         return {}
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vit.data.text import TextData
 from vit.facts import TextFacts
+from vit.faults import Misfit
 from vit.losses.classification import cross_entropy
 from vit.metrics.classification import ClassificationMetrics
 from vit.metrics.predictions import PerSample
@@ -59,7 +60,7 @@ class TextClassification(Task):
     @classmethod
     def given_by(cls, data: Any) -> dict[str, Any]:
         if not isinstance(data, TextData) or data.contents.class_names is None:
-            raise ValueError(
+            raise Misfit(
                 "task=text_classification wants texts with classes, such as data=text_table; data "
                 f"is {type(data).__name__}{' without classes' * isinstance(data, TextData)}"
             )
