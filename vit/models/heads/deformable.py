@@ -34,9 +34,10 @@ class DeformableHead(nn.Module):
     No encoder stands between backbone and decoder. A query's place is set once by its proposal;
     each layer says how far the object is from there, so all layers' answers are of one kind and
     share their predictors. With `groups`, that many sets of queries train side by side and only
-    the first answers in evaluation. `denoising` makes noised copies of the objects, which go
-    through the layers by themselves, after the others: as neither see the others, two sequences
-    serve as well as one under a mask, and what matched queries answer stays the same to the bit.
+    the first answers in evaluation. `denoising` makes noised copies of the objects in training,
+    which go through the layers in a sequence of their own after the matched queries. DINO lets
+    copies see these, in one sequence under a mask; where neither sees the other, no mask need part
+    them, groups stay what they are, and what matched queries answer is the same to the bit.
 
     Raises ValueError where `width` does not divide, or a count is below 1.
 
