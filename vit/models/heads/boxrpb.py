@@ -203,7 +203,7 @@ class BoxRpbHead(nn.Module):
         return stages
 
     def flops(self, backbone: Any, height: int, width: int) -> int:
-        """Of backbone and head, one forward pass for one image; of all groups while in training."""
+        """Of backbone and head, for one image; in training with all groups and copies."""
         grid = backbone.grid(height, width)
         grids = self.neck.grids(grid)
         tokens = token_count(grids)

@@ -139,7 +139,7 @@ class DeformableHead(nn.Module):
         return stages
 
     def flops(self, backbone: Any, height: int, width: int) -> int:
-        """Of backbone and head, one forward pass for one image; of all groups while in training."""
+        """Of backbone and head, for one image; in training with all groups and copies."""
         grid = backbone.grid(height, width)
         tokens = token_count(self.neck.grids(grid))
         total = backbone.flops(height, width) + self.neck.flops(grid) + self.two_stage.flops(tokens)
