@@ -299,15 +299,30 @@ class Stage:
 
 
 @dataclass
+class Denoised:
+    """What a detection head makes of noised copies of the objects, in training alone.
+
+    `objects` says which object of the batch each query is a copy of, and is -1 for those that
+    only fill up. A `positive` copy is to be led back to its object; of the others the head is to
+    say that nothing is there. Both live on the host.
+    """
+
+    stages: list[Stage]
+    objects: Int[Tensor, "batch queries"]
+    positive: Bool[Tensor, " queries"]
+
+
+@dataclass
 class Detections:
     """What a detection head returns: its stages, the answer last; all are trained alike.
 
     In training the queries may come in `groups` of equal size, each of which is matched by itself;
-    in evaluation there is one.
+    in evaluation there is one, and nothing is `denoised`.
     """
 
     stages: list[Stage]
     groups: int = 1
+    denoised: Denoised | None = None
 
     @property
     def answer(self) -> Stage:

@@ -32,6 +32,11 @@ def test_every_detector_compiles_into_one_graph_with_the_same_numbers():
 
 
 @pytest.mark.slow
+def test_noised_copies_compile_once_whatever_there_is_to_find():
+    compile_in_a_process("denoising")
+
+
+@pytest.mark.slow
 def test_a_detector_compiles_into_kernels_with_the_same_numbers():
     compile_in_a_process("detectors", "inductor", "deformable")
 
@@ -60,6 +65,32 @@ def compile_detectors(backend: str, *heads: str) -> None:
         model.train()
         sum(stage.logits.sum() for stage in compiled(*given).stages).backward()
         assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def compile_denoising() -> None:
+    """The copies are made outside of the graph, which would else be one for each count."""
+    from functools import partial
+
+    from head_makers import CLASSES, detector
+
+    from vit.models.heads.denoising import Denoising
+    from vit.structures import Objects
+
+    graphs = torch._dynamo.utils.counters["stats"]
+    for name in ("deformable", "boxrpb"):
+        torch._dynamo.reset()
+        graphs.clear()
+        model = detector(name, denoising=partial(Denoising, num_queries=12)).train()
+        compiled = torch.compile(model, backend="eager")
+        for counts in [(3, 2), (0, 0), (0, 5), (40, 1)]:
+            labels, boxes = torch.randint(CLASSES, (sum(counts),)), torch.rand(sum(counts), 4)
+            given = torch.randn(2, 3, 16, 24), None, Objects(labels, boxes, counts)
+            found = []
+            for called in (model, compiled):
+                torch.manual_seed(0)
+                found.append(called(*given).denoised.stages[-1].logits)
+            torch.testing.assert_close(*found, atol=1e-5, rtol=1e-4)
+            assert graphs["unique_graphs"] == 2
 
 
 def compile_segmenters() -> None:
@@ -129,6 +160,8 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     if sys.argv[1:2] == ["detectors"]:
         compile_detectors(*sys.argv[2:])
+    elif sys.argv[1:2] == ["denoising"]:
+        compile_denoising()
     elif sys.argv[1:2] == ["segmenters"]:
         compile_segmenters()
     else:

@@ -14,6 +14,7 @@ from vit.models.detector import Detector
 CONF = Path(__file__).parents[2] / "conf"
 NECKS = sorted(path.stem for path in (CONF / "head/neck").glob("*.yaml"))
 PLAIN = ("deformable", "boxrpb", "detr", "tokens", "masks")
+DENOISING = sorted(path.stem for path in (CONF / "head/denoising").glob("*.yaml"))
 CHOICES = [*PLAIN, *(f"{head} {neck}" for head in ("deformable", "boxrpb") for neck in NECKS)]
 
 
@@ -44,6 +45,16 @@ def test_every_patch_gets_its_classes(keys):
     assert logits.shape == (2, 7, 4, 4)
 
 
+@pytest.mark.parametrize("name", DENOISING)
+@pytest.mark.parametrize("head", ["deformable", "boxrpb"])
+def test_copies_of_objects_are_made_where_they_are_asked_for(head, name):
+    with torch.device("meta"):
+        plain, model = made(head).head, made(head, f"head/denoising={name}").train()
+        found = model(torch.rand(2, 3, 32, 32)).denoised
+    assert plain.denoising is None
+    assert (found is None) if name == "none" else (found.positive.sum() >= 100)
+
+
 def test_sizes_can_be_set():
     small = ["width=16", "num_queries=5", "num_layers=1", "heads=2", "cross_heads=4", "points=1"]
     keys = [f"head.{setting}" for setting in [*small, "hidden=32", "groups=2"]]
@@ -55,10 +66,12 @@ def test_sizes_can_be_set():
 @pytest.mark.parametrize(
     "path",
     [CONF / f"head/{name}.yaml" for name in (*PLAIN, "semantic")]
-    + sorted((CONF / "head/neck").glob("*.yaml")),
+    + sorted((CONF / "head/neck").glob("*.yaml"))
+    + sorted((CONF / "head/denoising").glob("*.yaml")),
     ids=lambda path: path.stem,
 )
 def test_files_of_heads_open_with_purpose_and_command(path):
-    first, second = path.read_text().splitlines()[:2]
+    lines = [line for line in path.read_text().splitlines() if "@package" not in line]
+    first, second = lines[:2]
     assert first.startswith("# ") and first.endswith(".")
     assert second.startswith("# vit train ")

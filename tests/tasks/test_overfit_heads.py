@@ -31,8 +31,10 @@ COMMON = [
 OBJECTS = ["data=digit_scenes", "task=detection"]
 DECODER = ["head.width=64", "head.hidden=128", "head.heads=4", "head.num_queries=20"]
 QUERIES = ["head.num_queries=20", "head.joint_blocks=2", "task.num_points=1024"]
+DEFORMABLE = [*OBJECTS, *DECODER, "head.cross_heads=4", "head.neck.num_blocks=3"]
 HEADS = {
-    "deformable": [*OBJECTS, *DECODER, "head.cross_heads=4", "head.neck.num_blocks=3"],
+    "deformable": DEFORMABLE,
+    "deformable, denoising": [*DEFORMABLE, "head/denoising=contrastive"],
     "boxrpb": [
         *OBJECTS,
         *DECODER,
@@ -61,7 +63,8 @@ def steps_to_learn(head: str, seed: int = 0) -> tuple[int, float]:
     reached = 0.0
     for step in range(1, MOST + 1):
         task.model.train()
-        loss = task.criterion(task.model(batch.images), objects)["loss"]
+        found = task.model(batch.images, None, objects)
+        loss = task.criterion(found, objects)["loss"]
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(task.model.parameters(), 0.1)
@@ -99,4 +102,4 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     for name in sys.argv[1:] or HEADS:
         steps, reached = steps_to_learn(name)
-        print(f"{name:<16}{steps:>6} steps  {reached:.3f}", flush=True)
+        print(f"{name:<24}{steps:>6} steps  {reached:.3f}", flush=True)

@@ -16,7 +16,7 @@ from vit.boxes import cxcywh_to_xyxy, generalized_iou, iou
 from vit.losses.masks import NUM_POINTS, generator_or_fixed, mask_losses
 from vit.losses.matching import Match, Matcher, require_weights
 from vit.losses.query_classes import SUMS, softmax_cross_entropy
-from vit.structures import Detections, Objects, Stage
+from vit.structures import Denoised, Detections, Objects, Stage
 
 
 class SetCriterion(nn.Module):
@@ -28,6 +28,10 @@ class SetCriterion(nn.Module):
     evaluation processes may have unlike numbers of batches, and would wait for each other. Every
     answer takes part, also where there is nothing to find, so that no process of several waits
     for gradients that another has not.
+
+    Of noised copies of the objects, where a head answers for any, each positive one is matched
+    with its object and the others with none. Their losses, of the same weights, are divided by the
+    number of positive copies, that is of objects times groups of copies.
 
     Args:
         class_loss: a loss of vit/losses/query_classes.py. "cross_entropy" is for heads whose last
@@ -112,8 +116,9 @@ class SetCriterion(nn.Module):
         self, detections: Detections, objects: Objects, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
         """`loss`; its parts that the head answers, of `loss_class`, `loss_box`, `loss_giou`,
-        `loss_mask`, `loss_dice`, each summed over the stages and not yet weighed; and
-        `nonfinite_costs`, a count that is above 0 where the model diverges.
+        `loss_mask`, `loss_dice`, each summed over the stages and not yet weighed, and the same of
+        noised copies, `loss_denoising_class` and so on; and `nonfinite_costs`, a count that is
+        above 0 where the model diverges.
 
         `generator` draws the points of masks, fastest where it lives on the answers' device. It
         draws in the order of images and pairs: other points where a batch is split otherwise.
@@ -126,9 +131,14 @@ class SetCriterion(nn.Module):
             normal = mean_over_ranks(sum(objects.counts) * detections.groups, device).clamp(min=1)
             parts: dict[str, Tensor] = {}
             for stage, match in zip(detections.stages, matches, strict=True):
-                for name, value in self._of_stage(stage, match, objects, normal, generator).items():
-                    parts[name] = parts[name] + value if name in parts else value
-            loss = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
+                _add(parts, self._of_stage(stage, match, objects, normal, generator))
+            loss = self._summed(parts)
+            if detections.denoised is not None:
+                told = self._of_denoised(detections.denoised, objects, generator)
+                loss = loss + self._summed(told)
+                parts |= {
+                    name.replace("loss", "loss_denoising"): part for name, part in told.items()
+                }
         count = torch.full((), float(broken), device=device)
         return {"loss": loss, **parts, "nonfinite_costs": count}
 
@@ -157,6 +167,32 @@ class SetCriterion(nn.Module):
         sums = torch.stack([classes * class_normal, others * normal])
         counts = torch.tensor([class_count, count * detections.groups], dtype=torch.float64)
         return torch.stack([sums, counts], dim=1)
+
+    def _summed(self, parts: dict[str, Tensor]) -> Tensor:
+        return torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
+
+    def _of_denoised(
+        self, denoised: Denoised, objects: Objects, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """The copies of all images in one row, those that only fill up left out."""
+        device = denoised.stages[0].logits.device
+        real = denoised.objects >= 0
+        positive, negative = (
+            (real & kind).nonzero() for kind in (denoised.positive, ~denoised.positive)
+        )
+        images, queries = torch.cat([positive, negative]).to(device, non_blocking=True).unbind(1)
+        count = len(positive)
+        own = denoised.objects[positive[:, 0], positive[:, 1]].to(device, non_blocking=True)
+        match = Match(torch.zeros_like(own), torch.arange(count, device=device), own)
+        normal = mean_over_ranks(count, device).clamp(min=1)
+        parts: dict[str, Tensor] = {}
+        for stage in denoised.stages:
+            assert stage.boxes_cxcywh is not None
+            row = Stage(
+                stage.logits[images, queries][None], stage.boxes_cxcywh[images, queries][None]
+            )
+            _add(parts, self._of_stage(row, match, objects, normal, generator))
+        return parts
 
     def _of_stage(
         self,
@@ -197,6 +233,11 @@ class SetCriterion(nn.Module):
                 "none; take class_loss=focal, or cross_entropy for a head with no_object."
             )
         return self.class_sum(logits, matched, overlap) / normal
+
+
+def _add(parts: dict[str, Tensor], more: dict[str, Tensor]) -> None:
+    for name, value in more.items():
+        parts[name] = parts[name] + value if name in parts else value
 
 
 def _shape(alpha: float | None, gamma: float | None, no_object: bool) -> dict[str, float]:

@@ -51,7 +51,7 @@ def made_up_loss(output: Detections | ClassMaps) -> Tensor:
         return output.logits.float().square().mean()
     parts = [
         part.float().square().mean()
-        for stage in output.stages
+        for stage in [*output.stages, *(output.denoised.stages if output.denoised else ())]
         for part in (stage.logits, stage.boxes_cxcywh, stage.masks)
         if part is not None
     ]

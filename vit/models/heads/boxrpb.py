@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from vit.models.heads.decoder import plain_layer
-from vit.models.heads.frame import centres, look
+from vit.models.heads.frame import Frame, centres, look
 from vit.models.heads.parts import (
     ReluMlp,
     check_counts,
@@ -23,7 +24,7 @@ from vit.models.heads.parts import (
 )
 from vit.models.heads.two_stage import TwoStage, token_count
 from vit.models.necks import Projector
-from vit.structures import Detections, Grid, Objects, Stage
+from vit.structures import Denoised, Detections, Grid, Objects, Stage
 
 
 class BoxBias(nn.Module):
@@ -71,12 +72,30 @@ class BoxBias(nn.Module):
         return distances.sign() * torch.log2(1 + distances.abs()) / 3
 
 
+@dataclass
+class _Seen:
+    """What the layers look at; all levels' tokens lie one after the other."""
+
+    tokens: Tensor  # [batch, tokens, width], as their positions
+    position: Tensor
+    grids: Sequence[Grid]
+    size: tuple[int, int]  # of the image in pixels
+    hidden: Tensor | None  # [batch, 1, 1, tokens] that are padding
+    frame: Frame
+
+    def mask(self, bias: nn.Module, references_cxcywh: Tensor) -> Tensor:
+        """[batch, heads, queries, tokens] to add to the scores."""
+        boxes = self.frame.outward(references_cxcywh)
+        mask = torch.cat([bias(boxes, grid, self.size) for grid in self.grids], dim=-1)
+        return mask if self.hidden is None else mask.masked_fill(self.hidden, float("-inf"))
+
+
 class BoxRpbHead(nn.Module):
     """The best tokens propose boxes; each layer attends to the whole image and moves the boxes.
 
     The attention is plain and global; a `BoxBias` from the query's present box, of width
     `bias_hidden`, tells it where to look. Each layer starts from the boxes of the one before,
-    through which no gradient flows, and has predictors of its own. `groups` as in
+    through which no gradient flows, and has predictors of its own. `groups` and `denoising` as in
     `DeformableHead`.
 
     Raises ValueError where `width` does not divide, or a count is below 1.
@@ -102,6 +121,7 @@ class BoxRpbHead(nn.Module):
         bias_hidden: int = 512,
         groups: int = 1,
         dropout: float = 0.0,
+        denoising: Callable[..., Any] | None = None,
     ):
         super().__init__()
         check_counts(
@@ -124,6 +144,7 @@ class BoxRpbHead(nn.Module):
             boxes.append(still_box_mlp(width))
         self.layers, self.biases = nn.ModuleList(layers), nn.ModuleList(biases)
         self.classes, self.boxes = nn.ModuleList(classes), nn.ModuleList(boxes)
+        self.denoising = denoising(width, num_classes) if denoising else None
 
     def forward(
         self,
@@ -139,43 +160,68 @@ class BoxRpbHead(nn.Module):
         tokens = torch.cat([level.tokens for level in levels], dim=1)
         grids = [level.grid for level in levels]
         places = torch.cat([centres(grid, tokens.device) for grid in grids], dim=1)
-        context_position = sines(frame.inward(places), self.width // 2)
         hidden = None
         if frame.valid is not None:
             hidden = ~torch.cat([level.valid for level in levels], dim=1)[:, None, None]
-        stages = [Stage(start.logits, frame.outward(start.boxes_cxcywh))]
-        x, references = start.content, start.references_cxcywh
-        size = (images.shape[-2], images.shape[-1])
+        looked_at = _Seen(
+            tokens,
+            sines(frame.inward(places), self.width // 2),
+            grids,
+            (images.shape[-2], images.shape[-1]),
+            hidden,
+            frame,
+        )
         groups = self.two_stage.active_groups
+        stages = [Stage(start.logits, frame.outward(start.boxes_cxcywh))]
+        stages += self._decoded(start.content, start.references_cxcywh, looked_at, groups=groups)
+        denoised = None
+        if self.denoising is not None and self.training:
+            noised = self.denoising(objects, frame, images)
+            found = self._decoded(
+                noised.content, noised.references_cxcywh, looked_at, sees=noised.sees
+            )
+            denoised = Denoised(found, noised.objects, noised.positive)
+        return Detections(stages, groups, denoised)
+
+    def _decoded(
+        self, x: Tensor, references_cxcywh: Tensor, seen: _Seen, **among: Any
+    ) -> list[Stage]:
+        stages = []
         parts = zip(self.layers, self.biases, self.classes, self.boxes, strict=True)
         for layer, bias, classes, boxes in parts:
-            mask = _over_levels(bias, frame.outward(references), grids, size)
             x = layer(
                 x,
-                self.position(sines(references, self.width // 2)),
-                groups=groups,
-                context=tokens,
-                mask=mask if hidden is None else mask.masked_fill(hidden, float("-inf")),
-                context_position=context_position,
+                self.position(sines(references_cxcywh, self.width // 2)),
+                context=seen.tokens,
+                mask=seen.mask(bias, references_cxcywh),
+                context_position=seen.position,
+                **among,
             )
-            answer = moved(references, boxes(x))
-            stages.append(Stage(classes(x), frame.outward(answer)))
-            references = answer.detach()
-        return Detections(stages, groups)
+            answer = moved(references_cxcywh, boxes(x))
+            stages.append(Stage(classes(x), seen.frame.outward(answer)))
+            references_cxcywh = answer.detach()
+        return stages
 
     def flops(self, backbone: Any, height: int, width: int) -> int:
-        """Of backbone and head, one forward pass for one image; of all groups while in training."""
+        """Of backbone and head, for one image; in training with all groups and copies."""
         grid = backbone.grid(height, width)
         grids = self.neck.grids(grid)
         tokens = token_count(grids)
-        queries, groups = self.two_stage.count(tokens), self.two_stage.active_groups
         total = backbone.flops(height, width) + self.neck.flops(grid) + self.two_stage.flops(tokens)
+        total += self._flops(self.two_stage.count(tokens), grids, self.two_stage.active_groups)
+        if self.denoising is not None and self.training:
+            total += self._flops(2 * self.denoising.num_queries, grids)
+        return total
+
+    def _flops(self, queries: int, grids: Sequence[Grid], groups: int = 1) -> int:
+        """Of all layers and their predictors."""
+        total, every = 0, groups * queries
         parts: Any = zip(self.layers, self.biases, self.classes, self.boxes, strict=True)
         for layer, bias, classes, boxes in parts:
-            total += self.position.flops(groups * queries) + boxes.flops(groups * queries)
-            total += layer.flops(queries, tokens, groups)
-            total += sum(bias.flops(groups * queries, grid) for grid in grids)
-            total += 2 * groups * queries * classes.weight.numel()
+            total += self.position.flops(every) + boxes.flops(every)
+            total += layer.flops(queries, token_count(grids), groups)
+            total += sum(bias.flops(every, grid) for grid in grids)
+            total += 2 * every * classes.weight.numel()
         return total
 
     def shards(self) -> list[nn.Module]:
@@ -183,10 +229,4 @@ class BoxRpbHead(nn.Module):
         return list(self.layers)
 
     def no_weight_decay(self) -> set[str]:
-        return undecayed(self, "two_stage.content", "two_stage.change")
-
-
-def _over_levels(
-    bias: nn.Module, boxes_cxcywh: Tensor, grids: Sequence[Grid], size: tuple[int, int]
-) -> Tensor:
-    return torch.cat([bias(boxes_cxcywh, grid, size) for grid in grids], dim=-1)
+        return undecayed(self, "two_stage.content", "two_stage.change", "denoising.labels")

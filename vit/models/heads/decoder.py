@@ -40,10 +40,14 @@ class DecoderLayer(nn.Module):
         position: Float[Tensor, "#batch queries width"],
         *,
         groups: int = 1,
+        sees: Tensor | None = None,
         **seen: Any,
     ) -> Float[Tensor, "batch queries width"]:
-        """Queries of different groups, which lie one after the other, do not see one another."""
-        x = self.norm1(x + self._dropped(self._among(x, position, groups)))
+        """Queries of different groups, which lie one after the other, do not see one another.
+
+        Where they lie otherwise, `sees` is a mask (as in `attention`) and `groups` is 1.
+        """
+        x = self.norm1(x + self._dropped(self._among(x, position, groups, sees)))
         x = self.norm2(x + self._dropped(self.cross(x, position=position, **seen)))
         return self.norm3(x + self._dropped(self.mlp(x)))
 
@@ -52,9 +56,10 @@ class DecoderLayer(nn.Module):
         among = groups * self.attention.flops(queries)
         return among + self.cross.flops(groups * queries, tokens) + self.mlp.flops(groups * queries)
 
-    def _among(self, x: Tensor, position: Tensor, groups: int) -> Tensor:
+    def _among(self, x: Tensor, position: Tensor, groups: int, sees: Tensor | None) -> Tensor:
         if groups == 1:
-            return self.attention(x, position=position)
+            return self.attention(x, position=position, mask=sees)
+        assert sees is None
         shape = x.shape
         each = x.unflatten(1, (groups, -1)).flatten(0, 1)
         position = position.expand(shape).unflatten(1, (groups, -1)).flatten(0, 1)

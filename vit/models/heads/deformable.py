@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vit.layers.deformable import DeformableAttention
 from vit.layers.norm import LayerNorm
 from vit.models.heads.decoder import DecoderLayer
-from vit.models.heads.frame import look
+from vit.models.heads.frame import Frame, look
 from vit.models.heads.parts import (
     ReluMlp,
     check_counts,
@@ -25,7 +25,7 @@ from vit.models.heads.parts import (
 )
 from vit.models.heads.two_stage import TwoStage, token_count
 from vit.models.necks import Projector
-from vit.structures import Detections, Objects, Stage
+from vit.structures import Denoised, Detections, Objects, Stage
 
 
 class DeformableHead(nn.Module):
@@ -34,7 +34,10 @@ class DeformableHead(nn.Module):
     No encoder stands between backbone and decoder. A query's place is set once by its proposal;
     each layer says how far the object is from there, so all layers' answers are of one kind and
     share their predictors. With `groups`, that many sets of queries train side by side and only
-    the first answers in evaluation.
+    the first answers in evaluation. `denoising` makes noised copies of the objects in training,
+    which go through the layers in a sequence of their own after the matched queries. DINO lets
+    copies see these, in one sequence under a mask; where neither sees the other, no mask need part
+    them, groups stay what they are, and what matched queries answer is the same to the bit.
 
     Raises ValueError where `width` does not divide, or a count is below 1.
 
@@ -61,6 +64,7 @@ class DeformableHead(nn.Module):
         hidden: int = 2048,
         groups: int = 1,
         dropout: float = 0.0,
+        denoising: Callable[..., Any] | None = None,
     ):
         super().__init__()
         check_counts(
@@ -88,6 +92,7 @@ class DeformableHead(nn.Module):
         self.norm = LayerNorm(width, eps=1e-5)
         self.classes = class_layer(width, num_classes)
         self.boxes = still_box_mlp(width)
+        self.denoising = denoising(width, num_classes) if denoising else None
 
     def forward(
         self,
@@ -100,38 +105,56 @@ class DeformableHead(nn.Module):
         features, frame = look(backbone, images, padding, self.neck.blocks)
         levels = self.neck(features, frame.valid)
         start = self.two_stage(levels, frame)
-        references = start.references_cxcywh
-        position = self.position(sines(references, self.width // 2))
         seen = {
             "tokens": torch.cat([level.tokens for level in levels], dim=1),
             "grids": [level.grid for level in levels],
-            "boxes_cxcywh": frame.outward(references),
             "valid": None
             if frame.valid is None
             else torch.cat([level.valid for level in levels], dim=1),
         }
+        groups = self.two_stage.active_groups
         stages = [Stage(start.logits, frame.outward(start.boxes_cxcywh))]
-        x, groups = start.content, self.two_stage.active_groups
+        stages += self._decoded(
+            start.content, start.references_cxcywh, frame, groups=groups, **seen
+        )
+        denoised = None
+        if self.denoising is not None and self.training:
+            noised = self.denoising(objects, frame, images)
+            found = self._decoded(
+                noised.content, noised.references_cxcywh, frame, sees=noised.sees, **seen
+            )
+            denoised = Denoised(found, noised.objects, noised.positive)
+        return Detections(stages, groups, denoised)
+
+    def _decoded(
+        self, x: Tensor, references_cxcywh: Tensor, frame: Frame, **seen: Any
+    ) -> list[Stage]:
+        position = self.position(sines(references_cxcywh, self.width // 2))
+        places, stages = frame.outward(references_cxcywh), []
         for layer in self.layers:
-            x = layer(x, position, groups=groups, **seen)
+            x = layer(x, position, boxes_cxcywh=places, **seen)
             answer = self.norm(x)
-            boxes = moved(references, self.boxes(answer))
+            boxes = moved(references_cxcywh, self.boxes(answer))
             stages.append(Stage(self.classes(answer), frame.outward(boxes)))
-        return Detections(stages, groups)
+        return stages
 
     def flops(self, backbone: Any, height: int, width: int) -> int:
-        """Of backbone and head, one forward pass for one image; of all groups while in training."""
+        """Of backbone and head, for one image; in training with all groups and copies."""
         grid = backbone.grid(height, width)
         tokens = token_count(self.neck.grids(grid))
-        queries, groups = self.two_stage.count(tokens), self.two_stage.active_groups
+        total = backbone.flops(height, width) + self.neck.flops(grid) + self.two_stage.flops(tokens)
+        total += self._flops(self.two_stage.count(tokens), tokens, self.two_stage.active_groups)
+        if self.denoising is not None and self.training:
+            total += self._flops(2 * self.denoising.num_queries, tokens)
+        return total
+
+    def _flops(self, queries: int, tokens: int, groups: int = 1) -> int:
+        """Of all layers and their predictors."""
         predictors = 2 * groups * queries * self.classes.weight.numel()
         predictors += self.boxes.flops(groups * queries)
-        return (
-            backbone.flops(height, width)
-            + self.neck.flops(grid)
-            + self.two_stage.flops(tokens)
-            + self.position.flops(groups * queries)
-            + sum(layer.flops(queries, tokens, groups) + predictors for layer in self.layers)  # type: ignore[operator]
+        layers: Any = self.layers
+        return self.position.flops(groups * queries) + sum(
+            layer.flops(queries, tokens, groups) + predictors for layer in layers
         )
 
     def shards(self) -> list[nn.Module]:
@@ -139,4 +162,4 @@ class DeformableHead(nn.Module):
         return list(self.layers)
 
     def no_weight_decay(self) -> set[str]:
-        return undecayed(self, "two_stage.content", "two_stage.change")
+        return undecayed(self, "two_stage.content", "two_stage.change", "denoising.labels")

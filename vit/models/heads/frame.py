@@ -42,11 +42,18 @@ class Frame:
         origin, size = torch.stack(sides, dim=-1)[:, :, None]  # [batch, 1, 2] each
         return cls(valid.flatten(1), origin, size)
 
-    def inward(self, points: Float[Tensor, "one tokens 2"]) -> Float[Tensor, "batch tokens 2"]:
+    def inward(self, points: Float[Tensor, "#batch tokens 2"]) -> Float[Tensor, "batch tokens 2"]:
         """Points in fractions of what the model sees, as fractions of the real image."""
         if self.origin is None or self.size is None:
             return points
         return (points - self.origin) / self.size
+
+    def inward_boxes(self, boxes_cxcywh: Float[Tensor, "batch n 4"]) -> Float[Tensor, "batch n 4"]:
+        """The opposite of `outward`."""
+        if self.origin is None or self.size is None:
+            return boxes_cxcywh
+        centre, size = boxes_cxcywh.chunk(2, dim=-1)
+        return torch.cat([self.inward(centre), size / self.size], dim=-1)
 
     def outward(self, boxes_cxcywh: Float[Tensor, "batch n 4"]) -> Float[Tensor, "batch n 4"]:
         """Boxes in fractions of the real image, as fractions of what the model sees."""
