@@ -32,7 +32,9 @@ window.addEventListener("resize", () => {
 });
 window.addEventListener("beforeprint", () => draws.forEach((draw) => draw()));
 
-function show(data) {
+function show(chosen_board) {
+  // One configuration is nobody's baseline.
+  const data = chosen_board.configurations.length > 1 ? chosen_board : { ...chosen_board, baseline: null };
   const chosen = chosenFrom(data);
   const drawn = [effectsSection(data, chosen), curvesSection(data, chosen), costSection(data, chosen), wrongSection(data, chosen), looksSection(data, chosen)];
   const sections = [
