@@ -122,10 +122,12 @@ def test_the_page_can_be_used(swept):
         browser.wait("document.querySelectorAll('#curves .mean').length === 3")
         axis = "document.querySelectorAll('#curves select')[1]"
         last = "[...document.querySelectorAll('#curves svg > text')].at(-1).textContent"
-        ends = {}
+        ticks = "[...document.querySelectorAll('#curves svg > text')].map(t => t.textContent)"
+        ends, marked = {}, {}
         for name in browser.evaluate(f"[...{axis}.options].map(o => o.value)"):
             browser.evaluate(f"{axis}.value = '{name}'; {axis}.dispatchEvent(new Event('change'))")
             ends[name] = browser.evaluate(last)
+            marked[name] = browser.evaluate(ticks)[-2]
             assert browser.evaluate("document.querySelectorAll('#curves .mean[d^=M]').length") == 3
         assert ends == {
             "steps": "optimizer steps",
@@ -133,6 +135,8 @@ def test_the_page_can_be_used(swept):
             "time": "training time, s (without validation)",
             "images": "images seen",
         }
+        # 30 steps of 32 images and 0.1 s, in 3 epochs.
+        assert marked == {"steps": "30", "epochs": "3", "time": "3", "images": "900"}
         browser.evaluate("document.querySelector('.swatch').click()")
         assert browser.evaluate("document.querySelectorAll('#curves .mean').length") == 2
         browser.evaluate("document.querySelector('#cost').scrollIntoView()")
