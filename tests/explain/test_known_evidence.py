@@ -87,7 +87,8 @@ def test_where_a_norm_hides_the_evidence_from_gradients_the_curves_say_so():
     """A norm has no gradient along what it scales: once the answer points all one way, more of the
     same changes nothing, and relevance, which multiplies by it, may name another patch.
     """
-    found = [looked_at(trained(LayerNorm, depth=1, seed=seed, steps=120), 40) for seed in (1, 2)]
+    found = [looked_at(trained(LayerNorm, depth=1, seed=seed, steps=120), 40) for seed in (0, 1, 2)]
+    print(found)
     for shares, areas in found:
         assert shares["rollout"] >= 0.9
         missed = shares["relevance"] < 0.9

@@ -180,7 +180,7 @@ def _table(told: dict[str, Any]) -> Any:
     for at, row in enumerate(rows[:MOST_ROWS]):
         mean = _so_far(told, at) if row["mean"] is None else f"{row['mean']:.4f}"
         half = "" if row["half"] is None else f" ± {row['half']:.4f}"
-        cells = [Text(printable(row["label"])), str(row["n"]), f"{mean}{half}"]
+        cells: list[Any] = [Text(printable(row["label"])), str(row["n"]), f"{mean}{half}"]
         if not alone:
             own = row["id"] == told["baseline"]
             cells += ["baseline" if own else _difference(row["to_baseline"]), _standing(row)]

@@ -169,10 +169,10 @@ def _look(
         return
     if isinstance(model.head, TokensHead | MasksHead):
         row = model.backbone.num_prefix + query
-        last = model.backbone.depth
-        if isinstance(model.head, MasksHead):
-            last = model.head.joint_blocks  # before them there are no queries
-        looks = [_row(look, row)[-patches:] for look in recording.backbone[-last:]]
+        joint = recording.backbone
+        if isinstance(model.head, MasksHead):  # in the blocks before them there are no queries
+            joint = joint[-model.head.joint_blocks :]
+        looks = [_row(look, row)[-patches:] for look in joint]
     else:
         row, looks = query, [_row(look, query) for look in recording.cross]
     grids = [grid] if looks[0].numel() == patches else model.head.neck.grids(grid)
