@@ -72,6 +72,13 @@ def test_one_configuration_is_compared_with_nothing(tmp_path, capsys):
     assert "best mean" not in told and "baseline" not in told
 
 
+def test_small_numbers_are_told_by_their_digits(tmp_path, capsys):
+    for seed, value in enumerate((0.000169, 0.000171)):
+        make_run(tmp_path / "runs" / f"{seed}", seed=seed, accuracy=value)
+    assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "a.html")]) == 0
+    assert "0.00017 ± 1.27e-05" in capsys.readouterr().out
+
+
 def test_of_a_run_that_is_not_done_the_best_so_far_is_told(tmp_path, capsys):
     make_run(tmp_path / "runs" / "a", state="preempted", accuracy=0.75)
     assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "a.html")]) == 0

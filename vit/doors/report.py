@@ -178,8 +178,8 @@ def _table(told: dict[str, Any]) -> Any:
         table.add_column("to the baseline", justify="right")
         table.add_column("to the best")
     for at, row in enumerate(rows[:MOST_ROWS]):
-        mean = _so_far(told, at) if row["mean"] is None else f"{row['mean']:.4f}"
-        half = "" if row["half"] is None else f" ± {row['half']:.4f}"
+        mean = _so_far(told, at) if row["mean"] is None else _figure(row["mean"])
+        half = "" if row["half"] is None else f" ± {_figure(row['half'])}"
         cells: list[Any] = [Text(printable(row["label"])), str(row["n"]), f"{mean}{half}"]
         if not alone:
             own = row["id"] == told["baseline"]
@@ -193,14 +193,20 @@ def _so_far(told: dict[str, Any], configuration: int) -> str:
     own = (run["so_far"] for run in told["runs"] if run["configuration"] == configuration)
     found = [value for value in own if value is not None]
     best = min if told["mode"] == "min" else max
-    return f"{best(found):.4f} so far" if found else "–"
+    return f"{_figure(best(found))} so far" if found else "–"
+
+
+def _figure(value: float) -> str:
+    """Four decimals; of what they would hide three digits."""
+    return f"{value:.3g}" if 0 < abs(value) < 0.001 else f"{value:.4f}"
 
 
 def _difference(found: dict[str, Any] | None) -> str:
     if found is None:
         return "–"
-    half = "" if found["half"] is None else f" ± {found['half']:.4f}"
-    return f"{found['value']:+.4f}{half}"
+    half = "" if found["half"] is None else f" ± {_figure(found['half'])}"
+    sign = "-" if found["value"] < 0 else "+"
+    return f"{sign}{_figure(abs(found['value']))}{half}"
 
 
 def _standing(row: dict[str, Any]) -> str:
