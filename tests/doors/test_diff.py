@@ -74,6 +74,9 @@ def test_metrics_are_told_by_their_best_and_their_last(tmp_path, capsys):
     assert main([a, b]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert "epochs: 3, now 4" in lines and "metrics that only the second run has: extra" in lines
+    (head,) = [line.split("  ") for line in lines if line.startswith("metrics  ")]
+    named = [word.strip() for word in head if word.strip()]
+    assert named[1:4] == ["best: first", "second", "difference"] and named[4] == "last: first"
     (row,) = [line.split() for line in lines if line.startswith("val/accuracy")]
     assert row == ["val/accuracy", "0.75", "=", "0.5", "0.625", "+0.125"]
 

@@ -50,6 +50,7 @@ def test_a_run_folder_holds_all_that_was_promised(trained):
     for name in ("checkpoints/best.ckpt", "checkpoints/last.ckpt", "log.txt"):
         assert (run_dir / name).stat().st_size > 0
     assert json.loads((run_dir / "state.json").read_text())["state"] == "done"
+    assert json.loads((run_dir / "stamp.json").read_text())["facts"]["parameters"] > 0
     results = json.loads((run_dir / "metrics.json").read_text())
     assert 0 <= results["metrics"]["test/accuracy"] <= 1
     assert "test accuracy" in said and "vit predict" in said

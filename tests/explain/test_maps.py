@@ -8,7 +8,9 @@ from PIL import Image
 
 from vit.explain.attend import chosen_layers, class_number
 from vit.explain.files import write
-from vit.explain.maps import seen_by
+from vit.explain.maps import box_of, seen_by
+from vit.explain.record import recorded
+from vit.explain.relevance import relevance, rollout
 from vit.faults import Refused
 from vit.layers.pool import AttentionPool
 from vit.models.backbone import ViT
@@ -17,9 +19,11 @@ from vit.models.detector import Detector
 from vit.models.heads.boxrpb import BoxRpbHead
 from vit.models.heads.deformable import DeformableHead
 from vit.models.heads.detr import DetrHead
+from vit.models.heads.masks import MasksHead
 from vit.models.heads.semantic import SemanticHead
 from vit.models.heads.tokens import TokensHead
 from vit.models.pretrained import TimmBackbone
+from vit.structures import Stage
 
 torch.set_num_threads(1)
 SIZES = {"num_classes": 3, "patch_size": 4, "depth": 2}
@@ -42,8 +46,9 @@ def image():
         lambda: DetrHead(16, **SIZES, **SMALL),
         lambda: BoxRpbHead(16, **SIZES, **SMALL, bias_hidden=8),
         lambda: TokensHead(16, **SIZES, num_queries=5),
+        lambda: MasksHead(16, **SIZES, num_queries=5, joint_blocks=1),
     ],
-    ids=["detr", "boxrpb", "tokens"],
+    ids=["detr", "boxrpb", "tokens", "masks"],
 )
 def test_maps_of_a_detection_are_shares_of_the_image(head):
     model = Detector(body(), head()).eval()
@@ -58,6 +63,28 @@ def test_maps_of_a_detection_are_shares_of_the_image(head):
     scores = [each.score for each in seen.detections]
     assert scores == sorted(scores, reverse=True)
     torch.testing.assert_close(model(image()[None]).answer.logits, before)  # as if not looked at
+
+
+def test_queries_that_join_on_the_way_come_from_themselves_and_the_patches():
+    model = Detector(body(), MasksHead(16, **SIZES, num_queries=5, joint_blocks=1)).eval()
+    with recorded(model) as recording, torch.enable_grad():
+        answer = model(image()[None]).answer
+    first, second = (look.weights[0].detach().mean(0) for look in recording.backbone)
+    assert (len(first), len(second)) == (13, 18)  # a register, 12 patches; 5 queries join
+    grown = torch.eye(18)
+    old = [0, *range(6, 18)]
+    grown[torch.tensor(old)[:, None], old] = (first + torch.eye(13)) / 2
+    expected = (second + torch.eye(18)) / 2 @ grown
+    torch.testing.assert_close(rollout(recording.backbone, 12)[0], expected)
+    own = relevance(recording, answer.logits[0, 2, 1], patches=12).own[0]
+    assert own.shape == (18, 18) and own[3, 6:].max() > 0  # the third query stands fourth
+
+
+def test_the_box_of_a_mask_is_around_it():
+    masks = torch.full((1, 2, 4, 8), -1.0)
+    masks[0, 0, 1:3, 2:4] = 1.0
+    stage = Stage(torch.zeros(1, 2, 3), masks=masks)
+    assert box_of(stage, 0) == [3 / 8, 0.5, 0.25, 0.5] and box_of(stage, 1) == [0.0] * 4
 
 
 def test_places_of_a_deformable_detection_have_weights_that_sum_to_one():

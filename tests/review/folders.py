@@ -69,13 +69,13 @@ def put(file, content):
     file.write_text(json.dumps({"schema_version": 1, **content}))
 
 
-def make_sweep(folder, gain=0.02, *, seeds=3, depths=(2, 4, 6)):
+def make_sweep(folder, gain=0.02, *, seeds=3, depths=(2, 4, 6), more=None):
     """Depths times seeds; a deeper one is better by `gain`, seeds differ by ±0.003."""
     ids = []
     for depth in depths:
         for seed in range(seeds):
             accuracy = 0.8 + gain * depth + 0.003 * (seed - 1) * (1 + 0.1 * depth)
-            run = make_run(folder / f"depth_{depth}-{seed}", depth=depth, seed=seed)
+            run = make_run(folder / f"depth_{depth}-{seed}", depth=depth, seed=seed, more=more)
             results = {"metrics": {"val/accuracy": accuracy}, "steps": 30, "epochs": 3}
             put(run / "metrics.json", results)
             ids.append(f"id{depth}{seed}")

@@ -122,10 +122,12 @@ def test_the_page_can_be_used(swept):
         browser.wait("document.querySelectorAll('#curves .mean').length === 3")
         axis = "document.querySelectorAll('#curves select')[1]"
         last = "[...document.querySelectorAll('#curves svg > text')].at(-1).textContent"
-        ends = {}
+        ticks = "[...document.querySelectorAll('#curves svg > text')].map(t => t.textContent)"
+        ends, marked = {}, {}
         for name in browser.evaluate(f"[...{axis}.options].map(o => o.value)"):
             browser.evaluate(f"{axis}.value = '{name}'; {axis}.dispatchEvent(new Event('change'))")
             ends[name] = browser.evaluate(last)
+            marked[name] = browser.evaluate(ticks)[-2]
             assert browser.evaluate("document.querySelectorAll('#curves .mean[d^=M]').length") == 3
         assert ends == {
             "steps": "optimizer steps",
@@ -133,6 +135,8 @@ def test_the_page_can_be_used(swept):
             "time": "training time, s (without validation)",
             "images": "images seen",
         }
+        # 30 steps of 32 images and 0.1 s, in 3 epochs.
+        assert marked == {"steps": "30", "epochs": "3", "time": "3", "images": "900"}
         browser.evaluate("document.querySelector('.swatch').click()")
         assert browser.evaluate("document.querySelectorAll('#curves .mean').length") == 2
         browser.evaluate("document.querySelector('#cost').scrollIntoView()")
@@ -163,10 +167,10 @@ def test_a_phone_shows_it_without_sideways_scrolling(swept, dark):
 def test_runs_of_all_kinds_together_draw(tmp_path):
     make_run(tmp_path / "alone", points=1)
     make_run(tmp_path / "none", points=0, state="planned", lr=0.2)
+    make_run(tmp_path / "foreign", more={"checkpoint": {}, "name": "of no metric"})
     nan = make_run(tmp_path / "nan", depth=3, state="failed", points=4)
     for step, value in ((50, float("nan")), (60, float("inf")), (70, 0.2)):
         Recorder(nan / "metrics.jsonl").write(step, 5, {"val/accuracy": value}, {})
-    make_run(tmp_path / "other", monitor="val/map", more={"task": {"_target_": "a.b.Detection"}})
     running = make_run(tmp_path / "running", state="running", owner={"host": "x", "pid": 1}, lr=0.3)
     with (running / "metrics.jsonl").open("ab") as file:
         file.write(b'{"step": 99, "epo')
@@ -179,6 +183,36 @@ def test_runs_of_all_kinds_together_draw(tmp_path):
         browser.wait("document.querySelector('#curves svg, #curves p + div + div p') !== null")
         assert browser.evaluate("document.querySelectorAll('#runs tbody tr').length") == 5
         assert browser.errors == []
+
+
+@needs_chromium
+def test_each_task_has_a_board_that_a_button_shows(tmp_path):
+    make_sweep(tmp_path / "runs" / "sweep")
+    evil = {"task": {"_target_": f"a.{EVIL}"}, "data": {"_target_": "b.Scenes", "batch_size": 8}}
+    for seed in range(2):
+        make_run(tmp_path / "runs" / f"d{seed}", seed=seed, monitor="val/map", more=evil)
+    file = written(tmp_path / "runs", tmp_path / "report.html")
+    with Browser(width=390, height=800) as browser:
+        browser.open(file)
+        buttons = "[...document.querySelectorAll('#boards button')]"
+        first, second = browser.evaluate(f"{buttons}.map(each => each.textContent)")
+        assert "val/accuracy" in first and "9 runs (9 done) of 3 conf" in first
+        assert "val/map" in second and "2 runs (2 done) of 1 conf" in second
+        pressed = f"{buttons}.map(each => each.getAttribute('aria-pressed'))"
+        assert browser.evaluate(pressed) == ["true", "false"]
+        curves = "document.querySelector('#curves')"
+        for at, (count, metric) in enumerate(((3, "val/accuracy"), (1, "val/map"))):
+            browser.evaluate(f"{buttons}[{at}].click()")
+            assert browser.evaluate("document.querySelectorAll('main section#best').length") == 1
+            rows = "document.querySelectorAll('#leaderboard tbody tr').length"
+            assert browser.evaluate(rows) == count
+            browser.evaluate(f"{curves}.scrollIntoView()")
+            browser.wait(f"{curves}.querySelectorAll('.mean').length === {count}")
+            assert browser.evaluate(f"{curves}.querySelector('select').value") == metric
+        assert browser.evaluate(pressed) == ["false", "true"]
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 390
+        assert browser.evaluate("window.hacked === undefined")
+        assert browser.requests == [file.as_uri()] and browser.errors == []
 
 
 @needs_chromium

@@ -98,6 +98,8 @@ def test_a_picture_opens_and_nothing_is_fetched(detected):
         looks = "[...document.querySelectorAll('#looks img')]"
         browser.wait(f"{looks}.every(i => i.complete && i.naturalWidth === 12)")
         assert browser.evaluate(f"{looks}.map(i => i.alt)") == ["image", "rollout"] * 2
+        column = "getComputedStyle(i.closest('figure')).gridColumnStart"
+        assert browser.evaluate(f"{looks}.map(i => {column})") == ["1", "auto"] * 2
         left = [url for url in browser.requests if not url.startswith("data:image/")]
         assert left == [detected.as_uri()] and browser.errors == []
 

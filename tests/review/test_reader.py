@@ -4,6 +4,8 @@ import json
 import math
 import os
 import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -96,6 +98,27 @@ def test_a_killed_run_is_told_from_one_that_is_trained(tmp_path):
     assert states == {"lives": "running", "killed": "cut off", "elsewhere": "cut off"}
     killed = next(run for run in load([tmp_path]).runs if run.name == "killed")
     assert len(killed.history["val/accuracy"]) == 3 and killed.metrics == {}
+
+
+def test_what_a_killed_process_wrote_is_read_up_to_the_kill(tmp_path):
+    """Really killed, by the signal that no process can answer, while it wrote."""
+    folder = make_run(tmp_path / "a", points=0, state="running")
+    code = "import sys; from pathlib import Path; from vit.runs.record import Recorder\n"
+    code += "recorder = Recorder(Path(sys.argv[1]) / 'metrics.jsonl')\n"
+    code += "for step in range(10**9):\n"
+    code += "    recorder.write(step, 0, {'val/accuracy': step / 2}, {}); print(step, flush=True)"
+    command = [sys.executable, "-c", code, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        owner = {"host": socket.gethostname(), "pid": process.pid}
+        put(folder / "state.json", {"state": "running", "owner": owner})
+        said = [int(process.stdout.readline()) for _ in range(200)]
+        assert load([folder]).runs[0].state == "running"
+        process.kill()
+        said += [int(line) for line in process.stdout.read().splitlines()]
+    (run,) = load([folder]).runs
+    series = run.history["val/accuracy"]
+    assert run.state == "cut off" and len(series) - (said[-1] + 1) in (0, 1)
+    np.testing.assert_array_equal(series.values, np.arange(len(series)) / 2)
 
 
 @pytest.fixture

@@ -64,6 +64,29 @@ def test_what_runs_say_cannot_steer_the_terminal(tmp_path, capsys):
     assert "\x1b" not in told and "\x07" not in told and "[red]bold[/red]" in told
 
 
+def test_one_configuration_is_compared_with_nothing(tmp_path, capsys):
+    make_run(tmp_path / "runs" / "a")
+    assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "a.html")]) == 0
+    told = capsys.readouterr().out
+    assert "One configuration has finished" in told
+    assert "best mean" not in told and "baseline" not in told
+
+
+def test_small_numbers_are_told_by_their_digits(tmp_path, capsys):
+    for seed, value in enumerate((0.000169, 0.000171)):
+        make_run(tmp_path / "runs" / f"{seed}", seed=seed, accuracy=value)
+    assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "a.html")]) == 0
+    assert "0.00017 ± 1.27e-05" in capsys.readouterr().out
+
+
+def test_of_a_run_that_is_not_done_the_best_so_far_is_told(tmp_path, capsys):
+    make_run(tmp_path / "runs" / "a", state="preempted", accuracy=0.75)
+    assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "a.html")]) == 0
+    told = capsys.readouterr().out
+    assert "0.7500 so far" in told and "No run is done with a finite val/accuracy" in told
+    assert "preempted: a  ended by a signal" in told
+
+
 def test_torch_is_not_imported_for_it(tmp_path):
     make_run(tmp_path / "run")
     code = "import sys; from vit.doors.main import main; main(sys.argv[1:]); "
@@ -72,14 +95,76 @@ def test_torch_is_not_imported_for_it(tmp_path):
     assert subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 0
 
 
-def test_runs_of_different_tasks_lie_in_one_folder(tmp_path, capsys, monkeypatch):
+def of_a_task(task, data="Digits"):
+    parts = {"task": f"vit.tasks.{task.lower()}.{task}", "data": f"vit.data.{data}"}
+    found = {name: {"_target_": target} for name, target in parts.items()}
+    return {**found, "data": {**found["data"], "batch_size": 32}}
+
+
+@pytest.fixture
+def mixed(tmp_path, monkeypatch):
+    """A sweep that has a winner, two detectors that have none, the sweep's task on other data."""
     monkeypatch.chdir(tmp_path)
-    make_sweep(tmp_path / "runs" / "classify")
-    detector = make_run(tmp_path / "runs" / "detect", monitor="val/ap50", more={"boxes": True})
-    assert detector.is_dir()
-    assert main(["runs"]) == 0
+    make_sweep(tmp_path / "runs" / "classify", more=of_a_task("Classification"))
+    for seed, depth, value in ((0, 3, 0.30), (0, 5, 0.35), (1, 3, 0.33), (1, 5, 0.31)):
+        more = {**of_a_task("Detection", "Scenes"), "seed": seed}
+        folder = tmp_path / "runs" / f"detect-{depth}-{seed}"
+        make_run(folder, depth=depth, accuracy=value, monitor="val/ap50", more=more)
+    easy = of_a_task("Classification", "Shapes")
+    make_run(tmp_path / "runs" / "easy", depth=9, accuracy=0.999, more=easy)
+    return "runs"
+
+
+def test_runs_of_different_tasks_have_a_board_each(mixed, capsys):
+    assert main([mixed]) == 0
     told = capsys.readouterr().out
-    assert "10 runs (10 done) of 4 configurations" in told and "is best: val/accuracy" in told
-    assert "note: done, but without a finite val/accuracy: 1 (detect)" in told
-    assert main(["runs", "--metric", "val/ap50"]) == 0
-    assert "val/ap50 (higher is better)" in capsys.readouterr().out
+    assert told.startswith("These 14 runs are of 3 kinds")
+    first, second, third = told.split("\n\n")[1:]
+    assert first.startswith("val/accuracy, Classification on Digits\n9 runs (9 done) of 3 conf")
+    assert "depth=6 is best: val/accuracy 0.92" in first and "ap50" not in first
+    assert second.startswith("val/ap50, Detection on Scenes\n4 runs (4 done) of 2 conf")
+    assert "depth=5 has the best mean (val/ap50 0.33 ± 0.25, n = 2), but cannot be told" in second
+    assert third.startswith("val/accuracy, Classification on Shapes\n1 run (1 done) of 1 conf")
+    assert "One configuration has finished: val/accuracy 0.999 over 1 seed" in third
+    assert "note:" not in told
+
+
+def test_json_has_the_boards_beside_the_tables_of_all(mixed, capsys):
+    assert main([mixed, "--json", "--baseline", "depth=5"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["schema_version"] == 1 and len(told["runs"]) == 14
+    assert told["metric"] == "val/accuracy" and told["verdict"]["kind"] == "clear"
+    ranked = [row for row in told["configurations"] if row["n"]]
+    assert len(ranked) == 3 and len(told["configurations"]) == 6  # the easier data win nothing
+    boards = told["boards"]
+    assert [(each["metric"], each["title"], each["verdict"]["kind"]) for each in boards] == [
+        ("val/accuracy", "Classification on Digits", "clear"),
+        ("val/ap50", "Detection on Scenes", "unclear"),
+        ("val/accuracy", "Classification on Shapes", "nothing"),
+    ]
+    assert told["notes"] == [told["about_boards"]]
+    detectors = {row["label"]: row["id"] for row in boards[1]["configurations"]}
+    assert boards[1]["baseline"] == detectors["depth=5"]
+    assert main([mixed, "--json", "--metric", "val/ap50"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["boards"] == [] and told["about_boards"] == "" and told["metric"] == "val/ap50"
+
+
+def test_one_board_of_different_data_says_so(mixed, capsys):
+    assert main([mixed, "--metric", "val/accuracy"]) == 0
+    told = capsys.readouterr().out
+    assert (
+        "note: of different tasks or data: Classification on Digits; Classification on Shap" in told
+    )
+
+
+def test_a_loss_is_compared_within_its_task_alone(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number, task in enumerate(("Classification", "Distillation")):
+        for metric in ("val/loss", "val/accuracy"):
+            folder = tmp_path / metric.replace("/", "_") / task
+            make_run(folder, depth=number, monitor=metric, more=of_a_task(task))
+    assert main(["val_accuracy", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["boards"] == []
+    assert main(["val_loss", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["boards"]) == 2

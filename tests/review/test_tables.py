@@ -49,6 +49,14 @@ def test_costs_of_runs(tmp_path):
     assert mean_costs(one)["train_seconds"] == 40.0  # of the one that is done
 
 
+def test_a_run_outside_a_sweep_has_its_size_from_its_stamp(tmp_path):
+    run = make_run(tmp_path / "a")
+    put(run / "stamp.json", {"facts": {"parameters": 7, "gflops_per_image": 0.5}})
+    (found,) = load([tmp_path]).runs
+    told = run_costs(found)
+    assert (told["parameters"], told["gflops_per_image"]) == (7.0, 0.5)
+
+
 def test_the_front_on_the_page_follows_the_mode(tmp_path):
     # A deeper one takes longer and is better.
     folder = make_sweep(tmp_path / "sweep")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vit.runs.album import Album, Mistake, picture_content, read_album, write_album
+from vit.runs.album import Album, Mistake, picture_content, read_album, shown, write_album
 
 
 def noise(width, height):
@@ -41,6 +41,16 @@ def test_pictures_are_stored_at_a_size_for_people(tmp_path, size, stored):
     if size == (8, 6):  # enlarged without a loss
         with Image.open(row["file"]) as opened:
             np.testing.assert_array_equal(np.asarray(opened)[::16, ::16], np.asarray(image))
+
+
+def test_what_has_no_colour_is_kept_in_grey(tmp_path):
+    values = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+    grey = Image.fromarray(values).convert("RGB")
+    assert shown(grey).mode == "L" and shown(noise(8, 8)).mode == "RGB"
+    write_album(tmp_path, "test", Album([Mistake(grey, "", "")]))
+    (row,) = read_album(tmp_path, "test")["pictures"]
+    with Image.open(row["file"]) as opened:
+        np.testing.assert_array_equal(np.asarray(opened.convert("L"))[::16, ::16], values)
 
 
 def test_a_list_names_files_of_its_own_folder_only(tmp_path):

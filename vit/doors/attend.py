@@ -21,9 +21,13 @@ ABOUT = """What a trained run looks at, and whether the maps can be believed.
 A sheet for each image: attention of every layer and head, as far as the answer is read from it;
 attention rollout; gradient-weighted relevance; the patches' features as colours that mean the same
 in all images given. Of a detector also what each detection looked at. Deletion and insertion curves
-say whether a map names what the answer came from: compare its areas with those of a random order
-and of one from the centre outwards. All in RUN_DIR/attend or where --out says: open attend.html;
-vit report shows the pictures of runs that have them."""
+say whether a map names what the answer came from: a deletion lower and an insertion higher than
+those of a random order of the patches, and of one from the centre outwards. All in RUN_DIR/attend
+or where --out says: open attend.html; vit report shows the pictures of runs that have them."""
+HOW_TO_READ = (
+    "areas below the curves of the class's probability: a map that names what the answer came from "
+    "has a lower deletion and a higher insertion than random and centre"
+)
 
 
 def main(argv: list[str]) -> int:
@@ -71,7 +75,7 @@ def main(argv: list[str]) -> int:
     if arguments.json:
         print(json.dumps(result, indent=1, ensure_ascii=False))
     else:
-        _show(result)
+        _show(result, arguments.threshold)
     return 0
 
 
@@ -83,12 +87,15 @@ def _numbers(words: str) -> list[int]:
         raise Refused([Fault("--layers", message)]) from None
 
 
-def _show(result: dict[str, Any]) -> None:
+def _show(result: dict[str, Any], threshold: float) -> None:
     for row in result.get("texts", []):
         print(f"{row['input']}  →  {row.get('text', row.get('class'))}")
+    told = False
     for row in result.get("images", []):
         if "objects" in row:
-            print(f"{row['path']}: {len(row['objects'])} objects")
+            count = len(row["objects"])
+            few = f" that score {threshold:g} or more (--threshold)" if not count else ""
+            print(f"{row['path']}: {count} object{'s'[: count != 1]}{few}")
             continue
         if "class" not in row:
             print(f"{row['path']}: attention and features; of classes of pixels there is no more")
@@ -97,4 +104,7 @@ def _show(result: dict[str, Any]) -> None:
         for name, own in row["faithfulness"].items():
             areas = f"deletion {own['deletion_area']:.3f}, insertion {own['insertion_area']:.3f}"
             print(f"  {name:<12} {areas}")
+        told = True
+    if told:
+        print(HOW_TO_READ)
     print(f"drawn in {result['page']}")

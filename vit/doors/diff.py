@@ -139,7 +139,7 @@ def _show_metrics(rows: list[dict[str, Any]]) -> None:
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("metrics")
-    for heading in ("best", "now", "difference", "last", "now", "difference"):
+    for heading in ("best: first", "second", "difference", "last: first", "second", "difference"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         best = ["", "", ""] if row["best"] is None else _figures(row["best"])

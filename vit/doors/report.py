@@ -109,6 +109,21 @@ def _show(told: dict[str, Any]) -> None:
     from vit.doors.screen import plain_console
 
     console = plain_console()
+    several = told["boards"]
+    for note in told["notes"] if several else ():
+        console.print(Text(printable(note), style="bold"), soft_wrap=True)
+    for board in several or [told]:
+        if several:
+            title = f"{board['metric']}, {board['title']}" if board["title"] else board["metric"]
+            console.print()
+            console.print(Text(printable(title), style="bold"))
+        _show_board(board, console)
+    sys.stdout.flush()
+
+
+def _show_board(told: dict[str, Any], console: Any) -> None:
+    from rich.text import Text
+
     states: dict[str, int] = {}
     for run in told["runs"]:
         states[run["state"]] = states.get(run["state"], 0) + 1
@@ -131,7 +146,6 @@ def _show(told: dict[str, Any]) -> None:
     for run in told["failures"][:5]:
         line = f"{run['state']}: {run['name']}  {run['why']}"
         console.print(Text(printable(line), style="red"), soft_wrap=True)
-    sys.stdout.flush()
 
 
 def _image_by_image(told: dict[str, Any]) -> str:
@@ -153,30 +167,46 @@ def _table(told: dict[str, Any]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
+    rows = told["configurations"]
+    alone = len(rows) == 1 and rows[0]["mean"] is not None  # with nothing to compare it with
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("configuration", overflow="fold")
     better = "lower" if told["mode"] == "min" else "higher"
-    for heading in ("seeds", f"{told['metric']} ({better} is better), ± 95 %", "to the baseline"):
-        table.add_column(heading, justify="right")
-    table.add_column("to the best")
-    for row in told["configurations"][:MOST_ROWS]:
-        mean = "–" if row["mean"] is None else f"{row['mean']:.4f}"
-        half = "" if row["half"] is None else f" ± {row['half']:.4f}"
-        table.add_row(
-            Text(printable(row["label"])),
-            str(row["n"]),
-            f"{mean}{half}",
-            "baseline" if row["id"] == told["baseline"] else _difference(row["to_baseline"]),
-            _standing(row),
-        )
+    table.add_column("seeds", justify="right")
+    table.add_column(f"{told['metric']} ({better} is better), ± 95 %", justify="right")
+    if not alone:
+        table.add_column("to the baseline", justify="right")
+        table.add_column("to the best")
+    for at, row in enumerate(rows[:MOST_ROWS]):
+        mean = _so_far(told, at) if row["mean"] is None else _figure(row["mean"])
+        half = "" if row["half"] is None else f" ± {_figure(row['half'])}"
+        cells: list[Any] = [Text(printable(row["label"])), str(row["n"]), f"{mean}{half}"]
+        if not alone:
+            own = row["id"] == told["baseline"]
+            cells += ["baseline" if own else _difference(row["to_baseline"]), _standing(row)]
+        table.add_row(*cells)
     return table
+
+
+def _so_far(told: dict[str, Any], configuration: int) -> str:
+    """The best that runs of a configuration have recorded, none of which is done."""
+    own = (run["so_far"] for run in told["runs"] if run["configuration"] == configuration)
+    found = [value for value in own if value is not None]
+    best = min if told["mode"] == "min" else max
+    return f"{_figure(best(found))} so far" if found else "–"
+
+
+def _figure(value: float) -> str:
+    """Four decimals; of what they would hide three digits."""
+    return f"{value:.3g}" if 0 < abs(value) < 0.001 else f"{value:.4f}"
 
 
 def _difference(found: dict[str, Any] | None) -> str:
     if found is None:
         return "–"
-    half = "" if found["half"] is None else f" ± {found['half']:.4f}"
-    return f"{found['value']:+.4f}{half}"
+    half = "" if found["half"] is None else f" ± {_figure(found['half'])}"
+    sign = "-" if found["value"] < 0 else "+"
+    return f"{sign}{_figure(abs(found['value']))}{half}"
 
 
 def _standing(row: dict[str, Any]) -> str:

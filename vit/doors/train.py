@@ -25,6 +25,7 @@ from vit.runs import process
 from vit.runs.directory import RunFolder, write_json
 from vit.runs.stamp import stamp
 from vit.runs.torchrun import train_on_nodes, train_together
+from vit.sweeps.roles import FACTS
 
 ABOUT = """Train a model from a config that Hydra composes.
 
@@ -134,6 +135,7 @@ def _train(run: Composed, report: dict[str, Any] | None, command: list[str], pre
         print(f"goes on     from {_shortest(folder.last_checkpoint)}; {was}")
     show_report(report)
     told = stamp(command, report["data"], report["gpus"])
+    told["facts"] = {name: report[name] for name in FACTS if name in report}
     folder.freeze(run.config)
     if not folder.stamp_file.exists():
         write_json(folder.stamp_file, told)

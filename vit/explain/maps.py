@@ -14,6 +14,7 @@ from vit.explain.record import Look, Recording, recorded
 from vit.explain.relevance import Relevance, relevance, rollout
 from vit.faults import Fault, Refused
 from vit.models.heads.detr import DetrHead
+from vit.models.heads.masks import MasksHead
 from vit.models.heads.tokens import TokensHead
 from vit.structures import Detections, Grid, Stage
 
@@ -72,16 +73,15 @@ def seen_by(
     if not recording.backbone or recording.backbone[0].weights.shape[-1] < patches:
         message = "its backbone has no attention among all patches; wanted a vision transformer"
         raise Refused([Fault("model", message)])
-    prefix = recording.backbone[0].weights.shape[-1] - patches
-    select = _selector(model, recording, prefix)
+    select = _selector(model, recording, patches)
     layers = [select(look.weights[0].detach()) for look in recording.backbone]
-    seen = Seen(grid, layers, select(rollout(recording.backbone))[0])
+    seen = Seen(grid, layers, select(rollout(recording.backbone, patches))[0])
     if isinstance(answer, Tensor):
         logits = answer[0].float()
         seen.scores = (logits.sigmoid() if binary else logits.softmax(-1)).detach()
         seen.label = int(logits.argmax()) if label is None else label
-        seen.relevance = _of_class(relevance(recording, logits[seen.label]), select, prefix)
-    elif isinstance(answer, Detections) and answer.answer.boxes_cxcywh is not None:
+        seen.relevance = _of_class(relevance(recording, logits[seen.label]), select, patches)
+    elif isinstance(answer, Detections):
         seen.detections = _detections(model, answer.answer, recording, grid, threshold, label)
     return seen
 
@@ -89,21 +89,21 @@ def seen_by(
 Select = Callable[[Tensor], Tensor]  # [n, tokens, tokens] → [n, patches]
 
 
-def _selector(model: Any, recording: Recording, prefix: int) -> Select:
+def _selector(model: Any, recording: Recording, patches: int) -> Select:
     """The rows of those tokens that the answer is read from, as far as they look at patches."""
     pool = getattr(model.head, "pool", None)
     if getattr(pool, "needs_class_token", False):
-        return lambda weights: weights[:, 0, prefix:]
+        return lambda weights: weights[:, 0, -patches:]
     pooling = [look for look in recording.cross if look.name.startswith("head.pool")]
     if pooling:
         row = pooling[-1].weights.detach()[0].mean(0).mean(0)  # of the patches
-        return lambda weights: (row @ weights[:, -len(row) :])[:, prefix:]
-    return lambda weights: weights[:, prefix:, prefix:].mean(1)
+        return lambda weights: (row @ weights[:, -len(row) :])[:, -patches:]
+    return lambda weights: weights[:, -patches:, -patches:].mean(1)
 
 
-def _of_class(found: Relevance, select: Select, prefix: int) -> Tensor:
+def _of_class(found: Relevance, select: Select, patches: int) -> Tensor:
     if found.cross is not None:
-        return found.cross[0].mean(0)[prefix:]
+        return found.cross[0].mean(0)[-patches:]
     identity = torch.eye(found.own.shape[-1], device=found.own.device)
     return select(found.own - identity)[0]
 
@@ -132,17 +132,30 @@ def _detections(
         if scores[query] >= threshold and label in (None, int(labels[query]))
     ][:MOST_DETECTIONS]
     looked = []
-    assert answer.boxes_cxcywh is not None
-    boxes = answer.boxes_cxcywh[0].detach()
     for query in chosen:
         own = Looked(
             int(labels[query]),
             float(scores[query]),
-            boxes[query].tolist(),
+            box_of(answer, query),
         )
         _look(own, model, recording, query, grid, answer)
         looked.append(own)
     return looked
+
+
+def box_of(answer: Stage, query: int) -> list[float]:
+    """In fractions; of a query that answers by a mask the one around it, at 0 if that is empty."""
+    if answer.boxes_cxcywh is not None:
+        return answer.boxes_cxcywh[0, query].detach().tolist()
+    assert answer.masks is not None
+    inside = answer.masks[0, query].detach() > 0
+    edges = []
+    for axis in (0, 1):  # over the rows: from left to right; then from top to bottom
+        there = inside.any(axis).nonzero().flatten()
+        ends = (int(there[0]), int(there[-1]) + 1) if len(there) else (0, 0)
+        edges.append([end / inside.shape[1 - axis] for end in ends])
+    (left, right), (top, bottom) = edges
+    return [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]
 
 
 def _look(
@@ -154,16 +167,20 @@ def _look(
         own.places = last.places[0, query].detach().flatten(0, 2)
         own.weights = last.weights[0, query].detach().flatten() / last.weights.shape[2]
         return
-    if isinstance(model.head, TokensHead):
+    if isinstance(model.head, TokensHead | MasksHead):
         row = model.backbone.num_prefix + query
-        looks = [_row(look, row)[-patches:] for look in recording.backbone]
+        joint = recording.backbone
+        if isinstance(model.head, MasksHead):  # in the blocks before them there are no queries
+            joint = joint[-model.head.joint_blocks :]
+        looks = [_row(look, row)[-patches:] for look in joint]
     else:
         row, looks = query, [_row(look, query) for look in recording.cross]
     grids = [grid] if looks[0].numel() == patches else model.head.neck.grids(grid)
     own.maps["last layer"] = _placed(looks[-1], grids)
     own.maps["mean of layers"] = _placed(torch.stack(looks).mean(0), grids)
-    if isinstance(model.head, TokensHead | DetrHead):
-        found = relevance(recording, answer.logits[0, query, own.label], keep_graph=True)
+    if isinstance(model.head, TokensHead | MasksHead | DetrHead):
+        target = answer.logits[0, query, own.label]
+        found = relevance(recording, target, patches=patches, keep_graph=True)
         of_query = (found.own if found.cross is None else found.cross)[0, row]
         own.maps["relevance"] = of_query[-patches:].unflatten(0, grid)
 

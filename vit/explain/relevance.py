@@ -26,13 +26,16 @@ class Relevance:
     cross: Float[Tensor, "batch queries tokens"] | None = None
 
 
-def rollout(looks: list[Look]) -> Float[Tensor, "batch tokens tokens"]:
-    """Product over the layers of ½ · (mean of heads) + ½ · identity, rows normalised to 1."""
+def rollout(looks: list[Look], patches: int = 0) -> Float[Tensor, "batch tokens tokens"]:
+    """Product over the layers of ½ · (mean of heads) + ½ · identity, rows normalised to 1.
+
+    Tokens that join on the way stand before the last `patches` and come from themselves alone.
+    """
     total: Tensor | None = None
     for look in looks:
         mixed = _with_identity(look.weights.detach().mean(1))
         layer = mixed / mixed.sum(-1, keepdim=True)
-        total = layer if total is None else layer @ total
+        total = layer if total is None else layer @ _joined(total, layer.shape[-1], patches)
     assert total is not None, "rollout wants at least one layer"
     return total
 
@@ -41,12 +44,14 @@ def _with_identity(mean: Tensor) -> Tensor:
     return (mean + torch.eye(mean.shape[-1], device=mean.device, dtype=mean.dtype)) / 2
 
 
-def relevance(recording: Recording, target: Tensor, *, keep_graph: bool = False) -> Relevance:
+def relevance(
+    recording: Recording, target: Tensor, *, patches: int = 0, keep_graph: bool = False
+) -> Relevance:
     """Gradient-weighted relevance for `target`, a number that the recorded pass has computed.
 
     Of a batch pass the sum of a number for each: images do not see one another. Attention of the
     backbone follows equation 6, that of queries among themselves 6 and 7, that of queries to the
-    backbone's last tokens 10. `keep_graph` is for asking again.
+    backbone's last tokens 10. `patches` is as in `rollout`; `keep_graph` is for asking again.
 
     Raises ValueError where the pass ran without gradients.
     """
@@ -65,6 +70,7 @@ def relevance(recording: Recording, target: Tensor, *, keep_graph: bool = False)
             gradient = torch.zeros_like(weights)
         change = (gradient * weights).clamp(min=0).mean(1)  # eq. 5
         if look.of_backbone:
+            own = _joined(own, change.shape[-1], patches)
             own = own + change @ own  # eq. 6
             continue
         if among is None or cross is None:
@@ -78,6 +84,18 @@ def relevance(recording: Recording, target: Tensor, *, keep_graph: bool = False)
             cross = cross + change @ cross  # eq. 7
             among = among + change @ among  # eq. 6
     return Relevance(own, cross)
+
+
+def _joined(total: Tensor, count: int, patches: int) -> Tensor:
+    """`total` for `count` tokens: those that it lacks stand before the last `patches`."""
+    known = total.shape[-1]
+    if known == count:
+        return total
+    ends = torch.arange(known, device=total.device)
+    kept = ends + (count - known) * (ends >= known - patches)
+    grown = _identity(total, count).clone()
+    grown[:, kept[:, None], kept] = total
+    return grown
 
 
 def _identity(like: Tensor, count: int) -> Tensor:

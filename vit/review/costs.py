@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -36,8 +37,8 @@ def run_costs(run: Run) -> dict[str, float]:
     found = {
         "train_seconds": run.told.get("train_seconds"),
         "training_gflops": run.trial.get("cost"),
-        "gflops_per_image": inside(run.trial, "facts", "gflops_per_image"),
-        "parameters": inside(run.trial, "facts", "parameters"),
+        "gflops_per_image": _fact(run, "gflops_per_image"),
+        "parameters": _fact(run, "parameters"),
     }
     for name, most in (("images_per_second", np.median), ("peak_memory_mb", np.max)):
         series = run.history.get(f"timing/{name}")
@@ -48,6 +49,12 @@ def run_costs(run: Run) -> dict[str, float]:
         for name, value in found.items()
         if isinstance(value, int | float) and math.isfinite(value) and value > 0
     }
+
+
+def _fact(run: Run, name: str) -> Any:
+    """What the check told of the model: a trial's file has it, of a single run its stamp."""
+    found = inside(run.trial, "facts", name)
+    return inside(run.stamp, "facts", name) if found is None else found
 
 
 def mean_costs(configuration: Configuration) -> dict[str, float]:

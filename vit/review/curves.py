@@ -19,7 +19,9 @@ KNOTS = 60  # by which the page turns steps into seconds
 OF_THE_CLOCK = ("timing/images_per_second",)
 
 
-def curves(configurations: list[Configuration], first: str) -> dict[str, Any]:
+def curves(
+    configurations: list[Configuration], first: str, most: int = MOST_NUMBERS
+) -> dict[str, Any]:
     """`metrics` (`first` before all others), `grids` of steps that runs share, and `runs`.
 
     A run has its `configuration` (a number) and `seed`, `images_per_step`, `steps_per_epoch`
@@ -29,7 +31,7 @@ def curves(configurations: list[Configuration], first: str) -> dict[str, Any]:
     everything = [(at, run) for at, each in enumerate(configurations) for run in each.runs]
     chosen = {id(run): _drawn(run) for _, run in everything}
     count = sum(map(len, chosen.values()))
-    points = max(FEWEST_POINTS, min(MOST_POINTS, MOST_NUMBERS // max(count, 1)))
+    points = max(FEWEST_POINTS, min(MOST_POINTS, most // max(count, 1)))
     grids: dict[tuple[int, ...], int] = {}
     runs = []
     for at, run in everything:

@@ -17,13 +17,14 @@ from string import Template
 from typing import Any
 
 from vit.review.configurations import Configuration
-from vit.review.curves import curves
-from vit.review.pictures import embedded
+from vit.review.curves import MOST_NUMBERS, curves
+from vit.review.pictures import MOST_BYTES, embedded
 
 ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = (
     *("dom", "table", "chart", "curves", "leaderboard", "mattered", "mistakes", "sections"),
     *("images", "pictures", "precision", "per_image", "looks"),
+    "boards",
     "main",
 )
 
@@ -31,9 +32,16 @@ SCRIPTS = (
 def page(report: dict[str, Any], configurations: list[Configuration]) -> str:
     """The whole file as text; `configurations` are those of the report, in its order."""
     title = ", ".join(Path(source).resolve().name for source in report["sources"])
-    content = {**report, "title": title, "curves": curves(configurations, report["metric"])}
-    content["pictures"] = embedded(report["pictures"])
-    content["looks"] = embedded(report["looks"])
+    found = {each.id: each for each in configurations}
+    several = report["boards"] or [{**report, "title": ""}]
+    about = report["about_boards"]
+    content = {
+        "title": title,
+        "created": report["created"],
+        "about": about,
+        "notes": report["notes"] if about else [],
+        "boards": [_board(board, found, len(several)) for board in several],
+    }
     parts = "\n".join((ASSETS / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     script = f'(() => {{\n"use strict";\n{parts}\n}})();'
     style = (ASSETS / "page.css").read_text(encoding="utf-8")
@@ -49,6 +57,20 @@ def page(report: dict[str, Any], configurations: list[Configuration]) -> str:
         script=script,
         data=as_script_data(content),
     )
+
+
+def _board(
+    board: dict[str, Any], found: dict[str, Configuration], shared_by: int
+) -> dict[str, Any]:
+    """The tables of a board with its curves and pictures; all boards have the same room."""
+    own = [found[row["id"]] for row in board["configurations"]]
+    kept = {key: board[key] for key in board if key not in ("boards", "about_boards", "sources")}
+    return {
+        **kept,
+        "curves": curves(own, board["metric"], MOST_NUMBERS // shared_by),
+        "pictures": embedded(board["pictures"], MOST_BYTES // shared_by),
+        "looks": embedded(board["looks"], MOST_BYTES // shared_by),
+    }
 
 
 def as_script_data(content: Any) -> str:

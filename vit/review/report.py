@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vit.faults import Fault, Refused, did_you_mean
+from vit.review.boards import about, boards, mixed
 from vit.review.configurations import Configuration, gather, run_value, so_far, told
 from vit.review.costs import COSTS, mean_costs, pareto_front, run_costs
 from vit.review.effects import effects
@@ -37,14 +38,67 @@ def report(
 ) -> tuple[dict[str, Any], list[Configuration]]:
     """Plain values, and the configurations they tell of, in the same order.
 
-    `baseline` is a run's or a configuration's name. Raises Refused where the metric was never
-    recorded, or no baseline is called so.
+    `baseline` is a run's or a configuration's name. Where neither `metric` nor `mode` is given and
+    the runs answer several questions, `boards` holds the tables of each, with their own metric; the
+    other tables are then of all runs, and rank those of the first board. `about_boards` says so.
+    Raises Refused where the metric was never recorded, or no baseline is called so.
     """
-    runs = found.runs
-    metric, mode = choose_metric(runs, metric, mode)
+    several = boards(found.runs) if metric is None and mode is None else []
+    several = several if len(several) > 1 else []
+    ranked = several[0].runs if several else found.runs
+    named = _baselines([board.runs for board in several] or [found.runs], baseline)
+    tables, configurations = _tables(found.runs, ranked, metric, mode, named[0])
+    notes = [about(several)] if several else tables["notes"]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "sources": [str(source) for source in sources],
+        **tables,
+        "notes": [*found.notes, *notes],
+        "about_boards": about(several),
+        "boards": [
+            {"title": board.title, **_tables(board.runs, board.runs, None, None, its)[0]}
+            for board, its in zip(several, named, strict=False)
+        ],
+    }, configurations
+
+
+def _baselines(several: list[list[Run]], name: str | None) -> list[str | None]:
+    """For the runs of each board the id of the configuration that is called so, or None.
+
+    Raises Refused where none of them has one.
+    """
+    if name is None:
+        return [None] * len(several)
+    gathered = [gather(runs)[0] for runs in several]
+    found = [_called(configurations, name) for configurations in gathered]
+    if not any(found):
+        known = [each.label for configurations in gathered for each in configurations]
+        message = f"nothing is called {name!r}.{did_you_mean(name, known)} There are: "
+        raise Refused([Fault("--baseline", message + "; ".join(known[:20]))])
+    return found
+
+
+def _called(configurations: list[Configuration], name: str) -> str | None:
+    """The id of the configuration that is called so, or has a run that is."""
+    for each in configurations:
+        if name in (each.id, each.label) or any(name == run.name for run in each.runs):
+            return each.id
+    return None
+
+
+def _tables(
+    runs: list[Run],
+    ranked_runs: list[Run],
+    metric: str | None,
+    mode: str | None,
+    baseline: str | None,
+) -> tuple[dict[str, Any], list[Configuration]]:
+    """Tables of `runs`, whose ranking knows only `ranked_runs`; `baseline` is an id."""
+    metric, mode = choose_metric(ranked_runs, metric, mode)
     configurations, factors = gather(runs)
-    chosen = None if baseline is None else _baseline(configurations, baseline)
-    ranking = rank(configurations, metric, mode, chosen)
+    known = {run.group for run in ranked_runs}
+    ranking = rank([each for each in configurations if each.id in known], metric, mode, baseline)
     ranked = [place.configuration for place in ranking.places]
     places = {place.configuration.id: place for place in ranking.places}
     configurations = [*ranked, *(each for each in configurations if each.id not in places)]
@@ -54,9 +108,6 @@ def report(
     looked_at = ranked[:1] + [each for each in ranked[1:] if each.id == ranking.baseline]
     numbers = {each.id: at for at, each in enumerate(configurations)}
     return {
-        "schema_version": SCHEMA_VERSION,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "sources": [str(source) for source in sources],
         "metric": metric,
         "mode": mode,
         "verdict": {"kind": ranking.kind, "text": ranking.verdict, "advice": ranking.advice},
@@ -71,18 +122,9 @@ def report(
         "looks": looks(looked_at),
         "runs": [_run_row(run, numbers, metric, mode) for run in runs],
         "failures": [_failure(run) for run in runs if run.state in ENDED_BADLY],
-        "again": _again(runs, sources),
-        "notes": [*found.notes, *_notes(runs, ranking)],
+        "again": _again(runs),
+        "notes": _notes(runs, ranking),
     }, configurations
-
-
-def _baseline(configurations: list[Configuration], name: str) -> str:
-    for each in configurations:
-        if name in (each.id, each.label) or any(name == run.name for run in each.runs):
-            return each.id
-    known = [each.label for each in configurations]
-    message = f"nothing is called {name!r}.{did_you_mean(name, known)} There are: "
-    raise Refused([Fault("--baseline", message + "; ".join(known[:20]))])
 
 
 def _row(each: Configuration, place: Place | None, metric: str) -> dict[str, Any]:
@@ -153,7 +195,7 @@ def _failure(run: Run) -> dict[str, Any]:
     why = {
         "cut off": "its process is gone; the same command goes on with it",
         "stopped": "stopped by hand; the same command goes on with it",
-        "preempted": "preempted; the same command goes on with it",
+        "preempted": "ended by a signal, as a queue sends it; the same command goes on with it",
         "pruned": "the sweep gave it up: others were better at that point",
     }.get(run.state, "")
     attempts = inside(run.trial, "attempts")
@@ -171,7 +213,7 @@ def _failure(run: Run) -> dict[str, Any]:
     }
 
 
-def _again(runs: list[Run], sources: Iterable[Path | str]) -> list[dict[str, Any]]:
+def _again(runs: list[Run]) -> list[dict[str, Any]]:
     """Each way in which runs were started, once: a sweep's trials share a command."""
     found: dict[str, dict[str, Any]] = {}
     for run in runs:
@@ -203,6 +245,8 @@ def _notes(runs: list[Run], ranking: Ranking) -> list[str]:
     notes = []
     if ranking.metric.startswith("test/"):
         notes.append("ranked by a test metric: whoever chooses by it has no test left")
+    if different := mixed([run for run in runs if run_value(run, ranking.metric) is not None]):
+        notes.append(different)
     without = [r for r in runs if r.state == "done" and run_value(r, ranking.metric) is None]
     if without:
         names = ", ".join(run.name for run in without[:3])

@@ -11,6 +11,7 @@ import ctypes
 import importlib
 import multiprocessing
 import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import os
 import signal
 import sys
@@ -46,6 +47,7 @@ RANK_VARIABLES = (
 # start or ask must take turns.
 CHILDREN = threading.Lock()
 GRACE_SECONDS = 60.0  # for a checkpoint, once the driver is gone
+TO_THE_GROUP = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # which the forkserver outlives
 PRELOAD = ["vit.tasks.training", "vit.check.preflight"]
 # What only some runs need: worth its seconds where many are to be started.
 PRELOAD_FOR_MANY = ["timm", "timm.optim", "wandb", "sklearn.datasets", "vit.losses.classification"]
@@ -61,7 +63,14 @@ def warm_up(many: bool = False) -> None:
     modules = [*PRELOAD, *(PRELOAD_FOR_MANY if many else [])]
     if "forkserver" in multiprocessing.get_all_start_methods() and sys.platform != "darwin":
         multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
-        multiprocessing.forkserver.ensure_running()
+        # A signal to the whole group, as `timeout` and schedulers send it, is for the runs: were
+        # the forkserver to die of it, they would be lost to this process while they save.
+        multiprocessing.resource_tracker.ensure_running()  # its start unblocks SIGTERM
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, TO_THE_GROUP)
+        try:
+            multiprocessing.forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _same_code_for_children() -> None:
@@ -177,6 +186,7 @@ def _named(function: str) -> Callable[..., Any]:
 
 
 def _answer(sender: Connection, function: str, arguments: tuple[Any, ...]) -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, TO_THE_GROUP)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of this terminal: the driver's to answer
     end_with_driver()
     find_own_packages()
@@ -192,6 +202,7 @@ def _answer(sender: Connection, function: str, arguments: tuple[Any, ...]) -> No
 
 
 def _exit_with(function: str, arguments: tuple[Any, ...]) -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, TO_THE_GROUP)
     end_with_driver()
     find_own_packages()
     try:

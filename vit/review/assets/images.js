@@ -31,7 +31,7 @@ function openLarge(pictures, at) {
 function pictureRow(pictures) {
   const images = pictures.map((each) => el("img", { alt: each.words, width: each.width, height: each.height }));
   const node = el("div", { class: "pictures" }, ...pictures.map((each, at) =>
-    el("figure", {}, el("button", { title: "show it large", onclick: () => openLarge(pictures, at) }, images[at]),
+    el("figure", { class: each.words === "image" && "begins" }, el("button", { title: "show it large", onclick: () => openLarge(pictures, at) }, images[at]),
       el("figcaption", {}, each.words, el("span", { class: "soft" }, each.sample)))));
   const show = () => images.forEach((image, at) => { if (!image.src) image.src = pictures[at].source; });
   return { node, show };

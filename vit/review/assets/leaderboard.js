@@ -67,12 +67,14 @@ function leaderboardSection(data, chosen) {
     ...settings,
     { label: "seeds", kind: "number", value: (row) => row.n },
     { label: "seeds, mean, 95 %", cell: (row) => el("span", { class: chosen.kind(row.id) }, whisker(row, span)), text: () => "" },
+  ];
+  if (rows.length > 1) columns.push(
     { label: "to the best", value: (row) => (row.rank === 1 ? 2 : row.p_to_best), hint: "p that it is as good as the best, corrected for the number of configurations",
       text: (row) => (!row.n ? "" : row.rank === 1 ? "best mean" : row.tied ? (row.p_to_best === null ? "not known" : `tied, p ${pValue(row.p_to_best)}`) : `worse, p ${pValue(row.p_to_best)}`) },
     { label: "to the baseline", kind: "number", value: (row) => difference(row) && difference(row).value, hint: "mean difference on common seeds ± half of its 95 % interval",
       text: (row) => (row.id === data.baseline ? "baseline" : difference(row) ? signed(difference(row).value, difference(row).half) : "–") },
     { label: "p", kind: "number", lowFirst: true, value: (row) => row.p_to_baseline, text: (row) => (row.id === data.baseline ? "" : pValue(row.p_to_baseline)), hint: "of no difference to the baseline, corrected for the number of configurations" },
-  ];
+  );
   if (rows.some((row) => row.test)) {
     columns.push({ label: data.metric.replace("val/", "test/"), kind: "number", value: (row) => row.test && row.test.mean, text: (row) => (row.test ? withHalf(row.test.mean, row.test.half) : "–"), hint: "read once, after selection; nothing here is chosen by it" });
   }

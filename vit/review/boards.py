@@ -1,0 +1,81 @@
+"""Which runs one number can compare: those are on one board, others on boards of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from vit.review.reader import Run, inside
+
+Question = tuple[tuple[str, str] | None, str, str]
+
+
+@dataclass(frozen=True)
+class Board:
+    """Runs that answer one question, and the words for it: `Classification on Digits`."""
+
+    title: str
+    runs: list[Run]
+
+
+def boards(runs: list[Run]) -> list[Board]:
+    """The runs by what selected their checkpoints and by their data; the most runs first.
+
+    A loss is a number of its task alone, so by that as well; an accuracy is the same whatever
+    was trained for it. Runs that name no metric, as those of other programs, join the first board.
+    """
+    groups: dict[Question, list[Run]] = {}
+    others = []
+    for run in runs:
+        if run.monitor is None:
+            others.append(run)
+        else:
+            groups.setdefault(_question(run), []).append(run)
+    if not groups:
+        return [Board("", runs)]
+    most = max(groups, key=lambda question: len(groups[question]))
+    joined = {id(run) for run in (*groups[most], *others)}
+    groups[most] = [run for run in runs if id(run) in joined]  # in the order they were read
+    ordered = sorted(groups, key=lambda question: -len(groups[question]))
+    return [Board(_title(groups[question]), groups[question]) for question in ordered]
+
+
+def about(found: list[Board]) -> str:
+    """What to know of several boards before reading them; empty of one."""
+    if len(found) < 2:
+        return ""
+    count = sum(len(board.runs) for board in found)
+    return (
+        f"These {count} runs are of {len(found)} kinds, by task, data or the metric that selected "
+        "their checkpoints. Each kind has a board of its own: a number of one says nothing about "
+        "another. --metric NAME puts all that have recorded it on one board."
+    )
+
+
+def mixed(runs: list[Run]) -> str:
+    """Says of runs on one board that they are of several kinds; empty where they are not."""
+    kinds = [board.title for board in boards(runs) if board.title]
+    if len(set(kinds)) < 2:
+        return ""
+    named = "; ".join(dict.fromkeys(kinds))
+    return f"of different tasks or data: {named}; a difference need not be one of the models"
+
+
+def _question(run: Run) -> Question:
+    of_its_task = run.monitor is not None and run.monitor[0].endswith("loss")
+    return run.monitor, _part(run, "data"), _part(run, "task") if of_its_task else ""
+
+
+def _part(run: Run, name: str) -> str:
+    target: Any = inside(run.config, name, "_target_")
+    return target if isinstance(target, str) else ""
+
+
+def _title(runs: list[Run]) -> str:
+    """The task's class and that of the data, as far as all of the runs with one agree."""
+    told = []
+    for name in ("task", "data"):
+        parts = {_part(run, name).rsplit(".", 1)[-1] for run in runs} - {""}
+        told.append(" or ".join(sorted(parts)))
+    task, data = told
+    return f"{task} on {data}" if task and data else task or data
