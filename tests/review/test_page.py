@@ -131,7 +131,7 @@ def test_the_page_can_be_used(swept):
             "steps": "optimizer steps",
             "epochs": "epochs",
             "time": "training time, s (without validation)",
-            "images": "images seen",
+            "images": "samples seen",
         }
         browser.evaluate("document.querySelector('.swatch').click()")
         assert browser.evaluate("document.querySelectorAll('#curves .mean').length") == 2

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -115,6 +115,8 @@ class TextData(SampleData):
         max_target_tokens: likewise for the other texts; None as many.
         bucketed: texts of one training batch are about equally long, so that little is filled up.
     """
+
+    unit: ClassVar[str] = "text"
 
     vocabulary: int = 8_000
     lowercase: bool = False

@@ -195,16 +195,11 @@ def summary(folder: RunFolder, seconds: float | None = None) -> None:
     print(f"trained       {epochs} in {train_seconds:.0f} s{whole}")
     print(f"run           {where}")
     print("\nnext:")
-    print(f"  vit evaluate {where}            its numbers again, class by class")
-    of_text = folder.config()["task"]["_target_"].startswith(
-        ("vit.tasks.sequence.", "vit.tasks.text_classification.")
-    )
-    what = (
-        "--text TEXT  what it says of your own text"
-        if of_text
-        else ("IMAGE…      what it says of your own images")
-    )
-    print(f"  vit predict {where} {what}")
+    by_class = "" if f"{split}/exact_match" in metrics else ", class by class"
+    print(f"  vit evaluate {where}            its numbers again{by_class}")
+    of = {"text": "--text TEXT", "sound": "FILE.wav…  "}
+    unit = results.get("unit", "image")
+    print(f"  vit predict {where} {of.get(unit, 'IMAGE…     ')} what it says of your own {unit}s")
     print(f"  less {where}/metrics.jsonl      every record, a line each")
 
 
