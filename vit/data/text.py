@@ -268,10 +268,11 @@ class TextData(SampleData):
         told = []
         for split, (_, cut) in self._encoded.items():
             if cut:
-                told.append(
-                    f"{split}: {cut} texts are longer than data.max_tokens={self.max_tokens} or "
-                    f"data.max_target_tokens={self.max_target_tokens} and were cut"
-                )
+                facts = self.facts
+                most = f"data.max_tokens={facts.max_tokens}"
+                if not facts.num_classes:
+                    most += f" or data.max_target_tokens={facts.max_target_tokens}"
+                told.append(f"{split}: {cut:,} texts are longer than {most} and were cut")
         twice = self._in_train_and_elsewhere()
         for split, count in twice.items():
             told.append(f"{split}: {count} of its texts are in train too")

@@ -163,7 +163,8 @@ class WavFolder(ClassificationData):
         if unfit := [name for name, match in found if match is None]:
             raise ValueError(
                 f"{len(unfit)} of {len(names)} files do not fit data.pattern={self.pattern!r}, "
-                f"such as {', '.join(unfit[:3])}."
+                f"such as {', '.join(unfit[:3])}. Say where the class stands, as in "
+                "'data.pattern=\"{class}_{group}_{take}\"' with both kinds of quotes."
             )
         rows = [(name, match.groupdict()) for name, match in found if match is not None]
         groups = {row["group"] for _, row in rows if "group" in row}

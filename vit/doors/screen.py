@@ -129,7 +129,8 @@ def _kind(report: dict[str, Any]) -> str:
     """What the samples are."""
     classes = f"{report['num_classes']} classes"
     if "max_tokens" in report:
-        read = f"texts of up to {report['max_tokens']} tokens, {report['vocabulary']} in all"
+        known = f"a vocabulary of {report['vocabulary']:,}"
+        read = f"texts of up to {report['max_tokens']} tokens from {known}"
         wrote = f"texts of up to {report['max_target_tokens']}"
         return f"{read}, to {classes if report['num_classes'] else wrote}"
     (height, width), channels = report["image_size"], report["channels"]

@@ -194,13 +194,17 @@ def summary(folder: RunFolder, seconds: float | None = None) -> None:
     epochs = f"{results['epochs']} epoch{'s' if results['epochs'] != 1 else ''}"
     print(f"trained       {epochs} in {train_seconds:.0f} s{whole}")
     print(f"run           {where}")
-    print("\nnext:")
     by_class = "" if f"{split}/exact_match" in metrics else ", class by class"
-    print(f"  vit evaluate {where}            its numbers again{by_class}")
-    of = {"text": "--text TEXT", "sound": "FILE.wav…  "}
     unit = results.get("unit", "image")
-    print(f"  vit predict {where} {of.get(unit, 'IMAGE…     ')} what it says of your own {unit}s")
-    print(f"  less {where}/metrics.jsonl      every record, a line each")
+    given = {"text": "--text TEXT", "sound": "FILE.wav…"}.get(unit, "IMAGE…")
+    steps = {
+        f"vit evaluate {where}": f"its numbers again{by_class}",
+        f"vit predict {where} {given}": f"what it says of your own {unit}s",
+        f"less {where}/metrics.jsonl": "every record, a line each",
+    }
+    print("\nnext:")
+    for step, told in steps.items():
+        print(f"  {step:<{len(str(where)) + 24}} {told}")
 
 
 def failure(folder: RunFolder, code: int) -> None:
