@@ -16,11 +16,11 @@ pytestmark = LIGHTNING_TALKS
 CURSOR_BACK_AND_LINE_CLEARED = "\x1b[?25h\r\x1b[1A\x1b[2K"
 
 
-def fitted(folder, *, terminal, callbacks=(), **settings):
+def fitted(folder, *, terminal, callbacks=(), unit="image", **settings):
     """What a whole training writes to its console."""
     console = Console(file=io.StringIO(), force_terminal=terminal, width=160)
     toy = Toy(folder, **settings)
-    toy.trainer.callbacks.insert(0, Progress(toy.throughput, console))
+    toy.trainer.callbacks.insert(0, Progress(toy.throughput, console, unit))
     toy.trainer.callbacks[0:0] = callbacks
     toy.fit()
     return console.file.getvalue()
@@ -43,6 +43,10 @@ def test_on_a_terminal_there_is_a_bar_that_is_gone_in_the_end(tmp_path, monkeypa
     for part in ("epoch 1/3", "epoch 3/3", "loss", "accuracy", "images/s", "left"):
         assert part in shown
     assert shown.endswith(CURSOR_BACK_AND_LINE_CLEARED)
+
+
+def test_samples_are_called_what_they_are(tmp_path):
+    assert "texts/s" in fitted(tmp_path, terminal=False, unit="text")
 
 
 def test_no_color_is_honoured(tmp_path, monkeypatch):

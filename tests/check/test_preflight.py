@@ -121,7 +121,7 @@ def test_a_head_of_another_task_is_told_without_its_signature():
         "faults"
     ]
     assert fault["where"] == "head"
-    assert fault["message"].endswith("can build; head=linear is")
+    assert fault["message"].endswith("head=linear is (such a head takes dim, num_classes)")
 
 
 def test_a_metric_of_another_task_is_answered_by_what_this_one_is_judged_by():

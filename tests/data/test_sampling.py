@@ -75,7 +75,7 @@ def test_a_set_smaller_than_a_batch_is_one_batch():
 def test_a_batch_that_cannot_be_cut_evenly_names_sizes_that_can():
     with pytest.raises(ValueError, match=r"data\.batch_size=9 or 12"):
         EpochSampler(50, 10, 0, world_size=3)
-    with pytest.raises(ValueError, match="3 training images cannot be shared by 2 devices × 2"):
+    with pytest.raises(ValueError, match="3 training samples cannot be shared by 2 devices × 2"):
         EpochSampler(3, 4, 0, world_size=2, accumulate=2)
 
 

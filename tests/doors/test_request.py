@@ -42,6 +42,13 @@ def test_policies_that_cannot_be_meant_are_told():
     assert "starts above 0" in refusal("optim.lr=tag(log,interval(0,1))")
 
 
+def test_braces_without_quotes_are_answered_by_the_quoted_word():
+    with pytest.raises(Refused, match="both kinds of quotes") as refused:
+        read_words(["data.pattern={class}_{take}"])
+    quoted = str(refused.value).split(": ")[-1].strip().strip("'")
+    assert read_words([quoted]).fixed == ['data.pattern="{class}_{take}"']
+
+
 def test_a_sweep_keeps_its_name_while_values_grow_and_changes_it_with_what_is_fixed():
     def name(*words):
         return sweep_name(read_words(list(words)), "digits")

@@ -3,8 +3,6 @@
 import itertools
 import random
 from functools import partial
-from statistics import median
-from time import process_time
 
 import pytest
 import torch
@@ -186,21 +184,3 @@ def test_senseless_wishes_are_refused():
         beam_search(model, source, 3, width=0)
     with pytest.raises(ValueError, match="most=0"):
         greedy(model, source, 0)
-
-
-@pytest.mark.slow
-def test_a_memory_writes_five_times_as_fast_at_128_tokens():
-    # 9.0 times on a core of an Intel Xeon, by a clock that runs only while the process does.
-    torch.manual_seed(0)
-    blocks = partial(TokenTransformer, dim=256, depth=3, heads=4)
-    head = TextDecoder(256, 1000, 128, blocks=blocks, output_bias=True)
-    head.bias.data[END] = -1e4  # no text ends before
-    model = SequenceToSequence(blocks(1000, 64), head).eval()
-    source = torch.randint(4, 1000, (8, 64))
-    seconds = {True: [], False: []}
-    for _ in range(3):
-        for cached, taken in seconds.items():
-            began = process_time()
-            assert greedy(model, source, 128, cached=cached).shape == (8, 128)
-            taken.append(process_time() - began)
-    assert median(seconds[False]) >= 5 * median(seconds[True])

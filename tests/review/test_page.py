@@ -133,7 +133,7 @@ def test_the_page_can_be_used(swept):
             "steps": "optimizer steps",
             "epochs": "epochs",
             "time": "training time, s (without validation)",
-            "images": "images seen",
+            "images": "samples seen",
         }
         # 30 steps of 32 images and 0.1 s, in 3 epochs.
         assert marked == {"steps": "30", "epochs": "3", "time": "3", "images": "900"}

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from vit.check.parts import backbone_for
+from vit.data.digits import Digits
 from vit.data.number_words import NumberWords
 from vit.data.text_table import TextTable
 from vit.data.tokenizing import Tokenizer
@@ -23,6 +25,7 @@ from vit.models.sequence import TokenTransformer
 from vit.models.text_decoder import TextDecoder
 from vit.optim.schedules import Constant
 from vit.structures import END, PAD, START, UNKNOWN, TextBatch
+from vit.tasks.captioning import Captioning
 from vit.tasks.evaluation import evaluate
 from vit.tasks.prediction import predict, predict_texts
 from vit.tasks.sequence import TextToText, shifted
@@ -178,10 +181,31 @@ def test_data_of_another_kind_and_unfit_heads_are_refused(numbers, reviews):
     ):
         with pytest.raises(ValueError, match=said):
             kind.given_by(data)
-    with pytest.raises(ValueError, match="head=text_decoder is"):
-        task_of(TextToText, numbers, Head)
-    with pytest.raises(ValueError, match="head=linear is"):
-        task_of(TextClassification, reviews, TextDecoder)
+    for kind, data, head, said in (
+        (TextToText, numbers, Head, "head=text_decoder is .such a head takes dim, vocabulary, len"),
+        (Captioning, numbers, Head, "task=captioning can build; head=caption_decoder is"),
+        (TextClassification, reviews, TextDecoder, "head=linear is .such a head takes dim, num_c"),
+    ):
+        with pytest.raises(ValueError, match=said) as found:
+            task_of(kind, data, head)
+        assert "__init__" not in str(found.value)
+
+
+def test_a_mistake_inside_of_a_head_is_told_as_it_is(reviews):
+    def broken(dim, num_classes):
+        return len(dim)
+
+    with pytest.raises(ValueError, match="object of type 'int' has no len"):
+        task_of(TextClassification, reviews, broken)
+
+
+def test_a_backbone_for_other_data_is_refused_in_words(numbers, reviews):
+    for target, data, said in (
+        ("vit.models.backbone.ViT", numbers, "not made for texts, .* take backbone=text"),
+        ("vit.models.sequence.TokenTransformer", Digits(), "not made for images, .*backbone=vit"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            backbone_for({"backbone": {"_target_": target}}, data, [])
 
 
 def test_a_batch_keeps_its_parts_when_it_moves():
@@ -209,6 +233,7 @@ def test_a_run_on_texts_is_trained_and_evaluated_and_asked(tmp_path):
     small = ["data.samples=300", "data.test_samples=40", "trainer.max_epochs=1", "tracking=none"]
     said = vit("train", "experiment=number_words", *small, f"hydra.run.dir={folder}")
     assert "texts of up to 16 tokens" in said and "test exact match" in said
+    assert " texts/s  " in said and "image" not in said.lower() and "class" not in said
     results = json.loads((tmp_path / "run" / "metrics.json").read_text())
     kept = (tmp_path / "run" / "tokenizer.json").read_text()
     assert Tokenizer(kept).decode(Tokenizer(kept).encode(["ninety one"], 9)[0]) == ["ninety one"]
@@ -216,6 +241,7 @@ def test_a_run_on_texts_is_trained_and_evaluated_and_asked(tmp_path):
     again = evaluate(folder, None, None, "best", "cpu", ())  # test, since there is one
     assert set(again["metrics"]) == {f"test/{name}" for name in SequenceMetrics.names}
     assert again["metrics"].items() <= results["metrics"].items()
+    assert again["unit"] == results["unit"] == "text"
     # Other data, read by the tokenizer that the run was trained with, which knows no Ω.
     (tmp_path / "other.tsv").write_text("Ω six\t6\n" * 40)
     table = {"train": str(tmp_path / "other.tsv"), "target": "text", "vocabulary": 40}
@@ -228,7 +254,7 @@ def test_a_run_on_texts_is_trained_and_evaluated_and_asked(tmp_path):
     assert [row["input"] for row in told] == ["forty two", "one"]
     assert told[1] == predict_texts(folder, ["one"], "best", "cpu")["texts"][0]
     Image.new("L", (8, 8)).save(tmp_path / "image.png")
-    with pytest.raises(Refused, match="reads texts and no images; wanted --text"):
+    with pytest.raises(Refused, match="reads texts and no images; wanted --text TEXT, or --file"):
         predict(folder, [str(tmp_path / "image.png")], "best", "cpu")
     with pytest.raises(Refused, match="number 2 is empty"):
         predict_texts(folder, ["one", " "], "best", "cpu")

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
-import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from vit.bench.measure import (
-    Precision,
-    Ratio,
-    autocast,
-    clock,
-    interleaved,
-    keep_freed_memory,
-    machine,
-    times_as_fast,
-)
+from vit.bench.measure import Precision, Ratio, autocast, clock, interleaved, times_as_fast
+from vit.bench.side_by_side import EXTRA, OURS, Conditions, paces, settle, training_step
 from vit.losses.detection import SetCriterion
 from vit.models.backbone import ViT
 from vit.models.detector import Detector
 from vit.models.heads.deformable import DeformableHead
 from vit.structures import Detections, Objects, Stage
 
-OURS, THEIRS = "ours", "transformers"
-INSTALL = "pip install 'vit-experiments[bench]'"
+THEIRS = "transformers"
+PACKAGES = {OURS: "vit-experiments", THEIRS: THEIRS}
 
 
 class Shape(NamedTuple):
@@ -66,33 +56,16 @@ class Row:
     ours_is_faster: Ratio | None  # None in our own row
 
 
-@dataclass
-class Result:
+@dataclass(kw_only=True)
+class Result(Conditions):
     """The rows of all works, and under which conditions they are true."""
 
-    size: str
+    bench = "detectors"
+
     shape: Shape
-    batch: int
-    rounds: int
-    threads: int
-    device: str
-    precision: Precision
-    machine: str
-    torch: str
     rows: list[Row]
     losses_share: Ratio | None  # matching and losses, both ways, of our step; None without steps
     skipped: dict[str, str]  # library → the command that would install it
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values, for programs."""
-        told = asdict(self)
-        told["shape"] = self.shape._asdict()
-        for row in told["rows"]:
-            ratio: Ratio | None = row["ours_is_faster"]
-            row["ours_is_faster"] = None if ratio is None else ratio._asdict()
-        if self.losses_share is not None:
-            told["losses_share"] = self.losses_share._asdict()
-        return {"schema_version": 1, "bench": "detectors", **told}
 
 
 def compare(
@@ -116,8 +89,7 @@ def compare(
     groups and torch's fused AdamW; with bf16 the models run under autocast, and the losses as
     each library has them.
     """
-    torch.set_num_threads(threads)
-    keep_freed_memory()
+    where = settle(threads, device)
     shape = shape or SIZES[size]
     shape = shape if groups is None else shape._replace(groups=groups)
     present = [OURS, *([THEIRS] if is_installed() else [])]
@@ -138,30 +110,18 @@ def compare(
         seconds = interleaved(contenders, rounds, now, tell=tell)
         if work == "step":
             share = times_as_fast(seconds[OURS], seconds["losses"])
-        for name in present:
-            own = seconds[name]
-            rows.append(
-                Row(
-                    work=work,
-                    library=name,
-                    version=_version(name),
-                    images_per_second=batch / statistics.median(own),
-                    ours_is_faster=None if name == OURS else times_as_fast(seconds[OURS], own),
-                )
-            )
+        packages = {name: PACKAGES[name] for name in present}
+        rows += [Row(work, *pace) for pace in paces(seconds, packages, batch)]
     return Result(
         size=size,
         shape=shape,
         batch=batch,
         rounds=rounds,
-        threads=threads,
-        device=device,
         precision=precision,
-        machine=machine(device),
-        torch=torch.__version__,
         rows=rows,
         losses_share=share,
-        skipped={} if THEIRS in present else {THEIRS: INSTALL},
+        skipped={} if THEIRS in present else {THEIRS: f"pip install {EXTRA}"},
+        **where,
     )
 
 
@@ -282,14 +242,10 @@ def _forward(
 def _step(
     model: nn.Module, loss: Loss, images: Tensor, objects: Objects, precision: Precision
 ) -> Callable[[], object]:
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=1e-4, fused=True)
+    def our_or_their_loss() -> Tensor:
+        return loss(model, images, objects, precision)
 
-    def run() -> None:
-        loss(model, images, objects, precision).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return run
+    return training_step(model.parameters(), our_or_their_loss, weight_decay=1e-4)
 
 
 def _losses_alone(
@@ -311,7 +267,3 @@ def _losses_alone(
 def _leaf(tensor: Tensor | None) -> Tensor:
     assert tensor is not None
     return tensor.detach().requires_grad_()
-
-
-def _version(name: str) -> str:
-    return importlib.metadata.version("vit-experiments" if name == OURS else name)

@@ -5,33 +5,21 @@ What differs is what lies around the products: copies, casts, memory passes, Pyt
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vit.bench.measure import (
-    Precision,
-    Ratio,
-    autocast,
-    clock,
-    gemm,
-    interleaved,
-    keep_freed_memory,
-    machine,
-    times_as_fast,
-)
+from vit.bench.measure import Precision, Ratio, autocast, clock, gemm, interleaved
+from vit.bench.side_by_side import EXTRA, OURS, Conditions, paces, settle, training_step
 from vit.layers.pool import ClsPool
 from vit.models.backbone import ViT
 from vit.models.classifier import Classifier, Head
-
-OURS = "ours"
 
 
 class Shape(NamedTuple):
@@ -60,30 +48,16 @@ class Row:
     ours_is_faster: Ratio | None  # None in our own row
 
 
-@dataclass
-class Result:
+@dataclass(kw_only=True)
+class Result(Conditions):
     """The rows of all works, and under which conditions they are true."""
 
-    size: str
-    batch: int
-    rounds: int
-    threads: int
-    device: str
-    precision: Precision
+    bench = "models"
+
     compiled: bool
-    machine: str
-    torch: str
     gemm_gflops: float  # 10⁹ operations per second, median
     rows: list[Row]
     skipped: dict[str, str]  # library → the command that would install it
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values, for programs."""
-        told = asdict(self)
-        for row in told["rows"]:
-            ratio: Ratio | None = row["ours_is_faster"]
-            row["ours_is_faster"] = None if ratio is None else ratio._asdict()
-        return {"schema_version": 1, "bench": "models", **told}
 
     def closest_peer(self, work: str) -> Row | None:
         """The one we are least ahead of, or furthest behind; None where we ran alone."""
@@ -112,8 +86,7 @@ def compare(
     pass runs in inference mode, a step in training mode with torch's fused AdamW, so that the
     optimizer weighs little; with bf16 the models run under autocast.
     """
-    torch.set_num_threads(threads)
-    keep_freed_memory()
+    where = settle(threads, device)
     shape = shape or SIZES[size]
     names = [OURS, *(name for name in libraries or BUILDERS if name != OURS)]
     present = [name for name in names if is_installed(name)]
@@ -133,35 +106,23 @@ def compare(
         rates += [gemm_flops / each for each in seconds["gemm"]]
         # A backward pass has two products for each one of the forward pass.
         flops = model_flops(shape) * batch * (3 if work == "step" else 1)
-        for name in present:
-            own = seconds[name]
-            pairs = zip(own, seconds["gemm"], strict=True)
-            rows.append(
-                Row(
-                    work=work,
-                    library=name,
-                    version=_version(name),
-                    images_per_second=batch / statistics.median(own),
-                    gemm_fraction=statistics.median(
-                        (flops / taken) / (gemm_flops / product_taken)
-                        for taken, product_taken in pairs
-                    ),
-                    ours_is_faster=None if name == OURS else times_as_fast(seconds[OURS], own),
-                )
+        packages = {name: BUILDERS[name].distribution for name in present}
+        for name, version, per_second, ratio in paces(seconds, packages, batch):
+            pairs = zip(seconds[name], seconds["gemm"], strict=True)
+            fraction = statistics.median(
+                (flops / taken) / (gemm_flops / product_taken) for taken, product_taken in pairs
             )
+            rows.append(Row(work, name, version, per_second, fraction, ratio))
     return Result(
         size=size,
         batch=batch,
         rounds=rounds,
-        threads=threads,
-        device=device,
         precision=precision,
         compiled=compiled,
-        machine=machine(device),
-        torch=torch.__version__,
         gemm_gflops=statistics.median(rates) / 1e9,
         rows=rows,
         skipped={name: BUILDERS[name].install for name in names if name not in present},
+        **where,
     )
 
 
@@ -190,16 +151,11 @@ def _forward(
 def _step(
     model: Model, images: Tensor, targets: Tensor, precision: Precision
 ) -> Callable[[], object]:
-    optimizer = torch.optim.AdamW(model.parameters, lr=1e-4, weight_decay=0.05, fused=True)
-
-    def run() -> None:
+    def loss() -> Tensor:
         with autocast(images.device, precision):
-            loss = F.cross_entropy(model.logits(images), targets)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
+            return F.cross_entropy(model.logits(images), targets)
 
-    return run
+    return training_step(model.parameters, loss, weight_decay=0.05)
 
 
 class Model(NamedTuple):
@@ -228,6 +184,11 @@ class Builder(NamedTuple):
     @property
     def install(self) -> str:
         return f"pip install {self.package}"
+
+    @property
+    def distribution(self) -> str:
+        """What tells the version: the package itself, where `package` is an extra of ours."""
+        return self.module.replace("_", "-") if self.package == EXTRA else self.package
 
 
 def _our_model(shape: Shape) -> Classifier:
@@ -305,11 +266,6 @@ BUILDERS = {
     OURS: Builder(_our_model, "vit", "vit-experiments"),
     "timm": Builder(_timm, "timm", "timm"),
     "torchvision": Builder(_torchvision, "torchvision", "torchvision"),
-    "vit-pytorch": Builder(_vit_pytorch, "vit_pytorch", "'vit-experiments[bench]'"),
-    "transformers": Builder(_transformers, "transformers", "'vit-experiments[bench]'"),
+    "vit-pytorch": Builder(_vit_pytorch, "vit_pytorch", EXTRA),
+    "transformers": Builder(_transformers, "transformers", EXTRA),
 }
-
-
-def _version(name: str) -> str:
-    package = BUILDERS[name].package
-    return importlib.metadata.version(name if package.startswith("'") else package)

@@ -34,8 +34,8 @@ def require_finite(trainer: Trainer, task: Any, keep: Keep | None = None) -> Non
     kept = keep(step, epoch, samples) if keep is not None and trainer.is_global_zero else ""
     raise FloatingPointError(
         f"the loss was NaN or infinite at step {step} (epoch {trainer.current_epoch}){process} on "
-        f"the training images {shown}{more}. {kept}Lower optim.lr, lengthen "
-        "schedule.warmup_epochs, set trainer.gradient_clip_val=1.0, or look at these images."
+        f"the training samples {shown}{more}. {kept}Lower optim.lr, lengthen "
+        "schedule.warmup_epochs, set trainer.gradient_clip_val=1.0, or look at these samples."
     )
 
 

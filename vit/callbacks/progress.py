@@ -20,15 +20,16 @@ VALIDATION_COST = 0.4  # of a training batch, until the first validation was tim
 
 
 class Progress(Callback):
-    """Shows epoch, step, what the task finds worth showing, images/s and the time left.
+    """Shows epoch, step, what the task finds worth showing, samples a second and the time left.
 
     On a terminal a bar, redrawn by the clock; elsewhere a plain line after each epoch. Only then
     are the metrics asked for, which waits for the device. The time left is that of the whole
-    training with its validations.
+    training with its validations. `unit` is what a sample is called.
     """
 
-    def __init__(self, throughput: Throughput, console: Console | None = None):
+    def __init__(self, throughput: Throughput, console: Console | None = None, unit: str = "image"):
         self._throughput = throughput
+        self._unit = unit
         self._console = console or Console()
         self._bar: Bar | None = None
         self._pace = Pace()
@@ -151,7 +152,7 @@ class Progress(Callback):
             if name in known and not (short and label == "val loss")
         ]
         if self._pace.images_per_second:
-            told.append(f"{self._pace.images_per_second:,.0f} images/s")
+            told.append(f"{self._pace.images_per_second:,.0f} {self._unit}s/s")
         left = self._seconds_left(trainer, batches, epochs)
         return told if left is None else [*told, f"{clock(left)} left"]
 

@@ -25,11 +25,18 @@ class Record(Callback):
 
     A loss that is not finite ends the run with FloatingPointError when its step is written, or
     before, where a validation or a checkpoint comes first: broken weights never replace good ones.
-    `keep` is given the batch that it began with.
+    `keep` is given the batch that it began with. `unit` is what the log calls a sample.
     """
 
-    def __init__(self, recorder: Recorder, throughput: Throughput, keep: Keep | None = None):
+    def __init__(
+        self,
+        recorder: Recorder,
+        throughput: Throughput,
+        keep: Keep | None = None,
+        unit: str = "image",
+    ):
         self._recorder = recorder
+        self._unit = unit
         self._keep = keep
         self._throughput = throughput
         self._counted = Counters()
@@ -65,7 +72,8 @@ class Record(Callback):
         if trainer.global_step != self._flushed:
             self._flush(trainer, pl_module)
         if trainer.is_global_zero:
-            log.info(epoch_line(trainer, {**self._train, **self._validated}, self._timing))
+            metrics = {**self._train, **self._validated}
+            log.info(epoch_line(trainer, metrics, self._timing, self._unit))
         self._validated = {}  # an epoch without a validation tells none
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -119,14 +127,16 @@ def _validated(trainer: Trainer) -> dict[str, float]:
     }
 
 
-def epoch_line(trainer: Trainer, metrics: dict[str, float], timing: dict[str, float]) -> str:
+def epoch_line(
+    trainer: Trainer, metrics: dict[str, float], timing: dict[str, float], unit: str
+) -> str:
     """`epoch 3/20  step 1200  train/loss 0.5310  val/accuracy 0.9120  1,840 images/s`."""
     shown = [
         f"{name} {value:.3g}" if name in ("lr", "train/grad_norm") else f"{name} {value:.4f}"
         for name, value in metrics.items()
     ]
     if "images_per_second" in timing:
-        shown.append(f"{timing['images_per_second']:,.0f} images/s")
+        shown.append(f"{timing['images_per_second']:,.0f} {unit}s/s")
     return "  ".join([f"epoch {_epoch(trainer)}", f"step {trainer.global_step}", *shown])
 
 

@@ -49,7 +49,7 @@ def find(
     told = []
     for places in shapes([config for config, _ in planned]):
         config, report = planned[places[0]]
-        row: dict[str, Any] = {"places": places}
+        row: dict[str, Any] = {"places": places, "unit": report.get("unit", "image")}
         if lr:
             row.update(find_lr(config))
         if batch_size:

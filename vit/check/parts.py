@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
-from vit.build import build
+from vit.build import build, locate
 from vit.check.communication import weight_dtype
 from vit.data.samples import SampleData
 from vit.faults import Fault, Misfit
@@ -66,7 +67,7 @@ def model_of(
     part = "backbone"
     try:
         with torch.device("meta"):
-            backbone = build(config["backbone"], allow, **data.facts.for_backbone())
+            backbone = backbone_for(config, data, allow)
             part = "head"
             model = assemble_model(config, data.facts, allow)
             part = "backbone"
@@ -89,11 +90,25 @@ def model_of(
     return model.train(), [], kind.oddities(data, output)
 
 
+def backbone_for(config: Mapping[str, Any], data: SampleData, allow: list[str]) -> Any:
+    """The backbone; ValueError with the word for another where it is not made for such data."""
+    given = data.facts.for_backbone()
+    taken = inspect.signature(locate(config["backbone"]["_target_"], allow)).parameters
+    if not any(each.kind is each.VAR_KEYWORD for each in taken.values()) and given.keys() - taken:
+        other = "text" if data.unit == "text" else "vit"
+        raise ValueError(
+            f"is not made for {data.unit}s, which {type(data).__name__} holds; take "
+            f"backbone={other}, with a head and a task for it"
+        )
+    return build(config["backbone"], allow, **given)
+
+
 def cost_of(model: Any, data: SampleData) -> dict[str, Any]:
     size = data.facts.input_size()
     told = {
         "parameters": sum(p.numel() for p in model.parameters()),
         "gflops_per_image": model.flops(*size) / 1e9,
+        "unit": data.unit,
         **data.facts.told(),
     }
     patch = getattr(model.backbone, "patch_size", None)

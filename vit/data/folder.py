@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vit.data.archives import is_archive, unpacking
 from vit.data.classification import ClassificationData
 from vit.data.images import SUFFIXES
 from vit.data.sources import Contents, FileSource, Source
@@ -67,6 +68,11 @@ def existing_folder(path: str, key: str) -> Path:
     folder = Path(path).expanduser()
     if folder.is_dir():
         return folder
+    if folder.exists() and is_archive(folder):
+        raise ValueError(
+            f"{key}={path} is an archive; wanted a folder. Unpack it once:\n"
+            f"    {unpacking(folder, key)}"
+        )
     if folder.exists():
         raise ValueError(f"{key}={path} is a file; wanted a folder.")
     nearest = next(parent for parent in folder.absolute().parents if parent.is_dir())

@@ -6,7 +6,7 @@ No `from __future__ import annotations` here: signatures are the schema (see tra
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ class SampleData(ABC):
         train_limit: train on this many samples only, drawn evenly from the classes.
         num_workers: processes that prepare batches; 0 does it in the training process.
     """
+
+    unit: ClassVar[str] = "image"  # what a person calls a sample
 
     seed: int = 0
     batch_size: int = 128

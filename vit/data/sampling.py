@@ -71,7 +71,7 @@ class EpochSampler(Sampler[list[Key]]):
             )
         if length < slices:
             raise ValueError(
-                f"{length} training images cannot be shared by {world_size} devices × "
+                f"{length} training samples cannot be shared by {world_size} devices × "
                 f"{accumulate} accumulated batches; use fewer devices or more images."
             )
         self.length = length

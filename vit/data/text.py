@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -115,6 +115,8 @@ class TextData(SampleData):
         max_target_tokens: likewise for the other texts; None as many.
         bucketed: texts of one training batch are about equally long, so that little is filled up.
     """
+
+    unit: ClassVar[str] = "text"
 
     vocabulary: int = 8_000
     lowercase: bool = False
@@ -266,10 +268,11 @@ class TextData(SampleData):
         told = []
         for split, (_, cut) in self._encoded.items():
             if cut:
-                told.append(
-                    f"{split}: {cut} texts are longer than data.max_tokens={self.max_tokens} or "
-                    f"data.max_target_tokens={self.max_target_tokens} and were cut"
-                )
+                facts = self.facts
+                most = f"data.max_tokens={facts.max_tokens}"
+                if not facts.num_classes:
+                    most += f" or data.max_target_tokens={facts.max_target_tokens}"
+                told.append(f"{split}: {cut:,} texts are longer than {most} and were cut")
         twice = self._in_train_and_elsewhere()
         for split, count in twice.items():
             told.append(f"{split}: {count} of its texts are in train too")

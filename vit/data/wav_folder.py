@@ -59,7 +59,7 @@ class WavFolder(ClassificationData):
     "{class}_{group}_{take}" reads "7_jackson_32.wav".
 
     Args:
-        root: the folder; `~` is understood.
+        root: the folder, not an archive of it; `~` is understood.
         pattern: see above.
         test_groups, val_groups: groups that are the test, and val, and never trained on.
         sample_rate: Hz that all files are resampled to.
@@ -68,6 +68,8 @@ class WavFolder(ClassificationData):
         seconds: of sound that a picture shows, a column a hop.
         range_db: what is fainter than the loudest by more is black.
     """
+
+    unit: ClassVar[str] = "sound"
 
     root: str
     pattern: str = "{class}/{name}"
@@ -161,7 +163,8 @@ class WavFolder(ClassificationData):
         if unfit := [name for name, match in found if match is None]:
             raise ValueError(
                 f"{len(unfit)} of {len(names)} files do not fit data.pattern={self.pattern!r}, "
-                f"such as {', '.join(unfit[:3])}."
+                f"such as {', '.join(unfit[:3])}. Say where the class stands, as in "
+                "'data.pattern=\"{class}_{group}_{take}\"' with both kinds of quotes."
             )
         rows = [(name, match.groupdict()) for name, match in found if match is not None]
         groups = {row["group"] for _, row in rows if "group" in row}

@@ -7,7 +7,13 @@ import json
 import sys
 from typing import Any
 
-from vit.doors.bench_screen import show_ap, show_detectors, show_loop, show_models
+from vit.doors.bench_screen import (
+    show_ap,
+    show_detectors,
+    show_loop,
+    show_models,
+    show_sequences,
+)
 from vit.faults import Fault, Refused, did_you_mean
 
 ABOUT = """Compare speeds on this machine: models and the training loop (no word), or one of these.
@@ -16,6 +22,7 @@ ABOUT = """Compare speeds on this machine: models and the training loop (no word
   vit bench models --compile --step   the training step under torch.compile
   vit bench models --size s --device cuda --precision bf16 --batch 256
   vit bench detectors                 our detector against RF-DETR, and AP; some minutes
+  vit bench sequences                 our encoder–decoder against nn.Transformer, and writing
   vit bench loop                      what the training loop costs beyond bare PyTorch
 
 All are measured in the same rounds of one process, so that what else the machine does slows them
@@ -32,6 +39,19 @@ sizes, images and objects. A forward pass has one group of queries, a training s
 lie. Then: how much of our training step matching and losses take, and how many times as long as
 faster-coco-eval alone our AP takes. On a CPU with one thread the clock runs only while the
 process does."""
+ABOUT_SEQUENCES = """Our encoder–decoder against torch.nn.Transformer with embeddings, sinusoidal
+positions and a projection tied to the embeddings: the same sizes, texts, masks of padding and
+dropout; both normalise first. --size: ti has 2 + 2 layers of 128, s 3 + 3 of 256, b is the base
+of "Attention is all you need", 6 + 6 of 512 with 37,000 tokens (minutes on a CPU).
+
+"ours" is how many times as fast our model is: the median, and where the middle 80 % of the rounds
+lie. Then: our model writes 128 tokens greedily, with the keys and values of earlier tokens kept
+and with all computed again for each token, and how many tokens come out alike. On a CPU with one
+thread the clock runs only while the process does.
+
+  vit bench sequences
+  vit bench sequences --generate --batch 1 --rounds 10
+  vit bench sequences --size b --step --device cuda --precision bf16 --batch 64"""
 ABOUT_LOOP = """A toy model trained by a bare PyTorch loop, by Lightning without and with five
 self.log a step, and by our task with five recorded metrics and the callbacks of `vit train`."""
 SIZES = ("ti", "s", "b")
@@ -45,6 +65,8 @@ def main(argv: list[str]) -> int:
         _models(arguments)
     if arguments.bench == "detectors":
         _detectors(arguments)
+    if arguments.bench == "sequences":
+        _sequences(arguments)
     if arguments.bench in ("loop", None):
         _loop(arguments)
     return 0
@@ -55,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vit bench", description=ABOUT, formatter_class=raw)
     parser.set_defaults(size="ti", batch=8, rounds=None, threads=1, device="cpu")
     parser.set_defaults(precision="fp32", compile=False, works=None, against=LIBRARIES, json=False)
-    benches = parser.add_subparsers(dest="bench", metavar="[models|detectors|loop]")
+    benches = parser.add_subparsers(dest="bench", metavar="[models|detectors|sequences|loop]")
     models = benches.add_parser("models", description=ABOUT_MODELS, formatter_class=raw)
     _add_conditions(models, size="ti", batch=8, rounds=20)
     models.add_argument("--compile", action="store_true", help="torch.compile them all; minutes")
@@ -67,18 +89,29 @@ def _parser() -> argparse.ArgumentParser:
     _add_conditions(detectors, size="s", batch=2, rounds=10)
     detectors.add_argument("--groups", type=int, default=13, help="of queries, in training (13)")
     _add_works(detectors, "forward", "step", "ap")
+    sequences = benches.add_parser("sequences", description=ABOUT_SEQUENCES, formatter_class=raw)
+    _add_conditions(
+        sequences, size="s", of="the transformer", batch=8, samples="texts", rounds="20, 3 to write"
+    )
+    _add_works(sequences, "forward", "step", "generate")
     loop = benches.add_parser("loop", description=ABOUT_LOOP, formatter_class=raw)
     loop.add_argument("--rounds", type=int, help="times that each is measured (15)")
-    for bench in (models, detectors, loop):
+    for bench in (models, detectors, sequences, loop):
         bench.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser
 
 
-def _add_conditions(bench: argparse.ArgumentParser, *, size: str, batch: int, rounds: int) -> None:
-    bench.add_argument(
-        "--size", choices=SIZES, default=size, help=f"of the backbone, patch 16 ({size})"
-    )
-    bench.add_argument("--batch", type=int, default=batch, help=f"images in a batch ({batch})")
+def _add_conditions(
+    bench: argparse.ArgumentParser,
+    *,
+    size: str,
+    batch: int,
+    rounds: int | str,
+    of: str = "the backbone, patch 16",
+    samples: str = "images",
+) -> None:
+    bench.add_argument("--size", choices=SIZES, default=size, help=f"of {of} ({size})")
+    bench.add_argument("--batch", type=int, default=batch, help=f"{samples} in a batch ({batch})")
     bench.add_argument("--rounds", type=int, help=f"times that each is measured ({rounds})")
     bench.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
     bench.add_argument("--device", default="cpu", help="cpu (the default), cuda or cuda:N")
@@ -101,6 +134,19 @@ def _too_small(arguments: argparse.Namespace, *names: str) -> list[Fault]:
     ]
 
 
+def _conditions(arguments: argparse.Namespace, rounds: int) -> dict[str, Any]:
+    """What every bench of models is given; refuses a device that is not there."""
+    _require_device(arguments.device)
+    return {
+        "batch": arguments.batch,
+        "rounds": arguments.rounds or rounds,
+        "threads": arguments.threads,
+        "device": arguments.device,
+        "precision": arguments.precision,
+        "tell": _tell,
+    }
+
+
 def _models(arguments: argparse.Namespace) -> None:
     faults = _too_small(arguments, "batch", "rounds", "threads")
     faults += [
@@ -112,18 +158,12 @@ def _models(arguments: argparse.Namespace) -> None:
         raise Refused(faults)
     from vit.bench.models import compare
 
-    _require_device(arguments.device)
     result = compare(
         arguments.size,
         libraries=arguments.against,
         works=arguments.works or ("forward", "step"),
-        batch=arguments.batch,
-        rounds=arguments.rounds or 20,
-        threads=arguments.threads,
-        device=arguments.device,
-        precision=arguments.precision,
         compiled=arguments.compile,
-        tell=_tell,
+        **_conditions(arguments, 20),
     )
     if arguments.json:
         print(json.dumps(result.as_json(), indent=1))
@@ -138,22 +178,14 @@ def _detectors(arguments: argparse.Namespace) -> None:
         raise Refused(faults)
     from vit.bench import average_precision, detectors
 
-    _require_device(arguments.device)
     works = arguments.works or ("forward", "step", "ap")
     models = [work for work in works if work != "ap"]
     told: dict[str, Any] = {"schema_version": 1, "bench": "detectors"}
     result = ap = None
+    conditions = _conditions(arguments, 10)
     if models:
         result = detectors.compare(
-            arguments.size,
-            works=models,
-            groups=arguments.groups,
-            batch=arguments.batch,
-            rounds=arguments.rounds or 10,
-            threads=arguments.threads,
-            device=arguments.device,
-            precision=arguments.precision,
-            tell=_tell,
+            arguments.size, works=models, groups=arguments.groups, **conditions
         )
         told |= result.as_json()
     if "ap" in works:
@@ -167,6 +199,24 @@ def _detectors(arguments: argparse.Namespace) -> None:
         show_detectors(result)
     if ap is not None:
         show_ap(ap)
+
+
+def _sequences(arguments: argparse.Namespace) -> None:
+    if faults := _too_small(arguments, "batch", "rounds", "threads"):
+        raise Refused(faults)
+    from vit.bench.sequences import compare
+
+    result = compare(
+        arguments.size,
+        works=arguments.works or ("forward", "step", "generate"),
+        generation_rounds=arguments.rounds or 3,
+        **_conditions(arguments, 20),
+    )
+    if arguments.json:
+        print(json.dumps(result.as_json(), indent=1))
+    else:
+        _tell("")
+        show_sequences(result)
 
 
 def _require_device(device: str) -> None:

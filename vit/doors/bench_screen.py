@@ -6,20 +6,18 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vit.bench import average_precision, detectors, loop, models
+    from vit.bench import average_precision, detectors, loop, models, sequences
     from vit.bench.measure import Ratio
+    from vit.bench.side_by_side import Conditions
 
-FIGURES = ("images/s", "of gemm", "ms a step")
+FIGURES = ("images/s", "texts/s", "of gemm", "ms a step")
 
 
 def show_models(result: models.Result) -> None:
-    plural = "s" if result.threads > 1 else ""
     print(
         f"ViT-{result.size.capitalize()}/16, batch {result.batch}, {result.precision}, "
-        f"{'compiled' if result.compiled else 'eager'}, {result.rounds} rounds; torch "
-        f"{result.torch} on {result.machine}, "
-        + (f"{result.threads} thread{plural}" if result.device == "cpu" else result.device)
-        + f"\nplain matrix products: {result.gemm_gflops:,.0f} GFLOP/s\n"
+        f"{'compiled' if result.compiled else 'eager'}, {_where(result)}"
+        f"\nplain matrix products: {result.gemm_gflops:,.0f} GFLOP/s\n"
     )
     rows = []
     for row in result.rows:
@@ -52,9 +50,7 @@ def show_detectors(result: detectors.Result) -> None:
         f"ViT-{result.size.capitalize()}/{shape.patch_size} at {shape.image_size} pixels, "
         f"{shape.queries} queries, {shape.layers} layers, {shape.groups} groups in training, "
         f"{shape.objects} objects an image, batch {result.batch}, {result.precision}, "
-        f"{result.rounds} rounds; torch {result.torch} on {result.machine}, "
-        + (f"threads: {result.threads}" if result.device == "cpu" else result.device)
-        + "\n"
+        f"{_where(result)}\n"
     )
     rows = []
     for row in result.rows:
@@ -83,6 +79,35 @@ def show_ap(result: average_precision.Result) -> None:
     )
 
 
+def show_sequences(result: sequences.Result) -> None:
+    shape, written = result.shape, result.generation
+    print(
+        f"{shape.layers} + {shape.layers} layers of {shape.dim}, {shape.heads} heads, hidden "
+        f"{shape.hidden:,}, {shape.vocabulary:,} tokens known; {shape.source} tokens read and "
+        f"{shape.target} written, batch {result.batch}, {result.precision}, {_where(result)}\n"
+    )
+    if result.rows:
+        rows = [
+            (
+                row.work,
+                f"{row.library} {row.version}",
+                f"{row.texts_per_second:,.1f}",
+                _times(row.ours_is_faster) if row.ours_is_faster else "",
+            )
+            for row in result.rows
+        ]
+        _table(("work", "library", "texts/s", "ours"), rows)
+    if written is not None:
+        print("" if not result.rows else "\n", end="")
+        alike = "all" if written.same_tokens == 1 else f"{written.same_tokens:.1%}"
+        print(
+            f"writing {shape.written} tokens, {written.rounds} rounds: "
+            f"{written.texts_per_second:,.2f} texts/s with keys and values kept, "
+            f"{written.texts_per_second_without:,.2f} without, {_times(written.times_as_fast)} "
+            f"as fast; {alike} of the tokens alike"
+        )
+
+
 def show_loop(result: loop.Result) -> None:
     print(
         f"one training step of a toy model on one CPU thread, {result.rounds} rounds of "
@@ -99,6 +124,12 @@ def show_loop(result: loop.Result) -> None:
         for row in result.rows
     ]
     _table(("loop", "ms a step", "beyond bare PyTorch", "beyond Lightning"), rows)
+
+
+def _where(result: Conditions) -> str:
+    plural = "s" if result.threads > 1 else ""
+    place = f"{result.threads} thread{plural}" if result.device == "cpu" else result.device
+    return f"{result.rounds} rounds; torch {result.torch} on {result.machine}, {place}"
 
 
 def _times(ratio: Ratio) -> str:

@@ -85,7 +85,7 @@ def add_find_arguments(parser: argparse.ArgumentParser) -> None:
         "--find-lr", action="store_true", help="train 150 steps at a growing optim.lr, suggest one"
     )
     parser.add_argument(
-        "--find-batch-size", action="store_true", help="try 1, 2, 4, … images, suggest how many"
+        "--find-batch-size", action="store_true", help="try 1, 2, 4, … at a time, suggest how many"
     )
 
 

@@ -12,7 +12,7 @@ from vit.faults import Fault, Refused
 if TYPE_CHECKING:
     from vit.data.samples import SampleData
 
-ABOUT = """Draw augmented training images with their targets, and count the splits.
+ABOUT = """Draw augmented training images with their targets, or print texts, and count the splits.
 
   vit data data=digits
   vit data experiment=cifar10 data/augment=randaugment --count 64 --out augmented.png
@@ -29,7 +29,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--split", choices=("train", "val"), default="train", help="default: train (augmented)"
     )
-    parser.add_argument("--count", type=int, default=32, help="number of images, default: 32")
+    parser.add_argument("--count", type=int, default=32, help="number of samples, default: 32")
     arguments = parser.parse_intermixed_args(argv)
     out: Path = arguments.out or Path(f"data-{arguments.split}.png")
     faults = []
@@ -89,14 +89,12 @@ def _show_splits(data: SampleData) -> None:
     facts = data.facts
     kind = "labels, several an image" if facts.multi_label else "classes"
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("split", "images", "per class", "from"):
-        table.add_column(heading, justify="right" if heading in ("images", "per class") else "left")
+    of_classes = ["per class"] if facts.num_classes else []
+    for heading in ("split", f"{data.unit}s", *of_classes, "from"):
+        table.add_column(heading, justify="left" if heading in ("split", "from") else "right")
     for split, told in data.describe().items():
-        counts = told["per_class"].values() or [told["images"]]
-        span = (
-            f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,}–{max(counts):,}"
-        )
-        table.add_row(split, f"{told['images']:,}", span, told["from"])
+        spans = [_span(list(told["per_class"].values()))] if of_classes else []
+        table.add_row(split, f"{told['images']:,}", *spans, told["from"])
     console = Console(highlight=False, markup=False)  # a folder may be called [red]
     console.print(table)
     told = facts.told()
@@ -106,6 +104,15 @@ def _show_splits(data: SampleData) -> None:
         what = f"{facts.num_classes} {kind}" if facts.num_classes else "texts"
         console.print(f"{what}, {height}×{width} pixels, {colour}")
     else:
+        if facts.num_classes:
+            del told["max_target_tokens"]  # there are no texts to write
+        else:
+            del told["num_classes"]
         console.print(", ".join(f"{key.replace('_', ' ')} {told[key]:,}" for key in told))
     for line in data.warnings():
         console.print(f"warning: {line}")
+
+
+def _span(counts: list[int]) -> str:
+    low, high = min(counts), max(counts)
+    return f"{low:,}" if low == high else f"{low:,}–{high:,}"

@@ -22,6 +22,9 @@ ABOUT = """Measure a trained run on its test split (val where it has none), or o
   vit evaluate RUN_DIR data.eval_batch_size=512 --json"""
 MEANINGS = {
     "macro_f1": "F1, mean over the classes",
+    "perplexity": "of a token: as if so many were equally likely, 1 is best",
+    "token_accuracy": "of the next token, given the right ones before it",
+    "exact_match": "texts written by itself that are right to the last token",
     "bleu": "BLEU by sacrebleu's defaults, 0 to 100; chrf: of characters",
     "rouge_1": "F1 of single words; rouge_2: of pairs; rouge_l: longest common sequence",
     "ece": "calibration error: confidence against accuracy, 0 is best",
@@ -39,7 +42,7 @@ COLUMNS = {
     "class_iou": "IoU",
     "class_pq": "PQ",
 }
-PERCENT = ("accuracy", "top5", "miou", "pq", *COLUMNS)
+PERCENT = ("accuracy", "top5", "token_accuracy", "exact_match", "miou", "pq", *COLUMNS)
 # COCO's twelve numbers, of boxes or masks.
 COCOS = re.compile(r"(mask_)?a[pr](\d+|_small|_medium|_large)?")
 
@@ -116,7 +119,8 @@ def _show(result: dict[str, Any]) -> None:
     from vit.doors.screen import plain_console
 
     console = plain_console()
-    console.print(f"{result['images']:,} {result['split']} images", markup=False)
+    unit = result["unit"]
+    console.print(f"{result['images']:,} {result['split']} {unit}s", markup=False)
     for key, value in result["metrics"].items():
         name = key.split("/")[-1]
         share = math.isfinite(value) and (name in PERCENT or COCOS.fullmatch(name))
@@ -127,17 +131,18 @@ def _show(result: dict[str, Any]) -> None:
     if "classes" not in tables:
         return
     columns = {key: tables[key] for key in ("images", *COLUMNS) if key in tables}
+    titles = {**COLUMNS, "images": f"{unit}s"}
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("class")
     for key in columns:
-        table.add_column(COLUMNS.get(key, key), justify="right")
+        table.add_column(titles[key], justify="right")
     for name, *values in zip(tables["classes"], *columns.values(), strict=True):
         cells = [_cell(key, value) for key, value in zip(columns, values, strict=True)]
         table.add_row(Text(name), *cells)
     console.print(table)
     for true, guess, count in tables.get("most_confused", [])[:3]:
-        images = "image" if count == 1 else "images"
-        console.print(f"{count} {images} of class {true} taken for {guess}", markup=False)
+        samples = unit if count == 1 else f"{unit}s"
+        console.print(f"{count} {samples} of class {true} taken for {guess}", markup=False)
 
 
 def _cell(key: str, value: float | None) -> str:

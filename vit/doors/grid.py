@@ -45,7 +45,11 @@ def read_words(overrides: list[str]) -> Words:
             else:
                 words.ranges[item.get_key_element()] = _range(item.value())
         except HydraException as error:
-            faults.append(Fault(word, f"not Hydra's override grammar: {first_line(error)}"))
+            message = f"not Hydra's override grammar: {first_line(error)}"
+            key, _, value = word.partition("=")
+            if "{" in value and value[0] not in "'\"":
+                message += f". Braces want both kinds of quotes: '{key}=\"{value}\"'"
+            faults.append(Fault(word, message))
         except ValueError as error:
             faults.append(Fault(word, str(error)))
     for key, values in words.axes.items():

@@ -14,7 +14,7 @@ DOORS = {
     "check": "find every fault of config and data, show what a run would be",
     "data": "draw augmented batches with their targets as a picture",
     "evaluate": "measure a trained run: vit evaluate RUN_DIR [data=…]",
-    "predict": "classify images: vit predict RUN_DIR IMAGE…",
+    "predict": "what a run says of images, sounds or texts: vit predict RUN_DIR FILE…",
     "attend": "draw what a run looks at: vit attend RUN_DIR IMAGE…",
     "export": "write a run's weights as a safetensors file",
     "report": "compare runs: which is best, and is it really; one page: vit report runs/SWEEP",

@@ -13,7 +13,7 @@ from vit.faults import Fault, Refused
 from vit.runs import process
 from vit.runs.directory import RunFolder
 
-ABOUT = """What a trained run says of images, or of texts.
+ABOUT = """What a trained run says of images, sounds or texts.
 
   vit predict RUN_DIR photo.jpg
   vit predict RUN_DIR folder/ 'more/*.png'
@@ -35,7 +35,12 @@ def main(argv: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run_dir", type=Path)
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="files, folders or globs")
+    parser.add_argument(
+        "images",
+        nargs="*",
+        metavar="IMAGE",
+        help="files (.wav of a run on sounds), folders or globs",
+    )
     parser.add_argument("--text", action="append", default=[], help="of a run that reads texts")
     parser.add_argument("--file", type=Path, help="texts: .txt a line each, .tsv, .jsonl; .gz too")
     parser.add_argument("--top", type=int, default=3, help="classes to show for each image")
@@ -147,7 +152,8 @@ def _show(result: dict[str, Any], top: int) -> None:
 
     console = Console(highlight=False)
     table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("image", overflow="fold")
+    sounds = any(row["path"].lower().endswith(".wav") for row in result["images"])
+    table.add_column("sound" if sounds else "image", overflow="fold")
     if result["images"] and "objects" in result["images"][0]:
         table.add_column("objects", justify="right")
         table.add_column("which, with the best score of each class", overflow="fold")

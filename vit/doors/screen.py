@@ -70,7 +70,7 @@ def _groups(rows: list[dict[str, Any]]) -> Any:
 
 def report_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
     splits = {name: told for name, told in report["data"].items() if isinstance(told, dict)}
-    unit = "text" if "max_tokens" in report else "image"
+    unit = report.get("unit", "image")
     rows = [
         ("data", f"{', '.join(_amount(*split) for split in splits.items())}; {_kind(report)}"),
         *_objects(splits),
@@ -129,7 +129,8 @@ def _kind(report: dict[str, Any]) -> str:
     """What the samples are."""
     classes = f"{report['num_classes']} classes"
     if "max_tokens" in report:
-        read = f"texts of up to {report['max_tokens']} tokens, {report['vocabulary']} in all"
+        known = f"a vocabulary of {report['vocabulary']:,}"
+        read = f"texts of up to {report['max_tokens']} tokens from {known}"
         wrote = f"texts of up to {report['max_target_tokens']}"
         return f"{read}, to {classes if report['num_classes'] else wrote}"
     (height, width), channels = report["image_size"], report["channels"]
@@ -165,6 +166,7 @@ def show_found(told: list[dict[str, Any]], names: list[str]) -> None:
 
     console = plain_console()
     for row in told:
+        unit = row["unit"]
         first, *others = (names[place] for place in row["places"])
         if first:
             more = f" and {len(others)} more of this shape" if others else ""
@@ -180,7 +182,7 @@ def show_found(told: list[dict[str, Any]], names: list[str]) -> None:
         if "throughput" in row:
             speeds = ", ".join(f"{size}: {speed:,.0f}" for size, speed in row["throughput"])
             console.print(
-                Text(f"  {row['batch_size']} images at a time suffice; images/s at {speeds}")
+                Text(f"  {row['batch_size']} {unit}s at a time suffice; {unit}s/s at {speeds}")
             )
             if row["largest"] is not None:
                 console.print(Text(f"  {row['largest']} is the most that fits the GPU"))

@@ -47,7 +47,9 @@ def show_plan(
     table.add_column("trial", no_wrap=True)
     for axis in axes:
         table.add_column(Text(axis.split(".")[-1]), overflow="fold")
-    for name in ("params", "FLOPs/img", "steps", "FLOPs", "memory", "time", "state"):
+    unit = trials[0].report.get("unit", "image") if trials else "image"
+    each = f"FLOPs/{'img' if unit == 'image' else unit}"
+    for name in ("params", each, "steps", "FLOPs", "memory", "time", "state"):
         table.add_column(name, justify="right", no_wrap=True)
     for trial in trials[:MOST_ROWS]:
         report = trial.report

@@ -196,18 +196,17 @@ def summary(folder: RunFolder, seconds: float | None = None) -> None:
     epochs = f"{results['epochs']} epoch{'s' if results['epochs'] != 1 else ''}"
     print(f"trained       {epochs} in {train_seconds:.0f} s{whole}")
     print(f"run           {where}")
+    by_class = "" if f"{split}/exact_match" in metrics else ", class by class"
+    unit = results.get("unit", "image")
+    given = {"text": "--text TEXT", "sound": "FILE.wav…"}.get(unit, "IMAGE…")
+    steps = {
+        f"vit evaluate {where}": f"its numbers again{by_class}",
+        f"vit predict {where} {given}": f"what it says of your own {unit}s",
+        f"less {where}/metrics.jsonl": "every record, a line each",
+    }
     print("\nnext:")
-    print(f"  vit evaluate {where}            its numbers again, class by class")
-    of_text = folder.config()["task"]["_target_"].startswith(
-        ("vit.tasks.sequence.", "vit.tasks.text_classification.")
-    )
-    what = (
-        "--text TEXT  what it says of your own text"
-        if of_text
-        else ("IMAGE…      what it says of your own images")
-    )
-    print(f"  vit predict {where} {what}")
-    print(f"  less {where}/metrics.jsonl      every record, a line each")
+    for step, told in steps.items():
+        print(f"  {step:<{len(str(where)) + 24}} {told}")
 
 
 def failure(folder: RunFolder, code: int) -> None:

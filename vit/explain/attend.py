@@ -16,7 +16,6 @@ from vit.explain.faithful import faithfulness
 from vit.explain.features import shared_colours
 from vit.explain.files import write
 from vit.explain.maps import Looked, Seen, seen_by
-from vit.facts import TextFacts
 from vit.faults import Fault, Refused, did_you_mean
 from vit.tasks.prediction import bad_files, opener
 from vit.trained import Trained, load
@@ -43,8 +42,6 @@ def attend(
     if faults := bad_files(paths, opened):
         raise Refused(faults)
     trained = load(run_dir, checkpoint=checkpoint, device=device, allow_targets=allow_targets)
-    if isinstance(trained.facts, TextFacts):
-        raise Refused([Fault(run_dir, "reads texts and no images; wanted --text TEXT")])
     label = class_number(trained.class_names, class_name)
     rows = chosen_layers(layers, trained.model)
     place = next(trained.model.parameters()).device

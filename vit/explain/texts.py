@@ -39,7 +39,7 @@ def attend_texts(
     """
     trained = load(run_dir, checkpoint=checkpoint, device=device, allow_targets=allow_targets)
     if not isinstance(trained.facts, TextFacts):
-        raise Refused([Fault(run_dir, "reads images and no texts; wanted files")])
+        raise Refused([Fault(run_dir, "reads no texts; wanted files")])
     if empty := [number for number, text in enumerate(texts, start=1) if not text.strip()]:
         raise Refused([Fault("--text", f"number {empty[0]} is empty")])
     writes = not isinstance(trained.model, TextClassifier)

@@ -40,7 +40,7 @@ class Writing:
     def logits(self) -> Float[Tensor, "rows vocabulary"]:
         """Of the next token of each row; what never follows a start has none."""
         new = self.tokens if self._memory is None else self.tokens[:, -1:]
-        logits = self._model.continued(new, self._context, self._memory)[:, -1]
+        logits = self._model.continued(new, self._context, self._memory, last=True)[:, -1]
         impossible = torch.tensor([PAD, START], device=logits.device)
         return logits.index_fill(1, impossible, float("-inf"))
 

@@ -53,10 +53,12 @@ class TextDecoder(nn.Module):
         *,
         table: Float[Tensor, "vocabulary dim"] | None = None,
         memory: list[BlockMemory] | None = None,
-    ) -> Float[Tensor, "batch tokens vocabulary"]:
-        """After each token, the logits of the next."""
+        last: bool = False,
+    ) -> Float[Tensor, "batch told vocabulary"]:
+        """After each token, the logits of the next; with `last` after the last token alone."""
         seen = {"table": table, "memory": memory}
         x = self.blocks(tokens, context, context_mask, **seen).patches
+        x = x[:, -1:] if last else x
         if self.output is not None:
             return self.output(x)
         own: Any = table if self.blocks.table is None else self.blocks.table.weight
@@ -106,13 +108,18 @@ class SequenceToSequence(nn.Module):
         target: Int[Tensor, "batch tokens"],
         context: Context,
         memory: list[BlockMemory] | None = None,
-    ) -> Float[Tensor, "batch tokens vocabulary"]:
-        """After each token, the logits of the next; with a memory, `target` follows what it saw."""
+        *,
+        last: bool = False,
+    ) -> Float[Tensor, "batch told vocabulary"]:
+        """After each token, or with `last` after the last alone, the logits of the next.
+
+        With a memory, `target` follows what it saw.
+        """
         tokens, mask = context
         if memory and memory[0].context.length:
             tokens = tokens[:, :0]  # its keys and values are in the memory
         table = self.backbone.table.weight if self.head.shared_table else None
-        return self.head(target, tokens, mask, table=table, memory=memory)
+        return self.head(target, tokens, mask, table=table, memory=memory, last=last)
 
     def memory(self) -> list[BlockMemory]:
         """An empty one, to be filled by `continued`."""

@@ -24,10 +24,10 @@ class Cost:
 
 COSTS = (
     Cost("train_seconds", "training time, s"),
-    Cost("images_per_second", "training speed, images/s", lower_is_better=False),
+    Cost("images_per_second", "training speed, samples/s", lower_is_better=False),
     Cost("peak_memory_mb", "peak memory, MB"),
     Cost("training_gflops", "training, GFLOPs"),
-    Cost("gflops_per_image", "forward pass, GFLOPs an image"),
+    Cost("gflops_per_image", "forward pass, GFLOPs a sample"),
     Cost("parameters", "parameters"),
 )
 

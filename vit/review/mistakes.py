@@ -62,7 +62,7 @@ def mistakes(configurations: list[Configuration]) -> dict[str, Any] | None:
     return {
         "classes": first["classes"],
         "images": first.get("images", first.get("pixels")),
-        "unit": "images" if "images" in first else "pixels",
+        "unit": "samples" if "images" in first else "pixels",
         "score": SCORES[_score(first)],
         "rows": rows,
     }

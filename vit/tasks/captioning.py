@@ -22,6 +22,8 @@ class Captioning(TextToText):
     Arguments and metrics are those of TextToText.
     """
 
+    words = ("task=captioning", "head=caption_decoder")
+
     @classmethod
     def given_by(cls, data: Any) -> dict[str, Any]:
         if not isinstance(data.facts, CaptionFacts):

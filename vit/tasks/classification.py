@@ -21,6 +21,7 @@ from vit.models.classifier import Classifier
 from vit.runs.album import Album
 from vit.runs.predictions import Predictions
 from vit.structures import Batch
+from vit.tasks.misfit import head_for
 from vit.tasks.mistakes import Name, Picture, of_classes
 from vit.tasks.mixing import Mixing
 from vit.tasks.task import OptimizerPart, SchedulePart, Task
@@ -99,13 +100,9 @@ class Classification(Task):
 
     @classmethod
     def model_of(cls, backbone: Any, head: Callable[..., Any], facts: Facts) -> Classifier:
-        try:
-            return Classifier(backbone, head(dim=backbone.dim, num_classes=facts.num_classes))
-        except TypeError as error:
-            # What a head of another task lacks tells a person nothing.
-            why = "" if "required" in str(error) else f" ({error})"
-            message = f"is no head that task=classification can build; head=linear is{why}"
-            raise ValueError(message) from error
+        given = {"dim": backbone.dim, "num_classes": facts.num_classes}
+        own = head_for("task=classification", "head=linear", head, **given)
+        return Classifier(backbone, own)
 
     @classmethod
     def given_by(cls, data: Any) -> dict[str, Any]:

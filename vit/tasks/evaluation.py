@@ -82,6 +82,7 @@ def evaluate(
         "run": str(Path(run_dir)),
         "split": split,
         "images": lengths[split],
+        "unit": data.unit,
         "metrics": {f"{split}/{key.split('/', 1)[1]}": value for key, value in measured.items()},
         "tables": task.tables(),
     }

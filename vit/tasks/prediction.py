@@ -17,6 +17,7 @@ from vit.tasks.drawing import Drawing
 from vit.trained import load
 
 IMAGES_AT_ONCE = 64
+INSTEAD = "--text TEXT, or --file FILE with a text a line"
 
 
 def predict(
@@ -36,7 +37,7 @@ def predict(
     boxes and masks are in pixels of the upright image. Objects are drawn into the folder `out`,
     and told, where they score `threshold` or more; results.json there has them all.
     """
-    opened = opener(run_dir, allow_targets)
+    opened = opener(run_dir, allow_targets, INSTEAD)
     faults = bad_files(paths, opened)
     bad = {fault.where for fault in faults}
     paths = [path for path in paths if path not in bad]
@@ -44,8 +45,6 @@ def predict(
         hint = "" if skip_bad or not paths else "--skip-bad leaves such files out"
         raise Refused(faults, hint=hint)
     trained = load(run_dir, checkpoint=checkpoint, device=device, allow_targets=allow_targets)
-    if isinstance(trained.facts, TextFacts):
-        raise Refused([Fault(run_dir, "reads texts and no images; wanted --text TEXT")])
     kind = task_class(trained.config, allow_targets)
     told: list[dict[str, Any]] = []
     drawing: Drawing | None = None
@@ -73,7 +72,7 @@ def predict_texts(
     """Plain values: of each text what the run's task says of it."""
     trained = load(run_dir, checkpoint=checkpoint, device=device, allow_targets=allow_targets)
     if not isinstance(trained.facts, TextFacts):
-        raise Refused([Fault(run_dir, "reads images and no texts; wanted files")])
+        raise Refused([Fault(run_dir, "reads no texts; wanted files")])
     if empty := [number for number, text in enumerate(texts, start=1) if not text.strip()]:
         raise Refused([Fault("--text", f"number {empty[0]} is empty")])
     kind = task_class(trained.config, allow_targets)
@@ -85,12 +84,19 @@ def predict_texts(
     return {"schema_version": 1, "run": run_dir, "texts": told}
 
 
-def opener(run_dir: str, allow_targets: Iterable[str]) -> Callable[[Path], Image.Image]:
-    """How the run's data open a file of a person's own: Pillow's way, or as pictures of sound."""
+def opener(
+    run_dir: str, allow_targets: Iterable[str], instead: str = "--text TEXT"
+) -> Callable[[Path], Image.Image]:
+    """How the run's data open a file of a person's own: Pillow's way, or as pictures of sound.
+
+    Raises Refused for a run that reads texts, saying what is wanted `instead`.
+    """
     try:
         data = assemble_data(RunFolder(Path(run_dir)).config(), allow_targets)
     except (ValueError, TypeError):  # to be told in full when the run is loaded
         return _open_image
+    if data.unit == "text":
+        raise Refused([Fault(run_dir, f"reads texts and no images; wanted {instead}")])
     return getattr(data, "open_file", _open_image)
 
 

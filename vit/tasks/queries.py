@@ -12,6 +12,7 @@ from vit.facts import Facts
 from vit.models.detector import Detector
 from vit.models.heads.masks import MasksHead
 from vit.structures import ClassMaps, Detections
+from vit.tasks.misfit import head_for
 from vit.tasks.task import Task
 
 
@@ -19,16 +20,15 @@ def built_with(
     backbone: Any, head: Callable[..., Any], facts: Facts, task: str, such_as: str
 ) -> Detector:
     """The model; raises ValueError for a head of another task."""
-    try:
-        built = head(
-            dim=backbone.dim,
-            num_classes=facts.num_classes,
-            patch_size=backbone.patch_size,
-            depth=backbone.depth,
-        )
-    except TypeError as error:
-        message = f"is no head that {task} can build; {such_as} is ({error})"
-        raise ValueError(message) from error
+    built = head_for(
+        task,
+        such_as,
+        head,
+        dim=backbone.dim,
+        num_classes=facts.num_classes,
+        patch_size=backbone.patch_size,
+        depth=backbone.depth,
+    )
     return Detector(backbone, built)
 
 

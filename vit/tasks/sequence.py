@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,7 @@ from vit.metrics.written import WrittenMetrics
 from vit.models.generation import beam_search, greedy
 from vit.models.text_decoder import SequenceToSequence
 from vit.structures import PAD, START, CaptionBatch, TextBatch
+from vit.tasks.misfit import head_for
 from vit.tasks.task import OptimizerPart, SchedulePart, Task
 from vit.tasks.texts import keep_tokenizer, require_smoothing, tokens_of
 
@@ -45,6 +46,8 @@ class TextToText(Task):
     `text_metrics` asks for; its table shows the first `samples` with the texts as the tokenizer
     tells them.
     """
+
+    words: ClassVar = ("task=text_to_text", "head=text_decoder")  # that choose it, and its head
 
     def __init__(
         self,
@@ -73,11 +76,8 @@ class TextToText(Task):
     @classmethod
     def model_of(cls, backbone: Any, head: Callable[..., Any], facts: Any) -> SequenceToSequence:
         sizes = {"vocabulary": facts.vocabulary, "length": facts.max_target_tokens}
-        try:
-            return SequenceToSequence(backbone, head(dim=backbone.dim, **sizes))
-        except TypeError as error:
-            message = "is no head that task=text_to_text can build; head=text_decoder is"
-            raise ValueError(f"{message} ({error})") from error
+        own = head_for(*cls.words, head, dim=backbone.dim, **sizes)
+        return SequenceToSequence(backbone, own)
 
     @classmethod
     def given_by(cls, data: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from vit.metrics.predictions import PerSample
 from vit.models.sequence import TextClassifier
 from vit.runs.predictions import Predictions
 from vit.structures import TextBatch
+from vit.tasks.misfit import head_for
 from vit.tasks.task import OptimizerPart, SchedulePart, Task
 from vit.tasks.texts import keep_tokenizer, require_smoothing, tokens_of
 
@@ -51,11 +52,9 @@ class TextClassification(Task):
     def model_of(cls, backbone: Any, head: Callable[..., Any], facts: Any) -> TextClassifier:
         if not facts.num_classes:
             raise ValueError("has no classes to tell; the data hold texts for texts")
-        try:
-            return TextClassifier(backbone, head(dim=backbone.dim, num_classes=facts.num_classes))
-        except TypeError as error:
-            message = "is no head that task=text_classification can build; head=linear is"
-            raise ValueError(f"{message} ({error})") from error
+        given = {"dim": backbone.dim, "num_classes": facts.num_classes}
+        own = head_for("task=text_classification", "head=linear", head, **given)
+        return TextClassifier(backbone, own)
 
     @classmethod
     def given_by(cls, data: Any) -> dict[str, Any]:

@@ -148,9 +148,9 @@ def _train(
         ExactResume(sampler, last if last.exists() else None),
         ScheduleFree(),
         *([build(config["ema"], allow_targets)] if config["ema"] else []),
-        Progress(throughput),
+        Progress(throughput, unit=data.unit),
         Heartbeat(folder.heartbeat_file),
-        Record(recorder, throughput, BadBatches(data, folder.bad_batch_file)),
+        Record(recorder, throughput, BadBatches(data, folder.bad_batch_file), data.unit),
         throughput,
         *watch.recording(folder.path),
         *checkpoint_callbacks(folder.checkpoints, **policy_of(saving), stopping=stopping),
@@ -180,7 +180,7 @@ def _train(
         clocks.stop()
         if (code := _stopped(trainer, stopping)) is not None:
             return code
-        results = _results(trainer, config, folder, clocks)
+        results = {**_results(trainer, config, folder, clocks), "unit": data.unit}
         if "test" in data.lengths:
             best = folder.best_checkpoint if folder.best_checkpoint.exists() else last
             test_loader = data.loader("test", **shared)

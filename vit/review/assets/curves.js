@@ -3,7 +3,7 @@ const AXES = {
   steps: ["optimizer steps", () => (step) => step],
   epochs: ["epochs", (run) => run.steps_per_epoch && ((step) => step / run.steps_per_epoch)],
   time: ["training time, s (without validation)", (run) => run.clock && secondsAt(run.clock)],
-  images: ["images seen", (run) => run.images_per_step && ((step) => step * run.images_per_step)],
+  images: ["samples seen", (run) => run.images_per_step && ((step) => step * run.images_per_step)],
 };
 function secondsAt([steps, seconds]) {
   const xs = [0, ...steps], ys = [0, ...seconds];

@@ -5,7 +5,7 @@ function mistakesSection(data, chosen) {
   const told = data.mistakes;
   if (!told) return null;
   const section = el("section", { id: "wrong" }, el("h2", {}, "What it gets wrong"),
-    el("p", { class: "soft small" }, `On the test images, at the selected checkpoint: ${told.rows.map((row) => `${row.label} (${row.runs} ${row.runs > 1 ? "seeds" : "seed"}${row.id === data.baseline ? ", baseline" : ""})`).join(" and ")}. None of this took part in the selection.`));
+    el("p", { class: "soft small" }, `On the test split, at the selected checkpoint: ${told.rows.map((row) => `${row.label} (${row.runs} ${row.runs > 1 ? "seeds" : "seed"}${row.id === data.baseline ? ", baseline" : ""})`).join(" and ")}. None of this took part in the selection.`));
   const rows = told.classes.map((name, at) => ({ name, images: told.images && told.images[at], scores: told.rows.map((row) => row.scores[at]), more: told.rows.map((row) => Object.values(row.more).map((values) => values[at])) }));
   const columns = [
     { label: "class", kind: "wide", value: (row) => row.name },
@@ -37,13 +37,13 @@ function calibration(rows, data, chosen) {
     for (const bin of row.calibration) {
       images += bin.images;
       gap += bin.images * (bin.confidence - bin.accuracy);
-      c.plot.append(svg("circle", { class: `dot ${chosen.kind(row.id)}`, cx: c.X(bin.confidence), cy: c.Y(bin.accuracy), r: 2.5 + 5 * Math.sqrt(bin.images / most) }, svg("title", {}, `${row.label}: ${bin.images} images, confidence ${number(bin.confidence)}, right ${number(bin.accuracy)}`)));
+      c.plot.append(svg("circle", { class: `dot ${chosen.kind(row.id)}`, cx: c.X(bin.confidence), cy: c.Y(bin.accuracy), r: 2.5 + 5 * Math.sqrt(bin.images / most) }, svg("title", {}, `${row.label}: ${bin.images} samples, confidence ${number(bin.confidence)}, right ${number(bin.accuracy)}`)));
     }
     const mean = gap / images, size = Math.abs(mean).toFixed(3);
     const verdict = Math.abs(mean) < 0.005 ? "about as sure as it is right" : mean > 0 ? `surer than right by ${size}` : `less sure than right by ${size}`;
     lines.push(el("div", { class: `${chosen.kind(row.id)} small` }, el("i", { class: "key" }), ` ${row.label}${row.id === data.baseline ? " (baseline)" : ""}: ${verdict}`));
   });
-  return [c.root, ...lines, el("p", { class: "soft small" }, "A dot is a bin of images, larger for more; below the dashed line it is too sure.")];
+  return [c.root, ...lines, el("p", { class: "soft small" }, "A dot is a bin of samples, larger for more; below the dashed line it is too sure.")];
 }
 function matrix(classes, counts) {
   const side = Math.max(14, Math.min(30, Math.floor(330 / classes.length))), left = 74, top = 8;

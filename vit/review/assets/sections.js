@@ -67,7 +67,7 @@ function runsSection(data) {
     { label: data.metric, kind: "number", lowFirst: data.mode === "min", value: (run) => run.value ?? run.so_far, text: (run) => (run.value === null && run.so_far !== null ? `${number(run.so_far)} so far` : number(run.value)) },
     { label: "epochs", kind: "number", value: (run) => run.epochs },
     { label: "time", kind: "number", value: (run) => run.costs.train_seconds, text: (run) => clock(run.costs.train_seconds) },
-    { label: "images/s", kind: "number", value: (run) => run.costs.images_per_second, text: (run) => number(run.costs.images_per_second) },
+    { label: "samples/s", kind: "number", value: (run) => run.costs.images_per_second, text: (run) => number(run.costs.images_per_second) },
     { label: "memory, MB", kind: "number", value: (run) => run.costs.peak_memory_mb, text: (run) => number(run.costs.peak_memory_mb) },
   ], [...data.runs], { name: "runs", search: "search runs" });
   return el("section", { id: "all" }, el("h2", {}, "All runs"), table.node);
