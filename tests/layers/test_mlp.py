@@ -5,6 +5,7 @@ import torch
 from timm.layers import SwiGLUPacked
 from torch.utils.flop_counter import FlopCounterMode
 
+from vit.layers.attention import Attention
 from vit.layers.mlp import Mlp, SwiGlu
 
 
@@ -69,3 +70,19 @@ def test_dropout_acts_in_training_only(part):
     x = torch.randn(3, 7, 16)
     assert not torch.equal(mlp(x), mlp(x))
     assert torch.equal(mlp.eval()(x), plain(x))
+
+
+def test_weights_start_by_glorots_rule_where_it_is_asked_for():
+    makers = {
+        "fc1.weight": (64, 256, lambda **given: Mlp(64, 256, **given)),
+        "qkv.weight": (64, 192, lambda **given: Attention(64, 4, **given)),
+        "query.weight": (64, 64, lambda **given: Attention(64, 4, context_dim=32, **given)),
+        "key_value.weight": (32, 128, lambda **given: Attention(64, 4, context_dim=32, **given)),
+        "proj.weight": (64, 64, lambda **given: Attention(64, 4, context_dim=32, **given)),
+    }
+    for name, (inputs, outputs, make) in makers.items():
+        glorot, plain = make(start="glorot"), make()
+        deviation = (2 / (inputs + outputs)) ** 0.5
+        assert glorot.get_parameter(name).std().item() == pytest.approx(deviation, rel=0.05), name
+        assert plain.get_parameter(name).std().item() == pytest.approx(0.02, rel=0.05), name
+        assert not any(p.any() for key, p in glorot.named_parameters() if key.endswith("bias"))

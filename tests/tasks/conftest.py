@@ -1,5 +1,6 @@
 """A toy data set, model, optimizer and schedule for tasks to train with."""
 
+import signal
 import warnings
 
 import pytest
@@ -8,9 +9,14 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from vit.build import locate
+from vit.doors.compose import compose
 from vit.facts import Facts
+from vit.runs.directory import RunFolder
+from vit.runs.record import read_records
 from vit.structures import Batch
 from vit.tasks.classification import Classification
+from vit.tasks.training import DONE, STOPPED, train
 
 
 class Sgd:
@@ -93,3 +99,49 @@ def lightnings_own_remarks():
         warnings.filterwarnings("ignore", ".*have no `val_dataloader`.*")
         warnings.filterwarnings("ignore", ".*LeafSpec.*deprecated", FutureWarning)  # torch 2.14
         yield
+
+
+@pytest.fixture
+def stopped_and_whole(tmp_path, monkeypatch):
+    """What two runs of 2 epochs leave; the first was stopped within its second and went on."""
+
+    def outcome(folder: RunFolder) -> dict:
+        content = torch.load(folder.last_checkpoint, weights_only=True)
+        states = content["optimizer_states"][0]["state"].values()
+        numbers = [part for state in states for part in state.values() if torch.is_tensor(part)]
+        records = read_records(folder.metrics_file)
+        return {
+            "weights": {k: v.numpy().tobytes() for k, v in content["state_dict"].items()},
+            "optimizer": [part.numpy().tobytes() for part in numbers],
+            "metrics": [(record["step"], record["metrics"]) for record in records],
+            "samples": folder.results().get("tables", {}).get("samples", []),
+        }
+
+    def run(words: list[str]) -> list[dict]:
+        small = ["tracking=none", "data.batch_size=8", "trainer.max_epochs=2"]
+        small += ["trainer.log_every_n_steps=3", "schedule.warmup_epochs=0.5"]
+        config = compose([*words, *small])
+        kind = locate(config["task"]["_target_"])
+        step, seen, stop = kind.training_step, [], 0
+
+        def watched(self, batch, batch_idx):
+            seen.append(batch.index.tolist())
+            if len(seen) == stop:
+                signal.raise_signal(signal.SIGINT)  # answered after the batch
+            return step(self, batch, batch_idx)
+
+        monkeypatch.setattr(kind, "training_step", watched)
+        told = []
+        for name, stop in (("stopped", 6), ("whole", 0)):
+            folder = RunFolder(tmp_path / name)
+            folder.freeze(config)
+            seen.clear()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                assert [train(folder.path) for _ in range(1 + (stop > 0))] == (
+                    [STOPPED, DONE] if stop else [DONE]
+                )
+            told.append({"seen": list(seen), **outcome(folder)})
+        return told
+
+    return run

@@ -127,3 +127,13 @@ def test_the_shipped_experiment_is_checked_and_counted():
     assert report["faults"] == [] and report["tokens"] == 64
     assert report["vocabulary"] > 15 and report["gflops_per_image"] > 0
     assert "val/exact_match" in report["monitors"]
+
+
+def test_a_run_that_was_stopped_and_goes_on_ends_as_one_that_was_not(stopped_and_whole):
+    words = ["experiment=digit_captions", "backbone.depth=1", "backbone.dim=16"]
+    words += ["head.blocks.depth=1", "head.blocks.dropout=0.1", "data.image_size=32"]
+    words += ["data.max_digits=2", "data.train_scenes=32"]
+    words += ["data.val_scenes=8", "data.test_scenes=8"]
+    stopped, whole = stopped_and_whole(words)
+    assert stopped == whole
+    assert len(whole["seen"]) == 8 and len(whole["samples"]) == 8

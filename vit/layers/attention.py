@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vit.layers.linear import linear
+from vit.layers.linear import Start, linear
 from vit.layers.memory import Memory
 
 # Turns queries and keys, for instance by their positions: (q, k) -> (q, k).
@@ -149,7 +149,8 @@ class Attention(nn.Module):
     1/√head_dim. `key_bias=False` leaves the bias out for the keys alone, as DINOv3 does (without
     qk_norm or rotation it cancels in the softmax). `context_dim` makes it a cross-attention to
     contexts of that width; without it one module serves for both, by one fused matrix. Dropouts
-    act in training only.
+    act in training only. `start` says how weights start: see vit.layers.linear; a fused matrix
+    counts as one.
 
     Raises ValueError where `heads` does not divide `dim`.
     """
@@ -166,6 +167,7 @@ class Attention(nn.Module):
         qk_norm: Callable[[int], nn.Module] | None = None,
         dropout: float = 0.0,
         proj_dropout: float = 0.0,
+        start: Start = "normal",
     ):
         super().__init__()
         check_heads(dim, heads)
@@ -175,10 +177,10 @@ class Attention(nn.Module):
         self.context_dim = context_dim
         whole_bias = qkv_bias and key_bias
         if context_dim is None:
-            self.qkv = linear(dim, 3 * dim, bias=whole_bias)
+            self.qkv = linear(dim, 3 * dim, bias=whole_bias, start=start)
         else:
-            self.query = linear(dim, dim, bias=whole_bias)
-            self.key_value = linear(context_dim, 2 * dim, bias=whole_bias)
+            self.query = linear(dim, dim, bias=whole_bias, start=start)
+            self.key_value = linear(context_dim, 2 * dim, bias=whole_bias, start=start)
         self.query_bias = self.value_bias = None
         if qkv_bias and not key_bias:
             self.query_bias = nn.Parameter(torch.zeros(dim))
@@ -186,7 +188,7 @@ class Attention(nn.Module):
         self.query_norm = self.key_norm = None
         if qk_norm is not None:
             self.query_norm, self.key_norm = qk_norm(dim // heads), qk_norm(dim // heads)
-        self.proj = linear(dim, dim, bias=proj_bias)
+        self.proj = linear(dim, dim, bias=proj_bias, start=start)
 
     def forward(
         self,

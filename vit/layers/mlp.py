@@ -8,14 +8,15 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vit.layers.linear import linear
+from vit.layers.linear import Start, linear
 
 
 class Mlp(nn.Module):
     """Two linear layers with a GELU between them.
 
     `gelu` is the exact function by default, as in timm, torchvision and Hugging Face's ViT;
-    weights from Flax (big_vision, SigLIP) were trained with the tanh approximation.
+    weights from Flax (big_vision, SigLIP) were trained with the tanh approximation. `start` says
+    how weights start: see vit.layers.linear.
     """
 
     def __init__(
@@ -26,10 +27,11 @@ class Mlp(nn.Module):
         bias: bool = True,
         dropout: float = 0.0,
         gelu: Literal["exact", "tanh"] = "exact",
+        start: Start = "normal",
     ):
         super().__init__()
-        self.fc1 = linear(dim, hidden, bias=bias)
-        self.fc2 = linear(hidden, dim, bias=bias)
+        self.fc1 = linear(dim, hidden, bias=bias, start=start)
+        self.fc2 = linear(hidden, dim, bias=bias, start=start)
         self.dropout = dropout
         self.approximate = "tanh" if gelu == "tanh" else "none"
 
