@@ -119,7 +119,8 @@ def stopped_and_whole(tmp_path, monkeypatch):
 
     def run(words: list[str]) -> list[dict]:
         small = ["tracking=none", "data.batch_size=8", "trainer.max_epochs=2"]
-        small += ["trainer.log_every_n_steps=3", "schedule.warmup_epochs=0.5"]
+        small += ["trainer.log_every_n_steps=3", "trainer.val_check_interval=1.0"]
+        small += ["schedule.warmup_epochs=0.5"]
         config = compose([*words, *small])
         kind = locate(config["task"]["_target_"])
         step, seen, stop = kind.training_step, [], 0
