@@ -36,6 +36,12 @@ def test_without_a_terminal_there_is_one_plain_line_for_each_epoch(tmp_path):
     assert lines[-1].endswith("0:00 left")
 
 
+def test_a_validation_within_an_epoch_has_a_line_of_its_own(tmp_path):
+    lines = fitted(tmp_path, terminal=False, epochs=1, val_check_interval=0.5).splitlines()
+    assert [line[:17] for line in lines] == ["epoch 1/1  step 3", "epoch 1/1  step 6"]
+    assert all("val loss" in line and "left" in line for line in lines)
+
+
 def test_on_a_terminal_there_is_a_bar_that_is_gone_in_the_end(tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "REFRESH_SECONDS", 0.0)
     shown = fitted(tmp_path, terminal=True)

@@ -22,9 +22,9 @@ VALIDATION_COST = 0.4  # of a training batch, until the first validation was tim
 class Progress(Callback):
     """Shows epoch, step, what the task finds worth showing, samples a second and the time left.
 
-    On a terminal a bar, redrawn by the clock; elsewhere a plain line after each epoch. Only then
-    are the metrics asked for, which waits for the device. The time left is that of the whole
-    training with its validations. `unit` is what a sample is called.
+    On a terminal a bar, redrawn by the clock; elsewhere a plain line after each epoch, and after
+    each validation within one. Only then are the metrics asked for, which waits for the device. The
+    time left is that of the whole training with its validations. `unit` is what a sample is called.
     """
 
     def __init__(self, throughput: Throughput, console: Console | None = None, unit: str = "image"):
@@ -37,6 +37,7 @@ class Progress(Callback):
         self._train: dict[str, float] = {}
         self._validated: dict[str, float] = {}
         self._validation_began = 0.0
+        self._batches = 0  # of the epoch, that are done
         self._validation_seconds: list[float] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -57,7 +58,8 @@ class Progress(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        last = batch_idx + 1 == trainer.num_training_batches
+        self._batches = batch_idx + 1
+        last = self._batches == trainer.num_training_batches
         if self._bar is None:
             if last and trainer.is_global_zero:
                 self._look(pl_module)
@@ -89,16 +91,23 @@ class Progress(Callback):
         if not trainer.sanity_checking:
             self._validation_seconds.append(perf_counter() - self._validation_began)
             self._validated = {name: float(v) for name, v in trainer.callback_metrics.items()}
+        within = 0 < self._batches < trainer.num_training_batches
+        if trainer.is_global_zero and self._bar is None and within:
+            self._look(pl_module)
+            self._print(trainer, self._batches, trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero or self._bar is not None:
-            return
-        self._pace.measure(self._throughput.counters)
+        if trainer.is_global_zero and self._bar is None:
+            self._pace.measure(self._throughput.counters)
+            self._print(trainer, 0, trainer.current_epoch + 1)
+
+    def _print(self, trainer: Trainer, batches: int, done: int) -> None:
+        """The line after `done` whole epochs and `batches` of the next."""
         epochs = f"/{trainer.max_epochs}" if trainer.max_epochs not in (None, -1) else ""
         print(
             f"epoch {trainer.current_epoch + 1}{epochs}",
             f"step {trainer.global_step}",
-            *self._told(trainer, 0, trainer.current_epoch + 1),
+            *self._told(trainer, batches, done),
             sep="  ",
             file=self._console.file,
             flush=True,
