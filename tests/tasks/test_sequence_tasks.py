@@ -208,6 +208,13 @@ def test_a_backbone_for_other_data_is_refused_in_words(numbers, reviews):
             backbone_for({"backbone": {"_target_": target}}, data, [])
 
 
+def test_a_backbone_of_ones_own_is_told_what_it_does_not_take(tmp_path, monkeypatch):
+    (tmp_path / "ownbody.py").write_text("def body(image_size, in_chans): ...")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'channels'"):
+        backbone_for({"backbone": {"_target_": "ownbody.body"}}, Digits(), ["ownbody"])
+
+
 def test_a_batch_keeps_its_parts_when_it_moves():
     batch = TextBatch(torch.ones(2, 3).long(), torch.zeros(2).long(), torch.arange(2))
     moved = batch.to("cpu")
