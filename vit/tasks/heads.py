@@ -1,4 +1,4 @@
-"""What is said of a head that belongs to another task."""
+"""Building a head, and what is said of one that belongs to another task."""
 
 from __future__ import annotations
 
