@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from folders import make_run, make_sweep
+from folders import make_run, make_sweep, put
 
 from vit.doors.report import main
 from vit.faults import Refused
@@ -183,11 +183,21 @@ def test_data_of_one_class_are_told_apart_by_name_and_not_by_where_they_lie(
     monkeypatch.chdir(tmp_path)
     for depth, named in enumerate((first, first, second)):
         more = of_a_task("Classification", "Some")
-        make_run(tmp_path / "runs" / f"{depth}", depth=depth, more=merged(more, named))
+        run = make_run(tmp_path / "runs" / f"{depth}", depth=depth, more=merged(more, named))
+        put(run / "stamp.json", {"data": {"fingerprint": f"of train alone {depth}"}})
     assert main(["runs", "--json"]) == 0
     boards = json.loads(capsys.readouterr().out)["boards"]
     assert [len(board["runs"]) for board in boards] == ([] if told is None else [2, 1])
     assert told is None or boards[1]["title"].startswith(told)
+
+
+def test_data_of_one_fingerprint_are_the_same_in_whatever_folder(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for depth, root in enumerate(("/a/birds", "/b/copied")):
+        more = merged(of_a_task("Classification", "Folder"), {"root": root})
+        make_run(tmp_path / "runs" / f"{depth}", depth=depth, more=more)
+    assert main(["runs", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["boards"] == []
 
 
 def test_a_loss_is_compared_within_its_task_alone(tmp_path, capsys, monkeypatch):

@@ -24,17 +24,21 @@ class Board:
 def boards(runs: list[Run]) -> list[Board]:
     """The runs by what selected their checkpoints and by their data; the most runs first.
 
-    Data are known by their class and what it was told to read: a set's name, the end of a path.
+    Data are known by their class and what it was told to read, a set's name or the end of a path;
+    those of one fingerprint are the same under whatever name.
     A loss is a number of its task alone, so by that as well; an accuracy is the same whatever
     was trained for it. Runs that name no metric, as those of other programs, join the first board.
     """
     groups: dict[Question, list[Run]] = {}
+    names: dict[Any, str] = {}  # of data by their fingerprint: the first that is met
     others = []
     for run in runs:
         if run.monitor is None:
             others.append(run)
         else:
-            groups.setdefault(_question(run), []).append(run)
+            name, mark = _name_of_data(run), inside(run.stamp, "data", "fingerprint")
+            name = names.setdefault(mark, name) if isinstance(mark, str) else name
+            groups.setdefault(_question(run, name), []).append(run)
     if not groups:
         return [Board("", runs)]
     most = max(groups, key=lambda question: len(groups[question]))
@@ -65,10 +69,10 @@ def mixed(runs: list[Run]) -> str:
     return f"of different tasks or data: {named}; a difference need not be one of the models"
 
 
-def _question(run: Run) -> Question:
+def _question(run: Run, name_of_data: str) -> Question:
     of_its_task = run.monitor is not None and run.monitor[0].endswith("loss")
     task = _part(run, "task") if of_its_task else ""
-    return run.monitor, _part(run, "data"), _name_of_data(run), task
+    return run.monitor, _part(run, "data"), name_of_data, task
 
 
 def _part(run: Run, name: str) -> str:
