@@ -199,6 +199,17 @@ def test_a_mistake_inside_of_a_head_is_told_as_it_is(reviews):
         task_of(TextClassification, reviews, broken)
 
 
+def test_a_part_that_a_head_cannot_build_is_told_by_its_name(reviews):
+    def neck(dim): ...
+
+    class WithNeck:
+        def __init__(self, dim, num_classes):
+            neck(dim, num_classes=num_classes)
+
+    with pytest.raises(ValueError, match=r"neck.* an unexpected keyword argument 'num_classes'"):
+        task_of(TextClassification, reviews, WithNeck)
+
+
 def test_a_backbone_for_other_data_is_refused_in_words(numbers, reviews):
     for target, data, said in (
         ("vit.models.backbone.ViT", numbers, "not made for texts, .* take backbone=text"),
