@@ -1,6 +1,7 @@
 """An archive where a folder is wanted: the words of the refusal do what they say."""
 
 import io
+import random
 import subprocess
 import tarfile
 import zipfile
@@ -52,6 +53,19 @@ def test_the_folder_that_holds_all_of_an_archive_is_known(names, folder, tmp_pat
             archive.writestr(name, "x")
         archive.writestr("__MACOSX/._x", "x")
     assert only_folder(tmp_path / "some.zip") == folder
+
+
+def test_bytes_that_were_lost_in_the_middle_of_an_archive_are_no_error(tmp_path):
+    with tarfile.open(tmp_path / "some.tar.xz", "w:xz") as archive:
+        for number in range(8):
+            content = random.Random(number).randbytes(20_000)
+            member = tarfile.TarInfo(f"all/{number}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    content = bytearray((tmp_path / "some.tar.xz").read_bytes())
+    content[80_000:80_200] = bytes(200)
+    (tmp_path / "some.tar.xz").write_bytes(content)
+    assert only_folder(tmp_path / "some.tar.xz") == "all"
 
 
 def test_of_a_broken_or_very_large_archive_no_folder_is_claimed(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from folders import make_run, make_sweep
+from folders import make_run, make_sweep, put
 
 from vit.doors.report import main
 from vit.faults import Refused
@@ -101,6 +101,10 @@ def of_a_task(task, data="Digits"):
     return {**found, "data": {**found["data"], "batch_size": 32}}
 
 
+def merged(parts, named):
+    return {**parts, "data": {**parts["data"], **named}}
+
+
 @pytest.fixture
 def mixed(tmp_path, monkeypatch):
     """A sweep that has a winner, two detectors that have none, the sweep's task on other data."""
@@ -156,6 +160,44 @@ def test_one_board_of_different_data_says_so(mixed, capsys):
     assert (
         "note: of different tasks or data: Classification on Digits; Classification on Shap" in told
     )
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ({"name": "CIFAR10"}, {"name": "MNIST"}, "Classification on Some MNIST"),
+        ({"root": "/a/birds/"}, {"root": "/a/flowers"}, "Classification on Some flowers"),
+        (
+            {"train": "a/x/train.tsv"},
+            {"train": "a/y/train.tsv"},
+            "Classification on Some y/train.t",
+        ),
+        ({"root": "/a/birds"}, {"root": "elsewhere/birds"}, None),
+        ({"name": "MNIST"}, {"name": "MNIST", "root": "/a"}, None),
+        ({"name": None}, {"name": 3}, None),
+    ],
+)
+def test_data_of_one_class_are_told_apart_by_name_and_not_by_where_they_lie(
+    first, second, told, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for depth, named in enumerate((first, first, second)):
+        more = of_a_task("Classification", "Some")
+        run = make_run(tmp_path / "runs" / f"{depth}", depth=depth, more=merged(more, named))
+        put(run / "stamp.json", {"data": {"fingerprint": f"of train alone {depth}"}})
+    assert main(["runs", "--json"]) == 0
+    boards = json.loads(capsys.readouterr().out)["boards"]
+    assert [len(board["runs"]) for board in boards] == ([] if told is None else [2, 1])
+    assert told is None or boards[1]["title"].startswith(told)
+
+
+def test_data_of_one_fingerprint_are_the_same_in_whatever_folder(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for depth, root in enumerate(("/a/birds", "/b/copied")):
+        more = merged(of_a_task("Classification", "Folder"), {"root": root})
+        make_run(tmp_path / "runs" / f"{depth}", depth=depth, more=more)
+    assert main(["runs", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["boards"] == []
 
 
 def test_a_loss_is_compared_within_its_task_alone(tmp_path, capsys, monkeypatch):

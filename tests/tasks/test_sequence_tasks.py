@@ -199,6 +199,17 @@ def test_a_mistake_inside_of_a_head_is_told_as_it_is(reviews):
         task_of(TextClassification, reviews, broken)
 
 
+def test_a_part_that_a_head_cannot_build_is_told_by_its_name(reviews):
+    def neck(dim): ...
+
+    class WithNeck:
+        def __init__(self, dim, num_classes):
+            neck(dim, num_classes=num_classes)
+
+    with pytest.raises(ValueError, match=r"neck.* an unexpected keyword argument 'num_classes'"):
+        task_of(TextClassification, reviews, WithNeck)
+
+
 def test_a_backbone_for_other_data_is_refused_in_words(numbers, reviews):
     for target, data, said in (
         ("vit.models.backbone.ViT", numbers, "not made for texts, .* take backbone=text"),
@@ -206,6 +217,13 @@ def test_a_backbone_for_other_data_is_refused_in_words(numbers, reviews):
     ):
         with pytest.raises(ValueError, match=said):
             backbone_for({"backbone": {"_target_": target}}, data, [])
+
+
+def test_a_backbone_of_ones_own_is_told_what_it_does_not_take(tmp_path, monkeypatch):
+    (tmp_path / "ownbody.py").write_text("def body(image_size, in_chans): ...")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'channels'"):
+        backbone_for({"backbone": {"_target_": "ownbody.body"}}, Digits(), ["ownbody"])
 
 
 def test_a_batch_keeps_its_parts_when_it_moves():

@@ -118,11 +118,12 @@ def to_group(how):
         (to_rank(1, signal.SIGTERM), 143, "preempted"),
         (to_rank(1, signal.SIGUSR1), 143, "preempted"),
         (to_group(signal.SIGTERM), 143, "preempted"),
+        (to_group(signal.SIGUSR1), 143, "preempted"),
         (to_group(signal.SIGINT), 130, "stopped"),
         (to_rank(1, signal.SIGKILL), 1, "failed"),
         (to_rank(0, signal.SIGKILL), 1, "running"),
     ],
-    ids=["parent", "rank0", "rank1", "usr1", "group", "ctrl-c", "kill1", "kill0"],
+    ids=["parent", "rank0", "rank1", "usr1", "group", "group-usr1", "ctrl-c", "kill1", "kill0"],
 )
 def test_a_stopped_run_goes_on_as_if_nothing_had_happened(frozen, undisturbed, send, code, state):
     folder = frozen("run")

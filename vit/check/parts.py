@@ -91,10 +91,11 @@ def model_of(
 
 
 def backbone_for(config: Mapping[str, Any], data: SampleData, allow: list[str]) -> Any:
-    """The backbone; ValueError with the word for another where it is not made for such data."""
+    """The backbone; ValueError with the word for another where it takes nothing of such data."""
     given = data.facts.for_backbone()
     taken = inspect.signature(locate(config["backbone"]["_target_"], allow)).parameters
-    if not any(each.kind is each.VAR_KEYWORD for each in taken.values()) and given.keys() - taken:
+    takes_any = any(each.kind is each.VAR_KEYWORD for each in taken.values())
+    if not takes_any and given.keys().isdisjoint(taken):
         other = "text" if data.unit == "text" else "vit"
         raise ValueError(
             f"is not made for {data.unit}s, which {type(data).__name__} holds; take "

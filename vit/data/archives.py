@@ -6,6 +6,7 @@ unpacked once, by a command that the person sees.
 
 from __future__ import annotations
 
+import lzma
 import shlex
 import tarfile
 import zipfile
@@ -40,7 +41,8 @@ def only_folder(file: Path) -> str | None:
     tops: set[str] = set()
     deeper = False
     left = LOOKED_AT
-    with suppress(tarfile.TarError, zipfile.BadZipFile, OSError, EOFError, zlib.error):
+    broken = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+    with suppress(*broken, OSError, EOFError):
         for name in _names(file):
             top, _, rest = name.removeprefix("./").strip("/").partition("/")
             if top not in ("", ".", "__MACOSX"):

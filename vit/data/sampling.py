@@ -72,7 +72,7 @@ class EpochSampler(Sampler[list[Key]]):
         if length < slices:
             raise ValueError(
                 f"{length} training samples cannot be shared by {world_size} devices × "
-                f"{accumulate} accumulated batches; use fewer devices or more images."
+                f"{accumulate} accumulated batches; use fewer devices or more samples."
             )
         self.length = length
         self.seed = seed

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torchvision.ops import masks_to_boxes
 
 from vit.explain.record import Look, Recording, recorded
 from vit.explain.relevance import Relevance, relevance, rollout
@@ -149,12 +150,12 @@ def box_of(answer: Stage, query: int) -> list[float]:
         return answer.boxes_cxcywh[0, query].detach().tolist()
     assert answer.masks is not None
     inside = answer.masks[0, query].detach() > 0
-    edges = []
-    for axis in (0, 1):  # over the rows: from left to right; then from top to bottom
-        there = inside.any(axis).nonzero().flatten()
-        ends = (int(there[0]), int(there[-1]) + 1) if len(there) else (0, 0)
-        edges.append([end / inside.shape[1 - axis] for end in ends])
-    (left, right), (top, bottom) = edges
+    if not inside.any():
+        return [0.0] * 4
+    height, width = inside.shape
+    first_x, first_y, last_x, last_y = masks_to_boxes(inside[None])[0].tolist()
+    left, right = first_x / width, (last_x + 1) / width  # to the pixels' edges
+    top, bottom = first_y / height, (last_y + 1) / height
     return [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]
 
 

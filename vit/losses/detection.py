@@ -162,11 +162,12 @@ class SetCriterion(nn.Module):
             class_normal = found + self.no_object_weight * (images * queries - found)
             class_count = class_normal
         parts = {name: self.weights[name] * losses[name] for name in self.weights if name in losses}
-        classes = parts.pop("loss_class").double().cpu()
-        others = torch.stack([classes * 0, *(part.double().cpu() for part in parts.values())]).sum()
-        sums = torch.stack([classes * class_normal, others * normal])
+        classes = parts.pop("loss_class")
+        others = sum(parts.values(), torch.zeros_like(classes))
+        means = torch.stack([classes, others]).cpu().double()  # waits for the device but once
+        normals = torch.tensor([class_normal, normal], dtype=torch.float64)
         counts = torch.tensor([class_count, count * detections.groups], dtype=torch.float64)
-        return torch.stack([sums, counts], dim=1)
+        return torch.stack([means * normals, counts], dim=1)
 
     def _summed(self, parts: dict[str, Tensor]) -> Tensor:
         return torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()

@@ -21,7 +21,7 @@ from vit.models.classifier import Classifier
 from vit.runs.album import Album
 from vit.runs.predictions import Predictions
 from vit.structures import Batch
-from vit.tasks.misfit import head_for
+from vit.tasks.heads import head_for
 from vit.tasks.mistakes import Name, Picture, of_classes
 from vit.tasks.mixing import Mixing
 from vit.tasks.task import OptimizerPart, SchedulePart, Task

@@ -31,7 +31,7 @@ class Drawing:
         self._class_names = facts.class_names
         self._ids = facts.class_ids or tuple(range(1, facts.num_classes + 1))
         self._results: list[dict[str, Any]] = []
-        self._names: set[str] = set()
+        self._names = {"legend.png"}
         self._images = 0
         self._maps = False
 
@@ -86,7 +86,7 @@ class Drawing:
     def _name(self, stem: str) -> str:
         """Images of one name from several folders get a number."""
         name, count = f"{stem}.png", 1
-        while name in self._names or name == "legend.png":
+        while name in self._names:
             count += 1
             name = f"{stem}-{count}.png"
         self._names.add(name)

@@ -12,7 +12,7 @@ from vit.facts import Facts
 from vit.models.detector import Detector
 from vit.models.heads.masks import MasksHead
 from vit.structures import ClassMaps, Detections
-from vit.tasks.misfit import head_for
+from vit.tasks.heads import head_for
 from vit.tasks.task import Task
 
 

@@ -168,7 +168,9 @@ class Segmentation(Task):
     def evaluate(self, batch: SegmentationBatch, split: str) -> None:
         output = self.model(batch.images)
         if isinstance(output, ClassMaps):
-            self._weighed[0] += torch.stack(pixel_loss(output, batch.labels)).double().cpu()
+            # Together they would be float32, which cannot count beyond 16,777,216 pixels.
+            told = [part.cpu().double() for part in pixel_loss(output, batch.labels)]
+            self._weighed[0] += torch.stack(told)
         else:
             objects = objects_of(batch.labels)
             losses = self.criterion(output, objects)

@@ -21,7 +21,7 @@ from vit.metrics.written import WrittenMetrics
 from vit.models.generation import beam_search, greedy
 from vit.models.text_decoder import SequenceToSequence
 from vit.structures import PAD, START, CaptionBatch, TextBatch
-from vit.tasks.misfit import head_for
+from vit.tasks.heads import head_for
 from vit.tasks.task import OptimizerPart, SchedulePart, Task
 from vit.tasks.texts import keep_tokenizer, require_smoothing, tokens_of
 

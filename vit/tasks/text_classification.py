@@ -18,7 +18,7 @@ from vit.metrics.predictions import PerSample
 from vit.models.sequence import TextClassifier
 from vit.runs.predictions import Predictions
 from vit.structures import TextBatch
-from vit.tasks.misfit import head_for
+from vit.tasks.heads import head_for
 from vit.tasks.task import OptimizerPart, SchedulePart, Task
 from vit.tasks.texts import keep_tokenizer, require_smoothing, tokens_of
 

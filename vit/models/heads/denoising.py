@@ -46,8 +46,8 @@ class Denoising(nn.Module):
     that a step's shapes, cost and memory do not depend on what is to be found, and where nothing
     is, every parameter has a gradient of 0.
 
-    Drawn, as dropout is, from torch's own generator of the device: a run that is resumed in as
-    many processes draws what it would have drawn; split among more or fewer, others.
+    Drawn, as dropout is, from torch's own generators: a run that is resumed in as many processes
+    draws what it would have drawn; split among more or fewer, others.
 
     Raises ValueError for a value out of its range.
 
