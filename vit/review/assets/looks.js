@@ -4,7 +4,7 @@ function looksSection(data, chosen) {
   if (!shown.length) return null;
   const rows = shown.map((each) => pictureRow(each.pictures));
   const section = el("section", { id: "looks" }, el("h2", {}, "What it looks at"),
-    el("p", { class: "soft small" }, "From vit attend. A map can look right and be wrong: its own page says how faithful it is."));
+    el("p", { class: "soft small" }, "Images of val that each run looked at when it was trained, and those that vit attend was given. A map can look right and be wrong: the page of vit attend measures how faithful it is."));
   shown.forEach((each, at) => section.append(
     el("h3", { class: chosen.kind(each.id) }, el("i", { class: "key" }), ` ${each.label}${each.id === data.baseline ? " (baseline)" : ""}`, el("span", { class: "soft small" }, ` seed ${each.seed}`)),
     rows[at].node));
