@@ -16,7 +16,7 @@ from vit.explain.after_training import examples, look_back
 from vit.faults import Fault, Refused
 from vit.review.reader import load
 from vit.review.report import report
-from vit.runs.directory import RunFolder, read_json
+from vit.runs.directory import RunFolder, read_json, write_json
 from vit.runs.tracking import Untracked
 from vit.tasks.assembly import assemble_data
 from vit.tasks.training import DONE, train
@@ -91,9 +91,13 @@ def test_looking_changes_no_number_and_zero_turns_it_off(runs):
 def test_the_page_has_best_and_baseline_on_the_same_images(runs):
     home, _ = runs
     folders = [home / "a", home / "b"]
+    # What a person has shown to one run alone takes nothing away.
+    own = {"path": "own.png", "sha256": "own", "files": {"image": "own.png"}}
+    write_json(home / "a" / "attend" / "attend.json", {"schema_version": 1, "images": [own]})
     first, second = report(load(folders, cache=False), folders)[0]["looks"]
     samples = [picture["sample"] for picture in first["pictures"]]
     assert len(samples) == 16 and samples == [each["sample"] for each in second["pictures"]]
+    assert len(set(samples)) == 4 and "own.png" not in samples
     assert {first["label"], second["label"]} == {"dim=16", "dim=24"}
 
 
