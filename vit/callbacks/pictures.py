@@ -47,7 +47,7 @@ class Pictures(Callback):
         self._log_mistakes(trainer, pl_module, task.tested)
 
     def _log_pictures(self, trainer: Trainer, task: Any) -> None:
-        takers = _takers(trainer)
+        takers = image_loggers(trainer)
         entries = task.pictures() if takers else []
         if not entries:
             return
@@ -61,7 +61,7 @@ class Pictures(Callback):
             logger.log_image("val/pictures", images, step=trainer.global_step, **drawn)
 
     def _log_mistakes(self, trainer: Trainer, task: Any, split: str) -> None:
-        takers = _takers(trainer)
+        takers = image_loggers(trainer)
         if not trainer.is_global_zero or not self._most or not (takers or self._run_dir):
             return
         step = trainer.global_step
@@ -87,5 +87,6 @@ class Pictures(Callback):
         self._validations = state_dict["validations"]
 
 
-def _takers(trainer: Trainer) -> list[Any]:
+def image_loggers(trainer: Trainer) -> list[Any]:
+    """Those of the loggers that take images."""
     return [logger for logger in trainer.loggers if hasattr(logger, "log_image")]

@@ -27,6 +27,8 @@ class Watch:
             ended; None: for ever.
         predictions: keep what is said of each test sample; see vit/runs/predictions.
         pictures: of the worst mistakes, at most so many; 0 draws none, nor `val/pictures`.
+        attention: images of val of which the trained model's maps are drawn, once, at the end;
+            see vit/explain/after_training.py.
 
     Raises ValueError for a value out of its range.
     """
@@ -36,6 +38,7 @@ class Watch:
     hang_seconds: float | None = 600.0
     predictions: bool = True
     pictures: int = 12
+    attention: int = 4
 
     def __post_init__(self) -> None:
         if self.weights_every < 1:
@@ -45,8 +48,10 @@ class Watch:
                 f"watch.hang_seconds={self.hang_seconds}; wanted more than 0, or null."
             )
 
-        if not 0 <= self.pictures <= MOST_PICTURES:
-            raise ValueError(f"watch.pictures={self.pictures}; wanted 0 to {MOST_PICTURES}.")
+        for key in ("pictures", "attention"):
+            number = getattr(self, key)
+            if not 0 <= number <= MOST_PICTURES:
+                raise ValueError(f"watch.{key}={number}; wanted 0 to {MOST_PICTURES}.")
 
     def recording(self, run_dir: Path) -> list[Callback]:
         """To come before the callbacks that write checkpoints."""

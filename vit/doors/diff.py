@@ -26,9 +26,9 @@ step at which they part. What is equal is left out.
 Steps are compared where both runs were trained with watch.fingerprints=true. Exit code 0 where
 nothing differs, 1 where something does."""
 MEANINGS = {
-    "samples": "other images, or in another order: look at seed, data and batch size",
-    "pixels": "the same images with other pixels: look at the augmentation and at the files",
-    "loss": "from the same pixels: look at the weights before it, mixup, dropout, precision, code",
+    "samples": "other samples, or in another order: look at seed, data and batch size",
+    "pixels": "the same samples with other pixels or tokens: look at augmentation and files",
+    "loss": "from the same inputs: look at the weights before it, mixup, dropout, precision, code",
     "gradient_norm": "from the same loss: look at the backward pass, its precision and its order",
     "weights": "after the same gradients: look at the optimizer, its rates and clipping",
 }

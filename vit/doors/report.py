@@ -149,7 +149,7 @@ def _show_board(told: dict[str, Any], console: Any) -> None:
 
 
 def _image_by_image(told: dict[str, Any]) -> str:
-    """Which image only one of two got right, seed by seed."""
+    """Which sample only one of two got right, seed by seed."""
     shown = [
         f"seed {row['seed']} {row['only_a']}:{row['only_b']} (p = {row['p']:.2g})"
         for row in told["seeds"][:MOST_SEEDS]
@@ -157,7 +157,7 @@ def _image_by_image(told: dict[str, Any]) -> str:
     more = len(told["seeds"]) - len(shown)
     rest = f" and {more} more" if more > 0 else ""
     return (
-        f"image by image on {told['split']}, {told['a_label']} alone right against "
+        f"sample by sample on {told['split']}, {told['a_label']} alone right against "
         f"{told['b_label']} alone right: {', '.join(shown)}{rest}; {told['text']} "
         "(McNemar, exact; of these trained models, not of the recipes)"
     )

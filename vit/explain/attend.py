@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,18 @@ from vit.tasks.prediction import bad_files, opener
 from vit.trained import Trained, load
 
 MOST_HEADS = 16
+
+
+@dataclass(frozen=True)
+class Given:
+    """An image to be looked at: a file, or a sample of the data by its name.
+
+    Pictures of two runs are of the same image where their `sha256` agree.
+    """
+
+    path: str
+    sha256: str
+    image: Image.Image
 
 
 def attend(
@@ -44,19 +57,42 @@ def attend(
     trained = load(run_dir, checkpoint=checkpoint, device=device, allow_targets=allow_targets)
     label = class_number(trained.class_names, class_name)
     rows = chosen_layers(layers, trained.model)
+    given = [Given(path, digest(Path(path)), opened(Path(path))) for path in paths]
+    content, drawn = looked_at(trained, given, rows, label=label, threshold=threshold)
+    return write(Path(out), {"run": run_dir, **content}, drawn)
+
+
+def looked_at(
+    trained: Trained,
+    given: Sequence[Given],
+    rows: list[int],
+    *,
+    label: int | None = None,
+    threshold: float = 0.3,
+    areas: bool = True,
+) -> tuple[dict[str, Any], list[dict[str, Image.Image]]]:
+    """What attend.json says of the images, and of each its pictures, `sheet` among them.
+
+    Without `areas` nothing is deleted or inserted, which takes most of the time.
+    Raises Refused where the model has no attention among the patches of an image.
+    """
     place = next(trained.model.parameters()).device
-    inputs = [trained.transform(opened(Path(path))).to(place) for path in paths]
+    inputs = [trained.transform(each.image).to(place) for each in given]
     found = [
         seen_by(trained.model, image, label=label, threshold=threshold, binary=trained.binary)
         for image in inputs
     ]
     colours, shares = _colours(trained.model, inputs)
-    told, sheets = [], []
-    for path, image, seen, colour in zip(paths, inputs, found, colours, strict=True):
-        told.append({"path": path, "sha256": _digest(path), **_numbers(trained, image, seen)})
-        sheets.append(_drawn(trained, image, seen, colour, rows, told[-1].get("class")))
-    content = {"run": run_dir, "pca_variance": shares, "images": told}
-    return write(Path(out), content, sheets)
+    told, drawn = [], []
+    for each, image, seen, colour in zip(given, inputs, found, colours, strict=True):
+        named = {"path": each.path, "sha256": each.sha256}
+        told.append({**named, **_numbers(trained, image, seen, areas)})
+        drawn.append(_drawn(trained, image, seen, colour, rows, told[-1].get("class")))
+    return {"pca_variance": shares, "images": told}, drawn
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def class_number(names: tuple[str, ...], name: str | None) -> int | None:
@@ -85,7 +121,7 @@ def _colours(model: Any, inputs: list[Tensor]) -> tuple[list[Tensor], list[float
     return [part.unflatten(0, each.grid) for part, each in parts], shares
 
 
-def _numbers(trained: Trained, image: Tensor, seen: Seen) -> dict[str, Any]:
+def _numbers(trained: Trained, image: Tensor, seen: Seen, areas: bool) -> dict[str, Any]:
     names = trained.class_names
     if seen.detections is not None:
         return {"objects": [_object(names, each) for each in seen.detections]}
@@ -103,13 +139,15 @@ def _numbers(trained: Trained, image: Tensor, seen: Seen) -> dict[str, Any]:
         "rollout": seen.rollout.cpu(),
         "last layer": seen.layers[-1].mean(0).cpu(),
     }
-    return {
+    told = {
         "class": names[label],
         "probability": float(seen.scores[label]),
         "grid": list(seen.grid),
         "maps": {name: values.tolist() for name, values in maps.items()},
-        "faithfulness": faithfulness(score, image, seen.grid, maps),
     }
+    if areas:
+        told["faithfulness"] = faithfulness(score, image, seen.grid, maps)
+    return told
 
 
 def _object(names: tuple[str, ...], each: Looked) -> dict[str, Any]:
@@ -170,7 +208,3 @@ def _detection_row(
         marked = pictures.dotted(picture, each.places, each.weights)
         cells.append(("places it read", pictures.boxed(marked, each.box_cxcywh)))
     return cells
-
-
-def _digest(path: str) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

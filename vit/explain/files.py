@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,7 +37,7 @@ def write(
         row["files"] = {name: f"{number:03d}-{name}.png" for name in own}
         for name, picture in own.items():
             picture.save(out / row["files"][name])
-        sheets.append(own["sheet"])
+        sheets.append((out / row["files"]["sheet"]).read_bytes())
     told = {"schema_version": SCHEMA_VERSION, **content, "page": str(out / "attend.html")}
     (out / "attend.html").write_text(page(told, sheets), encoding="utf-8")
     text = json.dumps(told, indent=1, ensure_ascii=False)
@@ -48,8 +47,8 @@ def write(
     return told
 
 
-def page(told: dict[str, Any], sheets: Sequence[Image.Image]) -> str:
-    """One HTML file without a script; all that came from outside is escaped."""
+def page(told: dict[str, Any], sheets: Sequence[bytes]) -> str:
+    """One HTML file without a script; all that came from outside is escaped. Sheets are PNG."""
     parts = [_image(row, sheet) for row, sheet in zip(told.get("images", []), sheets, strict=True)]
     parts += [_text(row) for row in told.get("texts", [])]
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -64,20 +63,15 @@ def page(told: dict[str, Any], sheets: Sequence[Image.Image]) -> str:
     )
 
 
-def data_uri(picture: Image.Image) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _image(row: dict[str, Any], sheet: Image.Image) -> str:
+def _image(row: dict[str, Any], sheet: bytes) -> str:
     words = [f"<h2>{html.escape(row['path'])}</h2>"]
     if "class" in row:
         words.append(f"<p>{html.escape(row['class'])}, {row['probability']:.1%}</p>")
     if "objects" in row:
         count = len(row["objects"])
         words.append(f"<p>{count} object{'s' * (count != 1)} above the threshold</p>")
-    words.append(f'<img alt="" loading="lazy" src="{data_uri(sheet)}">')
+    source = f"data:image/png;base64,{base64.b64encode(sheet).decode()}"
+    words.append(f'<img alt="" loading="lazy" src="{source}">')
     if "faithfulness" in row:
         words.append(_curves(row["faithfulness"]))
     return f"<section>{''.join(words)}</section>"

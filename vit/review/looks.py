@@ -1,4 +1,4 @@
-"""What configurations look at: the pictures that `vit attend` has left in their runs."""
+"""What configurations look at: the pictures that they, or `vit attend`, have left in their runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from vit.review.configurations import Configuration
 from vit.runs.directory import read_json
 
-FOLDER, FILE = "attend", "attend.json"
+FOLDERS = ("attend", "attend/val")  # by `vit attend`, which was asked; by the run itself
+FILE = "attend.json"
 SCHEMA_VERSION = 1
 KINDS = ("image", "relevance", "rollout", "features")  # in this order, where a run has them
 MOST_IMAGES = 6
@@ -24,7 +25,10 @@ def looks(configurations: list[Configuration]) -> list[dict[str, Any]]:
     for each in {each.id: each for each in configurations}.values():
         done = [run for run in each.runs if run.state == "done"]
         for run in sorted(done, key=lambda run: run.seed):
-            if images := _images(run.path / FOLDER):
+            images: dict[str, list[dict[str, str]]] = {}
+            for folder in FOLDERS:
+                images = {**_images(run.path / folder), **images}
+            if images:
                 found.append(({"id": each.id, "label": each.label, "seed": run.seed}, images))
                 break
     if not found:

@@ -119,7 +119,7 @@ def _tables(
         "per_image": per_image(ranking),
         "mistakes": mistakes(looked_at),
         "pictures": pictures(looked_at),
-        "looks": looks(looked_at),
+        "looks": looks(looked_at if len(looked_at) > 1 else ranked[:2]),  # side by side
         "runs": [_run_row(run, numbers, metric, mode) for run in runs],
         "failures": [_failure(run) for run in runs if run.state in ENDED_BADLY],
         "again": _again(runs),

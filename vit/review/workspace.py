@@ -20,7 +20,8 @@ from vit.review.wandb_rows import GROUP, STEP
 
 MOST_CURVES = 8
 MISSING = Fault("--workspace", "needs a package more: pip install 'vit-experiments[workspaces]'")
-PICTURES = ["val/pictures"]  # the name under which vit.callbacks.pictures logs them
+# The names under which vit.callbacks.pictures and vit.explain.after_training log them.
+PICTURES = ["val/pictures", "val/attention", "val/features"]
 
 
 def require_package() -> None:

@@ -31,6 +31,7 @@ from vit.callbacks.stopping import Stopping
 from vit.callbacks.throughput import Throughput
 from vit.callbacks.watch import Watch
 from vit.data.samples import SampleData
+from vit.explain.after_training import look_back
 from vit.faults import Fault, Refused
 from vit.runs.checkpoint import look_at_checkpoint, misfit
 from vit.runs.clock import Clocks
@@ -198,6 +199,10 @@ def _train(
         raise
     if rank == 0:
         write_json(folder.results_file, results)
+        try:
+            look_back(folder.path, data, watch.attention, trainer, allow_targets)
+        except Exception:  # a bug is told in full; what was trained stands all the same
+            log.exception("what it looks at could not be drawn")
         shown = ", ".join(f"{key} {float(value):.4f}" for key, value in results["metrics"].items())
         log.info("done in %.0f s: %s", clocks.wall.seconds(), shown)
     return DONE

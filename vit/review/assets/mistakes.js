@@ -73,6 +73,6 @@ function pairs(classes, counts) {
     row.forEach((count, guess) => { if (count && guess !== at) found.push({ at, guess, count, total }); });
   });
   found.sort((a, b) => b.count - a.count);
-  if (!found.length) return el("p", { class: "soft" }, "No image was taken for another class.");
+  if (!found.length) return el("p", { class: "soft" }, "No sample was taken for another class.");
   return el("p", { class: "small" }, found.slice(0, MOST_PAIRS).map((each) => `${classes[each.at]} → ${classes[each.guess]} ${each.count} of ${each.total}`).join(" · "));
 }

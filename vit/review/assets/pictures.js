@@ -8,7 +8,7 @@ function wrongSection(data, chosen) {
   if (precision) section.append(precision.node);
   const rows = albums.map((each) => {
     const row = pictureRow(each.pictures);
-    const where = each.split === "test" ? "test images, at the selected checkpoint" : `${each.split} images, after ${number(each.step)} steps`;
+    const where = each.split === "test" ? "test samples, at the selected checkpoint" : `${each.split} samples, after ${number(each.step)} steps`;
     section.append(
       el("h3", { class: chosen.kind(each.id) }, el("i", { class: "key" }), ` Worst mistakes of ${each.label}${each.id === data.baseline ? " (baseline)" : ""}`),
       el("p", { class: "soft small" }, `Seed ${each.seed}, ${where}; the worst first.${each.left_out ? ` ${each.left_out} more are in its folder.` : ""}`));
