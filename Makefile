@@ -1,5 +1,6 @@
 # `make demo` and `make test` do all the set-up by themselves; `make help` lists the rest.
 PYTHON ?= python3
+JOBS ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
@@ -22,8 +23,8 @@ help:  ## what there is to make
 demo: .venv/ready  ## train a ViT on handwritten digits, about a minute
 	@$(BIN)/vit train experiment=digits
 
-test: .venv/ready  ## the quick tests
-	$(BIN)/python -m pytest -m 'not slow'
+test: .venv/ready  ## the quick tests, by two processes (JOBS=4: by four)
+	$(BIN)/python -m pytest -m 'not slow' -n $(JOBS) --dist loadfile
 
 test-slow: .venv/ready  ## the long proofs
 	$(BIN)/python -m pytest -m slow

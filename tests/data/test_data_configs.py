@@ -1,5 +1,7 @@
 """Every YAML file of conf/data composes and names keys and types that its class takes."""
 
+from dataclasses import fields
+
 import pytest
 
 from vit.build import build
@@ -33,7 +35,7 @@ def test_every_kind_of_data_is_what_its_class_takes(kind):
     assert part_faults(node, "data", GIVEN["data"], ()) == []
     data = build(node, seed=3)
     assert data.seed == 3
-    missing = set(data.__dataclass_fields__) - set(node) - {"seed"}
+    missing = {field.name for field in fields(data)} - set(node) - {"seed"}
     assert not missing, "keys that only the class knows cannot be overridden by name"
 
 

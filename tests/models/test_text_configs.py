@@ -71,7 +71,7 @@ def test_the_check_tells_what_a_run_on_texts_will_be():
             "task",
             "wants texts with classes",
         ),
-        (["backbone=vit"], "backbone", "image_size"),
+        (["backbone=vit"], "backbone", "take backbone=text"),
         (["backbone.heads=3"], "backbone", "heads=3"),
         (["data.max_tokens=4", "checkpoint.monitor=val/bleu"], "checkpoint", "never logged"),
         (["backbone/position=rope"], "backbone", "grid"),
