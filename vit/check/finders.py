@@ -22,6 +22,7 @@ from vit.tasks.assembly import (
     processes,
 )
 from vit.tasks.log import silenced
+from vit.tasks.trainer import launched_by
 
 LOWEST, HIGHEST = 1e-5, 1.0
 STEPS = 150
@@ -129,6 +130,7 @@ def find_lr(config: dict[str, Any]) -> dict[str, Any]:
             max_epochs=-1,
             accumulate_grad_batches=accumulate,
             callbacks=[test],
+            plugins=[launched_by()],
         )
         trainer.fit(task, loader, data.loader("val"))  # without one Lightning warns
     rates = [ramp.scale(step, STEPS, 1) * config["optim"]["lr"] for step in range(STEPS)]

@@ -15,6 +15,7 @@ from vit.check.schema import GIVEN, part_faults
 from vit.faults import Fault, Refused
 from vit.tasks.assembly import assemble_data, assemble_task, task_class
 from vit.tasks.log import silenced
+from vit.tasks.trainer import launched_by
 from vit.trained import Trained, load, usable_device
 
 
@@ -69,6 +70,7 @@ def evaluate(
             devices=1 if place.type == "cpu" else [place.index or 0],
             logger=False,
             callbacks=kept,
+            plugins=[launched_by()],
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,

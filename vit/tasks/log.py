@@ -36,6 +36,7 @@ def silenced() -> Iterator[None]:
     logging.getLogger().addHandler(nowhere := logging.NullHandler())
     logging.captureWarnings(True)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # batches are tiny here
+    warnings.filterwarnings("ignore", "The `srun` command is available")  # on any login node
     try:
         yield
     finally:

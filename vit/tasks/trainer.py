@@ -5,10 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pytorch_lightning.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    TorchElasticEnvironment,
+)
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 
 from vit.callbacks.sharding import ShardingStrategy
 from vit.check.communication import is_sharded
+
+
+def launched_by() -> ClusterEnvironment:
+    """What started this process: torchrun's agent, or nothing.
+
+    Lightning would look for a scheduler as well: inside of a Slurm job it then takes the job's
+    tasks for this run's processes and puts the job back into the queue by itself, and wherever
+    `srun` is on the path it warns. Our processes are started by `vit`, whatever runs around them.
+    """
+    elastic = TorchElasticEnvironment.detect()
+    return TorchElasticEnvironment() if elastic else LightningEnvironment()
 
 
 def completed(config: dict[str, Any], folder: Path, world_size: int) -> dict[str, Any]:

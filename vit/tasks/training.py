@@ -50,7 +50,7 @@ from vit.tasks.assembly import (
 from vit.tasks.bad_batch import BadBatches
 from vit.tasks.log import said_into
 from vit.tasks.task import Task
-from vit.tasks.trainer import completed
+from vit.tasks.trainer import completed, launched_by
 
 DONE, FAILED, REFUSED, STOPPED, PREEMPTED = 0, 1, 2, 130, 143
 log = logging.getLogger("vit")
@@ -162,7 +162,7 @@ def _train(
         allow_targets,
         logger=tracking.logger(folder.path, config) if rank == 0 else False,
         callbacks=callbacks,
-        plugins=[writer],
+        plugins=[writer, launched_by()],
         use_distributed_sampler=False,
         enable_progress_bar=False,
         enable_model_summary=False,
