@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 
@@ -42,6 +43,7 @@ first steps:
 def main(argv: list[str] | None = None) -> int:
     """Opens a door and returns its exit code; Refused becomes 2, Ctrl-C 130."""
     words = sys.argv[1:] if argv is None else argv
+    _print_what_the_terminal_can()
     if not words or words[0] in ("-h", "--help", "help"):
         width = max(map(len, DOORS))
         doors = "\n".join(f"  {name:<{width}}  {about}" for name, about in DOORS.items())
@@ -74,6 +76,20 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:  # a full disk, a folder that is not to be written, …
+        if error.errno is None:
+            raise  # libraries call other things an OSError, too
+        named = f"{error.filename}: " if error.filename is not None else ""
+        print(f"failed: {named}{error.strerror}", file=sys.stderr)
+        return 1
+
+
+def _print_what_the_terminal_can() -> None:
+    """`?` for what its encoding lacks, here and in child processes; an error would end the work."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    os.environ["PYTHONIOENCODING"] = f"{sys.stdout.encoding or 'utf-8'}:replace"
 
 
 if __name__ == "__main__":

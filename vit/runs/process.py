@@ -100,8 +100,8 @@ def strip_rank_variables() -> None:
 def call(function: str, *arguments: Any) -> Any:
     """What `module:function` returns, or the Refused it raises, from a fresh process.
 
-    It is named, not given, so that the parent need not import it. Raises RuntimeError with the
-    child's traceback for any other exception.
+    It is named, not given, so that the parent need not import it. Raises OSError where the system
+    refused the child something, and RuntimeError with its traceback for any other exception.
     """
     context = _context()
     receiver, sender = context.Pipe(duplex=False)
@@ -117,6 +117,8 @@ def call(function: str, *arguments: Any) -> Any:
     child.join()
     if kind == "refused":
         raise Refused(answer[0], hint=answer[1])
+    if kind == "system":
+        raise OSError(*answer)
     if kind == "raised":
         raise RuntimeError(answer)
     return answer
@@ -196,8 +198,10 @@ def _answer(sender: Connection, function: str, arguments: tuple[Any, ...]) -> No
         message = ("refused", (refused.faults, refused.hint))
     except KeyboardInterrupt:
         sys.exit(130)
-    except Exception:
+    except Exception as error:
         message = ("raised", traceback.format_exc())
+        if isinstance(error, OSError) and error.errno is not None:
+            message = ("system", (error.errno, error.strerror, error.filename))
     sender.send(message)
 
 
