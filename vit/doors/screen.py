@@ -190,7 +190,7 @@ def show_found(told: list[dict[str, Any]], names: list[str]) -> None:
         console.print("suggestions; nothing was changed", style="dim")
 
 
-def scaled(value: float) -> str:
+def scaled(value: int | float) -> str:
     """`3.82k`, `1.25G`: three digits and a power of a thousand."""
     for power, letter in ((18, "E"), (15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k")):
         if value >= 10**power:
