@@ -186,7 +186,7 @@ class Sweep:
             record["study"] = before.get("study", new)
             write_json(ledger.sweep_file, {**record, "updated": time.time()})
             ledger.stop_file.unlink(missing_ok=True)
-            orders = self.policy.orders()
+            orders = self.policy.orders(self.base.config["allow_targets"])
             self.policy.executor.open(self._jobs(), self.planner.devices, self._gpus(), orders)
             sampler, ended = self._sampler(trials, rows, record["study"])
             board = Board(f"sweep {ledger.path}")
