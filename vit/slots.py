@@ -113,7 +113,8 @@ def _instead(factory: Callable[..., Any], kinds: list[type], key: str) -> str:
 
 
 def _descendants(kind: type) -> Iterator[type]:
-    for below in type.__subclasses__(kind):
+    found: list[type] = type.__subclasses__(kind)
+    for below in found:
         yield below
         yield from _descendants(below)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -76,7 +76,7 @@ class DeformableHead(nn.Module):
         )
         check_width(width, heads=heads, cross_heads=cross_heads)
         self.width = width
-        self.neck: Any = neck(dim=dim, width=width, depth=depth)
+        self.neck = cast(Any, neck(dim=dim, width=width, depth=depth))
         self.two_stage = TwoStage(width, num_classes, num_queries, groups)
         self.position = ReluMlp(2 * width, width, width, layers=2)
         self.layers = nn.ModuleList(
