@@ -1,5 +1,10 @@
 """Experiments with vision transformers whose answers you can trust."""
 
+import sys
+
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:  # `python -m vit` puts the current folder
+    del sys.path[0]  # first, and whatever lies there would be imported instead of the real thing
+
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"

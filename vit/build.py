@@ -2,7 +2,8 @@
 
 Hydra's `instantiate` blocks a list of known dangers; whatever is not on that list runs. Here it is
 the other way round: a target must lie in a package of parts, both by the name written down and by
-the place where the object was really defined, unless the user names another package.
+the place where the object was really defined, unless the user names another package; and it must
+be of the kind that its slot takes (vit/slots.py), in the check and wherever a part is built.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from vit.faults import did_you_mean
+from vit.runs.own_packages import find_beside
+from vit.slots import SLOTS, home_of, inside, misplaced, slots_of
 
 ALLOWED = (
     "vit.layers.",
@@ -63,17 +66,39 @@ def locate(target: str, allow_targets: Iterable[str] = ()) -> Callable[..., Any]
     `allow_targets` are further packages, modules or whole dotted names that the user trusts.
     Raises TargetError, saying what was asked for and where parts may come from.
     """
-    allowed = (*ALLOWED, *allow_targets)
+    named = tuple(allow_targets)
+    allowed = (*ALLOWED, *named)
     _require_allowed(target, target, allowed)
+    if is_own(target, named):
+        find_beside(named)
     found = _import(target)
     if not (inspect.isclass(found) or inspect.isroutine(found)):
         raise TargetError(f"{target!r} is a {type(found).__name__}; wanted a class or a function.")
     if not inspect.isclass(found) and "." in getattr(found, "__qualname__", "."):
         raise TargetError(f"{target!r} is a method; wanted a class or a function.")
     # An allowed module may hold forbidden things that it imported: ask where this one is from.
-    home = f"{getattr(found, '__module__', None)}.{getattr(found, '__qualname__', '?')}"
-    _require_allowed(home, target, allowed)
+    _require_allowed(home_of(found), target, allowed)
     return found
+
+
+def is_own(name: str, allow_targets: Iterable[str]) -> bool:
+    """Whether a dotted name lies in a package that the user has named."""
+    return any(_within(name, package) for package in allow_targets)
+
+
+def factory_for(
+    node: Mapping[str, Any], allow_targets: Iterable[str], wanted: Any, key: str = ""
+) -> Callable[..., Any]:
+    """What makes a part, where that is of the kind which its slot takes: see vit/slots.py.
+
+    `wanted` is a `slots.Takes` or an annotation; `key` is only told. Raises TargetError.
+    """
+    named = tuple(allow_targets)
+    factory = locate(node["_target_"], named)
+    own = is_own(home_of(factory), named)
+    if told := misplaced(factory, bool(node.get("_partial_")), wanted, own, key):
+        raise TargetError(f"{node['_target_']!r} {told}")
+    return factory
 
 
 def _require_allowed(name: str, written: str, allowed: Iterable[str]) -> None:
@@ -119,20 +144,37 @@ def is_part(node: object) -> bool:
     return isinstance(node, Mapping) and "_target_" in node
 
 
-def build(node: Mapping[str, Any], allow_targets: Iterable[str] = (), /, **given: Any) -> Any:
+def build_slot(
+    slot: str, config: Mapping[str, Any], allow_targets: Iterable[str] = (), /, **given: Any
+) -> Any:
+    """The object that stands in one of a config's own slots: `data`, `backbone`, `optim`, …"""
+    return build(config[slot], allow_targets, SLOTS[slot], slot, **given)
+
+
+def build(
+    node: Mapping[str, Any],
+    allow_targets: Iterable[str] = (),
+    wanted: Any = Any,
+    where: str = "",
+    /,
+    **given: Any,
+) -> Any:
     """The object that a part's mapping describes.
 
-    Nested parts are built first. With `_partial_: true` the result is a `functools.partial`
-    that its owner calls with the facts it alone knows. `given` are such facts for this part;
-    they win over nothing: a key that is in the mapping as well is refused, so that YAML cannot
-    contradict the data.
+    `wanted` says what its slot takes, and `where` how that is called. Nested parts are built first.
+    With `_partial_: true` the result is a `functools.partial` that its owner calls with the facts
+    it alone knows. `given` are such facts for this part; they win over nothing: a key that is in
+    the mapping as well is refused, so that YAML cannot contradict the data. Raises TargetError.
     """
     if not is_part(node):
         raise TargetError(f"wanted a mapping with `_target_`, got {node!r}")
-    factory = locate(node["_target_"], allow_targets)
-    hints = parameter_types(factory)
+    factory = factory_for(node, allow_targets, wanted, where)
+    hints, slots = parameter_types(factory), slots_of(factory)
     arguments = {
-        str(key): _fitted(_built(value, allow_targets), hints.get(str(key)))
+        str(key): _fitted(
+            _built(value, allow_targets, slots.get(str(key), Any), _below(where, key)),
+            hints.get(str(key)),
+        )
         for key, value in node.items()
         if key not in CONTROL_KEYS
     }
@@ -144,17 +186,33 @@ def build(node: Mapping[str, Any], allow_targets: Iterable[str] = (), /, **given
         )
     if node.get("_partial_"):
         return functools.partial(factory, **arguments, **given)
-    return factory(**arguments, **given)
+    made = factory(**arguments, **given)
+    # A function of the user's own need not say what it makes.
+    own = not inspect.isclass(factory)
+    if own and (told := misplaced(type(made), False, wanted, True, where)):
+        raise TargetError(f"what {node['_target_']!r} made {told}")
+    return made
 
 
-def _built(value: Any, allow_targets: Iterable[str]) -> Any:
+def _built(value: Any, allow_targets: Iterable[str], wanted: Any, where: str) -> Any:
     if is_part(value):
-        return build(value, allow_targets)
+        return build(value, allow_targets, wanted, where)
     if isinstance(value, Mapping):
-        return {key: _built(item, allow_targets) for key, item in value.items()}
+        within = inside(wanted)
+        return {
+            key: _built(item, allow_targets, within, _below(where, key))
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [_built(item, allow_targets) for item in value]
+        within = inside(wanted)
+        return [
+            _built(item, allow_targets, within, _below(where, at)) for at, item in enumerate(value)
+        ]
     return value
+
+
+def _below(where: str, key: object) -> str:
+    return f"{where}.{key}" if where else str(key)
 
 
 def _fitted(value: Any, hint: Any) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
+from vit.build import TargetError
 from vit.facts import AnyFacts, facts_from
 from vit.faults import Fault, Refused
 from vit.runs.checkpoint import misfit, read_checkpoint
 from vit.runs.directory import RunFolder
+from vit.runs.trust import require_trusted
 from vit.tasks.assembly import assemble_data, assemble_model
 
 
@@ -57,30 +60,31 @@ def load(
     """The trained model of a run folder, in evaluation mode.
 
     `checkpoint` is "best", "last" or a file. `allow_targets` names packages outside the usual
-    ones whose parts the run uses, if you trust them: the folder's own word is not enough.
+    ones whose parts the run uses, if you trust them, as does the variable VIT_ALLOW_TARGETS: the
+    folder's own word is not enough.
     Raises Refused where something is missing or does not fit.
     """
     folder = RunFolder(Path(run_dir))
     config = folder.config()
-    unknown = sorted(set(config.get("allow_targets") or []) - set(allow_targets))
-    if unknown:
-        raise Refused(
-            [
-                Fault(
-                    str(run_dir),
-                    f"the run uses parts of {', '.join(unknown)}, which are code from outside; "
-                    f"if you trust them, pass allow_targets={unknown}",
-                )
-            ]
-        )
+    allowed = require_trusted(config, allow_targets)
     place = usable_device(device)
     content = read_selected(folder, checkpoint)
-    data = assemble_data(config, allow_targets)
-    facts = facts_of(content) or data.facts
-    transform = data.transform_for(facts)
-    model = assemble_model(without_downloads(config), facts, allow_targets)
+    with refusing_targets(folder):
+        data = assemble_data(config, allowed)
+        facts = facts_of(content) or data.facts
+        transform = data.transform_for(facts)
+        model = assemble_model(without_downloads(config), facts, allowed)
     load_weights(model, content["state_dict"], folder.path)
     return Trained(model.eval().to(place), transform, facts, config, folder.path)
+
+
+@contextmanager
+def refusing_targets(folder: RunFolder) -> Iterator[None]:
+    """A part that must not be made is the fault of the run's config, told as one."""
+    try:
+        yield
+    except TargetError as error:
+        raise Refused([Fault(str(folder.config_file), str(error))]) from error
 
 
 def read_selected(folder: RunFolder, which: str) -> dict[str, Any]:

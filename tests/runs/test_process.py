@@ -32,7 +32,9 @@ def test_a_signal_to_the_whole_group_is_the_runs_to_answer(tmp_path):
     """As `timeout` sends it, and a scheduler to all processes of a job."""
     (tmp_path / "saves.py").write_text(SAVES)
     command = [sys.executable, "-c", DRIVES]
-    own = {"cwd": tmp_path, "start_new_session": True, "stdout": subprocess.PIPE, "text": True}
+    places = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
+    found = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
+    own = {"env": found, "start_new_session": True, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **own) as driver:
         assert driver.stdout.readline() == "trains\n"
         os.killpg(driver.pid, signal.SIGTERM)

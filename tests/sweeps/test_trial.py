@@ -51,7 +51,7 @@ def play(tmp_path, monkeypatch):
             write_json(tmp_path / "trial.json", {"id": "x"})
         launched = []
 
-        def launch(folder, config, environment):
+        def launch(folder, config, environment, allowed):
             launched.append(Play(folder, acts[len(launched)]))
             launched[-1].environment = environment
             return launched[-1]

@@ -11,7 +11,7 @@ import pytorch_lightning as lightning
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from vit.build import build
+from vit.build import build_slot
 from vit.check.probe import seconds_of_a_batch
 from vit.runs.identity import config_hash
 from vit.tasks.assembly import (
@@ -122,8 +122,9 @@ def find_lr(config: dict[str, Any]) -> dict[str, Any]:
         "use_distributed_sampler": False,
     }
     with silenced():
-        trainer = build(
-            {"_target_": "pytorch_lightning.Trainer", **own, **plain},
+        trainer = build_slot(
+            "trainer",
+            {"trainer": {"_target_": "pytorch_lightning.Trainer", **own, **plain}},
             allow,
             devices=1,
             max_steps=STEPS,

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vit.build import build
+from vit.build import build_slot
 from vit.check.communication import is_sharded, units, weight_dtype
 from vit.facts import facts_told
 from vit.tasks.assembly import assemble_model, task_class
@@ -109,7 +109,7 @@ def optimizer_state(model: nn.Module, config: dict[str, Any]) -> int:
             shape = [min(axis, SMALL) for axis in p.shape]
             small = nn.Parameter(torch.ones(shape), requires_grad=p.requires_grad)
             setattr(module, name, small)
-    optimizer = build(config["optim"], config["allow_targets"]).build(model)
+    optimizer = build_slot("optim", config, config["allow_targets"]).build(model)
     for p in model.parameters():
         p.grad = torch.ones_like(p)
     optimizer.step()

@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from vit.build import build, locate
+from vit.build import build_slot, factory_for
 from vit.check.communication import weight_dtype
 from vit.data.samples import SampleData
 from vit.faults import Fault, Misfit
+from vit.slots import SLOTS
 from vit.tasks.assembly import assemble_data, assemble_model, task_class
 
 HALF = "the model cannot be computed with weights of half precision; wanted bf16-mixed, or 32-true"
@@ -93,7 +94,9 @@ def model_of(
 def backbone_for(config: Mapping[str, Any], data: SampleData, allow: list[str]) -> Any:
     """The backbone; ValueError with the word for another where it takes nothing of such data."""
     given = data.facts.for_backbone()
-    taken = inspect.signature(locate(config["backbone"]["_target_"], allow)).parameters
+    taken = inspect.signature(
+        factory_for(config["backbone"], allow, SLOTS["backbone"], "backbone")
+    ).parameters
     takes_any = any(each.kind is each.VAR_KEYWORD for each in taken.values())
     if not takes_any and given.keys().isdisjoint(taken):
         other = "text" if data.unit == "text" else "vit"
@@ -101,7 +104,7 @@ def backbone_for(config: Mapping[str, Any], data: SampleData, allow: list[str]) 
             f"is not made for {data.unit}s, which {type(data).__name__} holds; take "
             f"backbone={other}, with a head and a task for it"
         )
-    return build(config["backbone"], allow, **given)
+    return build_slot("backbone", config, allow, **given)
 
 
 def cost_of(model: Any, data: SampleData) -> dict[str, Any]:

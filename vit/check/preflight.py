@@ -17,7 +17,7 @@ from warnings import filterwarnings
 import torch
 from torch import nn
 
-from vit.build import build
+from vit.build import build_slot
 from vit.callbacks.checkpoint import checkpoint_callbacks, policy_of
 from vit.callbacks.retention import number_kept
 from vit.check.communication import communication, is_sharded, warn_of_padding
@@ -84,11 +84,14 @@ def preflight(
     broken = {fault.where.split(".")[0] for fault in faults}
     allow = config.get("allow_targets") or []
     for key in ("optim", "schedule"):
-        if key not in broken and trying(key, faults, partial(build, config[key], allow)) is None:
+        if (
+            key not in broken
+            and trying(key, faults, partial(build_slot, key, config, allow)) is None
+        ):
             broken.add(key)
     for key in OPTIONAL_PARTS:
         if config.get(key) is not None and key not in broken:
-            trying(key, faults, partial(build, config[key], allow))
+            trying(key, faults, partial(build_slot, key, config, allow))
     if "checkpoint" not in broken:
         chosen = partial(checkpoint_callbacks, Path(), **policy_of(config["checkpoint"]))
         trying("checkpoint", faults, chosen)
@@ -243,7 +246,8 @@ def _recipe(
     """The learning rate over the training, and per depth where layers differ."""
     steps, per_epoch = told["steps"], told["steps_per_epoch"]
     allow = config.get("allow_targets") or []
-    optim, schedule = build(config["optim"], allow), build(config["schedule"], allow)
+    optim = build_slot("optim", config, allow)
+    schedule = build_slot("schedule", config, allow)
     if config["ema"] is not None and optim.schedule_free:
         faults.append(
             Fault("ema", f"optim.name={optim.name} averages the weights itself; take ema=none")

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from vit.build import build
+from vit.build import build_slot
 from vit.facts import facts_told
 from vit.tasks.assembly import assemble_model, task_class
 
@@ -59,7 +59,7 @@ def seconds_of_a_batch(
         run = size if not cpu else max(1, min(size, int(size * MOST_GFLOPS / max(heavy, 1e-9))))
     allow = config["allow_targets"]
     model = assemble_model(config, facts_told(report), allow).to(device).train()
-    optimizer = build(config["optim"], allow).build(model)
+    optimizer = build_slot("optim", config, allow).build(model)
     half = "bf16" in str(config["trainer"].get("precision"))
     with device:
         inputs = facts_told(report).example(run)

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vit.build import CONTROL_KEYS, TargetError, is_part, is_union, locate, parameter_types
+from vit.build import CONTROL_KEYS, TargetError, factory_for, is_part, is_union, parameter_types
 from vit.faults import Fault, did_you_mean
 from vit.runs.identity import HOW_CHECKPOINTS_ARE_WRITTEN
+from vit.slots import SLOTS, inside, slots_of
 
 # Parameters that assembly passes in code, so YAML must not; None: this part may be absent.
 GIVEN: dict[str, frozenset[str]] = {
@@ -81,13 +82,19 @@ def schema_faults(config: Mapping[str, Any]) -> list[Fault]:
         node = config.get(key)
         if node is None and key in OPTIONAL_PARTS:
             continue
-        if not isinstance(node, Mapping):
-            faults.append(Fault(key, f"wanted a part with `_target_`, got {node!r}"))
-        else:
-            faults += part_faults(node, key, given, allowed)
+        faults += slot_faults(key, node, given, allowed)
     faults += _checkpoint_faults(config.get("checkpoint"))
     faults += _process_faults(config.get("trainer"))
     return faults
+
+
+def slot_faults(
+    slot: str, node: object, given: Iterable[str], allow_targets: Iterable[str]
+) -> list[Fault]:
+    """The faults of what stands in one of a config's own slots: `data`, `backbone`, `sweep`, …"""
+    if not isinstance(node, Mapping):
+        return [Fault(slot, f"wanted a part with `_target_`, got {node!r}")]
+    return part_faults(node, slot, given, allow_targets, SLOTS[slot])
 
 
 def _process_faults(trainer: object) -> list[Fault]:
@@ -121,9 +128,13 @@ def _checkpoint_faults(node: object) -> list[Fault]:
 
 
 def part_faults(
-    node: Mapping[str, Any], path: str, given: Iterable[str], allow_targets: Iterable[str]
+    node: Mapping[str, Any],
+    path: str,
+    given: Iterable[str],
+    allow_targets: Iterable[str],
+    wanted: Any = Any,
 ) -> list[Fault]:
-    """The faults of one part and of the parts inside it."""
+    """The faults of one part and of the parts inside it; `wanted` is what its slot takes."""
     if "_target_" not in node:
         group = path.replace(".", "/")
         return [Fault(path, f"has no `_target_`; choose one of conf/{group}/ or name a class")]
@@ -131,7 +142,7 @@ def part_faults(
     if not isinstance(target, str):
         return [Fault(f"{path}._target_", f"wanted a dotted path, got {target!r}")]
     try:
-        factory = locate(target, allow_targets)
+        factory = factory_for(node, allow_targets, wanted, path)
         signature = inspect.signature(factory)
     except TargetError as error:
         return [Fault(f"{path}._target_", str(error))]
@@ -140,7 +151,7 @@ def part_faults(
     faults = []
     parameters = signature.parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    hints = parameter_types(factory)
+    hints, slots = parameter_types(factory), slots_of(factory)
     for key, value in node.items():
         if key in CONTROL_KEYS:
             continue
@@ -155,7 +166,7 @@ def part_faults(
             faults.append(Fault(here, f"{target} takes no {key!r}.{advice}"))
         else:
             faults += _value_faults(here, value, hints.get(str(key), Any))
-        faults += _inside(value, here, allow_targets)
+        faults += _inside(value, here, allow_targets, slots.get(str(key), Any))
     if not node.get("_partial_"):
         for name, parameter in parameters.items():
             needed = parameter.default is parameter.empty and parameter.kind in (
@@ -167,18 +178,17 @@ def part_faults(
     return faults
 
 
-def _inside(value: Any, path: str, allow_targets: Iterable[str]) -> list[Fault]:
+def _inside(value: Any, path: str, allow_targets: Iterable[str], wanted: Any) -> list[Fault]:
     if is_part(value):
-        return part_faults(value, path, (), allow_targets)
+        return part_faults(value, path, (), allow_targets, wanted)
     if isinstance(value, Mapping):
-        return [
-            f for key, item in value.items() for f in _inside(item, f"{path}.{key}", allow_targets)
-        ]
-    if isinstance(value, list):
-        return [
-            f for at, item in enumerate(value) for f in _inside(item, f"{path}.{at}", allow_targets)
-        ]
-    return []
+        items: Iterable[tuple[Any, Any]] = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    else:
+        return []
+    within = inside(wanted)
+    return [f for key, item in items for f in _inside(item, f"{path}.{key}", allow_targets, within)]
 
 
 def _value_faults(path: str, value: Any, hint: Any) -> list[Fault]:

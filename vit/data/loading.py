@@ -9,7 +9,13 @@ import sys
 import threading
 import warnings
 from dataclasses import dataclass
-from multiprocessing.context import BaseContext
+from multiprocessing.context import (
+    BaseContext,
+    ForkServerContext,
+    ForkServerProcess,
+    SpawnContext,
+    SpawnProcess,
+)
 from typing import Any
 
 import numpy as np
@@ -24,6 +30,7 @@ from vit.data.randomness import borrowed_generators, sample_seed, seed_everythin
 from vit.data.sampling import Key
 from vit.data.sources import Source
 from vit.data.transforms import EvaluationTransform, normalised, pixels
+from vit.runs import own_packages
 from vit.structures import Batch
 
 ERASING = 1  # the purpose of a second seed per sample; see sample_seed
@@ -112,10 +119,35 @@ def worker_context() -> BaseContext:
     a lock that one of them holds at the fork stays locked in the worker for ever.
     """
     if sys.platform != "linux":
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
+        return _Spawned()
+    context = _Forked()
     context.set_forkserver_preload(["vit.data.loading"])  # no effect once the server runs
     return context
+
+
+class _Finding:
+    """A process that finds what this one does, before it is sent a sample of the user's kind."""
+
+    def __init__(self, *arguments: Any, **named: Any):
+        self.finds = _Found()  # first, since a process is sent in this order
+        super().__init__(*arguments, **named)
+
+
+class _Found:
+    """What is found here beside what is installed; see vit/runs/own_packages.py."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return own_packages.install, (own_packages.installed(),)
+
+
+class _Spawned(SpawnContext):
+    class Process(_Finding, SpawnProcess):
+        pass
+
+
+class _Forked(ForkServerContext):
+    class Process(_Finding, ForkServerProcess):
+        pass
 
 
 def start_worker(worker_id: int) -> None:

@@ -11,6 +11,7 @@ from vit.doors.predict import image_files
 from vit.faults import Fault, Refused
 from vit.runs import process
 from vit.runs.directory import RunFolder
+from vit.runs.trust import require_trusted
 
 ABOUT = """What a trained run looks at, and whether the maps can be believed.
 
@@ -55,7 +56,7 @@ def main(argv: list[str]) -> int:
     if bool(arguments.text) == bool(arguments.images):
         raise Refused([Fault("IMAGE", "wanted images, or --text of a run that reads texts")])
     layers = _numbers(arguments.layers)
-    RunFolder(arguments.run_dir).config()
+    allowed = require_trusted(RunFolder(arguments.run_dir).config(), arguments.allow_target)
     paths = [str(path) for path in image_files(arguments.images)]
     process.warm_up()
     of_texts = bool(arguments.text)
@@ -66,7 +67,7 @@ def main(argv: list[str]) -> int:
         arguments.text if of_texts else paths,
         arguments.checkpoint,
         arguments.device,
-        tuple(arguments.allow_target),
+        allowed,
         str(arguments.out or arguments.run_dir / "attend"),
         layers,
         arguments.class_name,

@@ -10,16 +10,18 @@ import argparse
 import copy
 import os
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vit.build import is_own
 from vit.doors.grid import grid, is_value, read_words, sweep_name
 from vit.doors.misspelt import composition_faults, first_line, unresolved
 from vit.faults import Fault, Refused, did_you_mean
 from vit.runs.identity import config_hash
+from vit.runs.trust import from_environment, trusted, untold, used
 
 HYDRA_SHOWS = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc")
 DETERMINISTIC = "--deterministic"
@@ -75,16 +77,21 @@ def choices() -> str:
     return "\n".join(lines)
 
 
-def compose(argv: list[str]) -> dict[str, Any]:
-    """The resolved config of one run, from its overrides. Raises Refused with every fault."""
+def compose(argv: list[str], allow_targets: Iterable[str] = ()) -> dict[str, Any]:
+    """The resolved config of one run, from its overrides. Raises Refused with every fault.
+
+    `allow_targets` are packages that the caller trusts, besides those that `argv` names.
+    """
     parser = argparse.ArgumentParser(add_help=False)
     add_compose_arguments(parser)
-    return compose_runs(parser.parse_args(argv))[0].config
+    return compose_runs(parser.parse_args(argv), allow_targets)[0].config
 
 
-def compose_runs(arguments: argparse.Namespace) -> list[Composed]:
+def compose_runs(
+    arguments: argparse.Namespace, allow_targets: Iterable[str] = ()
+) -> list[Composed]:
     """One Composed per point of the grid (one point without `-m`)."""
-    with composer(arguments) as compose_one:
+    with composer(arguments, allow_targets) as compose_one:
         words = read_words(arguments.overrides)
         several = [*words.axes, *words.ranges]
         if several and not arguments.multirun:
@@ -100,10 +107,30 @@ def compose_runs(arguments: argparse.Namespace) -> list[Composed]:
 
 
 @contextmanager
-def composer(arguments: argparse.Namespace) -> Iterator[Composer]:
-    """Hydra, opened for as long as runs are composed from these arguments."""
+def composer(
+    arguments: argparse.Namespace, allow_targets: Iterable[str] = ()
+) -> Iterator[Composer]:
+    """Hydra, opened for as long as runs are composed from these arguments.
+
+    Code from outside is allowed by the arguments' own words and `allow_targets`, not by files.
+    """
+    told = trusted([*allow_targets, *packages_named(arguments.overrides)])
     with _hydra(arguments.config_dir, arguments.config_name) as search_words:
-        yield Composer(arguments.config_name, search_words)
+        yield Composer(arguments.config_name, search_words, told)
+
+
+def packages_named(overrides: list[str]) -> list[str]:
+    """The names in the words `allow_targets=[…]` of a command; a word to be resolved names none."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    found: list[str] = []
+    for word in overrides:
+        if word.lstrip("+").startswith("allow_targets="):
+            with suppress(HydraException):  # told with the other words
+                value = OverridesParser.create().parse_override(word).value()
+                found += [str(name) for name in value] if isinstance(value, list) else []
+    return found
 
 
 @contextmanager
@@ -149,7 +176,8 @@ class Composer:
     upon a copy, as Hydra itself sets them, since a hundred compositions take half a minute.
     """
 
-    def __init__(self, config_name: str, search_words: list[str]):
+    def __init__(self, config_name: str, search_words: list[str], trusted: tuple[str, ...] = ()):
+        self._trusted = trusted
         self._config_name = config_name
         self._search_words = search_words
         self._bases: dict[tuple[str, ...], Any] = {}
@@ -166,7 +194,7 @@ class Composer:
             with suppress(OmegaConfBaseException):  # a fault: Hydra's own way tells it better
                 composed = self._set_upon_a_base(words)
         composed = self._compose(words) if composed is None else composed
-        return _resolved(composed, words, number, self.sweep_name, self.threads)
+        return _resolved(composed, words, number, self.sweep_name, self.threads, self._trusted)
 
     def _set_upon_a_base(self, words: list[str]) -> Any:
         from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -202,7 +230,8 @@ class Composer:
             rest = None
             if 0 < len(sound) < len(words):
                 with suppress(Refused):
-                    rest = _resolved(self._compose(sound), sound, None).config
+                    composed = self._compose(sound)
+                    rest = _resolved(composed, sound, None, trusted=self._trusted).config
             raise Refused(faults, rest) from error
 
 
@@ -212,6 +241,7 @@ def _resolved(
     number: int | None,
     sweep_name: str = "",
     threads: int | None = None,
+    trusted: tuple[str, ...] = (),
 ) -> Composed:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf, open_dict, read_write
@@ -228,6 +258,9 @@ def _resolved(
     assert isinstance(config, dict)
     policy = config.pop("sweep", None)  # how a sweep is run is no part of its runs
     frozen = _frozen({str(key): value for key, value in config.items()}, policy, threads)
+    frozen["allow_targets"], faults = _allowed(frozen, policy, trusted)
+    if faults:
+        raise Refused(faults, frozen)
     hydra = composed.hydra
     choice = Path(str(hydra.runtime.choices.get("experiment") or "run")).name
     own_folder = OmegaConf.to_container(hydra.sweep, resolve=False)["subdir"] != SUBDIR  # type: ignore[index,call-overload]
@@ -255,6 +288,23 @@ def _resolved(
     except OmegaConfBaseException as error:
         raise Refused([Fault(where, f"does not resolve: {first_line(error)}")]) from error
     return Composed(frozen, folder, words, policy, choice, own_name, own_folder, sweep_dir)
+
+
+def _allowed(
+    config: dict[str, Any], policy: Any, trusted: tuple[str, ...]
+) -> tuple[Any, list[Fault]]:
+    """What a run is allowed: what it names and the caller trusts, and what of the latter it uses.
+
+    A fault says of the rest that a file's word is not enough.
+    """
+    named = config.get("allow_targets")
+    faults = untold(named, trusted, lambda names: f"allow_targets=[{','.join(names)}]")
+    if named is not None and not isinstance(named, list):
+        return named, []  # the schema tells it
+    targets = [*used(config), *used(policy)]
+    silent = [name for name in from_environment() if any(is_own(t, [name]) for t in targets)]
+    told = [name for name in named or [] if name in trusted]
+    return list(dict.fromkeys([*told, *silent])), faults
 
 
 def _frozen(

@@ -63,17 +63,17 @@ def main(argv: list[str]) -> int:
 
 def _data(config: dict[str, Any]) -> SampleData:
     """The data set of a config, or Refused with all that is wrong with it."""
-    from vit.build import build
-    from vit.check.schema import GIVEN, part_faults
+    from vit.build import build_slot
+    from vit.check.schema import GIVEN, slot_faults
 
     # Only this part is checked: looking at the others would import Lightning, for seconds.
     allowed, seed = config["allow_targets"], config["seed"]
-    faults = part_faults(config["data"], "data", GIVEN["data"], allowed)
+    faults = slot_faults("data", config["data"], GIVEN["data"], allowed)
     if not isinstance(seed, int):
         faults.append(Fault("seed", f"is {seed!r}; wanted a whole number"))
     if not faults:
         try:
-            data = build(config["data"], allowed, seed=seed)
+            data = build_slot("data", config, allowed, seed=seed)
             faults = data.faults()
         except (ValueError, TypeError, ImportError, OSError) as error:
             faults = [Fault("data", str(error))]

@@ -13,6 +13,7 @@ from vit.doors.compose import compose
 from vit.faults import Fault, Refused, did_you_mean
 from vit.runs import process
 from vit.runs.directory import RunFolder
+from vit.runs.trust import require_trusted
 
 ABOUT = """Measure a trained run on its test split (val where it has none), or on other data.
 
@@ -62,8 +63,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     arguments = parser.parse_intermixed_args(argv)
     config = RunFolder(arguments.run_dir).config()
+    allowed = require_trusted(config, arguments.allow_target)
     process.warm_up()
-    data = _data(config, arguments.overrides)
+    data = _data(config, arguments.overrides, allowed)
     result = process.call(
         "vit.tasks.evaluation:evaluate",
         str(arguments.run_dir),
@@ -71,7 +73,7 @@ def main(argv: list[str]) -> int:
         arguments.split,
         arguments.checkpoint,
         arguments.device,
-        tuple(arguments.allow_target),
+        allowed,
     )
     if arguments.json:
         print(json.dumps(result, indent=1))
@@ -80,7 +82,9 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _data(config: dict[str, Any], overrides: list[str]) -> dict[str, Any] | None:
+def _data(
+    config: dict[str, Any], overrides: list[str], allowed: tuple[str, ...]
+) -> dict[str, Any] | None:
     """The run's data with the overrides applied; another kind starts from its own config."""
     if not overrides:
         return None
@@ -89,7 +93,7 @@ def _data(config: dict[str, Any], overrides: list[str]) -> dict[str, Any] | None
     if wrong:
         raise Refused([Fault(word, "only data can differ in evaluation") for word in wrong])
     if any(word.startswith("data=") for word in overrides):
-        return compose(overrides)["data"]
+        return compose(overrides, allowed)["data"]
     unknown = [
         Fault(word, f"no such key.{did_you_mean(key, config['data'])}")
         for word in overrides
@@ -104,10 +108,12 @@ def _data(config: dict[str, Any], overrides: list[str]) -> dict[str, Any] | None
     OmegaConf.set_struct(frozen, True)
     try:
         change = OmegaConf.from_dotlist([word.removeprefix("data.") for word in overrides])
+        OmegaConf.resolve(change)
         merged = OmegaConf.merge(frozen, change)
     except OmegaConfBaseException as error:
         raise Refused([Fault("data", str(error).splitlines()[0])]) from error
-    plain = OmegaConf.to_container(merged, resolve=True)
+    # What the run's file has was resolved when it was frozen: a `${…}` in it is just text.
+    plain = OmegaConf.to_container(merged, resolve=False)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from vit.faults import Fault, Refused
 from vit.runs import process
 from vit.runs.directory import RunFolder
+from vit.runs.trust import require_trusted
 
 ABOUT = """Write a trained run's weights as one safetensors file: no pickle, no optimizer.
 
@@ -37,7 +38,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--allow-target", action="append", default=[], metavar="PACKAGE")
     arguments = parser.parse_args(argv)
     out: Path = arguments.out or arguments.run_dir / "model.safetensors"
-    RunFolder(arguments.run_dir).config()
+    allowed = require_trusted(RunFolder(arguments.run_dir).config(), arguments.allow_target)
     if out.suffix != ".safetensors":
         raise Refused([Fault("--out", f"is {out}; wanted a name that ends in .safetensors")])
     if not out.absolute().parent.is_dir():
@@ -50,7 +51,7 @@ def main(argv: list[str]) -> int:
         arguments.checkpoint,
         arguments.ema,
         arguments.timm,
-        tuple(arguments.allow_target),
+        allowed,
     )
     kind = "averaged weights" if told["averaged"] else "weights as trained"
     size = f"{told['parameters']:,} parameters, {told['bytes'] / 1e6:.1f} MB"

@@ -8,9 +8,11 @@ import os
 import shlex
 import time
 import uuid
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from vit.doors.again import unconfirmed_reach
 from vit.doors.compose import Composer, composer
 from vit.doors.grid import read_words, sweep_name
 from vit.doors.planning import Planner, refuse_conflicts
@@ -58,7 +60,8 @@ class Sweep:
         if held is not None:
             raise Refused([self._is_run_by(held)])
         trials = self.check()
-        refuse_conflicts(trials, self.ledger.path)
+        _reuse_folders(trials, self._rows())
+        refuse_conflicts(trials, self.ledger.path, self._arguments.allow_changed)
         self._trials, self._sweep_record = trials, self._record(trials)
         self._refuse_changes(self._sweep_record)
 
@@ -80,7 +83,6 @@ class Sweep:
         """Shows the plan, then carries it out."""
         trials = self._trials
         rows = self._rows()
-        _reuse_folders(trials, rows)
         self.planner.foretell([trial for trial in trials if not is_over(rows.get(trial.id, {}))])
         show_plan(
             self.ledger.path,
@@ -186,7 +188,7 @@ class Sweep:
             record["study"] = before.get("study", new)
             write_json(ledger.sweep_file, {**record, "updated": time.time()})
             ledger.stop_file.unlink(missing_ok=True)
-            orders = self.policy.orders()
+            orders = self.policy.orders(self.base.config["allow_targets"])
             self.policy.executor.open(self._jobs(), self.planner.devices, self._gpus(), orders)
             sampler, ended = self._sampler(trials, rows, record["study"])
             board = Board(f"sweep {ledger.path}")
@@ -231,14 +233,32 @@ class Sweep:
         points = [{**chosen, "seed": seed} if several else chosen for seed in seeds]
         trials, _ = merged(self.planner.make_trials(points, point=point))
         _reuse_folders(trials, self._rows())
+        refuse_conflicts(trials, self.ledger.path, self._arguments.allow_changed)
         return trials
 
 
-def launch(arguments: argparse.Namespace, argv: list[str]) -> int:
-    """`vit train -m …` from its parsed arguments; `argv` are the words after `vit train`."""
-    with composer(arguments) as compose_one:
+def launch(
+    arguments: argparse.Namespace,
+    argv: list[str],
+    *,
+    allow_targets: Iterable[str] = (),
+    home: Path | None = None,
+    given: Sequence[str] = (),
+) -> int:
+    """`vit train -m …` from its parsed arguments; `argv` are the words after `vit train`.
+
+    Where a file says what its words are, `home` is the only folder that the sweep may be in, and
+    `given` are the words that stand on the command line; `allow_targets` are the packages that the
+    user trusts besides those in the words.
+    """
+    with composer(arguments, allow_targets) as compose_one:
         try:
             sweep = Sweep(arguments, argv, compose_one)
+            if home is not None and sweep.ledger.path.resolve() != home.resolve():
+                message = f"its command is for another folder, {sweep.ledger.path}: give it by hand"
+                raise Refused([Fault(str(home), message)])
+            if home is not None and (faults := unconfirmed_reach(sweep.base.policy, given)):
+                raise Refused(faults)
             sweep.plan()
         except Refused as refused:
             raise _with_hidden_faults(refused, arguments, argv, compose_one) from None

@@ -15,7 +15,8 @@ from vit.doors.request import points
 from vit.doors.screen import show_found
 from vit.faults import Fault, Refused
 from vit.runs import process
-from vit.runs.directory import read_json
+from vit.runs.directory import differences, read_json
+from vit.runs.identity import WHOSE_COMMAND_IT_IS
 from vit.runs.stamp import stamp
 from vit.sweeps.plan import gathered, trial_of
 from vit.sweeps.policy import Policy
@@ -146,7 +147,12 @@ class Planner:
         show_found(told, [told_of(trial.varies) for trial in trials])
 
 
-def refuse_conflicts(trials: list[Trial], home: Path) -> None:
+def refuse_conflicts(trials: list[Trial], home: Path, allow_changed: bool) -> None:
+    """Raises Refused where a folder is taken, lies elsewhere, or holds what would run otherwise.
+
+    With `allow_changed` trials go on with the tracking and watching of this command, whatever
+    their folders say.
+    """
     folders = [trial.run_dir.absolute() for trial in trials]
     shared = sorted({str(folder) for folder in folders if folders.count(folder) > 1})
     if shared:
@@ -159,6 +165,13 @@ def refuse_conflicts(trials: list[Trial], home: Path) -> None:
             faults.append(Fault(str(trial.run_dir), message))
             continue
         adapted = (read_json(trial.run_dir / "trial.json") or {}).get("adapted")
+        if not allow_changed and (found := watched_otherwise(trial)):
+            message = (
+                f"was begun with something else: {'; '.join(found)}. --allow-changed goes on with "
+                "what this command says."
+            )
+            faults.append(Fault(str(trial.run_dir), message))
+            continue
         try:
             if not adapted:
                 trial.folder.refuse_conflicts(trial.config, idle=False)
@@ -166,6 +179,20 @@ def refuse_conflicts(trials: list[Trial], home: Path) -> None:
             faults += refused.faults
     if faults:
         raise Refused(list(dict.fromkeys(faults)))
+
+
+def watched_otherwise(trial: Trial) -> list[str]:
+    """What an unfinished trial's folder says of tracking, watching and whose code may run."""
+    if not trial.folder.config_file.is_file() or trial.folder.is_done():
+        return []
+    before = trial.folder.config()
+    return [
+        told
+        for key in WHOSE_COMMAND_IT_IS
+        if key in before
+        for told in differences(before[key], trial.config.get(key), f"{key}.")
+        if not told.endswith(": new")  # a key that came with an upgrade
+    ]
 
 
 def _key(word: str) -> str:

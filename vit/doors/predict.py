@@ -12,6 +12,7 @@ from typing import Any
 from vit.faults import Fault, Refused
 from vit.runs import process
 from vit.runs.directory import RunFolder
+from vit.runs.trust import require_trusted
 
 ABOUT = """What a trained run says of images, sounds or texts.
 
@@ -62,19 +63,20 @@ def main(argv: list[str]) -> int:
     if of_text == bool(arguments.images):
         raise Refused([Fault("IMAGE", "wanted images, or --text or --file of a run on texts")])
     config = RunFolder(arguments.run_dir).config()
+    allowed = require_trusted(config, arguments.allow_target)
     if arguments.file:
         arguments.text += _texts_in(arguments.file, config["data"])
     paths = image_files(arguments.images)
     process.warm_up()
     if of_text:
-        return _texts(arguments)
+        return _texts(arguments, allowed)
     result = process.call(
         "vit.tasks.prediction:predict",
         str(arguments.run_dir),
         [str(path) for path in paths],
         arguments.checkpoint,
         arguments.device,
-        tuple(arguments.allow_target),
+        allowed,
         arguments.skip_bad,
         str(arguments.out or arguments.run_dir / "predictions"),
         arguments.threshold,
@@ -100,14 +102,14 @@ def _texts_in(file: Path, data: dict[str, Any]) -> list[str]:
         raise Refused([Fault("--file", str(fault))]) from None
 
 
-def _texts(arguments: argparse.Namespace) -> int:
+def _texts(arguments: argparse.Namespace, allowed: tuple[str, ...]) -> int:
     result = process.call(
         "vit.tasks.prediction:predict_texts",
         str(arguments.run_dir),
         arguments.text,
         arguments.checkpoint,
         arguments.device,
-        tuple(arguments.allow_target),
+        allowed,
     )
     if arguments.json:
         print(json.dumps(result, indent=1, ensure_ascii=False))

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterable
 from typing import Any
 
-from vit.build import build
-from vit.check.schema import part_faults
+from vit.build import build_slot
+from vit.check.schema import slot_faults
 from vit.doors.compose import Composed
 from vit.doors.grid import Words, grid, read_words
 from vit.faults import Fault, Refused
@@ -55,17 +55,13 @@ def _word(value: Any) -> str:
 
 def policy_of(base: Composed) -> Policy:
     allow = base.config["allow_targets"]
-    if not isinstance(base.policy, dict):
-        raise Refused([Fault("sweep", f"wanted a part with `_target_`, got {base.policy!r}")])
-    faults = part_faults(base.policy, "sweep", frozenset(), allow)
+    faults = slot_faults("sweep", base.policy, (), allow)
     if faults:
         raise Refused(faults)
     try:
-        policy = build(base.policy, allow)
+        policy: Policy = build_slot("sweep", {"sweep": base.policy}, allow)
     except (ValueError, TypeError) as error:
         raise Refused([Fault("sweep", str(error))]) from error
-    if not isinstance(policy, Policy):
-        raise Refused([Fault("sweep._target_", "wanted vit.sweeps.policy.Policy")])
     return policy
 
 

@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 from vit.faults import Fault, Refused
-from vit.runs.process import die_with_parent, find_own_packages
+from vit.runs.process import die_with_parent, same_code_for_children
 
 ABOUT = """Train, or go on with, the run that a folder's config.yaml describes.
 
@@ -40,14 +40,17 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--node-rank", type=int, metavar="N", help="this machine's number, from 0")
     parser.add_argument("--master", metavar="HOST[:PORT]", help="where the first machine listens")
     arguments = parser.parse_args(argv)
+    same_code_for_children()
     one_of_several = "RANK" in os.environ
     if one_of_several:
         # Of torchrun's agent. A process that waits for others would not answer SIGTERM.
         die_with_parent(signal.SIGKILL)
     from vit.runs.directory import RunFolder
+    from vit.runs.trust import require_trusted
 
     folder = RunFolder(arguments.run_dir)
     config = folder.config()  # refuses a folder that is no run before torch is imported
+    allowed = require_trusted(config, arguments.allow_target)
     if folder.is_done():
         print(f"{arguments.run_dir} is done already; nothing to do.")
         return 0
@@ -65,8 +68,7 @@ def main(argv: list[str]) -> int:
             node = (slurm_node(nodes) if given == (None, None) else None) or given_node(
                 nodes, *given
             )
-        return train_together(folder, devices, config["threads"], arguments.allow_target, node)
+        return train_together(folder, devices, config["threads"], allowed, node)
     from vit.tasks.training import train
 
-    find_own_packages()
-    return train(arguments.run_dir, tuple(arguments.allow_target))
+    return train(arguments.run_dir, allowed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ ABOUT = """Look at a sweep, stop it, try its failed trials again.
   vit sweep stop DIR                   running trials save and stop; the same command goes on
   vit sweep retry DIR [TRIAL…]         failed trials again, with the command that began the sweep
   vit sweep resume DIR                 that command again"""
+TRUST = "again what its command has from outside; it says when that is needed"
 STOP_SECONDS = 120.0
 
 
@@ -34,13 +34,23 @@ def main(argv: list[str]) -> int:
         door = doors.add_parser(name)
         door.add_argument("sweep_dir", type=Path)
         if name == "retry":
-            door.add_argument("trials", nargs="*", metavar="TRIAL", help="folder names or ids")
+            door.add_argument(
+                "words", nargs="*", metavar="TRIAL", help="folder names or ids; also key=value"
+            )
+        if name == "resume":
+            door.add_argument("words", nargs="*", metavar="key=value", help=TRUST)
+        if name in ("retry", "resume"):
+            door.add_argument("--config-dir", "-cd", help=TRUST)
+            door.add_argument("--config-name", "-cn", help=TRUST)
+            door.add_argument("--allow-target", action="append", default=[], metavar="PACKAGE")
         if name == "status":
             door.add_argument("--json", action="store_true", help="print JSON")
     door = doors.add_parser("list")
     door.add_argument("home", type=Path, nargs="?", default=Path("runs"))
     door.add_argument("--json", action="store_true", help="print JSON")
-    arguments = parser.parse_args(argv)
+    arguments, more = parser.parse_known_args(argv)
+    if more and (not hasattr(arguments, "words") or any(word.startswith("-") for word in more)):
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
     if arguments.door == "list":
         return _list(arguments.home, arguments.json)
     ledger = Ledger(arguments.sweep_dir)
@@ -60,9 +70,17 @@ def main(argv: list[str]) -> int:
     if (driver := owner(ledger.path)) is not None:
         message = f"is being run by process {driver.get('pid')} on {driver.get('host')}"
         raise Refused([Fault(str(ledger.path), message)])
-    if arguments.door == "retry" and not _reset(ledger, arguments.trials):
+    from vit.doors.again import Again
+
+    words = [*arguments.words, *more]
+    arguments.words = [word for word in words if "=" in word]
+    trials = [word for word in words if "=" not in word]
+    if arguments.door == "resume" and trials:
+        raise Refused([Fault(trials[0], "wanted key=value; vit sweep retry takes trials")])
+    again = Again(ledger, arguments)  # refuses before a trial's failure is forgotten
+    if arguments.door == "retry" and not _reset(ledger, trials):
         return 0
-    return _again(told)
+    return again.run()
 
 
 def _status(ledger: Ledger, told: dict[str, Any], as_json: bool) -> int:
@@ -142,13 +160,3 @@ def _reset(ledger: Ledger, names: list[str]) -> int:
         folder.set_state("planned", **folder.spent())
     print(f"{len(chosen)} trial{'' if len(chosen) == 1 else 's'} to retry")
     return len(chosen)
-
-
-def _again(told: dict[str, Any]) -> int:
-    import os
-
-    from vit.doors import train
-
-    os.chdir(told["folder"])
-    print(told["command"], file=sys.stderr)
-    return train.main(list(told["arguments"]))

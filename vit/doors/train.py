@@ -62,6 +62,32 @@ def main(argv: list[str]) -> int:
         from vit.doors.shell import show
 
         return show("train", argv)
+    arguments = parsed(argv)
+    if arguments.multirun:
+        return sweep(arguments, argv)
+    _refuse_a_rank()
+    process.warm_up()
+    plans = {"--dry-run": arguments.dry_run, "--allow-changed": arguments.allow_changed}
+    plans |= {"--find-lr": arguments.find_lr, "--find-batch-size": arguments.find_batch_size}
+    if any(plans.values()):
+        message = "is for a sweep (-m); vit check tells what one run would be"
+        raise Refused([Fault(name, message) for name, asked in plans.items() if asked])
+    try:
+        (run,) = compose_runs(arguments)
+        folder = RunFolder(run.run_dir)
+        folder.refuse_conflicts(run.config)
+        report = None
+        if not folder.is_done():
+            asked = str(run.run_dir), arguments.full, not arguments.prepare
+            check = "vit.check.preflight:preflight_or_refuse"
+            report = process.call(check, run.config, *asked)
+    except Refused as refused:
+        raise with_faults_of_the_rest(refused, arguments) from None
+    return _train(run, report, ["vit", "train", *argv], arguments.prepare)
+
+
+def parsed(argv: list[str]) -> argparse.Namespace:
+    """The words after `vit train`."""
     parser = argparse.ArgumentParser(
         prog="vit train",
         description=ABOUT,
@@ -81,7 +107,24 @@ def main(argv: list[str]) -> int:
         action="store_true",
         help="-m: go on with a sweep that was begun with other code or data",
     )
-    arguments = parser.parse_intermixed_args(argv)
+    return parser.parse_intermixed_args(argv)
+
+
+def sweep(arguments: argparse.Namespace, argv: list[str], **trust: Any) -> int:
+    """`vit train -m`; `trust` as in multirun.launch, where another command asks for it."""
+    _refuse_a_rank()
+    process.warm_up(many=True)
+    if arguments.prepare:
+        raise Refused([Fault("--prepare", "is for one run; --dry-run shows a sweep's plan")])
+    from vit.doors.multirun import launch
+
+    try:
+        return launch(arguments, argv, **trust)
+    except Refused as refused:
+        raise with_faults_of_the_rest(refused, arguments) from None
+
+
+def _refuse_a_rank() -> None:
     if "LOCAL_RANK" in os.environ:
         raise Refused(
             [
@@ -91,33 +134,6 @@ def main(argv: list[str]) -> int:
                 )
             ]
         )
-    process.warm_up(many=arguments.multirun)
-    if arguments.multirun:
-        if arguments.prepare:
-            raise Refused([Fault("--prepare", "is for one run; --dry-run shows a sweep's plan")])
-        from vit.doors.multirun import launch
-
-        try:
-            return launch(arguments, argv)
-        except Refused as refused:
-            raise with_faults_of_the_rest(refused, arguments) from None
-    plans = {"--dry-run": arguments.dry_run, "--allow-changed": arguments.allow_changed}
-    plans |= {"--find-lr": arguments.find_lr, "--find-batch-size": arguments.find_batch_size}
-    if any(plans.values()):
-        message = "is for a sweep (-m); vit check tells what one run would be"
-        raise Refused([Fault(name, message) for name, asked in plans.items() if asked])
-    try:
-        (run,) = compose_runs(arguments)
-        folder = RunFolder(run.run_dir)
-        folder.refuse_conflicts(run.config)
-        report = None
-        if not folder.is_done():
-            asked = str(run.run_dir), arguments.full, not arguments.prepare
-            check = "vit.check.preflight:preflight_or_refuse"
-            report = process.call(check, run.config, *asked)
-    except Refused as refused:
-        raise with_faults_of_the_rest(refused, arguments) from None
-    return _train(run, report, ["vit", "train", *argv], arguments.prepare)
 
 
 def _train(run: Composed, report: dict[str, Any] | None, command: list[str], prepare: bool) -> int:

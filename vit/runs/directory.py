@@ -188,11 +188,19 @@ class RunFolder:
                 pass
 
     def freeze(self, config: dict[str, Any]) -> None:
-        """Writes the config, once; the same one again changes only how checkpoints are written."""
+        """Writes the config, once; the same one again changes only what no number depends on.
+
+        That is how checkpoints are written, and what the command now says of tracking and watching:
+        the folder may be a stranger's.
+        """
+        from vit.runs.identity import WHOSE_COMMAND_IT_IS
+
         if self.config_file.is_file():
             frozen = self.config()
-            if frozen.get("checkpoint") != config.get("checkpoint"):
-                frozen["checkpoint"] = config.get("checkpoint")
+            kept = ("checkpoint", *WHOSE_COMMAND_IT_IS)
+            now = {**frozen, **{key: config[key] for key in kept if key in config}}
+            if now != frozen:
+                frozen = now
                 text = yaml.safe_dump(frozen, sort_keys=False, allow_unicode=True)
                 write_text(self.config_file, text)
             return

@@ -7,6 +7,8 @@ import json
 from typing import Any
 
 NO_NUMBER_DEPENDS_ON = ("name", "tracking", "watch", "allow_targets")
+# Of these what runs is of the command that is given, never of a folder that was there.
+WHOSE_COMMAND_IT_IS = ("tracking", "watch", "allow_targets")
 HOW_CHECKPOINTS_ARE_WRITTEN = (
     "keep_last",
     "keep_best",

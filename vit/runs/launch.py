@@ -49,9 +49,17 @@ class Launched:
         connection.wait([self._child.sentinel])
 
 
-def launch(folder: RunFolder, config: dict[str, Any], environment: Mapping[str, str]) -> Launched:
-    """Starts a frozen folder's training; what it says goes to console.txt."""
-    count, allowed = config["trainer"]["devices"], tuple(config["allow_targets"])
+def launch(
+    folder: RunFolder,
+    config: dict[str, Any],
+    environment: Mapping[str, str],
+    allowed: tuple[str, ...],
+) -> Launched:
+    """Starts a frozen folder's training; what it says goes to console.txt.
+
+    `allowed` are the packages that whoever starts it trusts, whatever the folder says.
+    """
+    count = config["trainer"]["devices"]
     if count > 1:
         function = "vit.runs.torchrun:train_together"
         arguments: tuple[Any, ...] = (folder, count, config["threads"], allowed)

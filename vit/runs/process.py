@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from vit.faults import Refused
+from vit.runs.own_packages import leave_current_folder
 
 RANK_VARIABLES = (
     "LOCAL_RANK",
@@ -59,7 +60,7 @@ def warm_up(many: bool = False) -> None:
     `many` imports also what single runs may not need.
     """
     strip_rank_variables()
-    _same_code_for_children()
+    same_code_for_children()
     modules = [*PRELOAD, *(PRELOAD_FOR_MANY if many else [])]
     if "forkserver" in multiprocessing.get_all_start_methods() and sys.platform != "darwin":
         multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
@@ -73,22 +74,20 @@ def warm_up(many: bool = False) -> None:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _same_code_for_children() -> None:
+def same_code_for_children() -> None:
     """Python puts the current folder first on a child's path: a `vit/` there would be run instead.
 
-    A package of the user's own in that folder is still found, after everything installed.
+    So does a PYTHONPATH with an empty or relative part. What lies in that folder is found only by
+    the names that the user allows: see vit/runs/own_packages.py.
     """
+    leave_current_folder()
     os.environ["PYTHONSAFEPATH"] = "1"
     home = Path(__file__).parents[2]
-    if "site-packages" not in home.parts:
-        before = os.environ.get("PYTHONPATH")
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(home), *([before] if before else [])])
-
-
-def find_own_packages() -> None:
-    """Classes of the user's own may lie in the folder where the command was given."""
-    if os.getcwd() not in sys.path:  # noqa: PTH109 - sys.path holds strings
-        sys.path.append(os.getcwd())  # noqa: PTH109
+    places = [] if "site-packages" in home.parts else [str(home)]
+    for place in os.environ.get("PYTHONPATH", "").split(os.pathsep):
+        if Path(place).is_absolute() and place not in places:
+            places.append(place)
+    os.environ["PYTHONPATH"] = os.pathsep.join(places)
 
 
 def strip_rank_variables() -> None:
@@ -191,7 +190,6 @@ def _answer(sender: Connection, function: str, arguments: tuple[Any, ...]) -> No
     signal.pthread_sigmask(signal.SIG_UNBLOCK, TO_THE_GROUP)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of this terminal: the driver's to answer
     end_with_driver()
-    find_own_packages()
     try:
         message: tuple[str, Any] = ("answer", _named(function)(*arguments))
     except Refused as refused:
@@ -208,7 +206,6 @@ def _answer(sender: Connection, function: str, arguments: tuple[Any, ...]) -> No
 def _exit_with(function: str, arguments: tuple[Any, ...]) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, TO_THE_GROUP)
     end_with_driver()
-    find_own_packages()
     try:
         sys.exit(_named(function)(*arguments))
     except Refused as refused:

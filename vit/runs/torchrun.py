@@ -34,7 +34,7 @@ def train_together(
     """
     words = [f"--nproc-per-node={count}", *(_meeting(node) if node else ["--standalone"])]
     words += ["-m", "vit", "run", str(folder.path), *_allowed(allow_targets)]
-    command = [sys.executable, "-m", "vit.runs.agent", *words]
+    command = [sys.executable, "-P", "-m", "vit.runs.agent", *words]
     before = folder.state()
     code = _wait(command, {"OMP_NUM_THREADS": str(threads)})
     # The agent's own code says only that something ended; rank 0 wrote down what.
@@ -44,7 +44,7 @@ def train_together(
 def train_on_nodes(folder: RunFolder, count: int, allow_targets: Iterable[str]) -> int:
     """The same on `count` machines of the Slurm job that this process is the first of."""
     words = [f"--nodes={count}", f"--ntasks={count}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
-    words += [sys.executable, "-m", "vit", "run", str(folder.path), *_allowed(allow_targets)]
+    words += [sys.executable, "-P", "-m", "vit", "run", str(folder.path), *_allowed(allow_targets)]
     before = folder.state()
     code = _wait(["srun", *words], {})
     return (_told(folder, before) or code) if code else 0

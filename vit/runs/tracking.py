@@ -3,10 +3,20 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from vit.runs.directory import read_json, write_json
 from vit.runs.identity import config_hash, group_id
+
+
+class Tracking(Protocol):
+    """What `tracking` must offer."""
+
+    def logger(self, run_dir: Path, config: dict[str, Any]) -> Any:
+        """A Lightning logger for the run in this folder, or False for none."""
+
+    def finish(self, exit_code: int) -> None:
+        """Called once the run has ended."""
 
 
 @dataclass(kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -42,8 +43,9 @@ class Policy:
             if not getattr(self, key) > 0:
                 raise ValueError(f"sweep.{key}={getattr(self, key)}; wanted more than 0.")
 
-    def orders(self) -> Orders:
+    def orders(self, allow_targets: Iterable[str] = ()) -> Orders:
         return Orders(
+            allow_targets=tuple(allow_targets),
             retries=self.retries,
             hang_seconds=self.hang_minutes * 60,
             halve_batch=self.halve_batch,

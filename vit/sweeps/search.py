@@ -16,10 +16,11 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from vit.faults import Fault, Refused
 from vit.runs.directory import Order, RunFolder
+from vit.slots import Takes
 from vit.sweeps.distributions import distributions, points_of
 from vit.sweeps.follow import validations
 from vit.sweeps.halving import Race, SuccessiveHalving
@@ -47,8 +48,10 @@ class Search:
     """
 
     n_trials: int = 50
-    sampler: Any = None
-    pruner: Any = None
+    sampler: Annotated[Any, Takes(("optuna.samplers.BaseSampler",))] = None
+    pruner: Annotated[
+        Any, Takes(("optuna.pruners.BasePruner", "vit.sweeps.halving.SuccessiveHalving"))
+    ] = None
     exhaustive: bool = False
     order_seed: int = 0
     storage: str | None = None

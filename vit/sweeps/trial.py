@@ -36,6 +36,7 @@ class Orders:
     hang_seconds: float = 1800.0
     halve_batch: bool = False
     grace_seconds: float = 60.0  # between the word to stop and the kill
+    allow_targets: tuple[str, ...] = ()  # packages that the sweep's command trusts
 
 
 def run_trial(
@@ -106,7 +107,7 @@ def _attempt(
     oom_kills = _oom_kills()
     started = time.time()
     folder.set_state("running", **folder.spent())
-    launched = launch(folder, folder.config(), environment)
+    launched = launch(folder, folder.config(), environment, tuple(orders.allow_targets))
     try:
         note_attempt(folder, started=started, host=os.uname().nodename, pid=launched.pid)
         reason = _watch(launched, folder, orders, own, must_kill)

@@ -9,29 +9,30 @@ from typing import Any
 
 from torch import nn
 
-from vit.build import build, locate
+from vit.build import build_slot, factory_for
 from vit.data.samples import SampleData
 from vit.facts import AnyFacts
+from vit.slots import SLOTS
 from vit.tasks.task import Task
 
 
 def assemble_data(config: Mapping[str, Any], allow_targets: Iterable[str] = ()) -> SampleData:
     """The data set; reads nothing yet."""
-    return build(config["data"], allow_targets, seed=config["seed"])
+    return build_slot("data", config, allow_targets, seed=config["seed"])
 
 
 def assemble_model(
     config: Mapping[str, Any], facts: AnyFacts, allow_targets: Iterable[str] = ()
 ) -> Any:
     """Backbone and head, fitted to what the data set says of itself."""
-    backbone = build(config["backbone"], allow_targets, **facts.for_backbone())
-    head = partial(build, config["head"], allow_targets)
+    backbone = build_slot("backbone", config, allow_targets, **facts.for_backbone())
+    head = partial(build_slot, "head", config, allow_targets)
     return task_class(config, allow_targets).model_of(backbone, head, facts)
 
 
 def task_class(config: Mapping[str, Any], allow_targets: Iterable[str] = ()) -> type[Task]:
     """What is to be trained for, before it is built. Raises TargetError where it is no task."""
-    found: Any = locate(config["task"]["_target_"], allow_targets)
+    found: Any = factory_for(config["task"], allow_targets, SLOTS["task"], "task")
     return found
 
 
@@ -42,13 +43,14 @@ def assemble_task(
     allow_targets: Iterable[str] = (),
 ) -> Task:
     """The model with its loss, optimizer, schedule and metrics."""
-    return build(
-        config["task"],
+    return build_slot(
+        "task",
+        config,
         allow_targets,
         model=model,
         facts=data.facts,
-        optim=build(config["optim"], allow_targets),
-        schedule=build(config["schedule"], allow_targets),
+        optim=build_slot("optim", config, allow_targets),
+        schedule=build_slot("schedule", config, allow_targets),
         seed=config["seed"],
         compile=config["compile"],
         **task_class(config, allow_targets).given_by(data),

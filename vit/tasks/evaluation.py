@@ -9,14 +9,15 @@ from typing import Any
 import pytorch_lightning as lightning
 import torch
 
-from vit.build import build
+from vit.build import build_slot
 from vit.callbacks.watch import Watch
-from vit.check.schema import GIVEN, part_faults
+from vit.check.schema import GIVEN, slot_faults
 from vit.faults import Fault, Refused
+from vit.runs.directory import RunFolder
 from vit.tasks.assembly import assemble_data, assemble_task, task_class
 from vit.tasks.log import silenced
 from vit.tasks.trainer import launched_by
-from vit.trained import Trained, load, usable_device
+from vit.trained import Trained, load, refusing_targets, usable_device
 
 
 def evaluate(
@@ -36,11 +37,12 @@ def evaluate(
     trained = load(run_dir, checkpoint=checkpoint, allow_targets=allow_targets)
     config = trained.config
     if data_config is not None:
-        faults = part_faults(data_config, "data", GIVEN["data"], allow_targets)
+        faults = slot_faults("data", data_config, GIVEN["data"], allow_targets)
         if faults:
             raise Refused(faults)
         config = {**config, "data": data_config}
     place = usable_device(device)
+    folder = RunFolder(Path(run_dir))
     try:
         data = assemble_data(config, allow_targets)
         faults = data.faults()
@@ -58,9 +60,10 @@ def evaluate(
         output = trained.model(*data.facts.example(2))
     if message := task_class(config, allow_targets).output_fault(output, 2, data):
         raise Refused([Fault("data", f"does not fit the run's model, which {message}")])
-    task = assemble_task({**config, "compile": False}, trained.model, data, allow_targets)
+    with refusing_targets(folder):
+        task = assemble_task({**config, "compile": False}, trained.model, data, allow_targets)
+        watch = build_slot("watch", config, allow_targets) if config.get("watch") else Watch()
     task.tested = split
-    watch = build(config["watch"], allow_targets) if config.get("watch") else Watch()
     own = data_config is None and checkpoint == "best" and os.access(run_dir, os.W_OK)
     kept = watch.after_test(Path(run_dir)) if own else []
     torch.set_num_threads(config["threads"])

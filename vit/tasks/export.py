@@ -14,7 +14,7 @@ import vit
 from vit.faults import Fault, Refused
 from vit.runs.directory import RunFolder
 from vit.tasks.assembly import assemble_data
-from vit.trained import facts_of, read_selected
+from vit.trained import facts_of, read_selected, refusing_targets
 
 SCHEMA_VERSION = 1
 TIMM_BACKBONE = "vit.models.pretrained.TimmBackbone"
@@ -41,7 +41,8 @@ def export(
     weights, averaged = _weights(content, average)
     if timm_names:
         weights = _as_timm(weights, config)
-    facts = facts_of(content) or assemble_data(config, allow_targets).facts
+    with refusing_targets(folder):
+        facts = facts_of(content) or assemble_data(config, allow_targets).facts
     told = {
         **dataclasses.asdict(facts),
         "averaged": averaged,

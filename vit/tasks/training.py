@@ -18,7 +18,7 @@ from typing import Any
 import pytorch_lightning as lightning
 import torch
 
-from vit.build import build
+from vit.build import TargetError, build_slot
 from vit.callbacks.agreement import Agreement
 from vit.callbacks.checkpoint import checkpoint_callbacks, policy_of
 from vit.callbacks.heartbeat import Heartbeat
@@ -76,7 +76,7 @@ def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
         tracking: Any = None
         code, error, kind = FAILED, None, None
         try:
-            tracking = build(config["tracking"], allow_targets)
+            tracking = build_slot("tracking", config, allow_targets)
             code = _train(folder, config, tracking, rank, world_size, tuple(allow_targets), clocks)
         except KeyboardInterrupt:
             code = STOPPED  # outside of Lightning's loops, which answer it themselves
@@ -84,6 +84,9 @@ def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
             error, kind = str(problem), kind_of(problem)
             log.error("stopped: %s", problem)
         except Refused as problem:
+            code, error, kind = REFUSED, str(problem), "refused"
+            log.error("refused: %s", problem)
+        except TargetError as problem:
             code, error, kind = REFUSED, str(problem), "refused"
             log.error("refused: %s", problem)
         except Exception as problem:
@@ -137,7 +140,7 @@ def _train(
     stopping = Stopping()
     saving = config["checkpoint"]
     writer = AtomicCheckpointIO(saving.get("asynchronous", False))
-    watch = build(config["watch"], allow_targets) if config.get("watch") else Watch()
+    watch = build_slot("watch", config, allow_targets) if config.get("watch") else Watch()
 
     def hung(error: str) -> None:
         told = {"exit_code": FAILED, "error": error, "kind": "hung"}
@@ -148,7 +151,7 @@ def _train(
         Agreement(_must_agree(config, data) if world_size > 1 else {}, world_size),
         ExactResume(sampler, last if last.exists() else None),
         ScheduleFree(),
-        *([build(config["ema"], allow_targets)] if config["ema"] else []),
+        *([build_slot("ema", config, allow_targets)] if config["ema"] else []),
         Progress(throughput, unit=data.unit),
         Heartbeat(folder.heartbeat_file),
         Record(recorder, throughput, BadBatches(data, folder.bad_batch_file), data.unit),
@@ -157,8 +160,9 @@ def _train(
         *checkpoint_callbacks(folder.checkpoints, **policy_of(saving), stopping=stopping),
         *(watch.hanging(hung) if world_size > 1 else []),
     ]
-    trainer = build(
-        completed(config, folder.path, world_size),
+    trainer = build_slot(
+        "trainer",
+        {"trainer": completed(config, folder.path, world_size)},
         allow_targets,
         logger=tracking.logger(folder.path, config) if rank == 0 else False,
         callbacks=callbacks,

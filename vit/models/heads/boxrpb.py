@@ -112,7 +112,7 @@ class BoxRpbHead(nn.Module):
         patch_size: int,
         depth: int,
         *,
-        neck: Callable[..., Any] = Projector,
+        neck: Callable[..., nn.Module] = Projector,
         width: int = 256,
         num_queries: int = 300,
         num_layers: int = 6,
@@ -121,7 +121,7 @@ class BoxRpbHead(nn.Module):
         bias_hidden: int = 512,
         groups: int = 1,
         dropout: float = 0.0,
-        denoising: Callable[..., Any] | None = None,
+        denoising: Callable[..., nn.Module] | None = None,
     ):
         super().__init__()
         check_counts(
@@ -133,7 +133,7 @@ class BoxRpbHead(nn.Module):
         )
         check_width(width, heads=heads)
         self.width = width
-        self.neck = neck(dim=dim, width=width, depth=depth)
+        self.neck: Any = neck(dim=dim, width=width, depth=depth)
         self.two_stage = TwoStage(width, num_classes, num_queries, groups)
         self.position = ReluMlp(2 * width, width, width, layers=2)
         layers, biases, classes, boxes = [], [], [], []
@@ -144,7 +144,7 @@ class BoxRpbHead(nn.Module):
             boxes.append(still_box_mlp(width))
         self.layers, self.biases = nn.ModuleList(layers), nn.ModuleList(biases)
         self.classes, self.boxes = nn.ModuleList(classes), nn.ModuleList(boxes)
-        self.denoising = denoising(width, num_classes) if denoising else None
+        self.denoising: Any = denoising(width, num_classes) if denoising else None
 
     def forward(
         self,

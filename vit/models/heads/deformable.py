@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -54,7 +54,7 @@ class DeformableHead(nn.Module):
         patch_size: int,
         depth: int,
         *,
-        neck: Callable[..., Any] = Projector,
+        neck: Callable[..., nn.Module] = Projector,
         width: int = 256,
         num_queries: int = 300,
         num_layers: int = 3,
@@ -64,7 +64,7 @@ class DeformableHead(nn.Module):
         hidden: int = 2048,
         groups: int = 1,
         dropout: float = 0.0,
-        denoising: Callable[..., Any] | None = None,
+        denoising: Callable[..., nn.Module] | None = None,
     ):
         super().__init__()
         check_counts(
@@ -76,7 +76,7 @@ class DeformableHead(nn.Module):
         )
         check_width(width, heads=heads, cross_heads=cross_heads)
         self.width = width
-        self.neck = neck(dim=dim, width=width, depth=depth)
+        self.neck = cast(Any, neck(dim=dim, width=width, depth=depth))
         self.two_stage = TwoStage(width, num_classes, num_queries, groups)
         self.position = ReluMlp(2 * width, width, width, layers=2)
         self.layers = nn.ModuleList(
@@ -92,7 +92,7 @@ class DeformableHead(nn.Module):
         self.norm = LayerNorm(width, eps=1e-5)
         self.classes = class_layer(width, num_classes)
         self.boxes = still_box_mlp(width)
-        self.denoising = denoising(width, num_classes) if denoising else None
+        self.denoising: Any = denoising(width, num_classes) if denoising else None
 
     def forward(
         self,

@@ -1,0 +1,120 @@
+"""A sweep's command given once more, by whoever trusts it: what its folder says is only a file.
+
+The folder may be a stranger's, so words that let other code run, or read configs from elsewhere,
+want to be given again, and so do settings that reach out of the sweep.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from vit.doors.compose import packages_named, written_out
+from vit.faults import Fault, Refused
+from vit.runs.trust import trusted
+from vit.sweeps.ledger import Ledger
+
+WIDER = ("allow_targets", "hydra.searchpath")
+# Commands for a cluster's jobs, a cluster to join, a database to write to.
+REACHING_OUT = ("executor.parameters", "executor.address", "sampler.storage")
+
+
+class Again:
+    """The command that began a sweep, in the folder where it was given.
+
+    `given` has what stands on this command line: `words`, `config_dir`, `config_name` and
+    `allow_target`. Raises Refused with the words that must be added to it.
+    """
+
+    def __init__(self, ledger: Ledger, given: argparse.Namespace):
+        from vit.doors import train
+
+        told = ledger.sweep()
+        words, folder = told.get("arguments"), Path(str(told.get("folder")))
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise Refused([Fault(str(ledger.sweep_file), f"arguments are {words!r}; wanted words")])
+        words = written_out(words)
+        begun = train.parsed(words)
+        if not begun.multirun:
+            raise Refused([Fault(str(ledger.sweep_file), "its command is for one run, without -m")])
+        allowed = trusted([*given.allow_target, *packages_named(given.words)])
+        missing = [
+            *_unconfirmed_words(begun.overrides, given.words, allowed),
+            *_unconfirmed_files(begun, given, folder),
+        ]
+        faults = []
+        if missing:
+            more = shlex.join(missing)
+            message = (
+                f"its command has {more}, which lets other code or files in, and a sweep's own "
+                "file is not enough for that. If you trust them, give them again: "
+                f"vit sweep resume {ledger.path} {more}"
+            )
+            faults.append(Fault(str(ledger.path), message))
+        if (folder / "conf").is_dir() and folder.resolve() != Path.cwd():
+            message = (
+                f"was begun in {folder}, whose conf/ it reads. If you trust it, go there first"
+            )
+            faults.append(Fault(str(ledger.path), message))
+        if faults:
+            raise Refused(faults)
+        self._home, self._folder = ledger.path.absolute(), folder
+        self._begun, self._words, self._told = begun, words, str(told.get("command"))
+        self._allowed, self._given = allowed, given.words
+
+    def run(self) -> int:
+        from vit.doors import train
+
+        os.chdir(self._folder)
+        print(self._told, file=sys.stderr)
+        trust = {"allow_targets": self._allowed, "home": self._home, "given": self._given}
+        return train.sweep(self._begun, self._words, **trust)
+
+
+def _unconfirmed_words(
+    words: list[str], given: list[str], allowed: tuple[str, ...]
+) -> Iterator[str]:
+    for word in words:
+        key = word.lstrip("+~").partition("=")[0].partition("@")[0]
+        if not any(key == wide or key.startswith(f"{wide}.") for wide in WIDER) or word in given:
+            continue
+        names = packages_named([word])
+        if not names or not set(names) <= set(allowed):
+            yield word
+
+
+def _unconfirmed_files(
+    begun: argparse.Namespace, given: argparse.Namespace, folder: Path
+) -> Iterator[str]:
+    """A folder of configs, or a config that lies outside of the folders which are searched."""
+    if begun.config_dir is not None:
+        meant = (folder / begun.config_dir).resolve()
+        if given.config_dir is None or Path(given.config_dir).resolve() != meant:
+            yield f"--config-dir={meant}"
+    if len(Path(begun.config_name).parts) > 1 and given.config_name != begun.config_name:
+        yield f"--config-name={begun.config_name}"
+
+
+def unconfirmed_reach(policy: Any, given: Iterable[str]) -> list[Fault]:
+    """Settings of how a sweep is run that reach out of it, and are not on the command line."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    confirmed = {}
+    for word in given:
+        override = OverridesParser.create().parse_override(word)
+        confirmed[override.key_or_group] = override.value()
+    faults = []
+    for key in REACHING_OUT:
+        part, name = key.split(".")
+        inside = policy.get(part) if isinstance(policy, dict) else None
+        value = inside.get(name) if isinstance(inside, dict) else None
+        if value and confirmed.get(f"sweep.{key}") != value:
+            message = f"is {value!r} in a file of the sweep, which is not enough for what reaches "
+            message += "out of it. If you trust it, give it again on the command line"
+            faults.append(Fault(f"sweep.{key}", message))
+    return faults
