@@ -146,11 +146,12 @@ def image_files(words: list[str]) -> list[Path]:
 
 
 def _show(result: dict[str, Any], top: int) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    from vit.doors.screen import plain_console
+
+    console = plain_console()
     table = Table(box=None, padding=(0, 2, 0, 0))
     sounds = any(row["path"].lower().endswith(".wav") for row in result["images"])
     table.add_column("sound" if sounds else "image", overflow="fold")
