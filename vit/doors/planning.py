@@ -15,7 +15,8 @@ from vit.doors.request import points
 from vit.doors.screen import show_found
 from vit.faults import Fault, Refused
 from vit.runs import process
-from vit.runs.directory import read_json
+from vit.runs.files import read_json
+from vit.runs.shapes import TRIAL
 from vit.runs.stamp import stamp
 from vit.sweeps.plan import gathered, trial_of
 from vit.sweeps.policy import Policy
@@ -147,6 +148,10 @@ class Planner:
 
 
 def refuse_conflicts(trials: list[Trial], home: Path) -> None:
+    """Raises Refused where a trial's folder is another run's, or lies elsewhere.
+
+    One that cannot be read stops nobody else's start: its trial fails when its turn comes.
+    """
     folders = [trial.run_dir.absolute() for trial in trials]
     shared = sorted({str(folder) for folder in folders if folders.count(folder) > 1})
     if shared:
@@ -158,9 +163,9 @@ def refuse_conflicts(trials: list[Trial], home: Path) -> None:
             message = f"lies not right inside of {home}; let hydra.sweep.subdir be one plain name"
             faults.append(Fault(str(trial.run_dir), message))
             continue
-        adapted = (read_json(trial.run_dir / "trial.json") or {}).get("adapted")
+        adapted = (read_json(trial.run_dir / "trial.json", TRIAL) or {}).get("adapted")
         try:
-            if not adapted:
+            if not adapted and not trial.folder.problem():
                 trial.folder.refuse_conflicts(trial.config, idle=False)
         except Refused as refused:
             faults += refused.faults

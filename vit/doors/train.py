@@ -131,7 +131,11 @@ def _train(run: Composed, report: dict[str, Any] | None, command: list[str], pre
     print(f"run         {run.run_dir}")
     if folder.last_checkpoint.exists() and not prepare:
         state = folder.state().get("state", "running")
-        was = {"running": "it was cut off", "failed": "it had failed"}.get(state, f"it was {state}")
+        was = {
+            "running": "it was cut off",
+            "failed": "it had failed",
+            "done": f"it was done, but {folder.lost_results()}",
+        }.get(state, f"it was {state}")
         print(f"goes on     from {_shortest(folder.last_checkpoint)}; {was}")
     show_report(report)
     told = stamp(command, report["data"], report["gpus"])

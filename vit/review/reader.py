@@ -15,7 +15,7 @@ from vit.review.history import Series, read_history
 from vit.review.wandb_files import read_wandb, wandb_runs
 from vit.runs.claim import owner
 from vit.runs.directory import RunFolder
-from vit.runs.files import json_of, read_json
+from vit.runs.files import is_alive, json_of, read_json
 from vit.runs.identity import group_id
 from vit.runs.shapes import RESULTS, STAMP, STATE, SWEEP, TRIAL, is_number
 from vit.sweeps.trial import log_tail
@@ -177,23 +177,13 @@ def _lives(run: Run) -> bool:
     pid = inside(run.told, "owner", "pid")
     own = inside(run.told, "owner", "host") == socket.gethostname()
     if own and isinstance(pid, int) and 0 < pid < MOST_PROCESSES:
-        return not run.trial and _runs(pid)
+        return not run.trial and is_alive(pid)
     try:
         last = RunFolder(run.path).heartbeat_file.stat().st_mtime
     except OSError:
         updated = run.told.get("updated")
         last = float(updated) if updated is not None and is_number(updated) else 0.0
     return time.time() - last < SILENT_SECONDS
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 @dataclass

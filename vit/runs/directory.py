@@ -21,7 +21,7 @@ from typing import Any, Literal
 import yaml
 
 from vit.faults import Fault, Refused
-from vit.runs.files import appending, json_of, read_json, yaml_of
+from vit.runs.files import appending, json_of, read_json, refuse_links, yaml_of
 from vit.runs.shapes import CONFIG, ORDER, RESULTS, SCHEMA_VERSION, STATE, misfit
 
 State = Literal["planned", "running", "done", "failed", "stopped", "preempted", "pruned", "paused"]
@@ -102,6 +102,16 @@ class RunFolder:
             raise Refused([Fault(str(self.config_file), problem)])
         return config
 
+    def problem(self) -> Fault | None:
+        """Why nothing can be trained in a folder that is there; None where nothing is known."""
+        try:
+            refuse_links(self.path)
+            if os.path.lexists(self.config_file):
+                self.config()
+        except Refused as refused:
+            return refused.faults[0]
+        return None
+
     def state(self) -> dict[str, Any]:
         return read_json(self.state_file, STATE) or {}
 
@@ -117,7 +127,7 @@ class RunFolder:
         try:
             found = json_of(self.results_file, RESULTS)
         except Refused as refused:
-            return str(refused.faults[0])
+            return f"{self.results_file} {refused.faults[0].message}"
         return None if found else f"{self.results_file} is not there"
 
     def spent(self) -> dict[str, float]:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +27,8 @@ MOST_BYTES = 64 << 20  # of JSON; a table of 1,000 classes by 1,000 takes 10
 MOST_YAML_BYTES = 4 << 20
 MOST_RECORD_BYTES = 4 << 30  # of what grows with a training
 DEEPEST = 100  # mappings and lists within one another
+STAGED = re.compile(r"\..+\.([1-9]\d{0,9})\.[0-9a-f]{8}")  # as write_text names them
+STAGED_SECONDS = 60.0
 MOST_NODES = 1_000_000  # of YAML, with each alias counted as what it stands for
 SPECIAL = {
     stat.S_IFIFO: "a pipe",
@@ -182,6 +186,10 @@ def links_out(folder: Path, root: Path | None = None, deepest: int = 8) -> list[
     root = root or folder
     if not is_inside(folder, root):
         return [Fault(str(folder), told_of_link(folder, root))]
+    with suppress(OSError):
+        kind = folder.lstat().st_mode
+        if not (stat.S_ISDIR(kind) or stat.S_ISREG(kind) or stat.S_ISLNK(kind)):
+            return [Fault(str(folder), f"is {SPECIAL.get(stat.S_IFMT(kind))}; wanted a file")]
     return [fault for entry in _entries(folder, deepest) for fault in _odd_entry(entry, root)]
 
 
@@ -189,6 +197,44 @@ def refuse_links(folder: Path, root: Path | None = None) -> None:
     """Raises Refused where `links_out` finds something."""
     if faults := links_out(folder, root):
         raise Refused(faults[:5])
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Removes what processes of this machine left half-written in a folder when they were killed.
+
+    `.NAME.PROCESS.TOKEN`, a minute old, of a process that is no more: another machine, whose
+    processes cannot be asked about, is long done with its own by then.
+    """
+    for entry in _entries(folder, 1):
+        staged = STAGED.fullmatch(entry.name)
+        if staged is None or not entry.is_file(follow_symlinks=False):
+            continue
+        with suppress(OSError):
+            age = time.time() - entry.stat(follow_symlinks=False).st_mtime
+            if age > STAGED_SECONDS and not is_alive(int(staged[1])):
+                Path(entry.path).unlink()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether this machine has a process of that number."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def told_of_kind(path: Path) -> str:
+    """What a path that is no regular file is instead."""
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except FileNotFoundError:
+        return "a link to nothing" if path.is_symlink() else "nothing that is there"
+    except OSError as error:
+        return "a link to itself" if error.errno == errno.ELOOP else f"not there: {error.strerror}"
+    return SPECIAL.get(kind, "a file")
 
 
 def told_of_link(path: Path, root: Path) -> str:

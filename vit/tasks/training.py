@@ -37,7 +37,7 @@ from vit.runs.checkpoint import look_at_checkpoint, misfit
 from vit.runs.clock import Clocks
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
 from vit.runs.failure import kind_of
-from vit.runs.files import refuse_links
+from vit.runs.files import clear_leftovers, refuse_links
 from vit.runs.identity import config_hash
 from vit.runs.record import Recorder, read_records
 from vit.runs.stamp import code
@@ -75,6 +75,7 @@ def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
         if rank == 0:
             folder.set_state("running", **clocks.told())
             tidy(folder.checkpoints)
+            clear_leftovers(folder.path)
         tracking: Any = None
         code, error, kind = FAILED, None, None
         try:
