@@ -154,4 +154,6 @@ def _rows(told: dict[str, Any], key: str) -> list[Any]:
 
 
 def _is_own(file: Path) -> bool:
-    return file.is_file() and not file.is_symlink()
+    with suppress(OSError):  # a name that no file can have
+        return file.is_file() and not file.is_symlink()
+    return False

@@ -96,7 +96,7 @@ def _is_free(file: Path, lease: float) -> bool:
     if same_machine and "pid" in told:
         return _started(told["pid"]) != told.get("process_started")
     try:
-        return _now(file.parent) - file.stat().st_mtime > lease
+        return _now(file.parent) - file.lstat().st_mtime > lease
     except FileNotFoundError:
         return False  # its owner is releasing it, or the folder goes
 
