@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any
 
 # Beside C0, DEL and C1: what turns the direction of writing, ends a line, or is half a letter, as
 # in names that are no UTF-8.
@@ -43,7 +43,7 @@ def printable(text: str) -> str:
 class PlainStream:
     """A text stream whose every word is `printable`; all else is the stream's own."""
 
-    def __init__(self, stream: TextIO):
+    def __init__(self, stream: Any):
         self.stream = stream
 
     def write(self, text: str) -> int:
@@ -62,7 +62,7 @@ class PlainStream:
 def plain_streams() -> Iterator[None]:
     """Whatever is printed meanwhile goes through a PlainStream."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = PlainStream(before[0]), PlainStream(before[1])  # type: ignore[assignment]
+    sys.stdout, sys.stderr = PlainStream(before[0]), PlainStream(before[1])
     try:
         yield
     finally:

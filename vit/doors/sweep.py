@@ -80,7 +80,9 @@ def _status(ledger: Ledger, told: dict[str, Any], as_json: bool) -> int:
     from vit.doors.sweep_screen import trials_table
 
     console = plain_console()
-    state = f"run by process {driver.get('pid')} on {driver.get('host')}" if driver else "not running"
+    state = (
+        f"run by process {driver.get('pid')} on {driver.get('host')}" if driver else "not running"
+    )
     console.print(f"sweep {ledger.path}, {state}", markup=False, style="bold")
     console.print(", ".join(f"{n} {name}" for name, n in counts(rows).items()), markup=False)
     console.print(trials_table(rows, told["objective"]["metrics"][0]))

@@ -26,6 +26,7 @@ from vit.runs.shapes import Shape, misfit
 MOST_BYTES = 64 << 20  # of JSON; a table of 1,000 classes by 1,000 takes 10
 MOST_YAML_BYTES = 4 << 20
 MOST_RECORD_BYTES = 4 << 30  # of what grows with a training
+BLOCK = 1 << 16
 DEEPEST = 100  # mappings and lists within one another
 STAGED = re.compile(r"\..+\.([1-9]\d{0,9})\.[0-9a-f]{8}")  # as write_text names them
 STAGED_SECONDS = 60.0
@@ -169,6 +170,28 @@ def appending(path: Path) -> BinaryIO:
         os.close(handle)
         raise _refused(path, problem)
     return open(handle, "ab+")  # noqa: PTH123
+
+
+def drop_cut_line(path: Path) -> None:
+    """Takes away what stands behind the last line break, as a kill within a write leaves it.
+
+    For files that others append to, who would go on in the middle of that line. Nothing happens
+    where there is no file; raises Refused as `appending` does.
+    """
+    if not os.path.lexists(path):
+        return
+    with appending(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        end = size
+        while end > 0:
+            start = max(end - BLOCK, 0)
+            file.seek(start)
+            if (at := file.read(end - start).rfind(b"\n")) >= 0:
+                end = start + at + 1
+                break
+            end = start
+        if end < size:
+            file.truncate(end)
 
 
 def is_inside(path: Path, root: Path) -> bool:
