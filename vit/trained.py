@@ -18,6 +18,7 @@ from vit.facts import AnyFacts, facts_from
 from vit.faults import Fault, Refused
 from vit.runs.checkpoint import misfit, read_checkpoint
 from vit.runs.directory import RunFolder
+from vit.runs.files import is_inside, told_of_kind, told_of_link
 from vit.runs.trust import require_trusted
 from vit.tasks.assembly import assemble_data, assemble_model
 
@@ -91,11 +92,17 @@ def read_selected(folder: RunFolder, which: str) -> dict[str, Any]:
     """The content of the run's best or last checkpoint, or of the file that `which` names."""
     named = {"best": folder.best_checkpoint, "last": folder.last_checkpoint}
     path = named.get(which, Path(which))
+    own = folder.path if which in named else None
     if which == "best" and not path.exists():
         path = folder.last_checkpoint
-    if not path.exists():
+    if not path.exists() and own is not None:
         state = folder.state().get("state", "not begun")
         raise Refused([Fault(str(folder.path), f"holds no {path.name}; the run is {state}")])
+    if not path.is_file():
+        message = f"is {told_of_kind(path)}; wanted a file, or `best`, or `last`"
+        raise Refused([Fault(f"--checkpoint {which}", message)])
+    if own is not None and not is_inside(path, own):
+        raise Refused([Fault(str(path), f"{told_of_link(path, own)}, or name it by --checkpoint")])
     return read_checkpoint(path)
 
 
@@ -105,8 +112,8 @@ def usable_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(1, device=device).tolist()  # meta has no values
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         message = f"{name!r} cannot be used here: {str(error).splitlines()[0]}"
         raise Refused([Fault("--device", message)]) from error
     return device

@@ -12,6 +12,8 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from vit.callbacks.throughput import Counters, Throughput
+from vit.console import console as plain_console
+from vit.terminal import printable
 
 REFRESH_SECONDS = 0.2  # five times a second is all that an eye follows
 MEMORY_SECONDS = 10.0  # of the pace that the time left is told from
@@ -30,7 +32,7 @@ class Progress(Callback):
     def __init__(self, throughput: Throughput, console: Console | None = None, unit: str = "image"):
         self._throughput = throughput
         self._unit = unit
-        self._console = console or Console()
+        self._console = console or plain_console()
         self._bar: Bar | None = None
         self._pace = Pace()
         self._drawn = 0.0
@@ -104,14 +106,9 @@ class Progress(Callback):
     def _print(self, trainer: Trainer, batches: int, done: int) -> None:
         """The line after `done` whole epochs and `batches` of the next."""
         epochs = f"/{trainer.max_epochs}" if trainer.max_epochs not in (None, -1) else ""
-        print(
-            f"epoch {trainer.current_epoch + 1}{epochs}",
-            f"step {trainer.global_step}",
-            *self._told(trainer, batches, done),
-            sep="  ",
-            file=self._console.file,
-            flush=True,
-        )
+        parts = [f"epoch {trainer.current_epoch + 1}{epochs}", f"step {trainer.global_step}"]
+        line = "  ".join([*parts, *self._told(trainer, batches, done)])
+        print(printable(line), file=self._console.file, flush=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._close()

@@ -13,6 +13,7 @@ from typing import Any
 from vit.build import CONTROL_KEYS, TargetError, factory_for, is_part, is_union, parameter_types
 from vit.faults import Fault, did_you_mean
 from vit.runs.identity import HOW_CHECKPOINTS_ARE_WRITTEN
+from vit.runs.shapes import SCHEMA_VERSION
 from vit.slots import SLOTS, inside, slots_of
 
 # Parameters that assembly passes in code, so YAML must not; None: this part may be absent.
@@ -73,6 +74,10 @@ def schema_faults(config: Mapping[str, Any]) -> list[Fault]:
             faults.append(Fault(str(key), f"no such key at the top.{did_you_mean(key, known)}"))
     for key, hint in PLAIN.items():
         faults += _value_faults(key, config.get(key), hint)
+    version = config.get("schema_version")
+    if isinstance(version, int) and version != SCHEMA_VERSION:
+        message = f"is {version}; this vit writes and reads {SCHEMA_VERSION}"
+        faults.append(Fault("schema_version", message))
     if isinstance(seed := config.get("seed"), int) and not 0 <= seed < 2**32:
         faults.append(Fault("seed", f"is {seed}; wanted 0 ≤ seed < 2**32"))
     allowed = config.get("allow_targets") or []

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vit.doors.predict import image_files
+from vit.doors.predict import image_files, require_folder
 from vit.faults import Fault, Refused
 from vit.runs import process
 from vit.runs.directory import RunFolder
@@ -58,6 +58,7 @@ def main(argv: list[str]) -> int:
     layers = _numbers(arguments.layers)
     allowed = require_trusted(RunFolder(arguments.run_dir).config(), arguments.allow_target)
     paths = [str(path) for path in image_files(arguments.images)]
+    out = require_folder(arguments.out, arguments.run_dir, "attend")
     process.warm_up()
     of_texts = bool(arguments.text)
     threshold = () if of_texts else (arguments.threshold,)
@@ -68,7 +69,7 @@ def main(argv: list[str]) -> int:
         arguments.checkpoint,
         arguments.device,
         allowed,
-        str(arguments.out or arguments.run_dir / "attend"),
+        str(out),
         layers,
         arguments.class_name,
         *threshold,

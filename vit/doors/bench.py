@@ -248,4 +248,4 @@ def _loop(arguments: argparse.Namespace) -> None:
 def _tell(line: str) -> None:
     """What is going on, for whoever waits; the result alone goes to stdout."""
     if sys.stderr.isatty():
-        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+        print(f"\r\033[K{printable(line)}", end="", file=steerable(sys.stderr), flush=True)

@@ -83,7 +83,6 @@ def _data(config: dict[str, Any]) -> SampleData:
 
 
 def _show_splits(data: SampleData) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     facts = data.facts
@@ -95,7 +94,9 @@ def _show_splits(data: SampleData) -> None:
     for split, told in data.describe().items():
         spans = [_span(list(told["per_class"].values()))] if of_classes else []
         table.add_row(split, f"{told['images']:,}", *spans, told["from"])
-    console = Console(highlight=False, markup=False)  # a folder may be called [red]
+    from vit.console import console as plain_console
+
+    console = plain_console(markup=False)  # a folder may be called [red]
     console.print(table)
     told = facts.told()
     if "image_size" in told:

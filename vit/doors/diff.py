@@ -9,12 +9,14 @@ from typing import Any
 
 from rich.text import Text
 
-from vit.doors.report import printable
 from vit.doors.screen import plain_console
 from vit.faults import Fault, Refused
 from vit.review.compared import compare_metrics
-from vit.runs.directory import RunFolder, differences, read_json
+from vit.runs.directory import RunFolder, differences
+from vit.runs.files import json_of
 from vit.runs.fingerprints import Divergence, first_divergence, lines_file, read_fingerprints
+from vit.runs.shapes import STAMP
+from vit.terminal import printable
 
 ABOUT = """Tell in what two runs differ: config, versions, code and data; metrics; and the first
 step at which they part. What is equal is left out.
@@ -81,7 +83,7 @@ def compare(run_a: Path, run_b: Path, tolerance: float = 0.0) -> dict[str, Any]:
 
 def _of_stamp(run: Path) -> dict[str, Any]:
     """What of a stamp can change a number."""
-    stamp = read_json(RunFolder(run).stamp_file) or {}
+    stamp = json_of(RunFolder(run).stamp_file, STAMP) or {}
     git = stamp.get("git") or {}
     hardware = stamp.get("hardware") or {}
     return {

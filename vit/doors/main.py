@@ -8,6 +8,7 @@ import os
 import sys
 
 from vit import __version__
+from vit.terminal import plain_streams
 
 DOORS = {
     "train": "train a model: vit train experiment=digits backbone.depth=6 seed=1",
@@ -42,8 +43,12 @@ first steps:
 
 def main(argv: list[str] | None = None) -> int:
     """Opens a door and returns its exit code; Refused becomes 2, Ctrl-C 130."""
-    words = sys.argv[1:] if argv is None else argv
     _print_what_the_terminal_can()
+    with plain_streams():
+        return _open(sys.argv[1:] if argv is None else argv)
+
+
+def _open(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         width = max(map(len, DOORS))
         doors = "\n".join(f"  {name:<{width}}  {about}" for name, about in DOORS.items())

@@ -9,6 +9,7 @@ import shlex
 import time
 import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from vit.doors.request import objective_of, policy_of, with_params
 from vit.doors.sweep_screen import show_plan
 from vit.faults import Fault, Refused, did_you_mean
 from vit.runs.claim import claim, owner
-from vit.runs.directory import SCHEMA_VERSION, read_json, write_json
+from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
+from vit.runs.files import clear_leftovers, links_out, read_json
+from vit.runs.identity import trial_id
+from vit.runs.shapes import STAMP, SWEEP
 from vit.runs.stamp import code
 from vit.runs.wandb_links import link_wandb
 from vit.sweeps.board import Board
@@ -30,6 +34,7 @@ from vit.sweeps.plan import merged
 from vit.sweeps.roles import FACTS, TIMES, Sampler, Space, Trial
 from vit.sweeps.samplers import Planned
 
+WRITTEN = ("wandb", ".claims", "study.journal", "stop")  # in a sweep's folder, where they lie
 MOST_HIDDEN = 4  # words that are left out in turn to find the faults behind them
 
 
@@ -48,7 +53,7 @@ class Sweep:
         self.base = compose_one(self.words.fixed, 0)
         self.ledger = Ledger(self.base.sweep_dir)
         # Threads are part of a trial: a sweep keeps those it began with, on whatever machine.
-        compose_one.threads = (read_json(self.ledger.sweep_file) or {}).get("threads")
+        compose_one.threads = (read_json(self.ledger.sweep_file, SWEEP) or {}).get("threads")
         self.base = compose_one(self.words.fixed, 0)
         self.objective = objective_of(self.policy, self.base.config)
         told = self.words, self.policy, self.ledger.path
@@ -59,8 +64,11 @@ class Sweep:
         held = None if self._arguments.dry_run else owner(self.ledger.path)
         if held is not None:
             raise Refused([self._is_run_by(held)])
+        home = self.ledger.path
+        if faults := [fault for name in WRITTEN for fault in links_out(home / name, home)]:
+            raise Refused(faults)
         trials = self.check()
-        _reuse_folders(trials, self._rows())
+        self._notes += _reuse_folders(trials, *self._read())
         refuse_conflicts(trials, self.ledger.path, self._arguments.allow_changed)
         self._trials, self._sweep_record = trials, self._record(trials)
         self._refuse_changes(self._sweep_record)
@@ -82,7 +90,7 @@ class Sweep:
     def run(self) -> int:
         """Shows the plan, then carries it out."""
         trials = self._trials
-        rows = self._rows()
+        rows, _ = self._read()
         self.planner.foretell([trial for trial in trials if not is_over(rows.get(trial.id, {}))])
         show_plan(
             self.ledger.path,
@@ -106,10 +114,11 @@ class Sweep:
         )
         return Fault(str(self.ledger.path), message)
 
-    def _rows(self) -> dict[str, dict[str, Any]]:
-        """The ledger by trial id; of two folders of one trial the finished one counts."""
-        rows = sorted(self.ledger.rows(), key=is_over)
-        return {row["id"]: row for row in rows}
+    def _read(self) -> tuple[dict[str, dict[str, Any]], list[Fault]]:
+        """The ledger by trial id, and what of it cannot be read; of two folders of one trial the
+        finished one counts."""
+        rows, odd = self.ledger.read()
+        return {row["id"]: row for row in sorted(rows, key=is_over)}, odd
 
     def _gpus(self) -> list[str]:
         return visible_gpus(self.base.config["trainer"], self.planner.first["gpus"])
@@ -157,7 +166,7 @@ class Sweep:
         }
 
     def _refuse_changes(self, record: dict[str, Any]) -> None:
-        before = read_json(self.ledger.sweep_file)
+        before = read_json(self.ledger.sweep_file, SWEEP)
         if before is None or self._arguments.allow_changed:
             return
         if not any(row["state"] != "planned" for row in self.ledger.rows()):
@@ -180,7 +189,7 @@ class Sweep:
         if own is None:
             raise Refused([self._is_run_by(owner(ledger.path) or {})])
         try:
-            before = read_json(ledger.sweep_file) or {}
+            before = read_json(ledger.sweep_file, SWEEP) or {}
             record["data"] = {**before.get("data", {}), **record["data"]}
             record["created"] = before.get("created", time.time())
             # Several sweeps may share a storage, and their folders a name.
@@ -188,6 +197,7 @@ class Sweep:
             record["study"] = before.get("study", new)
             write_json(ledger.sweep_file, {**record, "updated": time.time()})
             ledger.stop_file.unlink(missing_ok=True)
+            clear_leftovers(ledger.path)
             orders = self.policy.orders(self.base.config["allow_targets"])
             self.policy.executor.open(self._jobs(), self.planner.devices, self._gpus(), orders)
             sampler, ended = self._sampler(trials, rows, record["study"])
@@ -220,7 +230,8 @@ class Sweep:
             sampler: Any = self.policy.sampler
             return sampler.start(space, list(rows.values()))
         for trial in trials:
-            self.ledger.enter(trial)
+            if not trial.folder.problem():  # else it fails when its turn comes
+                self.ledger.enter(trial)
         ended = [rows[trial.id] for trial in trials if is_over(rows.get(trial.id, {}))]
         left = [trial for trial in trials if not is_over(rows.get(trial.id, {}))]
         planned = Planned(left)
@@ -232,7 +243,7 @@ class Sweep:
         several = "seed" in self.words.axes
         points = [{**chosen, "seed": seed} if several else chosen for seed in seeds]
         trials, _ = merged(self.planner.make_trials(points, point=point))
-        _reuse_folders(trials, self._rows())
+        _reuse_folders(trials, *self._read())
         refuse_conflicts(trials, self.ledger.path, self._arguments.allow_changed)
         return trials
 
@@ -303,13 +314,49 @@ def visible_gpus(trainer: dict[str, Any], found: list[str]) -> list[str]:
     return [str(number) for number in range(len(found))]
 
 
-def _reuse_folders(trials: list[Trial], rows: dict[str, dict[str, Any]]) -> None:
-    """The same run under another spelling (1e-3, 0.001) keeps the folder that it has."""
+def _reuse_folders(
+    trials: list[Trial], rows: dict[str, dict[str, Any]], odd: list[Fault]
+) -> list[str]:
+    """The same run under another spelling (1e-3, 0.001) keeps the folder that it has.
+
+    So does one whose trial.json was lost: its config and its data's fingerprint tell which it is.
+    Returns what is to be said of `odd` folders.
+    """
+    lost = _trials_without_record(odd)
     for trial in trials:
         if trial.id in rows:
             trial.run_dir = Path(rows[trial.id]["run_dir"])
             trial.label = rows[trial.id]["label"]
-            trial.config["name"] = trial.label
+        elif trial.id in lost:
+            trial.run_dir = lost[trial.id]
+            trial.label = trial.run_dir.name
+        trial.config["name"] = trial.label
+    known = {str(trial.run_dir.absolute()) for trial in trials if trial.id in lost}
+    notes = []
+    for fault in odd:
+        mine = str(_run_dir_of(fault).absolute()) in known
+        notes.append(f"{fault}{'; its config tells which trial it is' if mine else ''}")
+    return notes
+
+
+def _trials_without_record(odd: list[Fault]) -> dict[str, Path]:
+    """Trial id → folder, of those whose trial.json alone cannot be read."""
+    found = {}
+    for path in {_run_dir_of(fault) for fault in odd}:
+        folder = RunFolder(path)
+        stamp = read_json(folder.stamp_file, STAMP) or {}
+        fingerprint = stamp.get("data", {}).get("fingerprint")
+        with suppress(Refused):
+            config = folder.config()
+            if fingerprint and "data" in config and not folder.problem():
+                found[trial_id(config, str(fingerprint))] = path
+    return found
+
+
+def _run_dir_of(fault: Fault) -> Path:
+    """The folder of a trial, of which `where` names it or a file in it."""
+    path = Path(fault.where)
+    return path.parent if path.suffix == ".json" else path
 
 
 def _data_key(data: dict[str, Any]) -> str:

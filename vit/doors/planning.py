@@ -15,8 +15,10 @@ from vit.doors.request import points
 from vit.doors.screen import show_found
 from vit.faults import Fault, Refused
 from vit.runs import process
-from vit.runs.directory import differences, read_json
+from vit.runs.directory import differences
+from vit.runs.files import read_json
 from vit.runs.identity import WHOSE_COMMAND_IT_IS
+from vit.runs.shapes import TRIAL
 from vit.runs.stamp import stamp
 from vit.sweeps.plan import gathered, trial_of
 from vit.sweeps.policy import Policy
@@ -151,7 +153,8 @@ def refuse_conflicts(trials: list[Trial], home: Path, allow_changed: bool) -> No
     """Raises Refused where a folder is taken, lies elsewhere, or holds what would run otherwise.
 
     With `allow_changed` trials go on with the tracking and watching of this command, whatever
-    their folders say.
+    their folders say. A folder that cannot be read stops nobody else's start: its trial fails when
+    its turn comes.
     """
     folders = [trial.run_dir.absolute() for trial in trials]
     shared = sorted({str(folder) for folder in folders if folders.count(folder) > 1})
@@ -164,7 +167,9 @@ def refuse_conflicts(trials: list[Trial], home: Path, allow_changed: bool) -> No
             message = f"lies not right inside of {home}; let hydra.sweep.subdir be one plain name"
             faults.append(Fault(str(trial.run_dir), message))
             continue
-        adapted = (read_json(trial.run_dir / "trial.json") or {}).get("adapted")
+        if trial.folder.problem():
+            continue
+        adapted = (read_json(trial.run_dir / "trial.json", TRIAL) or {}).get("adapted")
         if not allow_changed and (found := watched_otherwise(trial)):
             message = (
                 f"was begun with something else: {'; '.join(found)}. --allow-changed goes on with "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import glob
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from vit.faults import Fault, Refused
 from vit.runs import process
 from vit.runs.directory import RunFolder
+from vit.runs.files import refuse_links, told_of_kind
 from vit.runs.trust import require_trusted
 
 ABOUT = """What a trained run says of images, sounds or texts.
@@ -67,6 +69,7 @@ def main(argv: list[str]) -> int:
     if arguments.file:
         arguments.text += _texts_in(arguments.file, config["data"])
     paths = image_files(arguments.images)
+    out = require_folder(arguments.out, arguments.run_dir, "predictions")
     process.warm_up()
     if of_text:
         return _texts(arguments, allowed)
@@ -78,7 +81,7 @@ def main(argv: list[str]) -> int:
         arguments.device,
         allowed,
         arguments.skip_bad,
-        str(arguments.out or arguments.run_dir / "predictions"),
+        str(out),
         arguments.threshold,
     )
     for bad in result["left_out"]:
@@ -126,33 +129,66 @@ def image_files(words: list[str]) -> list[Path]:
     faults: list[Fault] = []
     found: dict[Path, None] = {}
     for word in words:
-        path = Path(word).expanduser()
-        if path.is_dir():
+        path = _expanded(word)
+        if not word:
+            faults.append(Fault("IMAGE", "is empty; wanted a file, a folder or a glob"))
+        elif path.is_dir():
             every = sorted(path.rglob("*"))
             inside = [p for p in every if p.suffix.lower() in SUFFIXES]
             inside = inside or [p for p in every if p.suffix.lower() == ".wav"]
+            inside = [p for p in inside if not p.is_dir()]
             if not inside:
                 faults.append(Fault(word, "holds no images and no .wav files"))
+            faults += _no_files(inside)
             found.update(dict.fromkeys(inside))
-        elif path.is_file():
+        elif os.path.lexists(path):
+            faults += _no_files([path])
             found[path] = None
         else:
             named = glob.glob(str(path), recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
-            matches = sorted(map(Path, named))
+            matches = [match for match in sorted(map(Path, named)) if not match.is_dir()]
             if not matches:
                 faults.append(Fault(word, "no such file, folder or match"))
-            found.update(dict.fromkeys(match for match in matches if match.is_file()))
+            faults += _no_files(matches)
+            found.update(dict.fromkeys(matches))
     if faults:
         raise Refused(faults)
     return list(found)
 
 
+def _expanded(word: str) -> Path:
+    try:
+        return Path(word).expanduser()
+    except RuntimeError:  # no such user
+        return Path(word)
+
+
+def _no_files(paths: list[Path]) -> list[Fault]:
+    """Pipes, devices, and links to nothing: opening some of them would never end."""
+    return [
+        Fault(str(path), f"is {told_of_kind(path)}; wanted a file")
+        for path in paths
+        if not path.is_file()
+    ]
+
+
+def require_folder(out: Path | None, run_dir: Path, name: str) -> Path:
+    """Where pictures go: `out`, or a folder of the run. Raises Refused where that is no folder, or
+    something in it leads out of it."""
+    place = out or run_dir / name
+    if os.path.lexists(place) and not place.is_dir():
+        raise Refused([Fault("--out" if out else str(place), f"{place} is no folder")])
+    refuse_links(place, None if out else run_dir)
+    return place
+
+
 def _show(result: dict[str, Any], top: int) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    from vit.doors.screen import plain_console
+
+    console = plain_console()
     table = Table(box=None, padding=(0, 2, 0, 0))
     sounds = any(row["path"].lower().endswith(".wav") for row in result["images"])
     table.add_column("sound" if sounds else "image", overflow="fold")

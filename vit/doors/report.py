@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vit.faults import Fault, Refused
+from vit.terminal import printable
 
 ABOUT = """Compare runs: a table here, and one HTML file that opens anywhere without a network.
 
@@ -217,8 +218,3 @@ def _standing(row: dict[str, Any]) -> str:
     if row["p_to_best"] is None:
         return "not known"
     return f"{'tied' if row['tied'] else 'worse'}, p = {row['p_to_best']:.2g}"
-
-
-def printable(text: str) -> str:
-    """Without the letters that would steer a terminal."""
-    return "".join(letter if letter.isprintable() else "�" for letter in text)

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from vit.faults import Refused
+from vit.terminal import printable, steerable
 
 NAMES_SHOWN = 12  # of classes
 BARS = " ▁▂▃▄▅▆▇█"
@@ -16,11 +17,11 @@ def refuse(refused: Refused) -> int:
     """Prints every fault and returns the exit code 2."""
     count = len(refused.faults)
     head = "refused" if count == 1 else f"refused, {count} faults"
-    print(f"{_red(head)}:", file=sys.stderr)
+    print(f"{_red(head)}:", file=steerable(sys.stderr), flush=True)
     for fault in refused.faults:
-        print(f"  {fault}", file=sys.stderr)
+        print(printable(f"  {fault}"), file=sys.stderr)
     if refused.hint:
-        print(refused.hint, file=sys.stderr)
+        print(printable(refused.hint), file=sys.stderr)
     return 2
 
 
@@ -31,11 +32,9 @@ def _red(text: str) -> str:
 
 def plain_console() -> Any:
     """No wrapping at 80 columns where there is no terminal whose width one could know."""
-    from rich.console import Console
+    from vit.console import console
 
-    console = Console(highlight=False)
-    known = console.is_terminal or "COLUMNS" in os.environ
-    return console if known else Console(highlight=False, width=160)
+    return console()
 
 
 def show_report(report: dict[str, Any]) -> None:

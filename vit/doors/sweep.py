@@ -59,6 +59,8 @@ def main(argv: list[str]) -> int:
         return _status(ledger, told, arguments.json)
     if arguments.door == "stop":
         return _stop(ledger)
+    if missing := [key for key in ("folder", "command", "arguments") if key not in told]:
+        raise Refused([Fault(str(ledger.sweep_file), f"has no {missing[0]!r}")])
     begun = told.get("path", str(ledger.path.absolute()))
     if Path(begun).resolve() != ledger.path.resolve():
         message = f"was begun as {begun}, where its command would go on; to go on here, give it "
@@ -84,21 +86,26 @@ def main(argv: list[str]) -> int:
 
 
 def _status(ledger: Ledger, told: dict[str, Any], as_json: bool) -> int:
-    rows = ledger.rows()
+    rows, odd = ledger.read()
     driver = owner(ledger.path)
     if as_json:
-        shown = {key: told[key] for key in ("name", "command", "objective", "created")}
-        print(json.dumps({**shown, "driver": driver, "trials": rows}, indent=1))
+        shown = {key: told.get(key) for key in ("name", "command", "objective", "created")}
+        unreadable = [vars(fault) for fault in odd]
+        shown |= {"driver": driver, "trials": rows, "unreadable": unreadable}
+        print(json.dumps(shown, indent=1))
         return 0
-    from rich.console import Console
-
+    from vit.doors.screen import plain_console
     from vit.doors.sweep_screen import trials_table
 
-    console = Console(highlight=False)
-    state = f"run by process {driver['pid']} on {driver['host']}" if driver else "not running"
+    console = plain_console()
+    state = (
+        f"run by process {driver.get('pid')} on {driver.get('host')}" if driver else "not running"
+    )
     console.print(f"sweep {ledger.path}, {state}", markup=False, style="bold")
     console.print(", ".join(f"{n} {name}" for name, n in counts(rows).items()), markup=False)
     console.print(trials_table(rows, told["objective"]["metrics"][0]))
+    for fault in odd:
+        console.print(f"cannot be read: {fault}", style="yellow", markup=False, soft_wrap=True)
     for failed in [row for row in rows if row["state"] == "failed"][:5]:
         console.print(f"\n{failed['label']}: {failed['kind']}", style="red", markup=False)
         for line in failed["log_tail"][-5:]:
@@ -112,16 +119,26 @@ def _list(home: Path, as_json: bool) -> int:
     found: list[dict[str, Any]] = []
     for file in sorted(home.glob("*/sweep.json")):
         ledger = Ledger(file.parent)
-        found.append({"ledger": ledger, "rows": ledger.rows(), "driver": owner(ledger.path)})
+        rows, odd = ledger.read()
+        driver = owner(ledger.path)
+        found.append({"ledger": ledger, "rows": rows, "odd": odd, "driver": driver})
     if as_json:
         told = [
-            {"sweep_dir": str(s["ledger"].path), "states": counts(s["rows"]), "driver": s["driver"]}
+            {
+                "sweep_dir": str(s["ledger"].path),
+                "states": counts(s["rows"]),
+                "driver": s["driver"],
+                "unreadable": [vars(fault) for fault in s["odd"]],
+            }
             for s in found
         ]
         print(json.dumps({"sweeps": told}, indent=1))
         return 0
     for sweep in found:
-        states = ", ".join(f"{count} {state}" for state, count in counts(sweep["rows"]).items())
+        told_of = counts(sweep["rows"])
+        if sweep["odd"]:
+            told_of["that cannot be read"] = len(sweep["odd"])
+        states = ", ".join(f"{count} {state}" for state, count in told_of.items())
         print(f"{sweep['ledger'].path}  {states}{'  (running)' if sweep['driver'] else ''}")
     if not found:
         print(f"no sweep in {home}")

@@ -185,7 +185,7 @@ def trials_table(rows: list[dict[str, Any]], metric: str) -> Any:
             Text(
                 f"{row['kind']}: {row['error']}"
                 if row["state"] == "failed"
-                else WHY.get(row["state"], "")
+                else row["error"] or WHY.get(row["state"], "")
             ),
         )
     return table

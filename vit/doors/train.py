@@ -147,7 +147,11 @@ def _train(run: Composed, report: dict[str, Any] | None, command: list[str], pre
     print(f"run         {run.run_dir}")
     if folder.last_checkpoint.exists() and not prepare:
         state = folder.state().get("state", "running")
-        was = {"running": "it was cut off", "failed": "it had failed"}.get(state, f"it was {state}")
+        was = {
+            "running": "it was cut off",
+            "failed": "it had failed",
+            "done": f"it was done, but {folder.lost_results()}",
+        }.get(state, f"it was {state}")
         print(f"goes on     from {_shortest(folder.last_checkpoint)}; {was}")
     show_report(report)
     told = stamp(command, report["data"], report["gpus"])
@@ -203,13 +207,16 @@ def summary(folder: RunFolder, seconds: float | None = None) -> None:
     print()
     if headlines := [name for name in HEADLINES if f"{split}/{name}" in metrics]:
         for name in headlines:
-            print(f"{f'{split} {HEADLINES[name]}':<14} {metrics[f'{split}/{name}']:.2%}")
+            print(
+                f"{f'{split} {HEADLINES[name]}':<14} {_figure(metrics[f'{split}/{name}'], '.2%')}"
+            )
     else:
         for key, value in metrics.items():
-            print(f"{key}  {value:.4f}")
-    train_seconds = results["timing"]["train_seconds"]
+            print(f"{key}  {_figure(value, '.4f')}")
+    train_seconds = results.get("timing", {}).get("train_seconds", 0.0)
     whole = f" ({seconds:.0f} s in all)" if seconds is not None else ""
-    epochs = f"{results['epochs']} epoch{'s' if results['epochs'] != 1 else ''}"
+    count = results.get("epochs") or 0
+    epochs = f"{count} epoch{'s' if count != 1 else ''}"
     print(f"trained       {epochs} in {train_seconds:.0f} s{whole}")
     print(f"run           {where}")
     by_class = "" if f"{split}/exact_match" in metrics else ", class by class"
@@ -223,6 +230,11 @@ def summary(folder: RunFolder, seconds: float | None = None) -> None:
     print("\nnext:")
     for step, told in steps.items():
         print(f"  {step:<{len(str(where)) + 24}} {told}")
+
+
+def _figure(value: float | str | None, how: str) -> str:
+    """Numbers that JSON has no name for are text there already."""
+    return f"{value:{how}}" if isinstance(value, int | float) else str(value)
 
 
 def failure(folder: RunFolder, code: int) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 from PIL import Image
 
+from vit.runs.files import refuse_links
+
 SCHEMA_VERSION = 1
 STYLE = """
 :root { color-scheme: light dark }
@@ -31,6 +33,7 @@ def write(
     `drawn` are the pictures of each of the content's images, `sheet` among them; their files'
     names are added to the content, relative to the folder.
     """
+    refuse_links(out)
     out.mkdir(parents=True, exist_ok=True)
     sheets = []
     for number, (row, own) in enumerate(zip(content.get("images", []), drawn, strict=True)):

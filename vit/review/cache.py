@@ -11,8 +11,6 @@ import json
 import os
 import secrets
 import time
-import zipfile
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
@@ -21,9 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from vit.faults import Refused
 from vit.review.history import Series
 from vit.review.reader import Run, read_run
 from vit.review.wandb_files import fragments
+from vit.runs.files import MOST_RECORD_BYTES, reading
+from vit.runs.predictions import DAMAGE, unpacked
+from vit.runs.shapes import CONFIG, RESULTS, STAMP, STATE, TRIAL, misfit
 
 VERSION = 2
 FILE = ".review.npz"
@@ -33,7 +35,14 @@ FILES = (
 )
 # Two changes within one tick of a file system's clock cannot be told apart; NFS counts in seconds.
 FRESH_SECONDS = 2.0
-DAMAGE = (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, MemoryError)
+UNUSABLE = (*DAMAGE, AttributeError, IndexError, RecursionError, Refused)
+SHAPES = {
+    "config": CONFIG,
+    "told": STATE,
+    "results": RESULTS,
+    "stamp": STAMP,
+    "trial": TRIAL,
+}
 
 
 class Cache:
@@ -44,12 +53,18 @@ class Cache:
         self._index: dict[str, Any] = {}
         self._read: dict[str, tuple[Run, list[Any], bool]] = {}
         self._changed = False
-        with suppress(*DAMAGE, zipfile.BadZipFile, zlib.error):
-            with self._file.open("rb") as opened, np.load(opened, allow_pickle=False) as kept:
+        with suppress(*UNUSABLE):
+            with (
+                reading(self._file, most=MOST_RECORD_BYTES) as opened,
+                np.load(opened, allow_pickle=False) as kept,
+            ):
+                if unpacked(kept) > MOST_RECORD_BYTES:
+                    raise ValueError("it would fill the memory")
                 index = json.loads(kept["index"].tobytes())
                 steps, values = kept["steps"], kept["values"]
             total = sum(n for told in index["runs"].values() for _, n in told["series"])
-            if index["version"] == VERSION and len(steps) == len(values) == total:
+            plain = (steps.dtype, values.dtype) == (np.int64, np.float64)
+            if index["version"] == VERSION and plain and len(steps) == len(values) == total:
                 self._index, self._steps, self._values = index["runs"], steps, values
 
     def read(self, path: Path) -> Run:
@@ -65,7 +80,7 @@ class Cache:
         told = self._index.get(key)
         run = None
         if told and told["signature"] == now:
-            with suppress(*DAMAGE):
+            with suppress(*UNUSABLE):
                 run = self._kept(path, told)
         if run is None:
             self._changed = True
@@ -109,11 +124,23 @@ class Cache:
                 staged.unlink(missing_ok=True)
 
     def _kept(self, path: Path, told: dict[str, Any]) -> Run:
+        _require_shapes(told["run"])
         history, at = {}, told["start"]
         for name, count in told["series"]:
             history[name] = Series(self._steps[at : at + count], self._values[at : at + count])
             at += count
         return Run(path=path, history=history, **told["run"])
+
+
+def _require_shapes(told: dict[str, Any]) -> None:
+    """Raises ValueError where it is not what `read_run` gives: the cache too may be anybody's."""
+    ours = "schema_version" in told["config"]
+    for name, shape in SHAPES.items():
+        wrong = not isinstance(told[name], dict)
+        if wrong or (ours and told[name] and misfit(told[name], shape)):
+            raise ValueError(f"{name} is not what was read")
+    if not isinstance(told["log_tail"], list) or not isinstance(told["title"], str):
+        raise ValueError("log or title is not what was read")
 
 
 def _signature(path: Path) -> list[Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vit.runs.files import lines_of
+from vit.runs.record import record_of
 
 
 @dataclass(frozen=True)
@@ -31,25 +33,18 @@ def read_history(path: Path) -> dict[str, Series]:
 
     Says the same as `vit.runs.record.read_records`: of a step that was written twice the last
     write of each metric counts; a line that was cut off, or is none of ours, is passed over. No
-    file is no series.
+    file is no series. Raises Refused where the file cannot be read.
     """
-    try:
-        content = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
     columns: dict[str, dict[int, float]] = {}
-    for line in content.split(b"\n"):
-        try:
-            record = json.loads(line)
-            step, epoch = int(record["step"]), int(record["epoch"])
-            metrics, timing = record["metrics"], record["timing"]
-            columns.setdefault("epoch", {})[step] = float(epoch)
-            for name, value in metrics.items():
-                _put(columns, name, step, value)
-            for name, value in timing.items():
-                _put(columns, f"timing/{name}", step, value)
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+    for line in lines_of(path):
+        if (record := record_of(line)) is None:
             continue
+        step = record["step"]
+        columns.setdefault("epoch", {})[step] = float(record["epoch"])
+        for name, value in record["metrics"].items():
+            _put(columns, name, step, value)
+        for name, value in record["timing"].items():
+            _put(columns, f"timing/{name}", step, value)
     return {name: series_of(column) for name, column in columns.items()}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vit.review.configurations import Configuration
-from vit.runs.directory import read_json
+from vit.runs.files import read_json
 
 FOLDERS = ("attend", "attend/val")  # by `vit attend`, which was asked; by the run itself
 FILE = "attend.json"
@@ -27,7 +27,7 @@ def looks(configurations: list[Configuration]) -> list[dict[str, Any]]:
         for run in sorted(done, key=lambda run: run.seed):
             images: dict[str, list[dict[str, str]]] = {}
             for folder in FOLDERS:
-                images = {**_images(run.path / folder), **images}
+                images = {**_images(run.path, folder), **images}
             if images:
                 found.append(({"id": each.id, "label": each.label, "seed": run.seed}, images))
                 break
@@ -41,9 +41,10 @@ def looks(configurations: list[Configuration]) -> list[dict[str, Any]]:
     return rows if common else []
 
 
-def _images(folder: Path) -> dict[str, list[dict[str, str]]]:
+def _images(run_dir: Path, within: str) -> dict[str, list[dict[str, str]]]:
     """Of each image, by its content's hash, the pictures that are there."""
-    told = read_json(folder / FILE) or {}
+    folder = run_dir / within
+    told = read_json(folder / FILE, root=run_dir) or {}
     rows = told.get("images")
     if told.get("schema_version") != SCHEMA_VERSION or not isinstance(rows, list):
         return {}

@@ -10,21 +10,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from vit.faults import Fault, Refused
 from vit.review.history import Series, read_history
 from vit.review.wandb_files import read_wandb, wandb_runs
 from vit.runs.claim import owner
-from vit.runs.directory import SCHEMA_VERSION, RunFolder, read_json
+from vit.runs.directory import RunFolder
+from vit.runs.files import is_alive, json_of, read_json
 from vit.runs.identity import group_id
+from vit.runs.shapes import RESULTS, STAMP, STATE, SWEEP, TRIAL, is_number
 from vit.sweeps.trial import log_tail
 
 DEEPEST = 4  # folders below a source that are looked into
 NO_RUNS_IN = {"checkpoints", "wandb", "node_modules", "__pycache__"}
+MOST_PROCESSES = 1 << 31  # of a system's numbers; 0 and below mean groups
 SILENT_SECONDS = 600.0  # after which a run of another machine is taken for dead
-# A yaml file can be parsed by C or by Python, which takes ten times as long.
-Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass
@@ -122,51 +121,39 @@ def _below(folder: Path, deepest: int) -> Iterator[Path]:
 
 
 def _as_planned(folder: Path, runs: list[Path]) -> list[Path]:
-    planned = (read_json(folder / "sweep.json") or {}).get("trials")
-    if not isinstance(planned, list):
+    planned = (read_json(folder / "sweep.json", SWEEP) or {}).get("trials")
+    if planned is None:
         return runs
-    order = {str(name): at for at, name in enumerate(planned)}
-    ids = {run: str((read_json(run / "trial.json") or {}).get("id")) for run in runs}
-    return sorted(runs, key=lambda run: order.get(ids[run], len(order)))
+    order = {name: at for at, name in enumerate(planned)}
+    ids = {run: (read_json(run / "trial.json", TRIAL) or {}).get("id") for run in runs}
+    return sorted(runs, key=lambda run: order.get(str(ids[run]), len(order)))
 
 
 def _is_run(folder: Path) -> bool:
-    return (folder / "config.yaml").is_file() and (folder / "state.json").is_file()
+    return all(os.path.lexists(folder / name) for name in ("config.yaml", "state.json"))
 
 
 def read_run(path: Path) -> Run:
     """Everything the review wants of one folder; `state` as the file has it.
 
-    Raises Refused where its config cannot be read, or is of another schema version.
+    Raises Refused where one of its files cannot be read, or is of another schema version.
     """
     folder = RunFolder(path)
     if not folder.config_file.exists() and any(path.glob("run-*.wandb")):
         return Run(**read_wandb(path))
-    told = folder.state()
+    told = json_of(folder.state_file, STATE) or {}
     unfinished = told.get("state") not in ("done", "planned")
     return Run(
         path=path,
-        config=_config(folder.config_file),
+        config=folder.config(),
         told=told,
-        results=folder.results(),
-        stamp=_without_diff(read_json(folder.stamp_file) or {}),
-        trial=read_json(path / "trial.json") or {},
+        results=(None if unfinished else json_of(folder.results_file, RESULTS)) or {},
+        stamp=_without_diff(json_of(folder.stamp_file, STAMP) or {}),
+        trial=json_of(path / "trial.json", TRIAL) or {},
         history=read_history(folder.metrics_file),
-        log_tail=(_lines(told.get("log_tail")) or log_tail(folder)) if unfinished else [],
+        log_tail=(told.get("log_tail") or log_tail(folder)) if unfinished else [],
         state=str(told.get("state", "planned")),
     )
-
-
-def _config(file: Path) -> dict[str, Any]:
-    try:
-        config = yaml.load(file.read_text(encoding="utf-8"), Loader)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused([Fault(str(file), f"is not YAML: {error}")]) from error
-    version = config.get("schema_version") if isinstance(config, dict) else None
-    if version != SCHEMA_VERSION:
-        message = f"schema_version is {version!r}; this vit reads {SCHEMA_VERSION}"
-        raise Refused([Fault(str(file), message)])
-    return config
 
 
 def _without_diff(stamp: dict[str, Any]) -> dict[str, Any]:
@@ -176,38 +163,27 @@ def _without_diff(stamp: dict[str, Any]) -> dict[str, Any]:
     return {**stamp, "git": {**git, "diff": "…" if git.get("diff") else ""}}
 
 
-def _lines(told: Any) -> list[str]:
-    return [str(line) for line in told] if isinstance(told, list) else []
-
-
 def judge_state(run: Run) -> None:
     """Tells a run that is being trained from one whose process is gone: asked anew each time."""
     if run.told.get("state") == "running":
         run.state = "running" if _lives(run) else "cut off"
+    elif run.state == "done" and "metrics" not in run.results:
+        run.state = "cut off"  # a kill, or a full disk, between its last words
 
 
 def _lives(run: Run) -> bool:
     if run.trial and owner(run.path) is not None:
         return True
     pid = inside(run.told, "owner", "pid")
-    if inside(run.told, "owner", "host") == socket.gethostname() and isinstance(pid, int):
-        return not run.trial and _runs(pid)
+    own = inside(run.told, "owner", "host") == socket.gethostname()
+    if own and isinstance(pid, int) and 0 < pid < MOST_PROCESSES:
+        return not run.trial and is_alive(pid)
     try:
         last = RunFolder(run.path).heartbeat_file.stat().st_mtime
     except OSError:
         updated = run.told.get("updated")
-        last = updated if isinstance(updated, float) else 0.0
+        last = float(updated) if updated is not None and is_number(updated) else 0.0
     return time.time() - last < SILENT_SECONDS
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 @dataclass
@@ -245,7 +221,7 @@ def load(sources: Iterable[Path | str], *, cache: bool = True) -> Runs:
                 problems += refused.faults
                 continue
             except OSError as error:
-                problems.append(Fault(str(path), f"cannot be read: {error.strerror}"))
+                problems.append(Fault(str(path), f"cannot be read: {error.strerror or error}"))
                 continue
             judge_state(run)
             if run.told.get("job_type") != "report":  # our own page, logged to W&B

@@ -17,6 +17,8 @@ from typing import Any
 from vit.faults import Fault, Refused
 from vit.review.history import series_of
 from vit.review.wandb_rows import OF_WANDB, Axes, add_row, as_ours, best
+from vit.runs.files import MOST_RECORD_BYTES, tail_of
+from vit.runs.files import content as content_of
 
 BLOCK = 32_768
 FILE_HEADER = 7  # ":W&B", a magic number of two bytes, a version
@@ -132,7 +134,7 @@ def _records(file: Path) -> Iterator[Any]:
     from google.protobuf.message import DecodeError
     from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
 
-    content = file.read_bytes()
+    content = content_of(file, most=MOST_RECORD_BYTES)
     at, parts = FILE_HEADER, b""
     while at + RECORD_HEADER <= len(content):
         room = BLOCK - at % BLOCK
@@ -181,9 +183,4 @@ def _update(told: dict[str, Any], config: Any) -> None:
 
 
 def _tail(folder: Path) -> list[str]:
-    try:
-        with (folder / "files" / "output.log").open("rb") as stream:
-            stream.seek(max(stream.seek(0, 2) - TAIL_BYTES, 0))
-            return stream.read().decode(errors="replace").splitlines()[-TAIL_LINES:]
-    except OSError:
-        return []
+    return tail_of(folder / "files" / "output.log", TAIL_BYTES, folder)[-TAIL_LINES:]

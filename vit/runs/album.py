@@ -16,13 +16,18 @@ from typing import Any
 
 from PIL import Image
 
-from vit.runs.directory import read_json, write_json
+from vit.faults import Refused
+from vit.runs.directory import write_json
+from vit.runs.files import content, read_json, refuse_links
+from vit.runs.shapes import WHOLE, Shape, maybe
 
 VERSION = 1
 SMALLEST, LARGEST = 128, 512  # pixels of the longer side of a stored picture
 LOSSLESS_BELOW = 65  # pixels; a digit of 8×8 enlarged has edges that compression would smear
 FORMATS = {"WEBP": "image/webp", "PNG": "image/png", "JPEG": "image/jpeg"}
 MOST_BYTES = 1 << 20  # of one file that is believed
+MOST_PIXELS = 1 << 25  # of one picture: a file of 1 MB may unpack to gigabytes
+LISTING = Shape({"step": maybe(WHOLE), "epoch": maybe(WHOLE)})
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ def write_album(
     The list comes last, so that it names files that are there.
     """
     folder = run_dir / "pictures" / split
+    refuse_links(folder, run_dir)
     folder.mkdir(parents=True, exist_ok=True)
     told, token = [], secrets.token_hex(3)
     for number, mistake in enumerate(album.mistakes, start=1):
@@ -58,7 +64,7 @@ def write_album(
         image.save(file, "WEBP", **_quality(mistake.image))
         size = {"width": image.width, "height": image.height}
         told.append({"file": file.name, "words": mistake.words, "sample": mistake.sample, **size})
-    content = {
+    listed = {
         "schema_version": VERSION,
         "split": split,
         "step": step,
@@ -67,7 +73,7 @@ def write_album(
         "pictures": told,
     }
     listing = folder / "pictures.json"
-    write_json(listing, content)
+    write_json(listing, listed)
     names = {row["file"] for row in told}
     for old in folder.glob("*.webp"):
         if old.name not in names:
@@ -108,26 +114,23 @@ def read_album(run_dir: Path, split: str) -> dict[str, Any] | None:
     Files that are not there, or lie elsewhere, are left out.
     """
     folder = run_dir / "pictures" / split
-    told = read_json(folder / "pictures.json")
+    told = read_json(folder / "pictures.json", LISTING, run_dir)
     if told is None or told.get("schema_version") != VERSION:
         return None
-    rows = told.get("pictures")
     found = []
-    for row in rows if isinstance(rows, list) else []:
+    for row in _rows(told, "pictures"):
         name = row.get("file") if isinstance(row, dict) else None
-        if isinstance(name, str) and name == Path(name).name and (folder / name).is_file():
+        if isinstance(name, str) and name == Path(name).name and _is_own(folder / name):
             words = {key: str(row.get(key) or "") for key in ("words", "sample")}
             found.append({"file": str(folder / name), **words})
-    legend = told.get("legend")
     pairs = [
         (str(pair[0]), str(pair[1]))
-        for pair in (legend if isinstance(legend, list) else [])
+        for pair in _rows(told, "legend")
         if isinstance(pair, list) and len(pair) == 2
     ]
-    step = told.get("step")
     return {
         "split": split,
-        "step": step if isinstance(step, int) else None,
+        "step": told.get("step"),
         "legend": pairs,
         "pictures": found,
     }
@@ -135,11 +138,22 @@ def read_album(run_dir: Path, split: str) -> dict[str, Any] | None:
 
 def picture_content(file: Path) -> tuple[str, bytes, tuple[int, int]] | None:
     """MIME type, bytes and size of what is truly a WebP, PNG or JPEG file; None of all else."""
-    with suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        if file.stat().st_size > MOST_BYTES:
-            return None
-        content = file.read_bytes()
-        with Image.open(io.BytesIO(content), formats=list(FORMATS)) as image:
+    with suppress(OSError, ValueError, SyntaxError, Refused, Image.DecompressionBombError):
+        told = content(file, most=MOST_BYTES)
+        with Image.open(io.BytesIO(told), formats=list(FORMATS)) as image:
+            if image.width * image.height > MOST_PIXELS:
+                return None
             image.load()
-            return FORMATS[str(image.format)], content, image.size
+            return FORMATS[str(image.format)], told, image.size
     return None
+
+
+def _rows(told: dict[str, Any], key: str) -> list[Any]:
+    found = told.get(key)
+    return found if isinstance(found, list) else []
+
+
+def _is_own(file: Path) -> bool:
+    with suppress(OSError):  # a name that no file can have
+        return file.is_file() and not file.is_symlink()
+    return False

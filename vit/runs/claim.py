@@ -10,15 +10,20 @@ or its process on this very machine is gone, the next number may be taken.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vit.runs.directory import read_json, write_json
+from vit.runs.directory import write_json
+from vit.runs.files import is_inside, read_json, refuse_links
+from vit.runs.shapes import CLAIM
 
 LEASE_SECONDS = 60.0
+NUMBERED = re.compile(r"\d{6,12}\.json")
 BEAT_SECONDS = 5.0  # how often an owner should call `beat`
 
 
@@ -41,9 +46,13 @@ class Claim:
 
 
 def claim(folder: Path, lease: float = LEASE_SECONDS) -> Claim | None:
-    """The folder's claim, or None where a living owner holds it."""
+    """The folder's claim, or None where a living owner holds it.
+
+    Raises Refused where the claims lie elsewhere, behind a link.
+    """
     claims = folder / ".claims"
     claims.mkdir(parents=True, exist_ok=True)
+    refuse_links(claims, folder)
     before = _highest(claims)
     if before is not None and not _is_free(before, lease):
         return None
@@ -63,32 +72,46 @@ def claim(folder: Path, lease: float = LEASE_SECONDS) -> Claim | None:
 def owner(folder: Path, lease: float = LEASE_SECONDS) -> dict[str, Any] | None:
     """`host` and `pid` of whoever holds the folder now, or None."""
     held = _highest(folder / ".claims")
-    return None if held is None or _is_free(held, lease) else read_json(held)
+    if held is None or not is_inside(held, folder) or _is_free(held, lease):
+        return None
+    return read_json(held, CLAIM)
 
 
 def _highest(claims: Path) -> Path | None:
     try:
-        names = [entry.name for entry in os.scandir(claims) if entry.name.endswith(".json")]
-    except FileNotFoundError:
+        names = [entry.name for entry in os.scandir(claims)]
+    except OSError:
         return None
-    names = [name for name in names if not name.startswith(".")]
+    names = [name for name in names if NUMBERED.fullmatch(name)]
     return claims / max(names) if names else None
 
 
 def _is_free(file: Path, lease: float) -> bool:
     """Released, abandoned by a process of this machine that is gone, or silent for too long."""
-    told = read_json(file) or {}  # what a power cut left unreadable is judged by its age
+    told = read_json(file, CLAIM) or {}  # what a power cut left unreadable is judged by its age
     if told.get("released"):
         return True
     boot = _boot()
-    if boot and told.get("boot") == boot and told.get("host") == socket.gethostname():
-        return _started(int(told["pid"])) != told.get("process_started")
-    clock = file.parent / f".clock-{secrets.token_hex(8)}"
-    clock.touch()
+    same_machine = boot and told.get("boot") == boot and told.get("host") == socket.gethostname()
+    if same_machine and "pid" in told:
+        return _started(told["pid"]) != told.get("process_started")
     try:
-        return clock.stat().st_mtime - file.stat().st_mtime > lease
+        return _now(file.parent) - file.lstat().st_mtime > lease
+    except FileNotFoundError:
+        return False  # its owner is releasing it, or the folder goes
+
+
+def _now(claims: Path) -> float:
+    """By the clock of the file system, or of this machine where it may only be read."""
+    clock = claims / f".clock-{secrets.token_hex(8)}"
+    try:
+        clock.touch()
+    except OSError:
+        return time.time()
+    try:
+        return clock.stat().st_mtime
     finally:
-        clock.unlink()
+        clock.unlink(missing_ok=True)
 
 
 def _myself() -> dict[str, Any]:

@@ -21,8 +21,9 @@ from typing import Any, Literal
 import yaml
 
 from vit.faults import Fault, Refused
+from vit.runs.files import appending, json_of, read_json, refuse_links, yaml_of
+from vit.runs.shapes import CONFIG, ORDER, RESULTS, SCHEMA_VERSION, STATE, misfit
 
-SCHEMA_VERSION = 1
 State = Literal["planned", "running", "done", "failed", "stopped", "preempted", "pruned", "paused"]
 Order = Literal["pruned", "paused", "stopped"]
 
@@ -88,32 +89,46 @@ class RunFolder:
 
     def config(self) -> dict[str, Any]:
         """The frozen config. Raises Refused where the folder is no run of ours."""
-        if not self.config_file.is_file():
-            raise Refused([Fault(str(self.path), "no run folder: it holds no config.yaml")])
         try:
-            config = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise Refused([Fault(str(self.config_file), f"is not YAML: {error}")]) from error
+            config = yaml_of(self.config_file)
+        except FileNotFoundError:
+            message = "no run folder: it holds no config.yaml"
+            raise Refused([Fault(str(self.path), message)]) from None
         version = config.get("schema_version") if isinstance(config, dict) else None
-        if version != SCHEMA_VERSION:
-            raise Refused(
-                [
-                    Fault(
-                        str(self.config_file),
-                        f"schema_version is {version!r}; this vit reads {SCHEMA_VERSION}",
-                    )
-                ]
-            )
+        problem = f"schema_version is {version!r}; this vit reads {SCHEMA_VERSION}"
+        if version == SCHEMA_VERSION:
+            problem = misfit(config, CONFIG) or ""
+        if problem:
+            raise Refused([Fault(str(self.config_file), problem)])
         return config
 
+    def problem(self) -> Fault | None:
+        """Why nothing can be trained in a folder that is there; None where nothing is known."""
+        try:
+            refuse_links(self.path)
+            if os.path.lexists(self.config_file):
+                self.config()
+        except Refused as refused:
+            return refused.faults[0]
+        return None
+
     def state(self) -> dict[str, Any]:
-        return read_json(self.state_file) or {}
+        return read_json(self.state_file, STATE) or {}
 
     def results(self) -> dict[str, Any]:
-        return read_json(self.results_file) or {}
+        return read_json(self.results_file, RESULTS) or {}
 
     def is_done(self) -> bool:
-        return self.state().get("state") == "done" and self.results_file.is_file()
+        """Whether it ended well and its results can be read: without them nobody could tell."""
+        return self.state().get("state") == "done" and bool(self.results())
+
+    def lost_results(self) -> str | None:
+        """Why the results of a run that ended well cannot be read; None where they can."""
+        try:
+            found = json_of(self.results_file, RESULTS)
+        except Refused as refused:
+            return f"{self.results_file} {refused.faults[0].message}"
+        return None if found else f"{self.results_file} is not there"
 
     def spent(self) -> dict[str, float]:
         """The seconds that it has trained up to now, on the wall's clock and the CPU's."""
@@ -142,7 +157,7 @@ class RunFolder:
 
     def ordered(self) -> Any:
         """An Order, or None where the run may go on."""
-        return (read_json(self.path / "order.json") or {}).get("state")
+        return (read_json(self.path / "order.json", ORDER) or {}).get("state")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -150,7 +165,7 @@ class RunFolder:
 
         Raises Refused where another process holds it.
         """
-        with (self.path / ".lock").open("a") as file:
+        with appending(self.path / ".lock") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -231,14 +246,6 @@ def differences(old: Any, new: Any, above: str = "") -> list[str]:
                 told += differences(before, after, f"{above}{key}.")
         return told
     return [] if old == new else [f"{above.rstrip('.')}: {old!r}, now {new!r}"]
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
-    return told if isinstance(told, dict) else None
 
 
 def write_json(path: Path, content: dict[str, Any] | list[Any]) -> None:

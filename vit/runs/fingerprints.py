@@ -13,17 +13,37 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vit.faults import Fault, Refused
+from vit.runs.files import lines_of
 from vit.runs.record import plain
+from vit.runs.shapes import WHOLE, Kind, Shape, is_metric, is_whole, misfit
 
 SCHEMA_VERSION = 1
 MASK = (1 << 64) - 1
 HASHES = ("samples", "pixels", "weights")
+MOST_PROCESSES = 1 << 16
+PROCESSES = Kind("1 or more", lambda v: is_whole(v) and 1 <= v <= MOST_PROCESSES)
+DIGITS = re.compile(r"[0-9a-f]{16}")
+HASH = Kind("16 hex digits", lambda v: isinstance(v, str) and DIGITS.fullmatch(v) is not None)
+NUMBERED = Kind("a number", lambda v: v is not None and is_metric(v))
+LINE = Shape(
+    {
+        "step": WHOLE,
+        "epoch": WHOLE,
+        "world_size": PROCESSES,
+        "images": WHOLE,
+        **dict.fromkeys(HASHES, HASH),
+        "loss": NUMBERED,
+        "gradient_norm": NUMBERED,
+    },
+    needed=("step", "epoch", "world_size", "images", "samples", "pixels", "loss"),
+)
 COMPARED = ("samples", "pixels", "loss", "gradient_norm", "weights")  # the cause first
 
 
@@ -112,14 +132,13 @@ def _equal(one: Any, other: Any, tolerance: float) -> bool:
 def _lines(path: Path) -> dict[int, dict[str, Any]]:
     """The last line of each step; lines that were cut off are passed over."""
     found: dict[int, dict[str, Any]] = {}
-    if not path.is_file():
-        return found
-    for text in path.read_text(encoding="utf-8").splitlines():
+    for text in lines_of(path):
         try:
             line = json.loads(text)
-            found[int(line["step"])] = line
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, RecursionError):
             continue
+        if isinstance(line, dict) and misfit(line, LINE) is None:
+            found[line["step"]] = line
     return found
 
 

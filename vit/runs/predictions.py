@@ -18,7 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
+from vit.faults import Refused
+from vit.runs.files import reading
+
 VERSION = 1
+MOST_BYTES = 1 << 30  # of all arrays
+DAMAGE = (
+    *(OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, NotImplementedError),
+    *(RuntimeError, zipfile.BadZipFile, zlib.error),
+)
 
 
 @dataclass(frozen=True)
@@ -78,20 +86,28 @@ def write_predictions(run_dir: Path, split: str, told: Predictions) -> Path:
     return path
 
 
+def unpacked(file: np.lib.npyio.NpzFile) -> int:
+    """The bytes that the arrays of an .npz file will take: a small file may unpack without end."""
+    assert file.zip is not None
+    return sum(part.file_size for part in file.zip.infolist())
+
+
 def read_predictions(run_dir: Path, split: str) -> Predictions | None:
     """None where there are none, or none that this version can read."""
     columns = ("index", "target", "predicted", "confidence")
     try:
         # numpy leaves a file open that turns out to be none of its own.
         with (
-            predictions_file(run_dir, split).open("rb") as opened,
+            reading(predictions_file(run_dir, split), most=MOST_BYTES) as opened,
             np.load(opened, allow_pickle=False) as file,
         ):
+            if unpacked(file) > MOST_BYTES:
+                return None
             if int(file["schema_version"]) != VERSION or str(file["split"]) != split:
                 return None
             index, target, predicted, confidence = (file[name] for name in columns)
             samples = str(file["samples"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+    except (*DAMAGE, Refused):
         return None
     if {each.shape for each in (target, predicted, confidence)} != {(len(index),)}:
         return None

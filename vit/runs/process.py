@@ -26,7 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from vit.faults import Refused
+from vit.runs.files import appending
 from vit.runs.own_packages import leave_current_folder
+from vit.terminal import printable
 
 RANK_VARIABLES = (
     "LOCAL_RANK",
@@ -170,9 +172,9 @@ def _apart(
     os.setsid()
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # a cluster's warning is for the job's parent
     os.environ.update(environment)
-    file = os.open(console, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
+    with appending(Path(console)) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
     _exit_with(function, arguments)
 
 
@@ -209,7 +211,7 @@ def _exit_with(function: str, arguments: tuple[Any, ...]) -> None:
     try:
         sys.exit(_named(function)(*arguments))
     except Refused as refused:
-        print(refused, file=sys.stderr)
+        print(printable(str(refused)), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from vit.runs.directory import SCHEMA_VERSION
+from vit.runs.files import appending, lines_of
+from vit.runs.shapes import is_metric, is_whole
 
 
 class Recorder:
@@ -40,8 +42,8 @@ class Recorder:
 
 def append_lines(path: Path, lines: Iterable[str]) -> None:
     """Adds whole lines to a file; they are on disk when this returns."""
-    with path.open("ab+") as file:
-        if file.tell() > 0:
+    with appending(path) as file:
+        if file.seek(0, 2) > 0:
             file.seek(-1, 2)
             if file.read(1) != b"\n":  # a line was cut off: leave it, start a new one
                 file.write(b"\n")
@@ -51,20 +53,25 @@ def append_lines(path: Path, lines: Iterable[str]) -> None:
 def read_records(path: Path) -> list[dict[str, Any]]:
     """The records in order of step, each step once; lines that were cut off are passed over."""
     by_step: dict[int, dict[str, Any]] = {}
-    if not path.is_file():
-        return []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            record = json.loads(line)
-            step, epoch = int(record["step"]), int(record["epoch"])
-            metrics, timing = dict(record["metrics"]), dict(record["timing"])
-        except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
+    for line in lines_of(path):
+        if (record := record_of(line)) is None:
             continue
-        kept = by_step.setdefault(step, {**record, "metrics": {}, "timing": {}})
-        kept["epoch"] = epoch
-        kept["metrics"].update(metrics)
-        kept["timing"].update(timing)
+        kept = by_step.setdefault(record["step"], {**record, "metrics": {}, "timing": {}})
+        kept["epoch"] = record["epoch"]
+        for part in ("metrics", "timing"):
+            kept[part].update((k, v) for k, v in record[part].items() if is_metric(v))
     return [by_step[step] for step in sorted(by_step)]
+
+
+def record_of(line: bytes) -> dict[str, Any] | None:
+    """What a line of metrics.jsonl says; None where it was cut off, or is none of ours."""
+    try:
+        record = json.loads(line)
+        good = is_whole(record["step"]) and is_whole(record["epoch"])
+        good = good and isinstance(record["metrics"], dict) and isinstance(record["timing"], dict)
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+    return record if good else None
 
 
 def plain(value: float) -> float | str:

@@ -5,8 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from vit.runs.directory import read_json, write_json
+from vit.runs.directory import write_json
+from vit.runs.files import read_json, refuse_links
 from vit.runs.identity import config_hash, group_id
+from vit.runs.shapes import TEXT, Shape
+
+KEPT = Shape({"id": TEXT}, needed=("id",))
 
 
 class Tracking(Protocol):
@@ -88,6 +92,7 @@ def keep_inside(run_dir: Path, *, offline: bool) -> None:
     Online the user's own settings folder stays, since it may name their server.
     """
     home = run_dir.absolute() / "wandb"
+    refuse_links(home, run_dir.absolute())
     home.mkdir(parents=True, exist_ok=True)
     os.environ["WANDB_DIR"] = str(run_dir.absolute())
     os.environ["WANDB_DATA_DIR"] = str(home / "data")
@@ -102,7 +107,7 @@ def keep_inside(run_dir: Path, *, offline: bool) -> None:
 def run_id(run_dir: Path, config: dict[str, Any]) -> str:
     """The W&B id of this folder: readable, kept in `wandb/id.json` from the first start on."""
     kept = run_dir / "wandb" / "id.json"
-    known = read_json(kept)
+    known = read_json(kept, KEPT, run_dir)
     if known:
         return str(known["id"])
     # Two folders with one config are two runs, so the folder takes part.

@@ -12,6 +12,8 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+from vit.runs.files import is_inside, refuse_links
+
 START = re.compile(r"(?:offline-)?run-(\d{8}_\d{6})-(.+)")
 HASH = re.compile(r"(.+)-[0-9a-f]{8}")
 
@@ -20,9 +22,10 @@ def link_wandb(folder: Path) -> Path:
     """Links the W&B runs of all run folders in `folder`, and returns the folder of the links.
 
     Called again it adds what is new and removes links to what is gone; nothing else is touched.
-    Where there are none, no folder is made.
+    Where there are none, no folder is made. Raises Refused where `wandb/` is a link to elsewhere.
     """
     home = folder / "wandb"
+    refuse_links(home, folder)
     wanted = dict(_named(folder))
     if wanted:
         home.mkdir(exist_ok=True)
@@ -40,7 +43,10 @@ def _named(folder: Path) -> list[tuple[str, Path]]:
     starts = [
         start
         for start in folder.glob("*/wandb/*run-*")
-        if START.fullmatch(start.name) and not start.is_symlink() and not _is_ours(start)
+        if START.fullmatch(start.name)
+        and is_inside(start.parent, folder)
+        and not start.is_symlink()
+        and not _is_ours(start)
     ]
     names = {start.parent.parent.name for start in starts}
     found = []

@@ -11,6 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from vit.console import console as plain_console
+
 REFRESH_SECONDS = 0.25
 
 
@@ -41,7 +43,7 @@ class Board:
 
     def __init__(self, title: str, console: Console | None = None):
         self._title = title
-        self._console = console or Console(highlight=False)
+        self._console = console or plain_console()
         self._live: Live | None = None
         self._drawn = 0.0
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from vit.runs.directory import RunFolder
+from vit.runs.files import is_inside
 from vit.sweeps.ledger import FINISHED, Ledger, best_validation, finite
 from vit.sweeps.roles import Objective
 
@@ -13,7 +14,7 @@ from vit.sweeps.roles import Objective
 def free(ledger: Ledger, objective: Objective, keep_best: int, *, dry_run: bool = False) -> int:
     """Removes the checkpoints of ended trials but the best `keep_best`; returns the bytes freed.
 
-    What can still go on keeps its checkpoints.
+    What can still go on keeps its checkpoints, and so does what lies behind a link (`linked`).
     """
     ranked = []
     for row in ledger.rows():
@@ -30,11 +31,21 @@ def free(ledger: Ledger, objective: Objective, keep_best: int, *, dry_run: bool 
     )
     freed = 0
     for _, _, folder in ranked[keep_best:]:
+        if linked(folder):
+            continue
         files = [*folder.checkpoints.glob("*.ckpt*"), *folder.checkpoints.glob("shards/*/*")]
-        told = [file.stat() for file in files]
+        told = [file.stat() for file in files if file.is_file() and not file.is_symlink()]
         freed += sum({one.st_ino: one.st_size for one in told}.values())  # links count once
         if not dry_run:
             for file in files:
-                file.unlink(missing_ok=True)
+                if file.is_file() or file.is_symlink():
+                    file.unlink(missing_ok=True)
             shutil.rmtree(folder.checkpoints / "shards", ignore_errors=True)
     return freed
+
+
+def linked(folder: RunFolder) -> list[Path]:
+    """What of a run's checkpoints lies elsewhere, behind a link: it is left alone."""
+    shards = folder.checkpoints / "shards"
+    places = [folder.checkpoints, shards, *shards.glob("*")]
+    return [place for place in places if place.is_symlink() or not is_inside(place, folder.path)]

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+from vit.faults import Fault
 from vit.runs.claim import BEAT_SECONDS, Claim
 from vit.runs.directory import Order
 from vit.runs.failure import kind_of
@@ -106,6 +107,9 @@ class Driver:
             self._sampler.notes.clear()
             if trial is None or self._code is not None:  # a signal may come at any moment
                 return
+            if (problem := trial.folder.problem()) is not None:
+                self._leave_out(trial, problem)
+                continue
             try:
                 self._ledger.enter(trial)
             except OSError as error:
@@ -119,6 +123,12 @@ class Driver:
             self._followers[trial.id] = Follower(trial, self._objective.metrics[0])
             self._began[trial.id] = time.monotonic()
             self._executor.submit(trial)
+
+    def _leave_out(self, trial: Trial, problem: Fault) -> None:
+        """One folder that nothing can be trained in is no reason to train none of the others."""
+        self._states[trial.id] = "failed"
+        self._board.say(f"failed   {trial.label}: {problem}", style=STYLES["failed"])
+        self._sampler.tell(trial, "failed")
 
     def _collect(self) -> None:
         for trial, verdict in self._executor.finished():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from vit.faults import Refused
 from vit.runs.directory import RunFolder
-from vit.runs.record import read_records
+from vit.runs.files import MOST_RECORD_BYTES, reading
+from vit.runs.record import read_records, record_of
 from vit.sweeps.ledger import finite
 from vit.sweeps.roles import Trial
 
@@ -34,10 +35,10 @@ class Follower:
     def look(self) -> list[tuple[int, float]]:
         """The validations that are new: how many there were before it plus one, and the metric."""
         try:
-            with self.trial.folder.metrics_file.open("rb") as file:
+            with reading(self.trial.folder.metrics_file, most=MOST_RECORD_BYTES) as file:
                 file.seek(self._offset)
                 text = file.read()
-        except OSError:
+        except (OSError, Refused):
             return []
         whole = text.rfind(b"\n") + 1
         self._offset += whole
@@ -49,11 +50,9 @@ class Follower:
         return new
 
     def _take(self, line: bytes) -> None:
-        try:
-            record = json.loads(line)
-        except ValueError:
+        if (record := record_of(line)) is None:
             return
-        self.step, self.epoch = int(record["step"]), int(record["epoch"])
+        self.step, self.epoch = record["step"], record["epoch"]
         self.metrics.update(record["metrics"])
         value = record["metrics"].get(self.metric)
         if isinstance(value, int | float):

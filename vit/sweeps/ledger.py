@@ -16,8 +16,10 @@ from typing import Any
 
 from vit.faults import Fault, Refused
 from vit.runs.claim import owner
-from vit.runs.directory import SCHEMA_VERSION, RunFolder, read_json, write_json
+from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
+from vit.runs.files import is_inside, json_of, read_json, told_of_link
 from vit.runs.record import read_records
+from vit.runs.shapes import BEGUN_SWEEP, PLANNED_TRIAL, STATE, SWEEP, TRIAL
 from vit.sweeps.roles import FACTS, Objective, Trial
 from vit.sweeps.trial import HOPELESS
 
@@ -49,15 +51,9 @@ class Ledger:
 
     def sweep(self) -> dict[str, Any]:
         """What was asked for. Raises Refused where the folder holds no sweep, or a newer one."""
-        told = read_json(self.sweep_file)
+        told = json_of(self.sweep_file, BEGUN_SWEEP)
         if told is None:
-            raise Refused(
-                [Fault(str(self.path), "no sweep folder: it holds no readable sweep.json")]
-            )
-        if told.get("schema_version") != SCHEMA_VERSION:
-            version = told.get("schema_version")
-            message = f"schema_version is {version!r}; this vit reads {SCHEMA_VERSION}"
-            raise Refused([Fault(str(self.sweep_file), message)])
+            raise Refused([Fault(str(self.path), "no sweep folder: it holds no sweep.json")])
         return told
 
     def enter(self, trial: Trial) -> None:
@@ -78,24 +74,45 @@ class Ledger:
             "cost": cost(trial.report),
             "facts": {name: trial.report[name] for name in FACTS if name in trial.report},
         }
-        before = read_json(file) or {}
+        before = read_json(file, TRIAL) or {}
         if before.get("id") != trial.id or before.get("overrides") != trial.varies:
             write_json(file, {**before, **told})
 
     def rows(self) -> list[dict[str, Any]]:
         """What is known of each trial, in the order they were planned in."""
-        found = []
+        return self.read()[0]
+
+    def read(self) -> tuple[list[dict[str, Any]], list[Fault]]:
+        """The same, and of each folder of a trial that cannot be read why not."""
+        found: list[dict[str, Any]] = []
+        odd: list[Fault] = []
         try:
-            entries = list(os.scandir(self.path))
-        except FileNotFoundError:
-            return []
+            entries = sorted(os.scandir(self.path), key=lambda entry: entry.name)
+        except OSError:
+            return [], []
         for entry in entries:
-            told = read_json(Path(entry.path) / "trial.json")
-            if told is not None and told.get("id"):
-                found.append(row(RunFolder(Path(entry.path)), told))
-        planned = (read_json(self.sweep_file) or {}).get("trials", [])
+            try:
+                if (told := self._trial_in(entry)) is not None:
+                    found.append(row(RunFolder(Path(entry.path)), told))
+            except Refused as refused:
+                odd += refused.faults
+        planned = (read_json(self.sweep_file, SWEEP) or {}).get("trials", [])
         order = {id: at for at, id in enumerate(planned)}
-        return sorted(found, key=lambda row: (order.get(row["id"], len(order)), row["label"]))
+        found.sort(key=lambda row: (order.get(row["id"], len(order)), row["label"]))
+        return found, odd
+
+    def _trial_in(self, entry: os.DirEntry[str]) -> dict[str, Any] | None:
+        """trial.json; None where no trial is there. Raises Refused where it cannot be read."""
+        folder = Path(entry.path)
+        if entry.is_symlink() and not is_inside(folder, self.path):
+            if not folder.is_dir():
+                return None
+            raise Refused([Fault(entry.path, told_of_link(folder, self.path))])
+        told = json_of(folder / "trial.json", PLANNED_TRIAL)
+        if told is None and (folder / "config.yaml").exists():
+            message = "holds a run and no trial.json, so it counts for no trial of this sweep"
+            raise Refused([Fault(entry.path, message)])
+        return told
 
 
 def is_over(row: dict[str, Any]) -> bool:
@@ -105,11 +122,13 @@ def is_over(row: dict[str, Any]) -> bool:
 
 
 def row(folder: RunFolder, told: dict[str, Any]) -> dict[str, Any]:
-    """One trial as programs and tables read it."""
-    state = folder.state()
-    name = state.get("state", "planned")
+    """One trial as programs and tables read it. Raises Refused where its state cannot be read."""
+    state = json_of(folder.state_file, STATE) or {}
+    name, lost = state.get("state", "planned"), None
     if name == "running" and owner(folder.path) is None:
         name = "cut off"  # its driver died; the same command goes on with it
+    if name == "done" and (lost := folder.lost_results()):
+        name = "cut off"  # it is tested again
     results = _results(folder, name)
     attempts = told.get("attempts", [])
     return {
@@ -125,7 +144,7 @@ def row(folder: RunFolder, told: dict[str, Any]) -> dict[str, Any]:
         "train_seconds": state.get("train_seconds"),
         "attempts": len(attempts),
         "kind": state.get("kind"),
-        "error": state.get("error") if name == "failed" else None,
+        "error": state.get("error") if name == "failed" else lost,
         "log_tail": state.get("log_tail", []) if name == "failed" else [],
         "adapted": told.get("adapted", {}),
         "cost": told.get("cost"),

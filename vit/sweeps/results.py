@@ -7,7 +7,9 @@ import io
 from pathlib import Path
 from typing import Any
 
-from vit.runs.directory import RunFolder, read_json, write_text
+from vit.runs.directory import RunFolder, write_text
+from vit.runs.files import read_json
+from vit.runs.shapes import STAMP
 from vit.sweeps.ledger import Ledger, best_validation
 from vit.sweeps.roles import Objective
 
@@ -30,8 +32,8 @@ def write_results(ledger: Ledger, rows: list[dict[str, Any]], objective: Objecti
 
 def _told(row: dict[str, Any], axes: list[str], objective: Objective) -> dict[str, Any]:
     folder = RunFolder(Path(row["run_dir"]))
-    stamp = read_json(folder.stamp_file) or {}
-    hardware = stamp.get("hardware", {})
+    stamp = read_json(folder.stamp_file, STAMP) or {}
+    hardware = stamp.get("hardware") or {}
     metrics, epochs = row["metrics"], row["epochs"]
     if not metrics and (best := best_validation(folder, objective)):
         metrics = {k: v for k, v in best["metrics"].items() if k.startswith("val/")}

@@ -20,6 +20,7 @@ from typing import Annotated, Any
 
 from vit.faults import Fault, Refused
 from vit.runs.directory import Order, RunFolder
+from vit.runs.files import drop_cut_line
 from vit.slots import Takes
 from vit.sweeps.distributions import distributions, points_of
 from vit.sweeps.follow import validations
@@ -337,6 +338,7 @@ class Searching:
         try:
             storage: Any = settings.storage
             if storage is None:
+                drop_cut_line(Path(where))
                 backend = optuna.storages.journal.JournalFileBackend(where)
                 storage = optuna.storages.JournalStorage(backend)
             study = optuna.create_study(
@@ -347,6 +349,8 @@ class Searching:
                 directions=["maximize" if m == "max" else "minimize" for m in objective.modes],
                 load_if_exists=True,
             )
+        except Refused:
+            raise
         except Exception as error:  # each kind of storage has exceptions of its own
             message = f"{where}: {type(error).__name__}: {error}"
             raise Refused([Fault("sweep.sampler.storage", message.splitlines()[0])]) from error

@@ -18,10 +18,12 @@ import yaml
 
 from vit.faults import Refused
 from vit.runs.claim import BEAT_SECONDS, Claim, claim
-from vit.runs.directory import Order, RunFolder, read_json, write_json, write_text
+from vit.runs.directory import Order, RunFolder, write_json, write_text
+from vit.runs.files import read_json, refuse_links, tail_of
 from vit.runs.launch import Launched, launch
+from vit.runs.shapes import TRIAL
 
-TAIL_LINES = 15
+TAIL_LINES, TAIL_BYTES = 15, 20_000
 POLL_SECONDS = 0.05
 # Nothing is gained by doing these again: the same numbers come out, or the same refusal.
 HOPELESS = ("diverged", "refused")
@@ -47,9 +49,11 @@ def run_trial(
 ) -> Verdict:
     """Trains a planned folder to its end; `held` where somebody else is at it.
 
-    `environment` is added to that of the training, such as the GPUs it may see.
+    `environment` is added to that of the training, such as the GPUs it may see. Raises Refused
+    where something in the folder leads out of it.
     """
     folder = RunFolder(path)
+    refuse_links(path)
     own = _claim_soon(path, orders.grace_seconds)
     if own is None:
         return "held"
@@ -222,7 +226,7 @@ def _death(code: int | None, oom_kill: bool) -> tuple[str, str]:
 def note_attempt(folder: RunFolder, *, started: float, **told: Any) -> None:
     """Adds to the attempt that began at `started`, in trial.json."""
     file = folder.path / "trial.json"
-    trial = read_json(file) or {}
+    trial = read_json(file, TRIAL) or {}
     attempts = [row for row in trial.get("attempts", []) if row["started"] != started]
     before: dict[str, Any] = next(
         (row for row in trial.get("attempts", []) if row["started"] == started), {}
@@ -241,19 +245,13 @@ def halve_batch(folder: RunFolder) -> None:
     key = "trainer.accumulate_grad_batches"
     adapted = {key: trainer["accumulate_grad_batches"]}
     folder.last_checkpoint.unlink(missing_ok=True)  # its place in the epoch counts other batches
-    write_json(file, {**(read_json(file) or {}), "adapted": adapted})
+    write_json(file, {**(read_json(file, TRIAL) or {}), "adapted": adapted})
 
 
 def log_tail(folder: RunFolder) -> list[str]:
     """The last lines of the log, or of what the process said where it did not come to log."""
     for file in (folder.log_file, folder.console_file):
-        try:
-            with file.open("rb") as stream:
-                stream.seek(max(stream.seek(0, 2) - 20_000, 0))
-                lines = stream.read().decode(errors="replace").splitlines()
-        except OSError:
-            continue
-        if lines:
+        if lines := tail_of(file, TAIL_BYTES):
             return lines[-TAIL_LINES:]
     return []
 

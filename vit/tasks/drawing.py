@@ -14,6 +14,7 @@ from vit.data.drawing import annotated, coloured, legend
 from vit.facts import Facts
 from vit.metrics.detection import Found
 from vit.runs.directory import write_json
+from vit.runs.files import refuse_links
 
 TRACKED_SCORE = 0.1  # lowest of a box in the tracker, where a slider hides more
 
@@ -26,6 +27,7 @@ class Drawing:
     """
 
     def __init__(self, folder: Path, facts: Facts):
+        refuse_links(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._class_names = facts.class_names

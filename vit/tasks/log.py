@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vit.runs.files import appending
+
 
 @contextmanager
 def said_into(path: Path, rank: int) -> Iterator[None]:
     """Sends log records and warnings to a file; of ranks other than 0 only warnings and worse."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    with appending(path):  # never through a link
+        handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     handler.setLevel(logging.INFO if rank == 0 else logging.WARNING)
     logging.getLogger("vit").setLevel(logging.INFO)

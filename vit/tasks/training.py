@@ -37,6 +37,7 @@ from vit.runs.checkpoint import look_at_checkpoint, misfit
 from vit.runs.clock import Clocks
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
 from vit.runs.failure import kind_of
+from vit.runs.files import clear_leftovers, refuse_links
 from vit.runs.identity import config_hash
 from vit.runs.record import Recorder, read_records
 from vit.runs.stamp import code
@@ -59,11 +60,12 @@ log = logging.getLogger("vit")
 def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
     """Trains, or goes on with, the run in a folder; returns the exit code.
 
-    Raises Refused where the folder holds no run, or where this process group is not the one that
-    the config promises.
+    Raises Refused where the folder holds no run, where something in it leads out of it, or where
+    this process group is not the one that the config promises.
     """
     folder = RunFolder(run_dir)
     config = folder.config()
+    refuse_links(folder.path)
     rank, world_size = _rank_and_world(config)
     torch.set_num_threads(config["threads"])
     if config["trainer"].get("deterministic"):
@@ -73,6 +75,7 @@ def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
         if rank == 0:
             folder.set_state("running", **clocks.told())
             tidy(folder.checkpoints)
+            clear_leftovers(folder.path)
         tracking: Any = None
         code, error, kind = FAILED, None, None
         try:

@@ -1,0 +1,41 @@
+"""What a command prints on terminals that know few characters, and of errors of the system."""
+
+import errno
+import io
+import os
+import sys
+
+import pytest
+
+from vit.doors import diff
+from vit.doors.main import main
+from vit.runs import process
+
+
+@pytest.fixture(autouse=True)
+def the_environment_is_left_as_it_was(monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
+
+
+def test_a_terminal_of_ascii_shows_question_marks(monkeypatch):
+    paper = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", paper)
+    assert main(["--help"]) == 0
+    paper.flush()
+    assert b"vit train experiment=digits" in paper.buffer.getvalue()
+    assert os.environ["PYTHONIOENCODING"] == "ascii:replace"  # for child processes
+
+
+def test_what_the_system_refuses_is_one_line(monkeypatch, capsys):
+    def full(argv):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/a/state.json")
+
+    monkeypatch.setattr(diff, "main", full)
+    assert main(["diff"]) == 1
+    assert capsys.readouterr().err == "failed: runs/a/state.json: No space left on device\n"
+
+
+def test_what_the_system_refuses_a_child_is_the_parents_error():
+    with pytest.raises(FileNotFoundError) as caught:
+        process.call("os:listdir", "/no/such/folder")
+    assert caught.value.filename == "/no/such/folder"

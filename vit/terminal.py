@@ -1,0 +1,74 @@
+"""What reaches a terminal: letters, and never what would steer it.
+
+Names, labels, logs and errors come from files of anybody. `vit` prints within `plain_streams`,
+and draws tables and bars by `vit.console`; both show control characters as text.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+# Beside C0, DEL and C1: what turns the direction of writing, ends a line, or is half a letter, as
+# in names that are no UTF-8.
+STEERING = (
+    *((0x00, 0x1F), (0x7F, 0x9F), (0x061C, 0x061C), (0x200E, 0x200F), (0x2028, 0x202E)),
+    *((0x2066, 0x206F), (0xD800, 0xDFFF), (0xFEFF, 0xFEFF), (0xFFF9, 0xFFFB), (0xE0000, 0xE007F)),
+)
+LAID_OUT = "\n\t"
+
+
+class _Shown(dict[int, str]):
+    """Letter → what is shown; filled as letters come."""
+
+    def __missing__(self, letter: int) -> str:
+        steers = any(low <= letter <= high for low, high in STEERING)
+        told = chr(letter)
+        if steers and told not in LAID_OUT:
+            told = f"\\u{letter:04x}" if letter <= 0xFFFF else f"\\U{letter:08x}"
+        self[letter] = told
+        return told
+
+
+_SHOWN = _Shown()
+
+
+def printable(text: str) -> str:
+    r"""The text with what would steer a terminal as `\u001b`, which JSON too reads as the same."""
+    return text if text.isprintable() else text.translate(_SHOWN)
+
+
+class PlainStream:
+    """A text stream whose every word is `printable`; all else is the stream's own."""
+
+    def __init__(self, stream: Any):
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        self.stream.write(printable(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def plain_streams() -> Iterator[None]:
+    """Whatever is printed meanwhile goes through a PlainStream."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = PlainStream(before[0]), PlainStream(before[1])
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def steerable(stream: Any) -> Any:
+    """The stream beneath, for colours and bars of our own."""
+    return stream.stream if isinstance(stream, PlainStream) else stream
