@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vit.doors.config_groups import Groups
 from vit.doors.grid import grid, is_value, read_words, sweep_name
 from vit.doors.misspelt import composition_faults, first_line, unresolved
 from vit.faults import Fault, Refused, did_you_mean
@@ -85,7 +86,7 @@ def compose(argv: list[str]) -> dict[str, Any]:
 def compose_runs(arguments: argparse.Namespace) -> list[Composed]:
     """One Composed per point of the grid (one point without `-m`)."""
     with composer(arguments) as compose_one:
-        words = read_words(arguments.overrides)
+        words = read_words(arguments.overrides, compose_one.groups)
         several = [*words.axes, *words.ranges]
         if several and not arguments.multirun:
             message = "several values need -m (one run for each)"
@@ -152,6 +153,7 @@ class Composer:
     def __init__(self, config_name: str, search_words: list[str]):
         self._config_name = config_name
         self._search_words = search_words
+        self.groups = Groups(search_words)
         self._bases: dict[tuple[str, ...], Any] = {}
         self._sets_value: dict[Any, bool] = {}
         self.sweep_name = "sweep"  # where `sweep.name` is null
@@ -178,7 +180,9 @@ class Composer:
         for word, item in parsed:
             key = (item.type, item.package, item.key_or_group)
             if key not in self._sets_value:
-                self._sets_value[key] = is_value(item)  # a look through all config files
+                self._sets_value[key] = is_value(
+                    item, self.groups
+                )  # a look through all config files
             kinds[word] = self._sets_value[key]
         values = [item for word, item in parsed if kinds[word]]
         files = tuple(word for word, _ in parsed if not kinds[word])

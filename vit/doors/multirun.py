@@ -38,9 +38,9 @@ class Sweep:
         self._arguments = arguments
         self._argv = argv
         self._compose = compose_one
-        self.words = read_words(arguments.overrides)
+        self.words = read_words(arguments.overrides, compose_one.groups)
         base = compose_one(self.words.fixed, 0)
-        self.words = with_params(self.words, base.policy["params"])
+        self.words = with_params(self.words, base.policy["params"], compose_one.groups)
         self.policy = policy_of(base)
         compose_one.sweep_name = self.policy.name or sweep_name(self.words, base.experiment)
         self.base = compose_one(self.words.fixed, 0)
