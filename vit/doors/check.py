@@ -10,6 +10,7 @@ from vit.doors.compose import HYDRA_SHOWS, add_compose_arguments, compose_runs, 
 from vit.doors.screen import show_found, show_report
 from vit.faults import Fault, Refused
 from vit.runs import process
+from vit.runs.continuity import refuse_changed_data
 from vit.runs.directory import RunFolder
 
 ABOUT = """Find every fault of a config and its data, and show what the run would be.
@@ -57,6 +58,8 @@ def main(argv: list[str]) -> int:
         )
         try:
             RunFolder(run.run_dir).refuse_conflicts(run.config)
+            if not report["faults"]:
+                refuse_changed_data(RunFolder(run.run_dir), report["data"]["fingerprint"])
         except Refused as refused:
             report["faults"] += [vars(fault) for fault in refused.faults]
         if report["faults"]:

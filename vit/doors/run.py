@@ -39,6 +39,9 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--node-rank", type=int, metavar="N", help="this machine's number, from 0")
     parser.add_argument("--master", metavar="HOST[:PORT]", help="where the first machine listens")
+    parser.add_argument(
+        "--allow-changed", action="store_true", help="go on though it was begun with other data"
+    )
     arguments = parser.parse_args(argv)
     one_of_several = "RANK" in os.environ
     if one_of_several:
@@ -65,8 +68,19 @@ def main(argv: list[str]) -> int:
             node = (slurm_node(nodes) if given == (None, None) else None) or given_node(
                 nodes, *given
             )
-        return train_together(folder, devices, config["threads"], arguments.allow_target, node)
+        code = train_together(
+            folder,
+            devices,
+            config["threads"],
+            arguments.allow_target,
+            node,
+            allow_changed=arguments.allow_changed,
+        )
+        return 0 if folder.is_done() else code
     from vit.tasks.training import train
 
     find_own_packages()
-    return train(arguments.run_dir, tuple(arguments.allow_target))
+    code = train(arguments.run_dir, tuple(arguments.allow_target), arguments.allow_changed)
+    if code == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # there is nothing left to stop
+    return code

@@ -11,6 +11,7 @@ from typing import Any
 
 from vit.faults import Fault, Refused
 from vit.runs.claim import owner
+from vit.runs.continuity import GO_ON
 from vit.runs.directory import RunFolder
 from vit.sweeps.ledger import FINISHED, Ledger, counts
 
@@ -33,6 +34,10 @@ def main(argv: list[str]) -> int:
     for name in ("status", "stop", "retry", "resume"):
         door = doors.add_parser(name)
         door.add_argument("sweep_dir", type=Path)
+        if name in ("retry", "resume"):
+            door.add_argument(
+                GO_ON, action="store_true", help="though it was begun with other code or data"
+            )
         if name == "retry":
             door.add_argument("trials", nargs="*", metavar="TRIAL", help="folder names or ids")
         if name == "status":
@@ -62,7 +67,7 @@ def main(argv: list[str]) -> int:
         raise Refused([Fault(str(ledger.path), message)])
     if arguments.door == "retry" and not _reset(ledger, arguments.trials):
         return 0
-    return _again(told)
+    return _again(told, [GO_ON] if arguments.allow_changed else [])
 
 
 def _status(ledger: Ledger, told: dict[str, Any], as_json: bool) -> int:
@@ -144,11 +149,11 @@ def _reset(ledger: Ledger, names: list[str]) -> int:
     return len(chosen)
 
 
-def _again(told: dict[str, Any]) -> int:
+def _again(told: dict[str, Any], more: list[str]) -> int:
     import os
 
     from vit.doors import train
 
     os.chdir(told["folder"])
     print(told["command"], file=sys.stderr)
-    return train.main(list(told["arguments"]))
+    return train.main([*told["arguments"], *more])

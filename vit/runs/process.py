@@ -149,6 +149,21 @@ def passed_on(terminate: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def unstopped(is_done: Callable[[], bool]) -> Iterator[None]:
+    """A SIGTERM within is too late to be a failure: it ends the process with 0 once that is so."""
+
+    def leave(*_: object) -> None:
+        if is_done():
+            sys.exit(0)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def start(
     function: str, arguments: tuple[Any, ...], environment: dict[str, str], console: str
 ) -> Any:

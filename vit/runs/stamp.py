@@ -8,6 +8,7 @@ import platform
 import shlex
 import subprocess
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -42,11 +43,13 @@ def stamp(command: list[str], data: dict[str, Any], gpus: list[str]) -> dict[str
         "git": _git(),
         "python": platform.python_version(),
         "packages": _versions(),
+        "code": code(),
         "hardware": {**_hardware(), "gpus": gpus},
         "data": data,
     }
 
 
+@cache
 def code() -> dict[str, Any]:
     """What would make the same config give other numbers: this package's source, and others'."""
     digest = hashlib.sha1()

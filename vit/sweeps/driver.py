@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 from vit.runs.claim import BEAT_SECONDS, Claim
+from vit.runs.continuity import keep_stamp
 from vit.runs.directory import Order
 from vit.runs.failure import kind_of
 from vit.sweeps.board import Board, Progressing, Status, clock
@@ -93,10 +94,12 @@ class Driver:
                 self._executor.close()
         self._free_checkpoints()  # of what was paused until now, too
         self._write_results(now=True)
+        unfinished = set(self._states.values()) & {"failed", "held", "stopped"}
+        if self._code in (STOPPED, PREEMPTED) and self._sampler.is_done() and not unfinished:
+            return DONE  # the stop came when there was nothing left to do
         if self._code is not None:
             return self._code
-        unfinished = ("failed", "held", "stopped")  # nobody asked for a stop
-        return FAILED if set(self._states.values()) & set(unfinished) else DONE
+        return FAILED if unfinished else DONE  # nobody asked for a stop
 
     def _start(self) -> None:
         while self._code is None and self._executor.has_room():
@@ -108,6 +111,7 @@ class Driver:
                 return
             try:
                 self._ledger.enter(trial)
+                keep_stamp(trial.folder, trial.stamp)
             except OSError as error:
                 if kind_of(error) != "disk_full":
                     raise

@@ -35,9 +35,11 @@ from vit.explain.after_training import look_back
 from vit.faults import Fault, Refused
 from vit.runs.checkpoint import look_at_checkpoint, misfit
 from vit.runs.clock import Clocks
-from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
+from vit.runs.continuity import begun, keep_stamp, refuse_changed_data
+from vit.runs.directory import SCHEMA_VERSION, RunFolder, content_of, write_json
 from vit.runs.failure import kind_of
 from vit.runs.identity import config_hash
+from vit.runs.process import unstopped
 from vit.runs.record import Recorder, read_records
 from vit.runs.stamp import code
 from vit.tasks.assembly import (
@@ -56,9 +58,10 @@ DONE, FAILED, REFUSED, STOPPED, PREEMPTED = 0, 1, 2, 130, 143
 log = logging.getLogger("vit")
 
 
-def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
+def train(run_dir: Path, allow_targets: Iterable[str] = (), allow_changed: bool = False) -> int:
     """Trains, or goes on with, the run in a folder; returns the exit code.
 
+    With `allow_changed` also on other data than it was begun with, which the stamp then tells.
     Raises Refused where the folder holds no run, or where this process group is not the one that
     the config promises.
     """
@@ -77,7 +80,10 @@ def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
         code, error, kind = FAILED, None, None
         try:
             tracking = build(config["tracking"], allow_targets)
-            code = _train(folder, config, tracking, rank, world_size, tuple(allow_targets), clocks)
+            allowed = tuple(allow_targets)
+            code = _train(
+                folder, config, tracking, rank, world_size, allowed, clocks, allow_changed
+            )
         except KeyboardInterrupt:
             code = STOPPED  # outside of Lightning's loops, which answer it themselves
         except FloatingPointError as problem:
@@ -101,16 +107,23 @@ def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
                 state = folder.ordered() or state
             told: dict[str, Any] = {"kind": kind} if kind else {}
             told |= clocks.told()
-            try:
-                folder.set_state(state, exit_code=code, error=error, **told)
-            except OSError as problem:  # a full disk
-                print(f"state.json could not be written: {problem}. {error}", file=sys.stderr)
-            if tracking is not None:
+            if code == DONE:
+                told["last_checkpoint"] = content_of(folder.last_checkpoint)
+            with unstopped(folder.is_done) if code == DONE else nullcontext():
                 try:
-                    tracking.finish(0 if state in ("pruned", "paused") else code)
-                except Exception:  # what was trained stands; the tracker's copy can be sent again
-                    log.exception("the tracker could not be closed; vit sync uploads what it kept")
+                    folder.set_state(state, exit_code=code, error=error, **told)
+                except OSError as problem:  # a full disk
+                    print(f"state.json could not be written: {problem}. {error}", file=sys.stderr)
+                if tracking is not None:
+                    _finish(tracking, 0 if state in ("pruned", "paused") else code)
         return code
+
+
+def _finish(tracking: Any, code: int) -> None:
+    try:
+        tracking.finish(code)
+    except Exception:  # what was trained stands; the tracker's copy can be sent again
+        log.exception("the tracker could not be closed; vit sync uploads what it kept")
 
 
 def _train(
@@ -121,9 +134,15 @@ def _train(
     world_size: int,
     allow_targets: tuple[str, ...],
     clocks: Clocks,
+    allow_changed: bool,
 ) -> int:
     lightning.seed_everything(config["seed"], verbose=False)
     data = assemble_data(config, allow_targets)
+    if begun(folder):
+        if not allow_changed:
+            refuse_changed_data(folder, data.fingerprint())
+        elif rank == 0:
+            _note_changes(folder, data)
     task = assemble_task(
         config, assemble_model(config, data.facts, allow_targets), data, allow_targets
     )
@@ -206,6 +225,12 @@ def _train(
         shown = ", ".join(f"{key} {float(value):.4f}" for key, value in results["metrics"].items())
         log.info("done in %.0f s: %s", clocks.wall.seconds(), shown)
     return DONE
+
+
+def _note_changes(folder: RunFolder, data: SampleData) -> None:
+    now = {"code": code(), "data": {**data.describe(), "fingerprint": data.fingerprint()}}
+    if changed := keep_stamp(folder, now):
+        log.warning("changed since the run was begun: %s", "; ".join(changed))
 
 
 def _require_own(checkpoint: Path, task: Task, rank: int, world_size: int) -> None:
