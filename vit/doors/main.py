@@ -71,9 +71,16 @@ def main(argv: list[str] | None = None) -> int:
         return refuse(refused)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of our output has left, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    except OSError as error:
+        from vit.runs.room import disk_is_full
+
+        if isinstance(error, BrokenPipeError):  # the reader of our output has left, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+        if not disk_is_full(error):
+            raise
+        print(f"the disk is full: {error}. Make room; the same command goes on", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":
