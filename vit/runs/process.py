@@ -7,6 +7,7 @@ device, no random state of another run. On systems without a forkserver children
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import importlib
 import multiprocessing
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from vit.faults import Refused
+from vit.runs.temporary import own_temporary_folder, remove_if_nothing_was_compiled
 
 RANK_VARIABLES = (
     "LOCAL_RANK",
@@ -60,6 +62,7 @@ def warm_up(many: bool = False) -> None:
     """
     strip_rank_variables()
     _same_code_for_children()
+    atexit.register(remove_if_nothing_was_compiled)
     modules = [*PRELOAD, *(PRELOAD_FOR_MANY if many else [])]
     if "forkserver" in multiprocessing.get_all_start_methods() and sys.platform != "darwin":
         multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
@@ -206,7 +209,8 @@ def _answer(sender: Connection, function: str, arguments: tuple[Any, ...]) -> No
     end_with_driver()
     find_own_packages()
     try:
-        message: tuple[str, Any] = ("answer", _named(function)(*arguments))
+        with own_temporary_folder():
+            message: tuple[str, Any] = ("answer", _named(function)(*arguments))
     except Refused as refused:
         message = ("refused", (refused.faults, refused.hint))
     except KeyboardInterrupt:
@@ -221,7 +225,9 @@ def _exit_with(function: str, arguments: tuple[Any, ...]) -> None:
     end_with_driver()
     find_own_packages()
     try:
-        sys.exit(_named(function)(*arguments))
+        with own_temporary_folder():
+            code = _named(function)(*arguments)
+        sys.exit(code)
     except Refused as refused:
         print(refused, file=sys.stderr)
         sys.exit(2)
