@@ -41,7 +41,7 @@ def test_what_torch_compiled_stays_where_torch_keeps_it(shared, monkeypatch):
     with own_temporary_folder():
         assert os.environ[COMPILED] == wanted
     monkeypatch.delenv(COMPILED)
-    Path(wanted).mkdir()
+    Path(wanted).mkdir(exist_ok=True)
     remove_if_nothing_was_compiled()
     assert not Path(wanted).exists()
     Path(wanted, "kernel").mkdir(parents=True)
