@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from vit.doors import check as check_door
+from vit.doors import predict as predict_door
 from vit.doors import run as run_door
 from vit.doors import train as train_door
 from vit.faults import Refused
@@ -167,6 +168,36 @@ def test_a_finished_run_goes_on_from_another_checkpoint_that_is_copied_in(stoppe
         for rows in (records, read_records(folder.metrics_file))
     ]
     assert told[0] == told[1]
+
+
+def test_the_run_names_who_is_in_which_split_and_predicts_just_these(stopped, capsys):
+    words, folder = stopped
+    assert train_door.main(words) == DONE
+    splits = read_json(folder.path / "splits.json")["splits"]
+    everyone = sorted(name for names in splits.values() for name in names)
+    data = folder.path.parent / "data"
+    assert everyone == sorted(f.relative_to(data).as_posix() for f in data.rglob("*.png"))
+    capsys.readouterr()
+    assert predict_door.main([str(folder.path), "--split", "test", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    files = [str(data / name) for name in splits["test"]]
+    assert told["split"] == "test" and [row["path"] for row in told["images"]] == files
+    assert predict_door.main([str(folder.path), *files, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == told["images"]
+    right = [
+        row["class"] == name.split("/")[0]
+        for row, name in zip(told["images"], splits["test"], strict=True)
+    ]
+    assert sum(right) / len(right) == pytest.approx(folder.results()["metrics"]["test/accuracy"])
+    for asked, said in (("nope", "only train, val, test"), ("val", "not in the data any more")):
+        (data / splits["val"][0]).unlink(missing_ok=True)
+        with pytest.raises(Refused, match=said):
+            predict_door.main([str(folder.path), "--split", asked])
+    data.rename(data.with_name("elsewhere"))
+    with pytest.raises(Refused, match="data"):
+        predict_door.main([str(folder.path), "--split", "test"])
+    with pytest.raises(Refused, match="--split"):
+        predict_door.main([str(folder.path)])
 
 
 def test_a_signal_after_the_end_changes_nothing(stopped, monkeypatch, capsys):

@@ -30,6 +30,7 @@ from vit.callbacks.schedule_free import ScheduleFree
 from vit.callbacks.stopping import Stopping
 from vit.callbacks.throughput import Throughput
 from vit.callbacks.watch import Watch
+from vit.data.membership import splits_of
 from vit.data.samples import SampleData
 from vit.explain.after_training import look_back
 from vit.faults import Fault, Refused
@@ -41,6 +42,7 @@ from vit.runs.failure import kind_of
 from vit.runs.identity import config_hash
 from vit.runs.process import unstopped
 from vit.runs.record import Recorder, read_records
+from vit.runs.splits import write_splits
 from vit.runs.stamp import code
 from vit.tasks.assembly import (
     accumulation,
@@ -143,6 +145,8 @@ def _train(
             refuse_changed_data(folder, data.fingerprint())
         elif rank == 0:
             _note_changes(folder, data)
+    if rank == 0:
+        write_splits(folder.path, splits_of(data))
     task = assemble_task(
         config, assemble_model(config, data.facts, allow_targets), data, allow_targets
     )
