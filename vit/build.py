@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from vit.faults import did_you_mean
+from vit.runs.environment import FromEnvironment
 
 ALLOWED = (
     "vit.layers.",
@@ -154,6 +155,8 @@ def _built(value: Any, allow_targets: Iterable[str]) -> Any:
         return {key: _built(item, allow_targets) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_built(item, allow_targets) for item in value]
+    if isinstance(value, FromEnvironment):
+        return str(value)  # parts, and what they save, know nothing of where it is from
     return value
 
 

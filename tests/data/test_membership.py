@@ -10,7 +10,6 @@ from vit.data.digit_scenes import DigitScenes
 from vit.data.digits import Digits
 from vit.data.folder import Folder
 from vit.data.membership import positions_of, splits_of
-from vit.data.number_words import NumberWords
 from vit.data.table import Table
 from vit.data.text_table import TextTable
 from vit.runs.splits import MOST_PLAIN, Splits, read_splits, splits_file, write_splits
@@ -48,7 +47,6 @@ KINDS = {
     "table": (table, "file"),
     "digits": (lambda _: Digits(train_limit=50), "index"),
     "scenes": (lambda _: DigitScenes(train_scenes=6, val_scenes=3, test_scenes=2), "index"),
-    "words": (lambda _: NumberWords(samples=200, test_samples=20), "row"),
     "texts": (texts, "row"),
 }
 

@@ -20,6 +20,7 @@ from vit.doors.config_groups import Groups
 from vit.doors.grid import grid, is_value, read_words, sweep_name
 from vit.doors.misspelt import composition_faults, first_line, unresolved
 from vit.faults import Fault, Refused, did_you_mean
+from vit.runs.environment import named
 from vit.runs.identity import config_hash
 
 HYDRA_SHOWS = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc")
@@ -230,6 +231,7 @@ def _resolved(
         raise Refused(faults)
     config = OmegaConf.to_container(job, resolve=True)
     assert isinstance(config, dict)
+    config = named(config, OmegaConf.to_container(job, resolve=False))
     policy = config.pop("sweep", None)  # how a sweep is run is no part of its runs
     frozen = _frozen({str(key): value for key, value in config.items()}, policy, threads)
     hydra = composed.hydra

@@ -19,6 +19,7 @@ from vit.doors.sweep_screen import show_plan
 from vit.faults import Fault, Refused, did_you_mean
 from vit.runs.claim import claim, owner
 from vit.runs.directory import SCHEMA_VERSION, read_json, write_json
+from vit.runs.secrets import blacked_out
 from vit.runs.stamp import code
 from vit.runs.wandb_links import link_wandb
 from vit.sweeps.board import Board
@@ -142,7 +143,7 @@ class Sweep:
         return {
             "schema_version": SCHEMA_VERSION,
             "name": self.ledger.path.name,
-            "command": shlex.join(["vit", "train", *self._argv]),
+            "command": blacked_out(shlex.join(["vit", "train", *self._argv])),
             "arguments": self._argv,
             "folder": str(Path.cwd()),
             "path": str(self.ledger.path.absolute()),

@@ -18,6 +18,7 @@ from vit.review.wandb_files import read_wandb, wandb_runs
 from vit.runs.claim import owner
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, read_json
 from vit.runs.identity import group_id
+from vit.runs.secrets import blacked_out, without_secrets
 from vit.sweeps.trial import log_tail
 
 DEEPEST = 4  # folders below a source that are looked into
@@ -144,15 +145,16 @@ def read_run(path: Path) -> Run:
         return Run(**read_wandb(path))
     told = folder.state()
     unfinished = told.get("state") not in ("done", "planned")
+    last = (_lines(told.get("log_tail")) or log_tail(folder)) if unfinished else []
     return Run(
         path=path,
         config=_config(folder.config_file),
         told=told,
         results=folder.results(),
-        stamp=_without_diff(read_json(folder.stamp_file) or {}),
+        stamp=without_secrets(_without_diff(read_json(folder.stamp_file) or {})),
         trial=read_json(path / "trial.json") or {},
         history=read_history(folder.metrics_file),
-        log_tail=(_lines(told.get("log_tail")) or log_tail(folder)) if unfinished else [],
+        log_tail=[blacked_out(line) for line in last],
         state=str(told.get("state", "planned")),
     )
 
@@ -166,7 +168,7 @@ def _config(file: Path) -> dict[str, Any]:
     if version != SCHEMA_VERSION:
         message = f"schema_version is {version!r}; this vit reads {SCHEMA_VERSION}"
         raise Refused([Fault(str(file), message)])
-    return config
+    return without_secrets(config)
 
 
 def _without_diff(stamp: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from typing import Any, Literal
 import yaml
 
 from vit.faults import Fault, Refused
+from vit.runs.environment import by_name, with_values
+from vit.runs.secrets import without_secrets
 
 SCHEMA_VERSION = 1
 State = Literal["planned", "running", "done", "failed", "stopped", "preempted", "pruned", "paused"]
@@ -89,7 +91,14 @@ class RunFolder:
         return self.checkpoints / "last.ckpt"
 
     def config(self) -> dict[str, Any]:
-        """The frozen config. Raises Refused where the folder is no run of ours."""
+        """The frozen config, with the values of environment variables that it names.
+
+        Raises Refused where the folder is no run of ours, or where such a variable is not set.
+        """
+        return with_values(self.written_config())
+
+    def written_config(self) -> dict[str, Any]:
+        """The frozen config as it stands in its file. Raises Refused as `config` does."""
         if not self.config_file.is_file():
             raise Refused([Fault(str(self.path), "no run folder: it holds no config.yaml")])
         try:
@@ -139,7 +148,7 @@ class RunFolder:
                 "started": now if state == "running" else before.get("started"),
                 "updated": now,
                 "owner": {"host": socket.gethostname(), "pid": os.getpid()},
-                **more,
+                **without_secrets(more),
             },
         )
 
@@ -197,14 +206,15 @@ class RunFolder:
     def freeze(self, config: dict[str, Any]) -> None:
         """Writes the config, once; the same one again changes only how checkpoints are written."""
         if self.config_file.is_file():
-            frozen = self.config()
-            if frozen.get("checkpoint") != config.get("checkpoint"):
-                frozen["checkpoint"] = config.get("checkpoint")
+            frozen = self.written_config()
+            if frozen.get("checkpoint") != by_name(config.get("checkpoint")):
+                frozen["checkpoint"] = by_name(config.get("checkpoint"))
                 text = yaml.safe_dump(frozen, sort_keys=False, allow_unicode=True)
                 write_text(self.config_file, text)
             return
         self.path.mkdir(parents=True, exist_ok=True)
-        write_text(self.config_file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        text = yaml.safe_dump(by_name(config), sort_keys=False, allow_unicode=True)
+        write_text(self.config_file, text)
         self.set_state("planned")
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vit.runs.directory import read_json, write_json
+from vit.runs.environment import by_name
 from vit.runs.identity import config_hash, group_id
+from vit.runs.secrets import without_secrets
 
 
 @dataclass(kw_only=True)
@@ -56,7 +58,7 @@ class Wandb:
             mode=self.mode,
             resume="allow",
             job_type="train",
-            config={**config, "config_without_seed": group_id(config)},
+            config={**without_secrets(by_name(config)), "config_without_seed": group_id(config)},
             # log.txt keeps what is said; a live bar would fill W&B's copy of the terminal.
             settings=wandb.Settings(silent=True, console="off"),
         )

@@ -226,7 +226,7 @@ def note_attempt(folder: RunFolder, *, started: float, **told: Any) -> None:
 
 def halve_batch(folder: RunFolder) -> None:
     """Twice the accumulation: half as many images at a time, the same batch for the optimizer."""
-    config = folder.config()
+    config = folder.written_config()
     trainer = config["trainer"]
     trainer["accumulate_grad_batches"] = 2 * trainer.get("accumulate_grad_batches", 1)
     write_text(folder.config_file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))

@@ -38,10 +38,12 @@ from vit.runs.checkpoint import look_at_checkpoint, misfit
 from vit.runs.clock import Clocks
 from vit.runs.continuity import begun, keep_stamp, refuse_changed_data
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, content_of, write_json
+from vit.runs.environment import hidden
 from vit.runs.failure import kind_of
 from vit.runs.identity import config_hash
 from vit.runs.process import unstopped
 from vit.runs.record import Recorder, read_records
+from vit.runs.secrets import concealed
 from vit.runs.splits import write_splits
 from vit.runs.stamp import code
 from vit.tasks.assembly import (
@@ -69,11 +71,12 @@ def train(run_dir: Path, allow_targets: Iterable[str] = (), allow_changed: bool 
     """
     folder = RunFolder(run_dir)
     config = folder.config()
+    secret, log_file = hidden(config), folder.log_file
     rank, world_size = _rank_and_world(config)
     torch.set_num_threads(config["threads"])
     if config["trainer"].get("deterministic"):
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
-    with folder.locked() if rank == 0 else nullcontext(), said_into(folder.log_file, rank):
+    with folder.locked() if rank == 0 else nullcontext(), said_into(log_file, rank, secret):
         clocks = Clocks(folder.state())
         if rank == 0:
             folder.set_state("running", **clocks.told())
@@ -113,6 +116,7 @@ def train(run_dir: Path, allow_targets: Iterable[str] = (), allow_changed: bool 
                 told["last_checkpoint"] = content_of(folder.last_checkpoint)
             with unstopped(folder.is_done) if code == DONE else nullcontext():
                 try:
+                    error = error and concealed(error, secret)
                     folder.set_state(state, exit_code=code, error=error, **told)
                 except OSError as problem:  # a full disk
                     print(f"state.json could not be written: {problem}. {error}", file=sys.stderr)
