@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from vit.faults import did_you_mean
+from vit.runs.environment import FromEnvironment
 from vit.runs.own_packages import find_beside
 from vit.slots import SLOTS, home_of, inside, misplaced, slots_of
 
@@ -208,6 +209,8 @@ def _built(value: Any, allow_targets: Iterable[str], wanted: Any, where: str) ->
         return [
             _built(item, allow_targets, within, _below(where, at)) for at, item in enumerate(value)
         ]
+    if isinstance(value, FromEnvironment):
+        return str(value)  # parts, and what they save, know nothing of where it is from
     return value
 
 

@@ -107,6 +107,24 @@ def test_a_slow_process_that_moves_is_left_in_peace(monkeypatch):
         thread.join(10)
 
 
+def test_a_nap_of_the_whole_machine_counts_for_nothing(monkeypatch):
+    slept = []
+    monkeypatch.setattr(hanging, "monotonic", lambda: time.monotonic() + 3600 * len(slept))
+    both = Threads(monkeypatch)
+    threads = both.start()
+    for _ in range(4):
+        time.sleep(0.2)  # of the half second that one may stand still
+        slept.append("an hour")
+        time.sleep(0.1)
+        for watcher in both.watchers:
+            watcher._reach("a batch")
+    assert both.left == {}
+    for watcher in both.watchers:
+        watcher._over.set()
+    for thread in threads:
+        thread.join(10)
+
+
 def test_a_stopped_process_is_named_by_the_other(monkeypatch):
     both = Threads(monkeypatch)
     (thread,) = both.start(ranks=[0])

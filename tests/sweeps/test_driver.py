@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from vit.runs.claim import claim
+from vit.runs.failure import kind_of
 from vit.sweeps.board import Board, Status, headline
 from vit.sweeps.driver import Driver
 from vit.sweeps.ledger import Ledger
@@ -159,3 +160,30 @@ def test_a_disk_that_fills_up_ends_the_sweep_and_says_so(drive, monkeypatch):
     code, executor, said, _ = drive({})
     assert code == 1 and "a-3" not in executor.started
     assert "disk is full" in said
+
+
+@pytest.mark.parametrize("where", ["trial", "sampler"])
+def test_a_disk_that_is_full_elsewhere_ends_the_sweep_as_well(drive, make_trial, where):
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    class Writing(Planned):
+        def tell(self, trial, verdict):
+            if trial.label == "a-1" and where == "sampler":
+                raise full
+            if trial.label == "a-1":  # as Local leaves it, whose thread could not write
+                trial.report["driver_kind"] = kind_of(full)
+
+    sampler = Writing([make_trial(seed=seed) for seed in range(6)])
+    code, executor, said, _ = drive({"a-1": "failed"}, sampler=sampler)
+    assert code == 1 and len(executor.started) < 6
+    assert said.count("the disk is full, the sweep ends here") == 1
+
+
+def test_a_stop_that_comes_when_all_is_done_is_none(drive, tmp_path, make_trial):
+    class Late(Planned):
+        def tell(self, trial, verdict):
+            if trial.label == "a-1":
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    code, _, _, ledger = drive({}, sampler=Late([make_trial(seed=n) for n in range(2)]))
+    assert code == 0 and {row["state"] for row in ledger.rows()} == {"done"}

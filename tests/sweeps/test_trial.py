@@ -11,6 +11,8 @@ from vit.runs.launch import Launched
 from vit.sweeps import trial as subject
 from vit.sweeps.trial import Orders, run_trial
 
+NOW, MONOTONIC = time.time(), time.monotonic
+
 
 class Play(Launched):
     """Stands for a launched training: does `act` on the folder, then has an exit code."""
@@ -148,6 +150,25 @@ def test_a_silent_training_is_hung_stopped_and_then_killed(play):
     told = play(deaf, retries=0, hang_seconds=0.05, grace_seconds=0.05)
     assert told.launched[0].stopped and told.launched[0].killed
     assert told.state["kind"] == "hung"
+
+
+def test_a_training_is_not_hung_because_the_machine_slept(play, monkeypatch):
+    slept = []
+    monkeypatch.setattr(subject.time, "time", lambda: NOW + 3600 * len(slept))
+    monkeypatch.setattr(subject.time, "monotonic", lambda: MONOTONIC() + 3600 * len(slept))
+
+    def sleepy(folder, process):
+        if process._waits in (5, 10):
+            slept.append("an hour")  # and the heartbeat is an hour old when it wakes
+        return None if process._waits < 20 else finishes(folder, process)
+
+    assert play(sleepy, hang_seconds=5.0, retries=0).verdict == "done"
+
+
+def test_the_disk_being_full_is_told_from_a_death_without_a_word(play, monkeypatch):
+    monkeypatch.setattr(subject, "is_full", lambda path: True)
+    told = play(ends_with(1), retries=0)
+    assert told.state["kind"] == "disk_full" and "disk is full" in told.state["error"]
 
 
 def test_a_training_that_finishes_batches_is_not_hung(play):

@@ -30,6 +30,8 @@ from vit.data.samples import SampleData
 from vit.faults import Fault, Refused, did_you_mean
 from vit.optim.groups import param_groups, table
 from vit.optim.schedules import Constant
+from vit.runs.online import why_not_online
+from vit.runs.tracking import Wandb
 from vit.tasks.assembly import (
     accumulation,
     assemble_task,
@@ -98,6 +100,10 @@ def preflight(
         if config["checkpoint"].get("sharded") and not is_sharded(config):
             message = "is for weights in shards, trainer=fsdp; otherwise take false"
             faults.append(Fault("checkpoint.sharded", message))
+    if "tracking" not in broken:
+        tracking = trying("tracking", faults, partial(build_slot, "tracking", config, allow))
+        if isinstance(tracking, Wandb) and tracking.mode == "online":
+            faults += shared.find(["online"], online_faults)
     if isinstance(config.get("threads"), int) and config["threads"] < 1:
         faults.append(Fault("threads", f"is {config['threads']}; wanted at least 1"))
     config = {**config, **{key: SOUND[key] for key in broken & SOUND.keys()}}
@@ -171,6 +177,15 @@ def preflight(
         "warnings": warnings,
         **(told if not faults else {}),
     }
+
+
+def online_faults() -> list[Fault]:
+    """What would keep a run from being tracked online."""
+    problem = why_not_online()
+    if problem is None:
+        return []
+    message = f"is online, but {problem}. Or tracking.mode=offline, and vit sync RUN_DIR later"
+    return [Fault("tracking.mode", message)]
 
 
 def preflight_or_refuse(

@@ -27,8 +27,8 @@ REACHING_OUT = ("executor.parameters", "executor.address", "sampler.storage")
 class Again:
     """The command that began a sweep, in the folder where it was given.
 
-    `given` has what stands on this command line: `words`, `config_dir`, `config_name` and
-    `allow_target`. Raises Refused with the words that must be added to it.
+    `given` has what stands on this command line: `words`, `config_dir`, `config_name`,
+    `allow_target` and `allow_changed`. Raises Refused with the words that must be added to it.
     """
 
     def __init__(self, ledger: Ledger, given: argparse.Namespace):
@@ -42,6 +42,7 @@ class Again:
         begun = train.parsed(words)
         if not begun.multirun:
             raise Refused([Fault(str(ledger.sweep_file), "its command is for one run, without -m")])
+        begun.allow_changed |= given.allow_changed
         allowed = trusted([*given.allow_target, *packages_named(given.words)])
         missing = [
             *_unconfirmed_words(begun.overrides, given.words, allowed),

@@ -15,6 +15,7 @@ from vit.doors.bench_screen import (
     show_sequences,
 )
 from vit.faults import Fault, Refused, did_you_mean
+from vit.terminal import printable, steerable
 
 ABOUT = """Compare speeds on this machine: models and the training loop (no word), or one of these.
 

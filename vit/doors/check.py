@@ -10,7 +10,9 @@ from vit.doors.compose import HYDRA_SHOWS, add_compose_arguments, compose_runs, 
 from vit.doors.screen import show_found, show_report
 from vit.faults import Fault, Refused
 from vit.runs import process
+from vit.runs.continuity import refuse_changed_data
 from vit.runs.directory import RunFolder
+from vit.runs.privacy import held_by
 
 ABOUT = """Find every fault of a config and its data, and show what the run would be.
 
@@ -18,7 +20,8 @@ ABOUT = """Find every fault of a config and its data, and show what the run woul
   vit check data=folder data.root=photos --full      read every image
   vit check trainer.devices=8 data.batch_size=1024   for another machine than this one
   vit check experiment=digits --find-lr --find-batch-size
-  vit check experiment=digits --json                 for programs"""
+  vit check experiment=digits --json                 for programs
+  vit check experiment=digits --privacy              what its files would tell of you"""
 
 FIND = "vit.check.finders:find"
 NOTHING_CHOSEN = (
@@ -38,10 +41,17 @@ def main(argv: list[str]) -> int:
     )
     add_compose_arguments(parser)
     parser.add_argument("--full", action="store_true", help="check every image, not a sample")
+    parser.add_argument(
+        "--privacy",
+        action="store_true",
+        help="tell what files, tracker and page would hold",
+    )
     add_find_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     arguments = parser.parse_intermixed_args(argv)
     process.warm_up()
+    ours = ("--privacy", "--json", "--full")
+    command = ["vit", "train", *(word for word in argv if word not in ours)]
     try:
         runs = compose_runs(arguments)
     except Refused as first:
@@ -57,6 +67,8 @@ def main(argv: list[str]) -> int:
         )
         try:
             RunFolder(run.run_dir).refuse_conflicts(run.config)
+            if not report["faults"]:
+                refuse_changed_data(RunFolder(run.run_dir), report["data"]["fingerprint"])
         except Refused as refused:
             report["faults"] += [vars(fault) for fault in refused.faults]
         if report["faults"]:
@@ -65,6 +77,8 @@ def main(argv: list[str]) -> int:
         faulty = faulty or bool(report["faults"])
         if not report["faults"] and (arguments.find_lr or arguments.find_batch_size):
             report["found"] = process.call(FIND, [(run.config, report)], *finding(arguments))
+        if arguments.privacy:
+            report["privacy"] = [vars(item) for item in held_by(run.config, command)]
         if arguments.json:
             print(json.dumps(report, indent=1))
         elif report["faults"]:
@@ -77,7 +91,16 @@ def main(argv: list[str]) -> int:
             print(f"run         {run.run_dir}")
             show_report(report)
             show_found(report.get("found", []), [""])
+            show_privacy(report.get("privacy", []))
     return 2 if faulty else 0
+
+
+def show_privacy(items: list[dict[str, str]]) -> None:
+    """What would be written, by file."""
+    for number, item in enumerate(items):
+        same = number and items[number - 1]["where"] == item["where"]
+        where = "" if same else item["where"]
+        print(f"{where:<24}{item['what']}{': ' if item['value'] else ''}{item['value']}")
 
 
 def add_find_arguments(parser: argparse.ArgumentParser) -> None:

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from vit.build import is_own
+from vit.doors.config_groups import Groups
 from vit.doors.grid import grid, is_value, read_words, sweep_name
 from vit.doors.misspelt import composition_faults, first_line, unresolved
 from vit.faults import Fault, Refused, did_you_mean
+from vit.runs.environment import named
 from vit.runs.identity import config_hash
 from vit.runs.trust import from_environment, trusted, untold, used
 
@@ -92,7 +94,7 @@ def compose_runs(
 ) -> list[Composed]:
     """One Composed per point of the grid (one point without `-m`)."""
     with composer(arguments, allow_targets) as compose_one:
-        words = read_words(arguments.overrides)
+        words = read_words(arguments.overrides, compose_one.groups)
         several = [*words.axes, *words.ranges]
         if several and not arguments.multirun:
             message = "several values need -m (one run for each)"
@@ -180,6 +182,7 @@ class Composer:
         self._trusted = trusted
         self._config_name = config_name
         self._search_words = search_words
+        self.groups = Groups(search_words)
         self._bases: dict[tuple[str, ...], Any] = {}
         self._sets_value: dict[Any, bool] = {}
         self.sweep_name = "sweep"  # where `sweep.name` is null
@@ -206,7 +209,9 @@ class Composer:
         for word, item in parsed:
             key = (item.type, item.package, item.key_or_group)
             if key not in self._sets_value:
-                self._sets_value[key] = is_value(item)  # a look through all config files
+                self._sets_value[key] = is_value(
+                    item, self.groups
+                )  # a look through all config files
             kinds[word] = self._sets_value[key]
         values = [item for word, item in parsed if kinds[word]]
         files = tuple(word for word, _ in parsed if not kinds[word])
@@ -256,6 +261,7 @@ def _resolved(
         raise Refused(faults)
     config = OmegaConf.to_container(job, resolve=True)
     assert isinstance(config, dict)
+    config = named(config, OmegaConf.to_container(job, resolve=False))
     policy = config.pop("sweep", None)  # how a sweep is run is no part of its runs
     frozen = _frozen({str(key): value for key, value in config.items()}, policy, threads)
     frozen["allow_targets"], faults = _allowed(frozen, policy, trusted)

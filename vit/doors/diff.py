@@ -69,7 +69,7 @@ def compare(run_a: Path, run_b: Path, tolerance: float = 0.0) -> dict[str, Any]:
 
     `steps` is None where a run was trained without fingerprints.
     """
-    config = differences(RunFolder(run_a).config(), RunFolder(run_b).config())
+    config = differences(RunFolder(run_a).written_config(), RunFolder(run_b).written_config())
     stamp = differences(_of_stamp(run_a), _of_stamp(run_b))
     recorded = compare_metrics(run_a, run_b)
     told: dict[str, Any] = {"config": config, "stamp": stamp, "recorded": recorded}

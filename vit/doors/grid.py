@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from vit.doors.config_groups import Groups
 from vit.doors.misspelt import first_line
 from vit.faults import Fault, Refused
 
@@ -27,23 +28,33 @@ class Words:
     ranges: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def read_words(overrides: list[str]) -> Words:
-    """Raises Refused with every word that is not Hydra's grammar."""
+def read_words(overrides: list[str], groups: Groups | None = None) -> Words:
+    """As Hydra's own sweeper takes them: of a key that is given twice, the last word counts.
+
+    `groups` is for `glob(…)`. Raises Refused with every word that is not Hydra's grammar.
+    """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     parser = OverridesParser.create()
     words = Words()
     faults = []
+    keys: dict[str, str] = {}  # of each fixed word
     for word in overrides:
         try:
             item = parser.parse_override(word)
+            item.config_loader = groups  # type: ignore[assignment]  # asked for options only
+            key = item.get_key_element()
+            swept = words.axes.pop(key, None) or words.ranges.pop(key, None)
+            if item.is_sweep_override() or swept:
+                words.fixed = [other for other in words.fixed if keys[other] != key]
             if not item.is_sweep_override():
                 words.fixed.append(word)
+                keys[word] = key
             elif item.is_discrete_sweep():
-                words.axes[item.get_key_element()] = list(item.sweep_string_iterator())
+                words.axes[key] = list(item.sweep_string_iterator())
             else:
-                words.ranges[item.get_key_element()] = _range(item.value())
+                words.ranges[key] = _range(item.value())
         except HydraException as error:
             message = f"not Hydra's override grammar: {first_line(error)}"
             key, _, value = word.partition("=")
@@ -97,17 +108,15 @@ def _group(word: str) -> str:
     return re.split(r"[.=@/]", word.lstrip("+~"), maxsplit=1)[0]
 
 
-def is_value(override: Any) -> bool:
+def is_value(override: Any, groups: Groups) -> bool:
     """Whether a parsed override sets a value, and chooses no config file."""
-    from hydra.core.global_hydra import GlobalHydra
     from hydra.core.object_type import ObjectType
     from hydra.core.override_parser.types import OverrideType
 
     if override.type != OverrideType.CHANGE or override.package is not None:
         return False
     key = override.key_or_group
-    loader = GlobalHydra.instance().config_loader()
     kinds = (ObjectType.CONFIG, ObjectType.GROUP)
     return key.split(".")[0] != "hydra" and not any(
-        loader.get_group_options(key, kind) for kind in kinds
+        groups.get_group_options(key, kind) for kind in kinds
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vit.doors.config_groups import Groups
 from vit.faults import Fault, did_you_mean
 
 
@@ -15,15 +16,14 @@ def composition_faults(
     Asks again word by word, so that two misspellings are told together.
     """
     from hydra import compose as hydra_compose
-    from hydra.core.global_hydra import GlobalHydra
     from hydra.core.object_type import ObjectType
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    loader = GlobalHydra.instance().config_loader()
+    always = [word for word in words if word not in shown]
+    loader = Groups(always)
     groups: list[str] = []
     values: list[str] = []
-    always = [word for word in words if word not in shown]
     for word in shown:
         key = word.split("=")[0].lstrip("+~").split("@")[0]
         options = loader.get_group_options(key, ObjectType.CONFIG)

@@ -24,6 +24,7 @@ from vit.runs.claim import claim, owner
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
 from vit.runs.files import clear_leftovers, links_out, read_json
 from vit.runs.identity import trial_id
+from vit.runs.secrets import blacked_out
 from vit.runs.shapes import STAMP, SWEEP
 from vit.runs.stamp import code
 from vit.runs.wandb_links import link_wandb
@@ -45,9 +46,9 @@ class Sweep:
         self._arguments = arguments
         self._argv = argv
         self._compose = compose_one
-        self.words = read_words(arguments.overrides)
+        self.words = read_words(arguments.overrides, compose_one.groups)
         base = compose_one(self.words.fixed, 0)
-        self.words = with_params(self.words, base.policy["params"])
+        self.words = with_params(self.words, base.policy["params"], compose_one.groups)
         self.policy = policy_of(base)
         compose_one.sweep_name = self.policy.name or sweep_name(self.words, base.experiment)
         self.base = compose_one(self.words.fixed, 0)
@@ -153,7 +154,7 @@ class Sweep:
         return {
             "schema_version": SCHEMA_VERSION,
             "name": self.ledger.path.name,
-            "command": shlex.join(["vit", "train", *self._argv]),
+            "command": blacked_out(shlex.join(["vit", "train", *self._argv])),
             "arguments": self._argv,
             "folder": str(Path.cwd()),
             "path": str(self.ledger.path.absolute()),

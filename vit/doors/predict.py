@@ -22,6 +22,7 @@ ABOUT = """What a trained run says of images, sounds or texts.
   vit predict RUN_DIR folder/ 'more/*.png'
   vit predict RUN_DIR folder/ --json > classes.json
   vit predict RUN_DIR word.wav
+  vit predict RUN_DIR --split test           samples of the run's own, as in its splits.json
   vit predict RUN_DIR --text "forty two" --text "seven"
   vit predict RUN_DIR --file texts.txt                 a text a line; .tsv, .jsonl and .gz too
 
@@ -46,6 +47,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--text", action="append", default=[], help="of a run that reads texts")
     parser.add_argument("--file", type=Path, help="texts: .txt a line each, .tsv, .jsonl; .gz too")
+    parser.add_argument("--split", help="the samples of the run's own train, val or test")
     parser.add_argument("--top", type=int, default=3, help="classes to show for each image")
     parser.add_argument("--checkpoint", default="best", help="best, last or a file")
     parser.add_argument("--device", default="cpu")
@@ -62,8 +64,9 @@ def main(argv: list[str]) -> int:
     if not 0 <= arguments.threshold <= 1:
         raise Refused([Fault("--threshold", f"is {arguments.threshold}; wanted 0 to 1")])
     of_text = bool(arguments.text or arguments.file)
-    if of_text == bool(arguments.images):
-        raise Refused([Fault("IMAGE", "wanted images, or --text or --file of a run on texts")])
+    if of_text + bool(arguments.images) + (arguments.split is not None) != 1:
+        wanted = "wanted images, or --text or --file of a run on texts, or --split"
+        raise Refused([Fault("IMAGE", wanted)])
     config = RunFolder(arguments.run_dir).config()
     allowed = require_trusted(config, arguments.allow_target)
     if arguments.file:
@@ -72,11 +75,18 @@ def main(argv: list[str]) -> int:
     out = require_folder(arguments.out, arguments.run_dir, "predictions")
     process.warm_up()
     if of_text:
-        return _texts(arguments, allowed)
+        asked = str(arguments.run_dir), arguments.text, arguments.checkpoint, arguments.device
+        return _show_texts(
+            process.call("vit.tasks.prediction:predict_texts", *asked, allowed), arguments
+        )
+    function = "vit.tasks.prediction:predict"
+    given: Any = [str(path) for path in paths]
+    if arguments.split is not None:
+        function, given = "vit.tasks.split_prediction:predict_split", arguments.split
     result = process.call(
-        "vit.tasks.prediction:predict",
+        function,
         str(arguments.run_dir),
-        [str(path) for path in paths],
+        given,
         arguments.checkpoint,
         arguments.device,
         allowed,
@@ -84,6 +94,8 @@ def main(argv: list[str]) -> int:
         str(out),
         arguments.threshold,
     )
+    if "texts" in result:
+        return _show_texts(result, arguments)
     for bad in result["left_out"]:
         print(f"left out: {bad}", file=sys.stderr)
     if arguments.json:
@@ -105,15 +117,7 @@ def _texts_in(file: Path, data: dict[str, Any]) -> list[str]:
         raise Refused([Fault("--file", str(fault))]) from None
 
 
-def _texts(arguments: argparse.Namespace, allowed: tuple[str, ...]) -> int:
-    result = process.call(
-        "vit.tasks.prediction:predict_texts",
-        str(arguments.run_dir),
-        arguments.text,
-        arguments.checkpoint,
-        arguments.device,
-        allowed,
-    )
+def _show_texts(result: dict[str, Any], arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(result, indent=1, ensure_ascii=False))
         return 0

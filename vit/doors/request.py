@@ -9,6 +9,7 @@ from typing import Any
 from vit.build import build_slot
 from vit.check.schema import slot_faults
 from vit.doors.compose import Composed
+from vit.doors.config_groups import Groups
 from vit.doors.grid import Words, grid, read_words
 from vit.faults import Fault, Refused
 from vit.sweeps.policy import Policy
@@ -30,7 +31,7 @@ def points(words: Words, listed: list[str]) -> Iterable[dict[str, str]]:
             yield {**dict(word.partition("=")[::2] for word in point[fixed:]), **own}
 
 
-def with_params(words: Words, params: Any) -> Words:
+def with_params(words: Words, params: Any, groups: Groups | None = None) -> Words:
     """Axes that YAML names join those of the command line, which win."""
     if not isinstance(params, dict):
         raise Refused([Fault("sweep.params", f"is {params!r}; wanted keys with their values")])
@@ -40,7 +41,7 @@ def with_params(words: Words, params: Any) -> Words:
         if key not in given:
             text = ",".join(map(_word, value)) if isinstance(value, list) else _word(value)
             new.append(f"{key}={text}")
-    more = read_words(new)
+    more = read_words(new, groups)
     return Words(
         [*words.fixed, *more.fixed], {**words.axes, **more.axes}, {**words.ranges, **more.ranges}
     )
@@ -50,6 +51,10 @@ def _word(value: Any) -> str:
     """A YAML value as Hydra's grammar writes it."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list):
+        return f"[{','.join(map(_word, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{_word(one)}' for key, one in value.items())}}}"
     return str(value)
 
 

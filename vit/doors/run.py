@@ -39,6 +39,9 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--node-rank", type=int, metavar="N", help="this machine's number, from 0")
     parser.add_argument("--master", metavar="HOST[:PORT]", help="where the first machine listens")
+    parser.add_argument(
+        "--allow-changed", action="store_true", help="go on though it was begun with other data"
+    )
     arguments = parser.parse_args(argv)
     same_code_for_children()
     one_of_several = "RANK" in os.environ
@@ -68,7 +71,18 @@ def main(argv: list[str]) -> int:
             node = (slurm_node(nodes) if given == (None, None) else None) or given_node(
                 nodes, *given
             )
-        return train_together(folder, devices, config["threads"], allowed, node)
+        code = train_together(
+            folder,
+            devices,
+            config["threads"],
+            allowed,
+            node,
+            allow_changed=arguments.allow_changed,
+        )
+        return 0 if folder.is_done() else code
     from vit.tasks.training import train
 
-    return train(arguments.run_dir, allowed)
+    code = train(arguments.run_dir, allowed, arguments.allow_changed)
+    if code == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # there is nothing left to stop
+    return code

@@ -10,6 +10,7 @@ from typing import Any
 
 from vit.faults import Fault, Refused
 from vit.runs.claim import owner
+from vit.runs.continuity import GO_ON
 from vit.runs.directory import RunFolder
 from vit.sweeps.ledger import FINISHED, Ledger, counts
 
@@ -33,6 +34,10 @@ def main(argv: list[str]) -> int:
     for name in ("status", "stop", "retry", "resume"):
         door = doors.add_parser(name)
         door.add_argument("sweep_dir", type=Path)
+        if name in ("retry", "resume"):
+            door.add_argument(
+                GO_ON, action="store_true", help="though it was begun with other code or data"
+            )
         if name == "retry":
             door.add_argument(
                 "words", nargs="*", metavar="TRIAL", help="folder names or ids; also key=value"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vit.faults import Fault, Refused
 from vit.runs.directory import RunFolder
+from vit.runs.online import why_not_online
 from vit.runs.tracking import keep_inside
 
 ABOUT = """Upload offline W&B runs: of one run, of a sweep, of everything below a folder.
@@ -45,6 +46,8 @@ def main(argv: list[str]) -> int:
     if not left:
         print(f"nothing to upload: {len(found)} tracked runs, all uploaded")
         return 0
+    if not arguments.dry_run and (problem := why_not_online()):
+        raise Refused([Fault("vit sync", problem)])
     failed = []
     for run, parts in left.items():
         print(f"{run}  {len(parts)} part{'s' if len(parts) > 1 else ''}", flush=True)

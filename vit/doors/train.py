@@ -22,7 +22,8 @@ from vit.doors.compose import (
 )
 from vit.faults import Fault, Refused
 from vit.runs import process
-from vit.runs.directory import RunFolder, write_json
+from vit.runs.continuity import keep_stamp, refuse_changed_data
+from vit.runs.directory import RunFolder
 from vit.runs.stamp import stamp
 from vit.runs.torchrun import train_on_nodes, train_together
 from vit.sweeps.roles import FACTS
@@ -67,7 +68,7 @@ def main(argv: list[str]) -> int:
         return sweep(arguments, argv)
     _refuse_a_rank()
     process.warm_up()
-    plans = {"--dry-run": arguments.dry_run, "--allow-changed": arguments.allow_changed}
+    plans = {"--dry-run": arguments.dry_run}
     plans |= {"--find-lr": arguments.find_lr, "--find-batch-size": arguments.find_batch_size}
     if any(plans.values()):
         message = "is for a sweep (-m); vit check tells what one run would be"
@@ -81,6 +82,8 @@ def main(argv: list[str]) -> int:
             asked = str(run.run_dir), arguments.full, not arguments.prepare
             check = "vit.check.preflight:preflight_or_refuse"
             report = process.call(check, run.config, *asked)
+            if not arguments.allow_changed:
+                refuse_changed_data(folder, report["data"]["fingerprint"])
     except Refused as refused:
         raise with_faults_of_the_rest(refused, arguments) from None
     return _train(run, report, ["vit", "train", *argv], arguments.prepare)
@@ -105,7 +108,7 @@ def parsed(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--allow-changed",
         action="store_true",
-        help="-m: go on with a sweep that was begun with other code or data",
+        help="go on with a run that was begun with other data, a sweep with other code or data",
     )
     return parser.parse_intermixed_args(argv)
 
@@ -150,30 +153,30 @@ def _train(run: Composed, report: dict[str, Any] | None, command: list[str], pre
         was = {
             "running": "it was cut off",
             "failed": "it had failed",
-            "done": f"it was done, but {folder.lost_results()}",
+            "done": f"it had ended; {folder.lost_results() or 'its last.ckpt is another now'}",
         }.get(state, f"it was {state}")
         print(f"goes on     from {_shortest(folder.last_checkpoint)}; {was}")
     show_report(report)
     told = stamp(command, report["data"], report["gpus"])
     told["facts"] = {name: report[name] for name in FACTS if name in report}
     folder.freeze(run.config)
-    if not folder.stamp_file.exists():
-        write_json(folder.stamp_file, told)
+    if changed := keep_stamp(folder, told):
+        print(f"changed     since it was begun: {'; '.join(changed)}")
     if prepare:
         print(f"\nprepared; to train it: vit run {_shortest(run.run_dir)}")
         return 0
     started = time.monotonic()
     code = execute(folder, run.config)
-    if code and folder.state().get("state") in ("planned", "running"):
+    if folder.is_done():  # whatever came after that, such as a signal
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        summary(folder, time.monotonic() - started)
+        return 0
+    code = code or 1  # an exit code of 0 proves nothing
+    if folder.state().get("state") in ("planned", "running"):
         # The process died without a word: out of memory, or killed.
         with suppress(OSError):  # a full disk, most likely, as was said
             folder.set_state("failed", exit_code=code, error=_death(code))
-    if code == 0 and not folder.is_done():
-        code = 1  # an exit code of 0 proves nothing
-    if code == 0:
-        summary(folder, time.monotonic() - started)
-    else:
-        failure(folder, code)
+    failure(folder, code)
     return code
 
 

@@ -17,6 +17,7 @@ from vit.runs.claim import owner
 from vit.runs.directory import RunFolder
 from vit.runs.files import is_alive, json_of, read_json
 from vit.runs.identity import group_id
+from vit.runs.secrets import blacked_out, without_secrets
 from vit.runs.shapes import RESULTS, STAMP, STATE, SWEEP, TRIAL, is_number
 from vit.sweeps.trial import log_tail
 
@@ -143,15 +144,16 @@ def read_run(path: Path) -> Run:
         return Run(**read_wandb(path))
     told = json_of(folder.state_file, STATE) or {}
     unfinished = told.get("state") not in ("done", "planned")
+    last = (told.get("log_tail") or log_tail(folder)) if unfinished else []
     return Run(
         path=path,
-        config=folder.config(),
+        config=without_secrets(folder.written_config()),
         told=told,
         results=(None if unfinished else json_of(folder.results_file, RESULTS)) or {},
-        stamp=_without_diff(json_of(folder.stamp_file, STAMP) or {}),
+        stamp=without_secrets(_without_diff(json_of(folder.stamp_file, STAMP) or {})),
         trial=json_of(path / "trial.json", TRIAL) or {},
         history=read_history(folder.metrics_file),
-        log_tail=(told.get("log_tail") or log_tail(folder)) if unfinished else [],
+        log_tail=[blacked_out(line) for line in last],
         state=str(told.get("state", "planned")),
     )
 

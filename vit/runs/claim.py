@@ -14,6 +14,7 @@ import re
 import secrets
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from vit.runs.shapes import CLAIM
 LEASE_SECONDS = 60.0
 NUMBERED = re.compile(r"\d{6,12}\.json")
 BEAT_SECONDS = 5.0  # how often an owner should call `beat`
+SECOND_LOOK_SECONDS = 6.0  # before a claim is taken over for its age alone
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,9 @@ class Claim:
         return True
 
     def release(self) -> None:
-        """Lets the next one in at once."""
-        write_json(self.file, {**(read_json(self.file) or {}), "released": True})
+        """Lets the next one in at once; on a full disk, once this process has ended."""
+        with suppress(OSError):
+            write_json(self.file, {**(read_json(self.file) or {}), "released": True})
 
 
 def claim(folder: Path, lease: float = LEASE_SECONDS) -> Claim | None:
@@ -54,8 +57,14 @@ def claim(folder: Path, lease: float = LEASE_SECONDS) -> Claim | None:
     claims.mkdir(parents=True, exist_ok=True)
     refuse_links(claims, folder)
     before = _highest(claims)
-    if before is not None and not _is_free(before, lease):
-        return None
+    left = True if before is None else _is_left(before)
+    if before is not None and left is not True:
+        if left is False or not _is_overdue(before, lease):
+            return None
+        # This machine may have slept with its owner, who has not had the time to touch it.
+        time.sleep(SECOND_LOOK_SECONDS)
+        if not _is_overdue(before, lease):
+            return None
     number = int(before.stem) + 1 if before is not None else 1
     own = claims / f"{number:06}.json"
     staged = claims / f".{secrets.token_hex(8)}"
@@ -88,6 +97,12 @@ def _highest(claims: Path) -> Path | None:
 
 def _is_free(file: Path, lease: float) -> bool:
     """Released, abandoned by a process of this machine that is gone, or silent for too long."""
+    left = _is_left(file)
+    return _is_overdue(file, lease) if left is None else left
+
+
+def _is_left(file: Path) -> bool | None:
+    """Whether nobody has it any more; None where only the lease can tell."""
     told = read_json(file, CLAIM) or {}  # what a power cut left unreadable is judged by its age
     if told.get("released"):
         return True
@@ -95,6 +110,11 @@ def _is_free(file: Path, lease: float) -> bool:
     same_machine = boot and told.get("boot") == boot and told.get("host") == socket.gethostname()
     if same_machine and "pid" in told:
         return _started(told["pid"]) != told.get("process_started")
+    return None
+
+
+def _is_overdue(file: Path, lease: float) -> bool:
+    """Whether it was touched longer ago than the lease, by the clock of the file system."""
     try:
         return _now(file.parent) - file.lstat().st_mtime > lease
     except FileNotFoundError:

@@ -7,11 +7,13 @@ torch, so doors and dashboards can ask quickly.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import secrets
 import socket
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +23,9 @@ from typing import Any, Literal
 import yaml
 
 from vit.faults import Fault, Refused
+from vit.runs.environment import by_name, with_values
 from vit.runs.files import appending, json_of, read_json, refuse_links, yaml_of
+from vit.runs.secrets import without_secrets
 from vit.runs.shapes import CONFIG, ORDER, RESULTS, SCHEMA_VERSION, STATE, misfit
 
 State = Literal["planned", "running", "done", "failed", "stopped", "preempted", "pruned", "paused"]
@@ -88,7 +92,14 @@ class RunFolder:
         return self.checkpoints / "last.ckpt"
 
     def config(self) -> dict[str, Any]:
-        """The frozen config. Raises Refused where the folder is no run of ours."""
+        """The frozen config, with the values of environment variables that it names.
+
+        Raises Refused where the folder is no run of ours, or where such a variable is not set.
+        """
+        return with_values(self.written_config())
+
+    def written_config(self) -> dict[str, Any]:
+        """The frozen config as it stands in its file. Raises Refused as `config` does."""
         try:
             config = yaml_of(self.config_file)
         except FileNotFoundError:
@@ -119,8 +130,15 @@ class RunFolder:
         return read_json(self.results_file, RESULTS) or {}
 
     def is_done(self) -> bool:
-        """Whether it ended well and its results can be read: without them nobody could tell."""
-        return self.state().get("state") == "done" and bool(self.results())
+        """Whether it has ended with results that can be read: without them nobody could tell.
+
+        It has not where another checkpoint was put in place of its last since.
+        """
+        state = self.state()
+        if state.get("state") != "done" or not self.results():
+            return False
+        ended_with = state.get("last_checkpoint")
+        return ended_with is None or content_of(self.last_checkpoint) in (None, ended_with)
 
     def lost_results(self) -> str | None:
         """Why the results of a run that ended well cannot be read; None where they can."""
@@ -147,7 +165,7 @@ class RunFolder:
                 "started": now if state == "running" else before.get("started"),
                 "updated": now,
                 "owner": {"host": socket.gethostname(), "pid": os.getpid()},
-                **more,
+                **without_secrets(more),
             },
         )
 
@@ -211,16 +229,17 @@ class RunFolder:
         from vit.runs.identity import WHOSE_COMMAND_IT_IS
 
         if self.config_file.is_file():
-            frozen = self.config()
+            frozen = self.written_config()
             kept = ("checkpoint", *WHOSE_COMMAND_IT_IS)
-            now = {**frozen, **{key: config[key] for key in kept if key in config}}
+            now = {**frozen, **{key: by_name(config[key]) for key in kept if key in config}}
             if now != frozen:
                 frozen = now
                 text = yaml.safe_dump(frozen, sort_keys=False, allow_unicode=True)
                 write_text(self.config_file, text)
             return
         self.path.mkdir(parents=True, exist_ok=True)
-        write_text(self.config_file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        text = yaml.safe_dump(by_name(config), sort_keys=False, allow_unicode=True)
+        write_text(self.config_file, text)
         self.set_state("planned")
 
 
@@ -246,6 +265,24 @@ def differences(old: Any, new: Any, above: str = "") -> list[str]:
                 told += differences(before, after, f"{above}{key}.")
         return told
     return [] if old == new else [f"{above.rstrip('.')}: {old!r}, now {new!r}"]
+
+
+def content_of(checkpoint: Path) -> str | None:
+    """The same for checkpoints of the same content, from the checksums that its file lists.
+
+    Takes a millisecond at any size. None where there is no file, or none that is whole.
+    """
+    try:
+        with zipfile.ZipFile(checkpoint) as archive:
+            entries = archive.infolist()
+    except (OSError, zipfile.BadZipFile):
+        return None
+    digest = hashlib.sha1()
+    for entry in entries:
+        name = entry.filename.partition("/")[2]  # the first part is what the file was called
+        if not name.startswith(".data/"):
+            digest.update(f"{name} {entry.CRC:08x} {entry.file_size}\n".encode())
+    return digest.hexdigest()
 
 
 def write_json(path: Path, content: dict[str, Any] | list[Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+from vit.runs.room import disk_is_full
 
 
 def kind_of(problem: BaseException) -> str:
@@ -10,7 +10,7 @@ def kind_of(problem: BaseException) -> str:
     text = str(problem).lower()
     if isinstance(problem, FloatingPointError):
         return "diverged"
-    if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
+    if disk_is_full(problem):
         return "disk_full"
     if type(problem).__name__ in ("OutOfMemoryError", "MemoryError") or (
         "out of memory" in text or "can't allocate memory" in text

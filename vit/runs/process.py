@@ -7,6 +7,7 @@ device, no random state of another run. On systems without a forkserver children
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import importlib
 import multiprocessing
@@ -28,6 +29,7 @@ from typing import Any
 from vit.faults import Refused
 from vit.runs.files import appending
 from vit.runs.own_packages import leave_current_folder
+from vit.runs.temporary import own_temporary_folder, remove_if_nothing_was_compiled
 from vit.terminal import printable
 
 RANK_VARIABLES = (
@@ -63,6 +65,7 @@ def warm_up(many: bool = False) -> None:
     """
     strip_rank_variables()
     same_code_for_children()
+    atexit.register(remove_if_nothing_was_compiled)
     modules = [*PRELOAD, *(PRELOAD_FOR_MANY if many else [])]
     if "forkserver" in multiprocessing.get_all_start_methods() and sys.platform != "darwin":
         multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
@@ -152,6 +155,21 @@ def passed_on(terminate: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def unstopped(is_done: Callable[[], bool]) -> Iterator[None]:
+    """A SIGTERM within is too late to be a failure: it ends the process with 0 once that is so."""
+
+    def leave(*_: object) -> None:
+        if is_done():
+            sys.exit(0)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def start(
     function: str, arguments: tuple[Any, ...], environment: dict[str, str], console: str
 ) -> Any:
@@ -193,7 +211,8 @@ def _answer(sender: Connection, function: str, arguments: tuple[Any, ...]) -> No
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of this terminal: the driver's to answer
     end_with_driver()
     try:
-        message: tuple[str, Any] = ("answer", _named(function)(*arguments))
+        with own_temporary_folder():
+            message: tuple[str, Any] = ("answer", _named(function)(*arguments))
     except Refused as refused:
         message = ("refused", (refused.faults, refused.hint))
     except KeyboardInterrupt:
@@ -209,7 +228,9 @@ def _exit_with(function: str, arguments: tuple[Any, ...]) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, TO_THE_GROUP)
     end_with_driver()
     try:
-        sys.exit(_named(function)(*arguments))
+        with own_temporary_folder():
+            code = _named(function)(*arguments)
+        sys.exit(code)
     except Refused as refused:
         print(printable(str(refused)), file=sys.stderr)
         sys.exit(2)

@@ -6,6 +6,8 @@ import errno
 import shutil
 from pathlib import Path
 
+SMALL_FILE = 64_000  # bytes
+
 
 def full_disk(path: Path, written: int) -> OSError:
     """The error for a checkpoint of which `written` bytes found room."""
@@ -16,6 +18,14 @@ def full_disk(path: Path, written: int) -> OSError:
         f"the disk is full: {path} could not be written, {written / 1e6:.1f} MB of it fitted. "
         f"{free / 1e6:.1f} MB are free. {before}Make room; the same command goes on",
     )
+
+
+def is_full(path: Path) -> bool:
+    """Whether there is no room left for even a small file, as far as the system tells."""
+    try:
+        return shutil.disk_usage(path).free < SMALL_FILE
+    except OSError:
+        return False
 
 
 def disk_is_full(error: BaseException) -> bool:

@@ -8,12 +8,14 @@ import platform
 import shlex
 import subprocess
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import vit
 from vit.runs.directory import SCHEMA_VERSION
+from vit.runs.secrets import blacked_out
 
 PACKAGES = (
     "torch",
@@ -28,6 +30,8 @@ PACKAGES = (
     "numpy",
     "pillow",
 )
+DIFF_SWITCH = "VIT_STAMP_DIFF"
+LEFT_OUT = f"left out ({DIFF_SWITCH}=0)"
 LARGEST_DIFF = 1_000_000  # characters; beyond it the stamp says that it was cut
 
 
@@ -37,16 +41,18 @@ def stamp(command: list[str], data: dict[str, Any], gpus: list[str]) -> dict[str
         "schema_version": SCHEMA_VERSION,
         "vit": vit.__version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(command),
+        "command": blacked_out(shlex.join(command)),
         "folder": str(Path.cwd()),
         "git": _git(),
         "python": platform.python_version(),
         "packages": _versions(),
+        "code": code(),
         "hardware": {**_hardware(), "gpus": gpus},
         "data": data,
     }
 
 
+@cache
 def code() -> dict[str, Any]:
     """What would make the same config give other numbers: this package's source, and others'."""
     digest = hashlib.sha1()
@@ -76,15 +82,20 @@ def _versions() -> dict[str, str]:
 
 
 def _git() -> dict[str, Any] | None:
-    """Commit and uncommitted changes of the folder that the command was given in."""
+    """Commit and uncommitted changes of the folder that the command was given in.
+
+    Keys and passwords in the changes are blacked out; VIT_STAMP_DIFF=0 leaves the changes out.
+    """
     commit = _output("git", "rev-parse", "HEAD")
     if commit is None:
         return None
     diff = _output("git", "diff", "HEAD") or ""
+    if diff and os.environ.get(DIFF_SWITCH) == "0":
+        diff = LEFT_OUT
     untracked = (_output("git", "ls-files", "--others", "--exclude-standard") or "").splitlines()
     return {
         "commit": commit.strip(),
-        "diff": diff[:LARGEST_DIFF],
+        "diff": blacked_out(diff[:LARGEST_DIFF]),
         "diff_was_cut": len(diff) > LARGEST_DIFF,
         "untracked": untracked[:200],
     }

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
+from vit.runs.continuity import GO_ON
 from vit.runs.directory import RunFolder
 from vit.runs.nodes import Node
 from vit.runs.process import passed_on
@@ -23,6 +24,8 @@ def train_together(
     threads: int,
     allow_targets: Iterable[str],
     node: Node | None = None,
+    *,
+    allow_changed: bool = False,
 ) -> int:
     """Trains the folder's run in `count` processes of `threads` threads; returns the exit code.
 
@@ -34,6 +37,7 @@ def train_together(
     """
     words = [f"--nproc-per-node={count}", *(_meeting(node) if node else ["--standalone"])]
     words += ["-m", "vit", "run", str(folder.path), *_allowed(allow_targets)]
+    words += [GO_ON] if allow_changed else []
     command = [sys.executable, "-P", "-m", "vit.runs.agent", *words]
     before = folder.state()
     code = _wait(command, {"OMP_NUM_THREADS": str(threads)})

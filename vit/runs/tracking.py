@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from vit.runs.directory import write_json
+from vit.runs.environment import by_name
 from vit.runs.files import read_json, refuse_links
 from vit.runs.identity import config_hash, group_id
+from vit.runs.secrets import without_secrets
 from vit.runs.shapes import TEXT, Shape
 
 KEPT = Shape({"id": TEXT}, needed=("id",))
@@ -70,7 +72,7 @@ class Wandb:
             mode=self.mode,
             resume="allow",
             job_type="train",
-            config={**config, "config_without_seed": group_id(config)},
+            config={**without_secrets(by_name(config)), "config_without_seed": group_id(config)},
             # log.txt keeps what is said; a live bar would fill W&B's copy of the terminal.
             settings=wandb.Settings(silent=True, console="off"),
         )

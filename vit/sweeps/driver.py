@@ -12,8 +12,9 @@ from typing import Any
 
 from vit.faults import Fault
 from vit.runs.claim import BEAT_SECONDS, Claim
+from vit.runs.continuity import keep_stamp
 from vit.runs.directory import Order
-from vit.runs.failure import kind_of
+from vit.runs.room import disk_is_full
 from vit.sweeps.board import Board, Progressing, Status, clock
 from vit.sweeps.follow import Follower
 from vit.sweeps.ledger import Ledger, best_validation, cost, finite
@@ -78,10 +79,15 @@ class Driver:
         with self._listening(), self._board:
             try:
                 while True:
-                    self._heed()
-                    self._start()
-                    self._collect()
-                    self._follow()
+                    try:
+                        self._heed()
+                        self._start()
+                        self._collect()
+                        self._follow()
+                    except OSError as error:  # of the sampler's own file, say
+                        if not disk_is_full(error):
+                            raise
+                        self._end_for_a_full_disk()
                     self._board.show(self._status())
                     over = self._code is not None or self._sampler.is_done()
                     if over and not self._executor.running():
@@ -94,10 +100,12 @@ class Driver:
                 self._executor.close()
         self._free_checkpoints()  # of what was paused until now, too
         self._write_results(now=True)
+        unfinished = set(self._states.values()) & {"failed", "held", "stopped"}
+        if self._code in (STOPPED, PREEMPTED) and self._sampler.is_done() and not unfinished:
+            return DONE  # the stop came when there was nothing left to do
         if self._code is not None:
             return self._code
-        unfinished = ("failed", "held", "stopped")  # nobody asked for a stop
-        return FAILED if set(self._states.values()) & set(unfinished) else DONE
+        return FAILED if unfinished else DONE  # nobody asked for a stop
 
     def _start(self) -> None:
         while self._code is None and self._executor.has_room():
@@ -112,12 +120,10 @@ class Driver:
                 continue
             try:
                 self._ledger.enter(trial)
-            except OSError as error:
-                if kind_of(error) != "disk_full":
-                    raise
-                self._end_for_a_full_disk()
+                keep_stamp(trial.folder, trial.stamp)
+            except OSError:
                 self._sampler.tell(trial, "stopped")
-                return
+                raise
             forget_order(trial.folder)
             self._states.pop(trial.id, None)  # it was paused
             self._followers[trial.id] = Follower(trial, self._objective.metrics[0])
@@ -160,11 +166,13 @@ class Driver:
             error = trial.report.get("driver_error") or state.get("error") or ""
             first = str(error).strip().splitlines()[:1] or [""]
             log = trial.folder.log_file
-            return f"{told}  {state.get('kind')}: {first[0]}  (log: {log})"
+            kind = trial.report.get("driver_kind") or state.get("kind")
+            return f"{told}  {kind}: {first[0]}  (log: {log})"
         return told
 
     def _note_failure(self, trial: Trial) -> None:
-        self._kinds.append(str(trial.folder.state().get("kind")))
+        kind = trial.report.get("driver_kind") or trial.folder.state().get("kind")
+        self._kinds.append(str(kind))
         most = self._policy.max_failures
         if most is not None and len(self._kinds) >= most and self._code is None:
             self._stop(FAILED)
@@ -172,12 +180,18 @@ class Driver:
                 f"{len(self._kinds)} trials failed (sweep.max_failures), the sweep ends here",
                 style="red",
             )
-        if self._kinds[-1] == "disk_full" and self._code is None:
+        if self._kinds[-1] == "disk_full":
             self._end_for_a_full_disk()
 
     def _end_for_a_full_disk(self) -> None:
+        if self._code is not None:
+            return
         self._stop(FAILED)
-        self._board.say("the disk is full, the sweep ends here; vit clean frees some", style="red")
+        self._board.say(
+            "the disk is full, the sweep ends here; the same command goes on once there is room "
+            "(vit clean frees some)",
+            style="red",
+        )
 
     def _follow(self) -> None:
         for follower in self._followers.values():

@@ -16,6 +16,7 @@ from typing import Any
 
 from vit.faults import Fault, Refused
 from vit.runs.claim import owner
+from vit.runs.continuity import changed_code, changed_data
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
 from vit.runs.files import is_inside, json_of, read_json, told_of_link
 from vit.runs.record import read_records
@@ -127,8 +128,9 @@ def row(folder: RunFolder, told: dict[str, Any]) -> dict[str, Any]:
     name, lost = state.get("state", "planned"), None
     if name == "running" and owner(folder.path) is None:
         name = "cut off"  # its driver died; the same command goes on with it
-    if name == "done" and (lost := folder.lost_results()):
-        name = "cut off"  # it is tested again
+    if name == "done" and not folder.is_done():
+        name = "cut off"  # it is tested again, or another checkpoint lies in place of its last
+        lost = folder.lost_results()
     results = _results(folder, name)
     attempts = told.get("attempts", [])
     return {
@@ -197,19 +199,9 @@ def best_validation(folder: RunFolder, objective: Objective) -> dict[str, Any] |
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What the trials of a sweep folder would no longer have in common with new ones."""
-    told = []
-    for part in ("vit", "packages"):
-        old, new = before.get("code", {}).get(part), now["code"][part]
-        if old != new and old is not None:
-            named = part
-            if isinstance(old, dict):
-                differing = [key for key in new if old.get(key) != new[key]]
-                named = ", ".join(f"{key} {old.get(key)} → {new[key]}" for key in differing)
-            told.append("the code of vit" if part == "vit" else f"packages: {named}")
+    told = changed_code(before.get("code"), now["code"])
     for key, fingerprint in now["data"].items():
-        old = before.get("data", {}).get(key)
-        if old not in (None, fingerprint):
-            told.append(f"the data (fingerprint {old} → {fingerprint})")
+        told += changed_data(before.get("data", {}).get(key), fingerprint)
     if before.get("space") not in (None, now.get("space")):
         told.append("the search space")
     if before.get("objective") not in (None, now["objective"]):

@@ -9,6 +9,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from vit.faults import Fault, Refused
+from vit.runs.failure import kind_of
 from vit.sweeps.roles import Trial
 from vit.sweeps.trial import Orders, Verdict, run_trial
 
@@ -60,6 +61,7 @@ class Local:
             verdict = run_trial(trial.run_dir, self._orders, slot, self._must_kill.is_set)
         except Exception as error:  # no space for the ledger itself, say: the driver goes on
             trial.report["driver_error"] = f"{type(error).__name__}: {error}"
+            trial.report["driver_kind"] = kind_of(error)
         finally:
             self._ended.put((trial, verdict, slot))
 

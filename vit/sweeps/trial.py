@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +20,9 @@ from vit.runs.claim import BEAT_SECONDS, Claim, claim
 from vit.runs.directory import Order, RunFolder, write_json, write_text
 from vit.runs.files import read_json, refuse_links, tail_of
 from vit.runs.launch import Launched, launch
+from vit.runs.room import is_full
 from vit.runs.shapes import TRIAL
+from vit.runs.silence import Silence
 
 TAIL_LINES, TAIL_BYTES = 15, 20_000
 POLL_SECONDS = 0.05
@@ -71,8 +72,7 @@ def run_trial(
                 halve_batch(folder)
         return verdict
     finally:
-        with suppress(OSError):  # a full disk must not make a failure of what was done
-            own.release()
+        own.release()
 
 
 def _claim_soon(path: Path, grace: float) -> Claim | None:
@@ -157,15 +157,16 @@ def _watch(
     reason = None
     kill_at = float("inf")
     beaten = time.monotonic()
-    began = time.time()
+    silence = Silence(folder.heartbeat_file)
     while launched.exit_code is None:
         launched.wait(POLL_SECONDS)
+        silence.tick()
         now = time.monotonic()
         if now - beaten > BEAT_SECONDS:
             beaten = now
             if not own.beat():
                 reason, kill_at = "superseded", now  # somebody took us for dead and goes on
-            elif reason is None and _silent_for(folder, began) > orders.hang_seconds:
+            elif reason is None and silence.seconds() > orders.hang_seconds:
                 reason, kill_at = "hung", now + orders.grace_seconds
                 launched.stop()
         if reason is None and (ordered := folder.ordered()):
@@ -176,15 +177,6 @@ def _watch(
             launched.kill()
             kill_at = float("inf")
     return reason
-
-
-def _silent_for(folder: RunFolder, began: float) -> float:
-    """Seconds since the training last finished a batch, or since it began."""
-    try:
-        last = folder.heartbeat_file.stat().st_mtime
-    except OSError:
-        last = 0.0
-    return time.time() - max(last, began)
 
 
 def _verdict(folder: RunFolder, code: int | None, reason: str | None, oom_kill: bool) -> Verdict:
@@ -204,6 +196,8 @@ def _verdict(folder: RunFolder, code: int | None, reason: str | None, oom_kill: 
         kind, error = "hung", "no batch was finished for too long (sweep.hang_minutes)"
     elif state.get("state") != "failed":
         kind, error = _death(code, oom_kill)
+        if is_full(folder.path):
+            kind, error = "disk_full", f"the disk is full, and {error}"
     elif kind is None:
         kind = "exception"
     folder.set_state("failed", kind=kind, error=error, log_tail=log_tail(folder), **told)
@@ -237,7 +231,7 @@ def note_attempt(folder: RunFolder, *, started: float, **told: Any) -> None:
 
 def halve_batch(folder: RunFolder) -> None:
     """Twice the accumulation: half as many images at a time, the same batch for the optimizer."""
-    config = folder.config()
+    config = folder.written_config()
     trainer = config["trainer"]
     trainer["accumulate_grad_batches"] = 2 * trainer.get("accumulate_grad_batches", 1)
     write_text(folder.config_file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))

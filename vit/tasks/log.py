@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from vit.runs.files import appending
+from vit.runs.secrets import concealed
+
+
+class Discreet(logging.Formatter):
+    """Writes a record as it may be shown to others."""
+
+    def __init__(self, hidden: Mapping[str, str]):
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self._hidden = hidden
+
+    def format(self, record: logging.LogRecord) -> str:
+        return concealed(super().format(record), self._hidden)
 
 
 @contextmanager
-def said_into(path: Path, rank: int) -> Iterator[None]:
-    """Sends log records and warnings to a file; of ranks other than 0 only warnings and worse."""
+def said_into(path: Path, rank: int, hidden: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Sends log records and warnings to a file; of ranks other than 0 only warnings and worse.
+
+    Keys and passwords are blacked out, and what is `hidden` (value → name) told by its name.
+    """
     with appending(path):  # never through a link
         handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(Discreet(hidden or {}))
     handler.setLevel(logging.INFO if rank == 0 else logging.WARNING)
     logging.getLogger("vit").setLevel(logging.INFO)
     with silenced():

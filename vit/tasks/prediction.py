@@ -29,15 +29,17 @@ def predict(
     skip_bad: bool = False,
     out: str | None = None,
     threshold: float = 0.0,
+    opened: Callable[[Path], Image.Image] | None = None,
 ) -> dict[str, Any]:
     """Plain values: of each image what the run's task says of it, the best first.
 
     All files are opened before the model is loaded: one text file among them is told at once,
     or left out with `skip_bad`. Images are turned upright as EXIF says, as training reads them;
     boxes and masks are in pixels of the upright image. Objects are drawn into the folder `out`,
-    and told, where they score `threshold` or more; results.json there has them all.
+    and told, where they score `threshold` or more; results.json there has them all. `opened`
+    gives the image of a path, where it is no file.
     """
-    opened = opener(run_dir, allow_targets, INSTEAD)
+    opened = opened or opener(run_dir, allow_targets, INSTEAD)
     faults = bad_files(paths, opened)
     bad = {fault.where for fault in faults}
     paths = [path for path in paths if path not in bad]

@@ -30,16 +30,22 @@ from vit.callbacks.schedule_free import ScheduleFree
 from vit.callbacks.stopping import Stopping
 from vit.callbacks.throughput import Throughput
 from vit.callbacks.watch import Watch
+from vit.data.membership import splits_of
 from vit.data.samples import SampleData
 from vit.explain.after_training import look_back
 from vit.faults import Fault, Refused
 from vit.runs.checkpoint import look_at_checkpoint, misfit
 from vit.runs.clock import Clocks
-from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
+from vit.runs.continuity import begun, keep_stamp, refuse_changed_data
+from vit.runs.directory import SCHEMA_VERSION, RunFolder, content_of, write_json
+from vit.runs.environment import hidden
 from vit.runs.failure import kind_of
 from vit.runs.files import clear_leftovers, refuse_links
 from vit.runs.identity import config_hash
+from vit.runs.process import unstopped
 from vit.runs.record import Recorder, read_records
+from vit.runs.secrets import concealed
+from vit.runs.splits import write_splits
 from vit.runs.stamp import code
 from vit.tasks.assembly import (
     accumulation,
@@ -57,20 +63,22 @@ DONE, FAILED, REFUSED, STOPPED, PREEMPTED = 0, 1, 2, 130, 143
 log = logging.getLogger("vit")
 
 
-def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
+def train(run_dir: Path, allow_targets: Iterable[str] = (), allow_changed: bool = False) -> int:
     """Trains, or goes on with, the run in a folder; returns the exit code.
 
+    With `allow_changed` also on other data than it was begun with, which the stamp then tells.
     Raises Refused where the folder holds no run, where something in it leads out of it, or where
     this process group is not the one that the config promises.
     """
     folder = RunFolder(run_dir)
     config = folder.config()
     refuse_links(folder.path)
+    secret, log_file = hidden(config), folder.log_file
     rank, world_size = _rank_and_world(config)
     torch.set_num_threads(config["threads"])
     if config["trainer"].get("deterministic"):
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
-    with folder.locked() if rank == 0 else nullcontext(), said_into(folder.log_file, rank):
+    with folder.locked() if rank == 0 else nullcontext(), said_into(log_file, rank, secret):
         clocks = Clocks(folder.state())
         if rank == 0:
             folder.set_state("running", **clocks.told())
@@ -80,7 +88,10 @@ def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
         code, error, kind = FAILED, None, None
         try:
             tracking = build_slot("tracking", config, allow_targets)
-            code = _train(folder, config, tracking, rank, world_size, tuple(allow_targets), clocks)
+            allowed = tuple(allow_targets)
+            code = _train(
+                folder, config, tracking, rank, world_size, allowed, clocks, allow_changed
+            )
         except KeyboardInterrupt:
             code = STOPPED  # outside of Lightning's loops, which answer it themselves
         except FloatingPointError as problem:
@@ -107,16 +118,24 @@ def train(run_dir: Path, allow_targets: Iterable[str] = ()) -> int:
                 state = folder.ordered() or state
             told: dict[str, Any] = {"kind": kind} if kind else {}
             told |= clocks.told()
-            try:
-                folder.set_state(state, exit_code=code, error=error, **told)
-            except OSError as problem:  # a full disk
-                print(f"state.json could not be written: {problem}. {error}", file=sys.stderr)
-            if tracking is not None:
+            if code == DONE:
+                told["last_checkpoint"] = content_of(folder.last_checkpoint)
+            with unstopped(folder.is_done) if code == DONE else nullcontext():
                 try:
-                    tracking.finish(0 if state in ("pruned", "paused") else code)
-                except Exception:  # what was trained stands; the tracker's copy can be sent again
-                    log.exception("the tracker could not be closed; vit sync uploads what it kept")
+                    error = error and concealed(error, secret)
+                    folder.set_state(state, exit_code=code, error=error, **told)
+                except OSError as problem:  # a full disk
+                    print(f"state.json could not be written: {problem}. {error}", file=sys.stderr)
+                if tracking is not None:
+                    _finish(tracking, 0 if state in ("pruned", "paused") else code)
         return code
+
+
+def _finish(tracking: Any, code: int) -> None:
+    try:
+        tracking.finish(code)
+    except Exception:  # what was trained stands; the tracker's copy can be sent again
+        log.exception("the tracker could not be closed; vit sync uploads what it kept")
 
 
 def _train(
@@ -127,9 +146,17 @@ def _train(
     world_size: int,
     allow_targets: tuple[str, ...],
     clocks: Clocks,
+    allow_changed: bool,
 ) -> int:
     lightning.seed_everything(config["seed"], verbose=False)
     data = assemble_data(config, allow_targets)
+    if begun(folder):
+        if not allow_changed:
+            refuse_changed_data(folder, data.fingerprint())
+        elif rank == 0:
+            _note_changes(folder, data)
+    if rank == 0:
+        write_splits(folder.path, splits_of(data))
     task = assemble_task(
         config, assemble_model(config, data.facts, allow_targets), data, allow_targets
     )
@@ -213,6 +240,12 @@ def _train(
         shown = ", ".join(f"{key} {float(value):.4f}" for key, value in results["metrics"].items())
         log.info("done in %.0f s: %s", clocks.wall.seconds(), shown)
     return DONE
+
+
+def _note_changes(folder: RunFolder, data: SampleData) -> None:
+    now = {"code": code(), "data": {**data.describe(), "fingerprint": data.fingerprint()}}
+    if changed := keep_stamp(folder, now):
+        log.warning("changed since the run was begun: %s", "; ".join(changed))
 
 
 def _require_own(checkpoint: Path, task: Task, rank: int, world_size: int) -> None:

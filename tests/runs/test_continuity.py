@@ -1,0 +1,260 @@
+"""A run that goes on: with its own data, from its own checkpoint, or not without a word."""
+
+import json
+import os
+import shutil
+import signal
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vit.doors import check as check_door
+from vit.doors import predict as predict_door
+from vit.doors import run as run_door
+from vit.doors import train as train_door
+from vit.faults import Refused
+from vit.runs.continuity import keep_stamp, refuse_changed_data
+from vit.runs.directory import RunFolder, content_of, read_json, write_json
+from vit.runs.record import read_records
+from vit.runs.stamp import code
+from vit.tasks import training
+from vit.tasks.training import DONE, REFUSED, STOPPED, train
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+SMALL = [
+    *("data=folder", "backbone.dim=8", "backbone.depth=1", "backbone.heads=1"),
+    *("backbone.patch_size=8", "data.image_size=16", "data.batch_size=16", "trainer=cpu"),
+    *("trainer.max_epochs=3", "schedule=constant", "schedule.warmup_epochs=0", "tracking=none"),
+    *("threads=1", "checkpoint.keep_last=5", "data.test_fraction=0.2"),
+]
+
+
+def photos(root):
+    rng = np.random.default_rng(0)
+    for name, level in (("a", 40), ("b", 200)):
+        (root / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = (level + rng.integers(-20, 20, (16, 16, 3))).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+
+
+def swap(root):
+    for old, new in (("a", "x"), ("b", "a"), ("x", "b")):
+        (root / old).rename(root / new)
+
+
+@pytest.fixture(scope="module")
+def here():
+    """All in this process: a fresh one for each step would take seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vit.runs.process.warm_up", lambda many=False: None)
+        patch.setattr("vit.runs.process.call", _called)
+        for door in ("vit.doors.screen", "vit.doors.check"):
+            patch.setattr(f"{door}.show_report", lambda report: None)
+        patch.setattr(train_door, "execute", lambda folder, config: train(folder.path))
+        patch.setattr(signal, "signal", _quietly(signal.signal))
+        yield
+
+
+@pytest.fixture(scope="module")
+def begun(here, tmp_path_factory):
+    """The words, the folder and a copy of a run that was stopped after some steps."""
+    home = tmp_path_factory.mktemp("begun") / "now"
+    photos(home / "data")
+    words = [*SMALL, f"data.root={home / 'data'}", f"hydra.run.dir={home / 'run'}"]
+    step, seen = training.Task.on_train_batch_end, []
+
+    def stop(self, *args):
+        seen.append(1)
+        if len(seen) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return step(self, *args)
+
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        patch.setattr(training.Task, "on_train_batch_end", stop)
+        assert train_door.main(words) == STOPPED
+    shutil.copytree(home, home.with_name("kept"))
+    return words, home
+
+
+@pytest.fixture
+def stopped(begun):
+    words, home = begun
+    shutil.rmtree(home)
+    shutil.copytree(home.with_name("kept"), home)
+    return words, RunFolder(home / "run")
+
+
+def _called(function, *arguments):
+    import importlib
+
+    module, _, name = function.partition(":")
+    return getattr(importlib.import_module(module), name)(*arguments)
+
+
+def _quietly(real):
+    def signal_(number, handler):
+        ignoring = handler is signal.SIG_IGN and number == signal.SIGTERM
+        return None if ignoring else real(number, handler)
+
+    return signal_
+
+
+def fingerprint(folder):
+    return read_json(folder.stamp_file)["data"]["fingerprint"]
+
+
+def test_a_run_whose_data_changed_is_refused_until_the_user_says_otherwise(stopped, capsys):
+    words, folder = stopped
+    before = fingerprint(folder)
+    swap(folder.path.parent / "data")
+    with pytest.raises(Refused, match="begun with something else: the data") as refused:
+        train_door.main(words)
+    assert before in str(refused.value) and "--allow-changed" in str(refused.value)
+    assert check_door.main(words) == 2
+    assert "begun with something else" in capsys.readouterr().err
+    assert fingerprint(folder) == before and folder.state()["state"] == "stopped"
+    assert train_door.main([*words, "--allow-changed"]) == DONE
+    assert "the data (fingerprint" in capsys.readouterr().out
+    told = read_json(folder.stamp_file)
+    assert told["data"]["fingerprint"] != before
+    assert [one["data"]["fingerprint"] for one in told["history"]] == [before]
+
+
+def test_the_frozen_run_alone_notices_changed_data_too(stopped, capsys):
+    _, folder = stopped
+    before = fingerprint(folder)
+    swap(folder.path.parent / "data")
+    assert run_door.main([str(folder.path)]) == REFUSED
+    assert "begun with something else" in folder.state()["error"]
+    assert run_door.main([str(folder.path), "--allow-changed"]) == DONE
+    assert read_json(folder.stamp_file)["history"][0]["data"]["fingerprint"] == before
+
+
+def test_a_run_with_its_own_data_goes_on_without_a_word(stopped, capsys):
+    words, folder = stopped
+    assert train_door.main(words) == DONE
+    assert "changed" not in capsys.readouterr().out
+    assert "history" not in read_json(folder.stamp_file)
+
+
+def test_a_finished_run_goes_on_from_another_checkpoint_that_is_copied_in(stopped, capsys):
+    words, folder = stopped
+    assert train_door.main(words) == DONE
+    results, ended = folder.results(), content_of(folder.last_checkpoint)
+    records = read_records(folder.metrics_file)
+    assert train_door.main(words) == DONE and "done already" in capsys.readouterr().out
+    same = folder.checkpoints / "same.ckpt"
+    shutil.copy(folder.last_checkpoint, same)
+    same.replace(folder.last_checkpoint)  # another file and another time, the same content
+    assert folder.is_done()
+    kept = sorted(folder.checkpoints.glob("*.ckpt"), key=os.path.getmtime)
+    first = next(file for file in kept if content_of(file) != ended and "best" not in file.name)
+    shutil.copy(first, folder.last_checkpoint)
+    assert not folder.is_done()
+    assert train_door.main(words) == DONE
+    said = capsys.readouterr().out
+    assert "done already" not in said and "goes on" in said
+    assert folder.is_done() and content_of(folder.last_checkpoint) is not None
+    again = folder.results()
+    assert {**again, "timing": 0} == {**results, "timing": 0}
+    told = [
+        [(r["step"], r["metrics"]) for r in rows]
+        for rows in (records, read_records(folder.metrics_file))
+    ]
+    assert told[0] == told[1]
+
+
+def test_the_run_names_who_is_in_which_split_and_predicts_just_these(stopped, capsys):
+    words, folder = stopped
+    assert train_door.main(words) == DONE
+    splits = read_json(folder.path / "splits.json")["splits"]
+    everyone = sorted(name for names in splits.values() for name in names)
+    data = folder.path.parent / "data"
+    assert everyone == sorted(f.relative_to(data).as_posix() for f in data.rglob("*.png"))
+    capsys.readouterr()
+    assert predict_door.main([str(folder.path), "--split", "test", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    files = [str(data / name) for name in splits["test"]]
+    assert told["split"] == "test" and [row["path"] for row in told["images"]] == files
+    assert predict_door.main([str(folder.path), *files, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == told["images"]
+    right = [
+        row["class"] == name.split("/")[0]
+        for row, name in zip(told["images"], splits["test"], strict=True)
+    ]
+    assert sum(right) / len(right) == pytest.approx(folder.results()["metrics"]["test/accuracy"])
+    for asked, said in (("nope", "only train, val, test"), ("val", "not in the data any more")):
+        (data / splits["val"][0]).unlink(missing_ok=True)
+        with pytest.raises(Refused, match=said):
+            predict_door.main([str(folder.path), "--split", asked])
+    data.rename(data.with_name("elsewhere"))
+    with pytest.raises(Refused, match="data"):
+        predict_door.main([str(folder.path), "--split", "test"])
+    with pytest.raises(Refused, match="--split"):
+        predict_door.main([str(folder.path)])
+
+
+def test_a_signal_after_the_end_changes_nothing(stopped, monkeypatch, capsys):
+    words, folder = stopped
+
+    def signalled(folder, config):
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "_finish", lambda *_: signal.raise_signal(signal.SIGTERM))
+            with pytest.raises(SystemExit) as left:
+                train(folder.path)
+        assert left.value.code == 0
+        return 143  # what an agent may still say of it
+
+    monkeypatch.setattr(train_door, "execute", signalled)
+    assert train_door.main(words) == 0
+    told = capsys.readouterr()
+    assert "test accuracy" in told.out and "failed" not in told.err
+    assert folder.state()["state"] == "done"
+
+
+def test_other_code_is_noted_and_not_refused(tmp_path):
+    folder = RunFolder(tmp_path)
+    first = {"created": "a", "command": "x", "code": code(), "data": {"fingerprint": "1"}}
+    assert keep_stamp(folder, first) == []
+    other = {**first, "code": {**code(), "vit": "another"}, "created": "b"}
+    assert keep_stamp(folder, other) == ["the code of vit"]
+    packages = {**code()["packages"], "torch": "0.1"}
+    (told,) = keep_stamp(folder, {**other, "code": {"vit": "another", "packages": packages}})
+    assert told.startswith("packages: torch") and "→ 0.1" in told
+    kept = read_json(folder.stamp_file)
+    assert kept["created"] == "a" and len(kept["history"]) == 2
+    refuse_changed_data(folder, "2")  # nothing was trained yet
+    folder.metrics_file.write_text("{}\n")
+    with pytest.raises(Refused, match="1 → 2"):
+        refuse_changed_data(folder, "2")
+    refuse_changed_data(folder, "1")
+
+
+def test_odd_stamps_stop_nobody(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.metrics_file.write_text("{}\n")
+    for stamp in ({}, {"data": 3}, {"data": {"fingerprint": None}}, {"code": 4, "history": 2}):
+        write_json(folder.stamp_file, stamp)
+        refuse_changed_data(folder, "2")
+        keep_stamp(folder, {"code": code(), "data": {"fingerprint": "2"}})
+    folder.stamp_file.write_text(json.dumps([1]))
+    refuse_changed_data(folder, "2")
+
+
+def test_the_content_of_a_checkpoint_needs_no_name_and_no_whole_file(tmp_path):
+    import torch
+
+    weights = {"w": torch.arange(6.0)}
+    torch.save(weights, tmp_path / "one.ckpt")
+    torch.save(weights, tmp_path / "two.ckpt")
+    torch.save({"w": torch.arange(6.0) + 1}, tmp_path / "other.ckpt")
+    one, two, other = (content_of(tmp_path / f"{n}.ckpt") for n in ("one", "two", "other"))
+    assert one == two != other
+    (tmp_path / "cut").write_bytes((tmp_path / "one.ckpt").read_bytes()[:100])
+    assert content_of(tmp_path / "cut") is content_of(tmp_path / "none") is None

@@ -1,0 +1,64 @@
+"""What a process leaves in the temporary folder: nothing."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from vit.runs import temporary
+from vit.runs.temporary import COMPILED, own_temporary_folder, remove_if_nothing_was_compiled
+
+
+@pytest.fixture
+def shared(tmp_path, monkeypatch):
+    """The system's folder for temporary files."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.delenv(COMPILED, raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return tmp_path
+
+
+def test_what_is_made_within_is_gone_afterwards_even_after_an_error(shared):
+    with pytest.raises(ValueError, match="broken"), own_temporary_folder():
+        Path(tempfile.mkdtemp(), "file").touch()
+        code = "import tempfile; tempfile.mkdtemp()"
+        subprocess.run([sys.executable, "-c", code], check=True)
+        (own,) = shared.iterdir()
+        assert len(list(own.iterdir())) == 2
+        raise ValueError("broken")
+    assert list(shared.iterdir()) == []
+    assert os.environ["TMPDIR"] == str(shared) and tempfile.gettempdir() == str(shared)
+
+
+def test_what_torch_compiled_stays_where_torch_keeps_it(shared, monkeypatch):
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    wanted = default_cache_dir()
+    assert str(temporary.compiled_folder()) == wanted
+    with own_temporary_folder():
+        assert os.environ[COMPILED] == wanted
+    monkeypatch.delenv(COMPILED)
+    Path(wanted).mkdir(exist_ok=True)
+    remove_if_nothing_was_compiled()
+    assert not Path(wanted).exists()
+    Path(wanted, "kernel").mkdir(parents=True)
+    remove_if_nothing_was_compiled()
+    assert Path(wanted, "kernel").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["hydra.run.dir=run"], ["-m", "seed=0,1", "hydra.sweep.dir=s"]])
+def test_runs_with_their_tracker_leave_nothing_and_need_no_home(tmp_path, words):
+    temporary_folder = tmp_path / "temporary"
+    temporary_folder.mkdir()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("WANDB")}
+    environment |= {"TMPDIR": str(temporary_folder), "HOME": "/proc/1"}
+    small = ["backbone.dim=16", "backbone.depth=1", "schedule.warmup_epochs=0", "trainer=cpu"]
+    small += ["trainer.max_epochs=1", "data.num_workers=1"]
+    command = [sys.executable, "-m", "vit", "train", "experiment=digits", *small, *words]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=300)
+    assert list(temporary_folder.iterdir()) == []
+    assert list(tmp_path.glob("*/wandb/offline-run-*")) or list(tmp_path.glob("s/*/wandb"))

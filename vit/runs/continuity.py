@@ -1,0 +1,83 @@
+"""Whether a run goes on with what it was begun with; its stamp keeps what that was.
+
+Other data make other numbers of the same run, so they are refused unless the user says otherwise.
+Other code is told and noted only: mending it is why many a run is gone on with.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vit.faults import Fault, Refused
+from vit.runs.directory import RunFolder, write_json
+from vit.runs.files import read_json
+
+GO_ON = "--allow-changed"
+
+
+def begun(folder: RunFolder) -> bool:
+    """Whether something was trained in a folder, so that another start goes on with it."""
+    return folder.last_checkpoint.exists() or folder.metrics_file.exists()
+
+
+def changed_code(before: Any, now: dict[str, Any]) -> list[str]:
+    """What differs of two answers of `vit.runs.stamp.code`."""
+    before = before if isinstance(before, dict) else {}
+    told = []
+    for part in ("vit", "packages"):
+        old, new = before.get(part), now.get(part)
+        if old in (None, new):
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            differing = [key for key in new if old.get(key) != new[key]]
+            named = ", ".join(f"{key} {old.get(key)} → {new[key]}" for key in differing)
+            told.append(f"packages: {named}")
+        else:
+            told.append("the code of vit")
+    return told
+
+
+def changed_data(old: Any, new: Any) -> list[str]:
+    """The same for two fingerprints."""
+    return [] if old in (None, new) else [f"the data (fingerprint {old} → {new})"]
+
+
+def refuse_changed_data(folder: RunFolder, fingerprint: str) -> None:
+    """Raises Refused where a run would go on with other data than it was begun with."""
+    stamp = read_json(folder.stamp_file) or {}
+    found = changed_data(_fingerprint(stamp), fingerprint)
+    if found and begun(folder) and not folder.is_done():
+        message = (
+            f"was begun with something else: {found[0]}. What it has learnt and measured is of the "
+            f"data before. {GO_ON} goes on all the same; hydra.run.dir=… begins another."
+        )
+        raise Refused([Fault(str(folder.path), message)])
+
+
+def keep_stamp(folder: RunFolder, stamp: dict[str, Any]) -> list[str]:
+    """Writes stamp.json at the first start; later ones add what has changed, and return it.
+
+    What was stamped before then stands under `history`, the oldest first.
+    """
+    before = read_json(folder.stamp_file)
+    if before is None:
+        write_json(folder.stamp_file, stamp)
+        return []
+    told = changed_data(_fingerprint(before), _fingerprint(stamp))
+    told += changed_code(before.get("code"), stamp.get("code") or {})
+    if told:
+        earlier = before.get("history")
+        history = [*(earlier if isinstance(earlier, list) else []), _outdated(before, stamp)]
+        now: dict[str, Any] = {key: stamp[key] for key in ("code", "data") if key in stamp}
+        write_json(folder.stamp_file, {**before, **now, "history": history})
+    return told
+
+
+def _outdated(before: dict[str, Any], stamp: dict[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {key: before[key] for key in ("code", "data") if key in before}
+    return {**kept, "until": stamp.get("created"), "then": stamp.get("command")}
+
+
+def _fingerprint(stamp: dict[str, Any]) -> Any:
+    data = stamp.get("data")
+    return data.get("fingerprint") if isinstance(data, dict) else None

@@ -1,0 +1,130 @@
+"""Values from environment variables: used as values, written down by name.
+
+A config says `${oc.env:NAME}`; a run's files, its tracker and its log keep that text, and each
+start looks the value up again. What a run is (vit/runs/identity.py) is counted with the value,
+since a number may depend on it: so nobody's run has another name than before, and another value
+of the variable is another run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from vit.faults import Fault, Refused
+
+VARIABLE = re.compile(r"\$\{oc\.env:([A-Za-z_]\w*)(?:,([^${}]*))?\}")
+PUBLIC = ("WANDB_MODE",)  # a word of W&B's own; the run keeps the mode that it was begun with
+SHORTEST = 6  # letters of a value that is looked for in other words
+
+
+class FromEnvironment(str):
+    """A value together with the text that names where it is from."""
+
+    named: str
+
+    def __new__(cls, value: str, named: str) -> FromEnvironment:
+        made = super().__new__(cls, value)
+        made.named = named
+        return made
+
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
+        return str(self), self.named
+
+
+def by_name(node: Any) -> Any:
+    """The same config with names in place of values: as it is written down."""
+    if isinstance(node, FromEnvironment):
+        return node.named
+    if isinstance(node, dict):
+        return {key: by_name(value) for key, value in node.items()}
+    return [by_name(value) for value in node] if isinstance(node, list) else node
+
+
+def with_values(node: Any) -> Any:
+    """The reverse. Raises Refused that names each variable that is not set."""
+    faults: list[Fault] = []
+    found = _with_values(node, "", faults)
+    if faults:
+        raise Refused(faults)
+    return found
+
+
+def named(resolved: Any, raw: Any) -> Any:
+    """A resolved config whose words from the environment know their names, by its `raw` text.
+
+    Only text: numbers that are decoded from a variable are kept as numbers. The run's own name
+    stays as it is, since its folder shows it.
+    """
+    found = {name for name in _variables(raw) if name not in PUBLIC and os.environ.get(name)}
+    if not found:
+        return resolved
+    values = sorted(((os.environ[name], name) for name in found), key=lambda one: -len(one[0]))
+    whole = _named(resolved, raw, values, False)
+    return {**whole, "name": resolved["name"]} if "name" in resolved else whole
+
+
+def hidden(node: Any) -> dict[str, str]:
+    """Value → its name, of all values from the environment that are long enough to be told."""
+    if isinstance(node, FromEnvironment):
+        return {str(node): node.named} if len(node) >= SHORTEST else {}
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return {value: name for child in children for value, name in hidden(child).items()}
+
+
+def _with_values(node: Any, where: str, faults: list[Fault]) -> Any:
+    if isinstance(node, dict):
+        return {key: _with_values(value, f"{where}.{key}", faults) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_with_values(value, f"{where}.{at}", faults) for at, value in enumerate(node)]
+    if not isinstance(node, str) or "${oc.env:" not in node:
+        return node
+
+    def value_of(match: re.Match[str]) -> str:
+        name, default = match.groups()
+        if name not in os.environ and default is None:
+            message = f"is {node}, and the environment variable {name} is not set"
+            faults.append(Fault(where.lstrip("."), message))
+            return ""
+        return os.environ.get(name, (default or "").strip().strip("'\""))
+
+    return FromEnvironment(VARIABLE.sub(value_of, node), node)
+
+
+def _named(resolved: Any, raw: Any, values: list[tuple[str, str]], referred: bool) -> Any:
+    """`referred`: the raw text of these words is elsewhere in the config, behind a reference."""
+    if isinstance(resolved, dict):
+        known = raw if isinstance(raw, dict) else {}
+        inside = referred or not isinstance(raw, dict)
+        return {
+            key: _named(value, known.get(key), values, inside) for key, value in resolved.items()
+        }
+    if isinstance(resolved, list):
+        if isinstance(raw, list) and len(raw) == len(resolved):
+            pairs = zip(resolved, raw, strict=True)
+            return [_named(value, text, values, referred) for value, text in pairs]
+        return [_named(value, None, values, True) for value in resolved]
+    is_text = isinstance(resolved, str) and (referred or (isinstance(raw, str) and "${" in raw))
+    if not is_text:
+        return resolved
+    own = set(_variables(raw))
+    text = raw if own and not VARIABLE.sub("", raw).count("${") else None
+    if text is None:
+        text = resolved
+        for value, name in values:
+            if name in own or len(value) >= SHORTEST:
+                text = text.replace(value, f"${{oc.env:{name}}}")
+    if (own <= set(PUBLIC) and own) or "${oc.env:" not in text:
+        return resolved
+    try:
+        return FromEnvironment(resolved, text) if with_values(text) == resolved else resolved
+    except Refused:
+        return resolved
+
+
+def _variables(raw: Any) -> list[str]:
+    if isinstance(raw, dict | list):
+        children = raw.values() if isinstance(raw, dict) else raw
+        return [name for child in children for name in _variables(child)]
+    return re.findall(r"oc\.env:([A-Za-z_]\w*)", raw) if isinstance(raw, str) else []
