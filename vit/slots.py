@@ -80,7 +80,7 @@ def misplaced(
     `wanted` is a Takes or an annotation. `waits` is `_partial_: true`; `own` says that the user has
     named its package.
     """
-    if any(_fits(factory, waits, option, own) for option in _options(wanted)):
+    if fits(factory, waits, wanted, own):
         return None
     what = "class" if inspect.isclass(factory) else "function"
     came = f"is the {what} {home_of(factory)}{', which waits to be called' if waits else ''}"
@@ -89,6 +89,11 @@ def misplaced(
     waiting = _wants_waiting(wanted)
     told += ", with `_partial_: true`" if waiting and not waits else ""
     return f"{came}; {key or 'this slot'} takes {told}.{_instead(factory, named, key)}"
+
+
+def fits(factory: Callable[..., Any], waits: bool, wanted: Any, own: bool) -> bool:
+    """Whether what `factory` makes, or waits to make, is of the kind that is wanted."""
+    return any(_fits(factory, waits, option, own) for option in _options(wanted))
 
 
 def _instead(factory: Callable[..., Any], kinds: list[type], key: str) -> str:
@@ -177,7 +182,7 @@ def _makes(factory: Callable[..., Any], kinds: tuple[Any, ...], own: bool) -> bo
         if not own:
             return False
         returned = slots_of(factory).get("return", Any)
-        if not inspect.isclass(returned):
+        if _says_nothing(returned) or not inspect.isclass(returned):
             return True  # it does not say; `build` looks at what it made
         factory = returned
     for kind in kinds:
