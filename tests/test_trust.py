@@ -27,8 +27,12 @@ from vit.runs.identity import config_hash
 from vit.runs.stamp import stamp
 from vit.sweeps import trial
 from vit.sweeps.ledger import Ledger
+from vit.sweeps.local import Local
 from vit.sweeps.policy import Policy
 from vit.sweeps.roles import Trial
+from vit.sweeps.samplers import Grid
+from vit.sweeps.search import Search
+from vit.sweeps.slurm import Slurm
 from vit.tasks.evaluation import evaluate as evaluated
 from vit.tasks.training import train
 from vit.trained import load
@@ -224,15 +228,15 @@ def test_the_door_hands_on_what_was_given_again(tmp_path, monkeypatch):
 
 
 def test_settings_that_reach_out_of_a_sweep_want_to_be_given_again():
-    policy = {
-        "executor": {"parameters": {"local_setup": ["touch x"]}},
-        "sampler": {"storage": None},
-    }
+    evil = Slurm(cluster="local", parameters={"local_setup": ["touch x"]})
+    policy = Policy(sampler=Grid(), executor=evil)
     assert [fault.where for fault in unconfirmed_reach(policy, [])] == ["sweep.executor.parameters"]
     word = "sweep.executor.parameters={local_setup:['touch x']}"
     assert unconfirmed_reach(policy, [word]) == []
     assert unconfirmed_reach(policy, ["sweep.executor.parameters={a:1}"])
-    assert unconfirmed_reach({"sampler": {"storage": "mysql://evil"}}, [])
+    searching = Policy(sampler=Search(storage="mysql://evil"), executor=Local())
+    assert unconfirmed_reach(searching, [])[0].where == "sweep.sampler.storage"
+    assert unconfirmed_reach(Policy(sampler=Grid(), executor=Local()), []) == []
 
 
 def test_a_trial_that_was_there_runs_with_the_tracking_of_the_command(tmp_path):

@@ -13,6 +13,7 @@ function of theirs may make a part; what it makes is held against the slot once 
 from __future__ import annotations
 
 import collections.abc
+import functools
 import importlib
 import inspect
 import types
@@ -138,6 +139,7 @@ def inside(wanted: Any) -> Any:
     return typing.Union[tuple(found)] if found else type(None)  # noqa: UP007 - made at run time
 
 
+@functools.cache
 def slots_of(factory: Callable[..., Any]) -> dict[str, Any]:
     """Parameter name → what a part for it must be; those that do not say are left out."""
     subject = factory.__init__ if inspect.isclass(factory) else factory
