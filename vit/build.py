@@ -232,6 +232,7 @@ def is_union(hint: Any) -> bool:
     return typing.get_origin(hint) is typing.Union or type(hint).__name__ == "UnionType"
 
 
+@functools.cache
 def parameter_types(factory: Callable[..., Any]) -> dict[str, Any]:
     """Parameter name → resolved type; empty where the annotations cannot be resolved."""
     subject = factory.__init__ if inspect.isclass(factory) else factory

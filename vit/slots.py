@@ -13,6 +13,7 @@ function of theirs may make a part; what it makes is held against the slot once 
 from __future__ import annotations
 
 import collections.abc
+import functools
 import importlib
 import inspect
 import types
@@ -80,7 +81,7 @@ def misplaced(
     `wanted` is a Takes or an annotation. `waits` is `_partial_: true`; `own` says that the user has
     named its package.
     """
-    if any(_fits(factory, waits, option, own) for option in _options(wanted)):
+    if fits(factory, waits, wanted, own):
         return None
     what = "class" if inspect.isclass(factory) else "function"
     came = f"is the {what} {home_of(factory)}{', which waits to be called' if waits else ''}"
@@ -89,6 +90,11 @@ def misplaced(
     waiting = _wants_waiting(wanted)
     told += ", with `_partial_: true`" if waiting and not waits else ""
     return f"{came}; {key or 'this slot'} takes {told}.{_instead(factory, named, key)}"
+
+
+def fits(factory: Callable[..., Any], waits: bool, wanted: Any, own: bool) -> bool:
+    """Whether what `factory` makes, or waits to make, is of the kind that is wanted."""
+    return any(_fits(factory, waits, option, own) for option in _options(wanted))
 
 
 def _instead(factory: Callable[..., Any], kinds: list[type], key: str) -> str:
@@ -133,6 +139,7 @@ def inside(wanted: Any) -> Any:
     return typing.Union[tuple(found)] if found else type(None)  # noqa: UP007 - made at run time
 
 
+@functools.cache
 def slots_of(factory: Callable[..., Any]) -> dict[str, Any]:
     """Parameter name → what a part for it must be; those that do not say are left out."""
     subject = factory.__init__ if inspect.isclass(factory) else factory
@@ -177,7 +184,7 @@ def _makes(factory: Callable[..., Any], kinds: tuple[Any, ...], own: bool) -> bo
         if not own:
             return False
         returned = slots_of(factory).get("return", Any)
-        if not inspect.isclass(returned):
+        if _says_nothing(returned) or not inspect.isclass(returned):
             return True  # it does not say; `build` looks at what it made
         factory = returned
     for kind in kinds:

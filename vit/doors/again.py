@@ -12,12 +12,12 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from vit.doors.compose import packages_named, written_out
 from vit.faults import Fault, Refused
 from vit.runs.trust import trusted
 from vit.sweeps.ledger import Ledger
+from vit.sweeps.policy import Policy
 
 WIDER = ("allow_targets", "hydra.searchpath")
 # Commands for a cluster's jobs, a cluster to join, a database to write to.
@@ -101,7 +101,7 @@ def _unconfirmed_files(
         yield f"--config-name={begun.config_name}"
 
 
-def unconfirmed_reach(policy: Any, given: Iterable[str]) -> list[Fault]:
+def unconfirmed_reach(policy: Policy, given: Iterable[str]) -> list[Fault]:
     """Settings of how a sweep is run that reach out of it, and are not on the command line."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -112,8 +112,7 @@ def unconfirmed_reach(policy: Any, given: Iterable[str]) -> list[Fault]:
     faults = []
     for key in REACHING_OUT:
         part, name = key.split(".")
-        inside = policy.get(part) if isinstance(policy, dict) else None
-        value = inside.get(name) if isinstance(inside, dict) else None
+        value = getattr(getattr(policy, part), name, None)
         if value and confirmed.get(f"sweep.{key}") != value:
             message = f"is {value!r} in a file of the sweep, which is not enough for what reaches "
             message += "out of it. If you trust it, give it again on the command line"

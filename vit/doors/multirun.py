@@ -269,7 +269,7 @@ def launch(
             if home is not None and sweep.ledger.path.resolve() != home.resolve():
                 message = f"its command is for another folder, {sweep.ledger.path}: give it by hand"
                 raise Refused([Fault(str(home), message)])
-            if home is not None and (faults := unconfirmed_reach(sweep.base.policy, given)):
+            if home is not None and (faults := unconfirmed_reach(sweep.policy, given)):
                 raise Refused(faults)
             sweep.plan()
         except Refused as refused:

@@ -30,6 +30,7 @@ PACKAGES = (
     "numpy",
     "pillow",
 )
+DIFF = ("diff", "--no-ext-diff", "--no-textconv", "--ignore-submodules=all")
 DIFF_SWITCH = "VIT_STAMP_DIFF"
 LEFT_OUT = f"left out ({DIFF_SWITCH}=0)"
 LARGEST_DIFF = 1_000_000  # characters; beyond it the stamp says that it was cut
@@ -86,13 +87,13 @@ def _git() -> dict[str, Any] | None:
 
     Keys and passwords in the changes are blacked out; VIT_STAMP_DIFF=0 leaves the changes out.
     """
-    commit = _output("git", "rev-parse", "HEAD")
+    commit = _git_says("rev-parse", "HEAD")
     if commit is None:
         return None
-    diff = _output("git", "diff", "HEAD") or ""
+    diff = _git_says(*DIFF, "HEAD") or ""
     if diff and os.environ.get(DIFF_SWITCH) == "0":
         diff = LEFT_OUT
-    untracked = (_output("git", "ls-files", "--others", "--exclude-standard") or "").splitlines()
+    untracked = (_git_says("ls-files", "--others", "--exclude-standard") or "").splitlines()
     return {
         "commit": commit.strip(),
         "diff": blacked_out(diff[:LARGEST_DIFF]),
@@ -101,9 +102,28 @@ def _git() -> dict[str, Any] | None:
     }
 
 
-def _output(*command: str) -> str | None:
+def _git_says(*words: str) -> str | None:
+    """What git answers, of a repository whose own settings must not start a program.
+
+    The folder may be one that was downloaded with its `.git`, and settings there name commands for
+    watching files, showing differences, filtering content and fetching what is missing.
+    """
+    settings = [("core.fsmonitor", "false"), ("core.hooksPath", os.devnull)]
+    filters = "config", "--show-scope", "--name-only", "--get-regexp", r"^filter\..*"
+    for line in (_output("git", *filters) or "").splitlines():
+        scope, _, name = line.partition("\t")
+        if scope in ("local", "worktree"):  # the user's own, such as LFS, stay
+            settings.append((name, "false" if name.endswith(".required") else ""))
+    own = {"GIT_CONFIG_COUNT": str(len(settings)), "GIT_ALLOW_PROTOCOL": "none"}
+    for at, (name, value) in enumerate(settings):
+        own |= {f"GIT_CONFIG_KEY_{at}": name, f"GIT_CONFIG_VALUE_{at}": value}
+    return _output("git", *words, **own)
+
+
+def _output(*command: str, **more: str) -> str | None:
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", **more}
     try:
-        done = subprocess.run(command, capture_output=True, timeout=20, check=True)
+        done = subprocess.run(command, capture_output=True, timeout=20, check=True, env=environment)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.decode("utf-8", errors="replace")
