@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vit.build import CONTROL_KEYS, TargetError, is_part, is_union, locate, parameter_types
+from vit.check.numbers import number_faults
 from vit.faults import Fault, did_you_mean
 from vit.runs.identity import HOW_CHECKPOINTS_ARE_WRITTEN
 
@@ -72,8 +73,6 @@ def schema_faults(config: Mapping[str, Any]) -> list[Fault]:
             faults.append(Fault(str(key), f"no such key at the top.{did_you_mean(key, known)}"))
     for key, hint in PLAIN.items():
         faults += _value_faults(key, config.get(key), hint)
-    if isinstance(seed := config.get("seed"), int) and not 0 <= seed < 2**32:
-        faults.append(Fault("seed", f"is {seed}; wanted 0 ≤ seed < 2**32"))
     allowed = config.get("allow_targets") or []
     if faults and not isinstance(allowed, list):
         allowed = []
@@ -87,7 +86,8 @@ def schema_faults(config: Mapping[str, Any]) -> list[Fault]:
             faults += part_faults(node, key, given, allowed)
     faults += _checkpoint_faults(config.get("checkpoint"))
     faults += _process_faults(config.get("trainer"))
-    return faults
+    told = {fault.where for fault in faults}
+    return faults + [fault for fault in number_faults(config) if fault.where not in told]
 
 
 def _process_faults(trainer: object) -> list[Fault]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from vit.build import build
+from vit.check.numbers import part_number_faults
 from vit.check.schema import part_faults
 from vit.doors.compose import Composed
 from vit.doors.grid import Words, grid, read_words
@@ -58,6 +59,7 @@ def policy_of(base: Composed) -> Policy:
     if not isinstance(base.policy, dict):
         raise Refused([Fault("sweep", f"wanted a part with `_target_`, got {base.policy!r}")])
     faults = part_faults(base.policy, "sweep", frozenset(), allow)
+    faults += part_number_faults(base.policy, "sweep")
     if faults:
         raise Refused(faults)
     try:
