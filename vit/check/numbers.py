@@ -22,12 +22,12 @@ MOST = 1e12
 class Bound:
     """From `low` to `high`; with `above`, or `below`, without that end itself."""
 
-    low: float
-    high: float
+    low: int | float
+    high: int | float
     above: bool = False
     below: bool = False
 
-    def holds(self, value: float) -> bool:
+    def holds(self, value: int | float) -> bool:
         over = value > self.low if self.above else value >= self.low
         return over and (value < self.high if self.below else value <= self.high)
 
@@ -251,7 +251,7 @@ def _of(value: Any, path: str, bound: Bound | None) -> Iterator[Fault]:
             yield Fault(path, told)
 
 
-def _told(value: float, bound: Bound | None) -> str | None:
+def _told(value: int | float, bound: Bound | None) -> str | None:
     if isinstance(value, float) and not math.isfinite(value):
         return f"is {value}; wanted a number" + (f", {bound}" if bound else "")
     if bound is not None and not bound.holds(value):

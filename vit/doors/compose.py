@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vit.doors.config_files import bomb_faults, reference_faults
 from vit.doors.grid import grid, is_value, read_words, sweep_name
-from vit.doors.misspelt import composition_faults, first_line, unresolved
+from vit.doors.misspelt import composition_errors, composition_faults, first_line, unresolved
 from vit.faults import Fault, Refused, did_you_mean
 from vit.runs.identity import config_hash
+from vit.runs.naming import folder_faults, name_faults
 
 HYDRA_SHOWS = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc")
 DETERMINISTIC = "--deterministic"
@@ -122,7 +124,10 @@ def _hydra(config_dir: str | None, config_name: str) -> Iterator[list[str]]:
         if not chosen.is_dir():
             raise Refused([Fault("--config-dir", f"no folder {config_dir!r}")])
         folders.insert(1, chosen)
-    primary = next((f for f in folders if (f / f"{config_name}.yaml").is_file()), None)
+    bombs = [fault for folder in folders[1:] for fault in bomb_faults(folder)]
+    if bombs:
+        raise Refused(bombs)
+    primary = next((f for f in folders if _is_file(f / f"{config_name}.yaml")), None)
     if primary is None:
         known = sorted(path.stem for folder in folders for path in folder.glob("*.yaml"))
         raise Refused(
@@ -140,6 +145,13 @@ def _hydra(config_dir: str | None, config_name: str) -> Iterator[list[str]]:
     with initialize_config_dir(str(primary), job_name="vit", version_base="1.3"):
         yield [f"hydra.searchpath=[{','.join(others)}]"] if others else []
     GlobalHydra.instance().clear()
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file can have
+        return False
 
 
 class Composer:
@@ -191,13 +203,15 @@ class Composer:
 
     def _compose(self, words: list[str]) -> Any:
         from hydra import compose as hydra_compose
-        from hydra.errors import HydraException
-        from omegaconf.errors import OmegaConfBaseException
+        from omegaconf import OmegaConf
 
         every = [*words, *self._search_words]
         try:
-            return hydra_compose(self._config_name, every, return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            composed = hydra_compose(self._config_name, every, return_hydra_config=True)
+            if grown := reference_faults(OmegaConf.to_container(composed, resolve=False)):  # type: ignore[arg-type]
+                raise Refused(grown)
+            return composed
+        except composition_errors() as error:
             faults, sound = composition_faults(self._config_name, every, words, error)
             rest = None
             if 0 < len(sound) < len(words):
@@ -232,6 +246,8 @@ def _resolved(
     choice = Path(str(hydra.runtime.choices.get("experiment") or "run")).name
     own_folder = OmegaConf.to_container(hydra.sweep, resolve=False)["subdir"] != SUBDIR  # type: ignore[index,call-overload]
     own_name = frozen.get("name")
+    if isinstance(own_name, str) and (faults := name_faults("name", own_name)):
+        raise Refused(faults, frozen)
     if not own_name:
         frozen["name"] = f"{choice}-{config_hash(frozen)[:8]}"
     with read_write(hydra), open_dict(composed):
@@ -244,6 +260,8 @@ def _resolved(
             if composed.get("sweep") is None:
                 raise Refused([Fault("sweep", "is taken away; -m needs one, such as sweep=grid")])
             composed.sweep.name = composed.sweep.get("name") or sweep_name
+            if faults := name_faults("sweep.name", str(composed.sweep.name)):
+                raise Refused(faults, frozen)
     where = "hydra.run.dir" if number is None else "hydra.sweep.dir"
     sweep_dir = Path()
     try:
@@ -254,6 +272,8 @@ def _resolved(
             folder = sweep_dir / str(hydra.sweep.subdir)
     except OmegaConfBaseException as error:
         raise Refused([Fault(where, f"does not resolve: {first_line(error)}")]) from error
+    if faults := folder_faults(where, folder):
+        raise Refused(faults, frozen)
     return Composed(frozen, folder, words, policy, choice, own_name, own_folder, sweep_dir)
 
 
