@@ -101,7 +101,7 @@ def usable_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.empty(1, device=device).tolist()  # meta holds no values, and fails here
     except (RuntimeError, AssertionError) as error:
         message = f"{name!r} cannot be used here: {str(error).splitlines()[0]}"
         raise Refused([Fault("--device", message)]) from error

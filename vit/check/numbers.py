@@ -53,6 +53,8 @@ WORDS: dict[str, Bound] = {
     "batch_size": COUNT,
     "eval_batch_size": COUNT,
     "train_limit": Bound(1, 1e9),
+    "val_fraction": RATE,
+    "test_fraction": RATE,
     "num_workers": FEW,
     "image_size": SIZE,
     "train_sizes": SIZE,
@@ -66,7 +68,7 @@ WORDS: dict[str, Bound] = {
     "val_scenes": COUNT,
     "test_scenes": SOME,
     "min_digits": FEW,
-    "max_digits": Bound(0, 100),
+    "max_digits": Bound(1, 100),
     "digit_size": SIZE,
     "noise": SHARE,
     "vocabulary": Bound(2, 1_000_000),
@@ -117,7 +119,7 @@ WORDS: dict[str, Bound] = {
     "proj_dropout": RATE,
     "patch_dropout": RATE,
     "bias_init": Bound(-100, 100),
-    "eps": Bound(0, 1),
+    "eps": Bound(0, 1, above=True),
     "base": Bound(1, 1e9, above=True),
     "temperature": Bound(1, 1e9, above=True),
     "shift": Bound(0, 100),
@@ -153,6 +155,8 @@ WORDS: dict[str, Bound] = {
     "every_n_steps": Bound(1, 1e9),
     "weights_every": Bound(1, 1e9),
     "hang_seconds": Bound(0, 1e8, above=True),
+    "pictures": Bound(0, 24),
+    "attention": Bound(0, 24),
     # tasks
     "label_smoothing": RATE,
     "bce_threshold": SHARE,
@@ -204,7 +208,7 @@ OF_ONE_PART: dict[str, dict[str, Bound]] = {
         "overfit_batches": Bound(0, 1e9),
         "fast_dev_run": SOME,
         "num_sanity_val_steps": Bound(-1, 1e9),
-        "log_every_n_steps": Bound(0, 1e9),
+        "log_every_n_steps": Bound(1, 1e9),
         "devices": Bound(1, 10_000),
         "num_nodes": Bound(1, 10_000),
         "reload_dataloaders_every_n_epochs": SOME,
@@ -246,12 +250,13 @@ def _of(value: Any, path: str, bound: Bound | None) -> Iterator[Fault]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _of(item, path, bound)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        if told := _told(value, bound):
-            yield Fault(path, told)
+    elif isinstance(value, int | float) and (told := _told(value, bound)):
+        yield Fault(path, told)
 
 
 def _told(value: int | float, bound: Bound | None) -> str | None:
+    if isinstance(value, bool):
+        return None
     if isinstance(value, float) and not math.isfinite(value):
         return f"is {value}; wanted a number" + (f", {bound}" if bound else "")
     if bound is not None and not bound.holds(value):

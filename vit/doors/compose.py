@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from vit.doors.config_files import bomb_faults, reference_faults
-from vit.doors.grid import grid, is_value, read_words, sweep_name
+from vit.doors.grid import Words, grid, is_value, read_words, sweep_name
 from vit.doors.misspelt import composition_errors, composition_faults, first_line, unresolved
 from vit.faults import Fault, Refused, did_you_mean
 from vit.runs.identity import config_hash
@@ -87,11 +87,12 @@ def compose(argv: list[str]) -> dict[str, Any]:
 def compose_runs(arguments: argparse.Namespace) -> list[Composed]:
     """One Composed per point of the grid (one point without `-m`)."""
     with composer(arguments) as compose_one:
-        words = read_words(arguments.overrides)
+        words = _words(arguments.overrides, compose_one)
         several = [*words.axes, *words.ranges]
         if several and not arguments.multirun:
             message = "several values need -m (one run for each)"
-            raise Refused([Fault(key, message) for key in several])
+            faults = [Fault(key, message) for key in several]
+            raise Refused(faults, _config(words.fixed, compose_one))
         if words.ranges:
             message = "a range to search in; wanted a list of values"
             raise Refused([Fault(key, message) for key in words.ranges])
@@ -99,6 +100,26 @@ def compose_runs(arguments: argparse.Namespace) -> list[Composed]:
             return [compose_one(words.fixed)]
         compose_one.sweep_name = sweep_name(words, compose_one(words.fixed, 0).experiment)
         return [compose_one(point, number) for number, point in enumerate(grid(words))]
+
+
+def _words(overrides: list[str], compose_one: Composer) -> Words:
+    """The words, sorted; what is no grammar is refused beside the faults of all the others."""
+    try:
+        return read_words(overrides)
+    except Refused as refused:
+        wrong = {fault.where for fault in refused.faults}
+        left = [word for word in overrides if not {word, word.partition("=")[0]} & wrong]
+        rest = None
+        with suppress(Refused):
+            rest = _config(read_words(left).fixed, compose_one)
+        raise Refused(refused.faults, rest) from None
+
+
+def _config(words: list[str], compose_one: Composer) -> dict[str, Any] | None:
+    """What these words compose, to be checked further; None where they have faults of their own."""
+    with suppress(Refused):
+        return compose_one(words).config
+    return None
 
 
 @contextmanager
@@ -237,7 +258,7 @@ def _resolved(
         del job["hydra"]
     faults = unresolved(job)
     if faults:
-        raise Refused(faults)
+        raise Refused(faults, _without(job, faults))
     config = OmegaConf.to_container(job, resolve=True)
     assert isinstance(config, dict)
     policy = config.pop("sweep", None)  # how a sweep is run is no part of its runs
@@ -275,6 +296,22 @@ def _resolved(
     if faults := folder_faults(where, folder):
         raise Refused(faults, frozen)
     return Composed(frozen, folder, words, policy, choice, own_name, own_folder, sweep_dir)
+
+
+def _without(job: Any, faults: list[Fault]) -> dict[str, Any] | None:
+    """The config without the values that do not resolve, to be checked further."""
+    from omegaconf import OmegaConf, open_dict
+
+    with open_dict(job):
+        for fault in faults:
+            above, _, key = fault.where.rpartition(".")
+            node = OmegaConf.select(job, above) if above else job
+            if not OmegaConf.is_dict(node) or key not in node.keys():  # noqa: SIM118 - a missing
+                return None  # value is in the keys, and not in the node
+            del node[key]
+    config: Any = OmegaConf.to_container(job, resolve=True)
+    policy = config.pop("sweep", None)
+    return _frozen(config, policy, None)
 
 
 def _frozen(

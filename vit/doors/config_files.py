@@ -97,7 +97,7 @@ def reference_faults(config: dict[Any, Any]) -> list[Fault]:
     try:
         for key in config:
             if _resolved_size(config, str(key), sizes) > MOST_BYTES:
-                return [Fault(str(key), f"grows beyond {MOST_BYTES:,} letters by what it refers to")]
+                return [Fault(str(key), f"refers to more than {MOST_BYTES:,} letters")]
     except RecursionError:
         return [Fault("config", "refers to itself, or from key to key without end")]
     return []
