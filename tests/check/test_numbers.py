@@ -79,8 +79,8 @@ def test_many_wrong_numbers_are_told_together():
 
 
 def test_a_sweep_has_numbers_too():
-    from vit.faults import Refused
     from vit.doors.compose import Composed
+    from vit.faults import Refused
 
     policy = {"_target_": "vit.sweeps.policy.Policy", "hang_minutes": float("nan"), "jobs": 10**12}
     policy |= {"sampler": {"_target_": "vit.sweeps.samplers.Grid"}}

@@ -1,4 +1,5 @@
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -6,12 +7,11 @@ from vit.doors.config_files import bomb_faults, reference_faults
 
 LETTERS = "abcdefghijkl"
 ALIASES = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n"
-    for old, new in zip(LETTERS, LETTERS[1:], strict=False)
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in pairwise(LETTERS)
 )
 MERGED = "a: &a {k: [1, 2, 3, 4, 5, 6, 7, 8, 9]}\n" + "".join(
     f"{new}: &{new} {{x: *{old}, y: *{old}, z: *{old}, u: *{old}}}\n"
-    for old, new in zip(LETTERS, LETTERS[1:], strict=False)
+    for old, new in pairwise(LETTERS)
 )
 
 
