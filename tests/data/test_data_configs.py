@@ -66,3 +66,34 @@ def test_the_frame_of_a_policy_is_chosen_apart():
     node = composed("data=cifar10", "data/augment=randaugment", "data/augment/frame=crop_flip")
     assert node["augment"]["frame"]["_target_"] == "vit.data.augment.CropFlip"
     assert "scale" not in node["augment"]["frame"]
+
+
+OPTIONS = {"augment": AUGMENT, "augment_boxes": AUGMENT_BOXES, "augment_maps": AUGMENT_MAPS}
+KINDS = [name for name in DATA if not name.endswith("base")]
+
+
+def require_all_augmentations(kind, options=OPTIONS):
+    group = next((group for group in OPTIONS if group in composed(f"data={kind}")), None)
+    for augment in options.get(group, ()):
+        node = composed(f"data={kind}", f"data/{group}={augment}")
+        assert part_faults(node, "data", GIVEN["data"], ()) == [], f"{kind}, {augment}"
+        build(node, seed=0)
+
+
+@pytest.mark.parametrize("kind", ["folder", "fashion_mnist", "wav_folder"])
+def test_what_a_kind_of_data_sets_of_its_augmentation_fits_others(kind):
+    require_all_augmentations(kind, {"augment": ["three_augment", "none"]})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_shipped_augmentation_goes_on_every_shipped_data(kind):
+    require_all_augmentations(kind)
+
+
+@pytest.mark.parametrize("kind", ["folder", "table", "huggingface"])
+def test_small_sets_are_cropped_gently_and_only_by_random_resized_crop(kind):
+    chosen = composed(f"data={kind}", "data/augment=random_resized_crop")["augment"]
+    assert chosen == composed(f"data={kind}")["augment"]
+    assert chosen["scale"] == [0.35, 1.0]
+    assert composed(f"data={kind}", "data/augment=affine")["augment"]["scale"] == [0.9, 1.1]

@@ -112,3 +112,67 @@ def test_configs_are_found_below_folders_of_any_name(tmp_path, monkeypatch):
 
 def test_a_group_set_to_nothing_is_told():
     assert "checkpoint=null" in faults("checkpoint=null")[0]
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("data=[1]", "there is base"),
+        ("data=[[1]]", "there is base"),
+        ("sweep=[1]", "there is asha"),
+        ("+a=" + "x" * 60_000, "at most 50,000"),
+        ("a=" + "[" * 3_000 + "]" * 3_000, "nested too deeply"),
+        ("name=../../x", "leads elsewhere"),
+        ("hydra.run.dir=" + "a/" * 2_000, "shorter path"),
+    ],
+)
+def test_an_odd_word_is_one_fault(word, said):
+    (told,) = faults(word)
+    assert said in told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["seed=range(100000000)"],
+        ["seed=range(0,1,1e-9)"],
+        ["seed=shuffle(range(100000000))"],
+        ["seed=range(0,1,0.0)"],
+        [f"+k{at}=1,2,3,4,5,6,7,8" for at in range(12)],
+    ],
+)
+def test_a_grid_without_end_is_refused_at_once(words):
+    (told,) = faults("-m", *words)
+    assert "at most 10,000" in told
+
+
+@pytest.mark.parametrize("word", ["sweep.name=../x", "hydra.sweep.dir=" + "a" * 300])
+def test_a_sweeps_name_and_folder_are_looked_at_too(word):
+    (told,) = faults("-m", "seed=1,2", word)
+    assert told.startswith(word.partition("=")[0])
+
+
+def test_a_config_that_is_no_yaml_is_told_with_its_line(tmp_path):
+    (tmp_path / "mine.yaml").write_text("a: 1\nb: [1\nc: }")
+    (told,) = faults("-cd", str(tmp_path), "-cn", "mine")
+    assert "mine.yaml, line 3" in told
+
+
+def test_a_name_that_no_file_can_have_is_no_config():
+    (told,) = faults("-cn", "x" * 400)
+    assert told.startswith("--config-name")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["data=folder"],  # data.root must be given
+        ["experiment=digits", "seed=1,2"],
+        ["experiment=digits", "a b=1"],
+        ["experiment=digits", "name=../x"],
+    ],
+)
+def test_no_refusal_of_words_hides_the_config(words):
+    with pytest.raises(Refused) as refused:
+        compose_runs(arguments(*words, "optim.lr=-1"))
+    assert refused.value.rest["optim"]["lr"] == -1

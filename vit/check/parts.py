@@ -107,6 +107,14 @@ def backbone_for(config: Mapping[str, Any], data: SampleData, allow: list[str]) 
     return build_slot("backbone", config, allow, **given)
 
 
+def optimizer_faults(config: Mapping[str, Any], model: Any) -> list[Fault]:
+    """What the optimizer itself refuses of its settings, over the model's own parameters."""
+    faults: list[Fault] = []
+    optim = build_slot("optim", config, config.get("allow_targets") or [])
+    trying("optim", faults, lambda: optim.build(model))
+    return faults
+
+
 def cost_of(model: Any, data: SampleData) -> dict[str, Any]:
     size = data.facts.input_size()
     told = {

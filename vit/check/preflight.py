@@ -24,10 +24,20 @@ from vit.check.communication import communication, is_sharded, warn_of_padding
 from vit.check.determinism import determinism
 from vit.check.machine import lacking_for, require_room, warn_of_memory
 from vit.check.memory import memory_or_none
-from vit.check.parts import cost_of, data_of, fitting, model_of, told_of, trying
+from vit.check.parts import (
+    cost_of,
+    data_of,
+    fitting,
+    model_of,
+    optimizer_faults,
+    told_of,
+    trying,
+)
 from vit.check.schema import OPTIONAL_PARTS, schema_faults
+from vit.check.selection import NOT_SELECTED, directions, monitor_faults, validation_faults
+from vit.check.trainer import trainer_faults
 from vit.data.samples import SampleData
-from vit.faults import Fault, Refused, did_you_mean
+from vit.faults import Fault, Refused
 from vit.optim.groups import param_groups, table
 from vit.optim.schedules import Constant
 from vit.runs.online import why_not_online
@@ -35,6 +45,7 @@ from vit.runs.tracking import Wandb
 from vit.tasks.assembly import (
     accumulation,
     assemble_task,
+    micro_batches,
     processes,
     task_class,
     total_steps,
@@ -104,8 +115,10 @@ def preflight(
         tracking = trying("tracking", faults, partial(build_slot, "tracking", config, allow))
         if isinstance(tracking, Wandb) and tracking.mode == "online":
             faults += shared.find(["online"], online_faults)
-    if isinstance(config.get("threads"), int) and config["threads"] < 1:
-        faults.append(Fault("threads", f"is {config['threads']}; wanted at least 1"))
+    if "trainer" not in broken:
+        found = shared.find(["trainer", config["trainer"]], lambda: trainer_faults(config, allow))
+        faults += found
+        broken |= {"trainer"} if found else set()
     config = {**config, **{key: SOUND[key] for key in broken & SOUND.keys()}}
     warnings: list[str] = []
     told: dict[str, Any] = {}
@@ -138,8 +151,9 @@ def preflight(
             task = trying("task", faults, lambda: assemble_task(config, any_model, data, allow))
         if task is not None:
             told["monitors"] = list(task.monitors())
+            told["better"] = directions(task)
         if task is not None and "checkpoint" not in broken:
-            _monitor(config, task.monitors(), faults)
+            faults += monitor_faults(config["checkpoint"], task)
     if "steps" in told:
         _recipe(config, model, told, faults, warnings)
         if "checkpoint" not in broken:
@@ -147,6 +161,9 @@ def preflight(
             told["checkpoints"] = number_kept(config["checkpoint"], told["steps"], epochs)
     if data is not None and model is not None:
         told.update(shared.find(["cost", *parts[1:]], lambda: cost_of(model, data)))
+        if "optim" not in broken:
+            made = ["optimizer", *parts[1:], config["optim"]]
+            faults += shared.find(made, lambda: optimizer_faults(config, model))
         if not faults and "micro_batch_size" in told:
             optim = {**config["optim"], "lr": 0, "weight_decay": 0}
             step = [optim, config["ema"], config["trainer"].get("precision"), told["processes"]]
@@ -224,6 +241,11 @@ def _world(
     if loader is None:
         return
     batches = len(loader)
+    if micro_batches(config, batches) < 1:
+        limit = config["trainer"].get("limit_train_batches")
+        message = f"is {limit} of {batches} batches, which leaves none; wanted more"
+        faults.append(Fault("trainer.limit_train_batches", message))
+        return
     steps, per_epoch = total_steps(config, batches)
     if steps < 1:
         faults.append(
@@ -235,8 +257,12 @@ def _world(
             )
         )
         return
+    faults += validation_faults(config, batches, steps, warnings)
     for key in ("limit_val_batches", "limit_test_batches"):
-        if config["trainer"].get(key, 1.0) not in (1.0, None):
+        if config["trainer"].get(key, 1.0) == 0:
+            rest = NOT_SELECTED if key == "limit_val_batches" else ""
+            warnings.append(f"trainer.{key}=0: there is no {key.split('_')[1]} at all{rest}")
+        elif config["trainer"].get(key, 1.0) not in (1.0, None):
             warnings.append(
                 f"trainer.{key}: evaluation sees the first images only, which may be of few "
                 "classes; its numbers then tell that it runs, and no more"
@@ -282,21 +308,3 @@ def _recipe(
     if model is not None and optim.layer_decay != 1.0:
         scales = (optim.layer_decay, optim.head_lr_scale)
         told["groups"] = table(param_groups(model, optim.lr, optim.weight_decay, *scales))
-
-
-def _headline(known: tuple[str, ...]) -> str:
-    """What a task is usually judged by: the first thing it measures besides its loss."""
-    found = next((name for name in known if not name.endswith("/loss")), None)
-    return f" Take checkpoint.monitor={found}." if found else ""
-
-
-def _monitor(config: Mapping[str, Any], known: tuple[str, ...], faults: list[Fault]) -> None:
-    monitor = config["checkpoint"].get("monitor")
-    if monitor not in known:
-        faults.append(
-            Fault(
-                "checkpoint.monitor",
-                f"{monitor!r} is never logged; validation logs {', '.join(known)}."
-                f"{did_you_mean(str(monitor), known, 0.8) or _headline(known)}",
-            )
-        )

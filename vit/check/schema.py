@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vit.build import CONTROL_KEYS, TargetError, factory_for, is_part, is_union, parameter_types
+from vit.check.numbers import number_faults
 from vit.faults import Fault, did_you_mean
 from vit.runs.identity import HOW_CHECKPOINTS_ARE_WRITTEN
 from vit.runs.shapes import SCHEMA_VERSION
@@ -78,8 +79,6 @@ def schema_faults(config: Mapping[str, Any]) -> list[Fault]:
     if isinstance(version, int) and version != SCHEMA_VERSION:
         message = f"is {version}; this vit writes and reads {SCHEMA_VERSION}"
         faults.append(Fault("schema_version", message))
-    if isinstance(seed := config.get("seed"), int) and not 0 <= seed < 2**32:
-        faults.append(Fault("seed", f"is {seed}; wanted 0 ≤ seed < 2**32"))
     allowed = config.get("allow_targets") or []
     if faults and not isinstance(allowed, list):
         allowed = []
@@ -90,7 +89,8 @@ def schema_faults(config: Mapping[str, Any]) -> list[Fault]:
         faults += slot_faults(key, node, given, allowed)
     faults += _checkpoint_faults(config.get("checkpoint"))
     faults += _process_faults(config.get("trainer"))
-    return faults
+    told = {fault.where for fault in faults}
+    return faults + [fault for fault in number_faults(config) if fault.where not in told]
 
 
 def slot_faults(

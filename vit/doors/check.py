@@ -121,8 +121,10 @@ def with_faults_of_the_rest(refused: Refused, arguments: argparse.Namespace) -> 
     faults = list(refused.faults)
     if refused.rest is not None:
         report = process.call("vit.check.preflight:preflight", refused.rest, None, arguments.full)
-        faults += [Fault(**fault) for fault in report["faults"]]
-    return Refused(list(dict.fromkeys([*faults, *nothing_chosen(arguments)])))
+        told = {fault.where for fault in faults}
+        faults += [Fault(**fault) for fault in report["faults"] if fault["where"] not in told]
+    every = list(dict.fromkeys([*faults, *nothing_chosen(arguments)]))
+    return Refused(every, hint=refused.hint)
 
 
 def nothing_chosen(arguments: argparse.Namespace) -> list[Fault]:

@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from vit.build import is_own
+from vit.doors.config_files import bomb_faults, reference_faults
 from vit.doors.config_groups import Groups
-from vit.doors.grid import grid, is_value, read_words, sweep_name
-from vit.doors.misspelt import composition_faults, first_line, unresolved
+from vit.doors.grid import Words, grid, is_value, read_words, sweep_name
+from vit.doors.misspelt import composition_errors, composition_faults, first_line, unresolved
 from vit.faults import Fault, Refused, did_you_mean
 from vit.runs.environment import named
 from vit.runs.identity import config_hash
+from vit.runs.naming import folder_faults, name_faults
 from vit.runs.trust import from_environment, trusted, untold, used
 
 HYDRA_SHOWS = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc")
@@ -94,11 +96,12 @@ def compose_runs(
 ) -> list[Composed]:
     """One Composed per point of the grid (one point without `-m`)."""
     with composer(arguments, allow_targets) as compose_one:
-        words = read_words(arguments.overrides, compose_one.groups)
+        words = _words(arguments.overrides, compose_one)
         several = [*words.axes, *words.ranges]
         if several and not arguments.multirun:
             message = "several values need -m (one run for each)"
-            raise Refused([Fault(key, message) for key in several])
+            faults = [Fault(key, message) for key in several]
+            raise Refused(faults, _config(words.fixed, compose_one))
         if words.ranges:
             message = "a range to search in; wanted a list of values"
             raise Refused([Fault(key, message) for key in words.ranges])
@@ -106,6 +109,26 @@ def compose_runs(
             return [compose_one(words.fixed)]
         compose_one.sweep_name = sweep_name(words, compose_one(words.fixed, 0).experiment)
         return [compose_one(point, number) for number, point in enumerate(grid(words))]
+
+
+def _words(overrides: list[str], compose_one: Composer) -> Words:
+    """The words, sorted; what is no grammar is refused beside the faults of all the others."""
+    try:
+        return read_words(overrides, compose_one.groups)
+    except Refused as refused:
+        wrong = {fault.where for fault in refused.faults}
+        left = [word for word in overrides if not {word, word.partition("=")[0]} & wrong]
+        rest = None
+        with suppress(Refused):
+            rest = _config(read_words(left, compose_one.groups).fixed, compose_one)
+        raise Refused(refused.faults, rest) from None
+
+
+def _config(words: list[str], compose_one: Composer) -> dict[str, Any] | None:
+    """What these words compose, to be checked further; None where they have faults of their own."""
+    with suppress(Refused):
+        return compose_one(words).config
+    return None
 
 
 @contextmanager
@@ -151,7 +174,10 @@ def _hydra(config_dir: str | None, config_name: str) -> Iterator[list[str]]:
         if not chosen.is_dir():
             raise Refused([Fault("--config-dir", f"no folder {config_dir!r}")])
         folders.insert(1, chosen)
-    primary = next((f for f in folders if (f / f"{config_name}.yaml").is_file()), None)
+    bombs = [fault for folder in folders[1:] for fault in bomb_faults(folder)]
+    if bombs:
+        raise Refused(bombs)
+    primary = next((f for f in folders if _is_file(f / f"{config_name}.yaml")), None)
     if primary is None:
         known = sorted(path.stem for folder in folders for path in folder.glob("*.yaml"))
         raise Refused(
@@ -169,6 +195,13 @@ def _hydra(config_dir: str | None, config_name: str) -> Iterator[list[str]]:
     with initialize_config_dir(str(primary), job_name="vit", version_base="1.3"):
         yield [f"hydra.searchpath=[{','.join(others)}]"] if others else []
     GlobalHydra.instance().clear()
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file can have
+        return False
 
 
 class Composer:
@@ -224,13 +257,15 @@ class Composer:
 
     def _compose(self, words: list[str]) -> Any:
         from hydra import compose as hydra_compose
-        from hydra.errors import HydraException
-        from omegaconf.errors import OmegaConfBaseException
+        from omegaconf import OmegaConf
 
         every = [*words, *self._search_words]
         try:
-            return hydra_compose(self._config_name, every, return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            composed = hydra_compose(self._config_name, every, return_hydra_config=True)
+            if grown := reference_faults(OmegaConf.to_container(composed, resolve=False)):  # type: ignore[arg-type]
+                raise Refused(grown)
+            return composed
+        except composition_errors() as error:
             faults, sound = composition_faults(self._config_name, every, words, error)
             rest = None
             if 0 < len(sound) < len(words):
@@ -258,7 +293,7 @@ def _resolved(
         del job["hydra"]
     faults = unresolved(job)
     if faults:
-        raise Refused(faults)
+        raise Refused(faults, _without(job, faults))
     config = OmegaConf.to_container(job, resolve=True)
     assert isinstance(config, dict)
     config = named(config, OmegaConf.to_container(job, resolve=False))
@@ -271,6 +306,8 @@ def _resolved(
     choice = Path(str(hydra.runtime.choices.get("experiment") or "run")).name
     own_folder = OmegaConf.to_container(hydra.sweep, resolve=False)["subdir"] != SUBDIR  # type: ignore[index,call-overload]
     own_name = frozen.get("name")
+    if isinstance(own_name, str) and (faults := name_faults("name", own_name)):
+        raise Refused(faults, frozen)
     if not own_name:
         frozen["name"] = f"{choice}-{config_hash(frozen)[:8]}"
     with read_write(hydra), open_dict(composed):
@@ -283,6 +320,8 @@ def _resolved(
             if composed.get("sweep") is None:
                 raise Refused([Fault("sweep", "is taken away; -m needs one, such as sweep=grid")])
             composed.sweep.name = composed.sweep.get("name") or sweep_name
+            if faults := name_faults("sweep.name", str(composed.sweep.name)):
+                raise Refused(faults, frozen)
     where = "hydra.run.dir" if number is None else "hydra.sweep.dir"
     sweep_dir = Path()
     try:
@@ -293,6 +332,8 @@ def _resolved(
             folder = sweep_dir / str(hydra.sweep.subdir)
     except OmegaConfBaseException as error:
         raise Refused([Fault(where, f"does not resolve: {first_line(error)}")]) from error
+    if faults := folder_faults(where, folder):
+        raise Refused(faults, frozen)
     return Composed(frozen, folder, words, policy, choice, own_name, own_folder, sweep_dir)
 
 
@@ -311,6 +352,22 @@ def _allowed(
     silent = [name for name in from_environment() if any(is_own(t, [name]) for t in targets)]
     told = [name for name in named or [] if name in trusted]
     return list(dict.fromkeys([*told, *silent])), faults
+
+
+def _without(job: Any, faults: list[Fault]) -> dict[str, Any] | None:
+    """The config without the values that do not resolve, to be checked further."""
+    from omegaconf import OmegaConf, open_dict
+
+    with open_dict(job):
+        for fault in faults:
+            above, _, key = fault.where.rpartition(".")
+            node = OmegaConf.select(job, above) if above else job
+            if not OmegaConf.is_dict(node) or key not in node.keys():  # noqa: SIM118 - a missing
+                return None  # value is in the keys, and not in the node
+            del node[key]
+    config: Any = OmegaConf.to_container(job, resolve=True)
+    policy = config.pop("sweep", None)
+    return _frozen(config, policy, None)
 
 
 def _frozen(

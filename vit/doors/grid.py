@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from typing import Any
 from vit.doors.config_groups import Groups
 from vit.doors.misspelt import first_line
 from vit.faults import Fault, Refused
+
+MOST_LETTERS = 50_000  # of one word; Hydra's parser takes a second for so many
+MOST_VALUES = 10_000  # of one key, and points of a grid
 
 
 @dataclass
@@ -41,6 +45,10 @@ def read_words(overrides: list[str], groups: Groups | None = None) -> Words:
     faults = []
     keys: dict[str, str] = {}  # of each fixed word
     for word in overrides:
+        if len(word) > MOST_LETTERS:
+            message = f"has {len(word):,} letters; wanted at most {MOST_LETTERS:,}"
+            faults.append(Fault(word.partition("=")[0][:40], message))
+            continue
         try:
             item = parser.parse_override(word)
             item.config_loader = groups  # type: ignore[assignment]  # asked for options only
@@ -52,7 +60,7 @@ def read_words(overrides: list[str], groups: Groups | None = None) -> Words:
                 words.fixed.append(word)
                 keys[word] = key
             elif item.is_discrete_sweep():
-                words.axes[key] = list(item.sweep_string_iterator())
+                words.axes[key] = _values(item)
             else:
                 words.ranges[key] = _range(item.value())
         except HydraException as error:
@@ -63,12 +71,31 @@ def read_words(overrides: list[str], groups: Groups | None = None) -> Words:
             faults.append(Fault(word, message))
         except ValueError as error:
             faults.append(Fault(word, str(error)))
+        except RecursionError:
+            faults.append(Fault(word.partition("=")[0][:40], "is nested too deeply"))
     for key, values in words.axes.items():
         if not values:
             faults.append(Fault(key, "has no value to take"))
     if faults:
         raise Refused(faults)
     return words
+
+
+def _values(item: Any) -> list[str]:
+    """The text of each value; a range is counted before it is written out."""
+    if item.is_range_sweep():
+        sweep = item.value()
+        count = (sweep.stop - sweep.start) / sweep.step if sweep.step else math.inf
+        if not count <= MOST_VALUES:
+            raise ValueError(_too_many(f"has {count:,.0f} values"))
+    values = list(item.sweep_string_iterator())
+    if len(values) > MOST_VALUES:
+        raise ValueError(_too_many(f"has {len(values):,} values"))
+    return values
+
+
+def _too_many(told: str) -> str:
+    return f"{told}; wanted at most {MOST_VALUES:,} in one sweep"
 
 
 def _range(sweep: Any) -> dict[str, Any]:
@@ -84,6 +111,10 @@ def _range(sweep: Any) -> dict[str, Any]:
 
 def grid(words: Words) -> Iterator[list[str]]:
     """The words of every point: fixed ones, then one value of each axis, the last varying first."""
+    points = math.prod(len(values) for values in words.axes.values())
+    if points > MOST_VALUES:
+        told = " × ".join(f"{len(values)} {key}" for key, values in words.axes.items())
+        raise Refused([Fault("-m", _too_many(f"{told} are {points:,} runs"))])
     axes = [[f"{key}={value}" for value in values] for key, values in words.axes.items()]
     for point in itertools.product(*axes):
         yield [*words.fixed, *point]

@@ -8,6 +8,19 @@ from vit.doors.config_groups import Groups
 from vit.faults import Fault, did_you_mean
 
 
+def composition_errors() -> tuple[type[Exception], ...]:
+    """What Hydra raises of words and files that do not compose, its own slips among them.
+
+    A list of numbers for a config group ends in a TypeError of its, a deep value in RecursionError.
+    """
+    import yaml
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    own = (HydraException, OmegaConfBaseException, yaml.YAMLError)
+    return (*own, ValueError, TypeError, AttributeError, RecursionError, OSError)
+
+
 def composition_faults(
     config_name: str, words: list[str], shown: list[str], error: Exception
 ) -> tuple[list[Fault], list[str]]:
@@ -17,10 +30,9 @@ def composition_faults(
     """
     from hydra import compose as hydra_compose
     from hydra.core.object_type import ObjectType
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
 
     always = [word for word in words if word not in shown]
+    errors = composition_errors()
     loader = Groups(always)
     groups: list[str] = []
     values: list[str] = []
@@ -35,7 +47,7 @@ def composition_faults(
         try:
             hydra_compose(config_name, [*always, *sound, word])
             sound.append(word)
-        except (HydraException, OmegaConfBaseException, ValueError) as problem:
+        except errors as problem:
             key, _, value = word.partition("=")
             options = loader.get_group_options(key.lstrip("+~").split("@")[0], ObjectType.CONFIG)
             if value in options:
@@ -50,13 +62,13 @@ def composition_faults(
                 )
     try:
         base = hydra_compose(config_name, [*always, *sound])
-    except (HydraException, OmegaConfBaseException, ValueError) as problem:
+    except errors as problem:
         return faults or [Fault("config", first_line(problem))], []
     for word in values:
         try:
             hydra_compose(config_name, [*always, *sound, word])
             sound.append(word)
-        except (HydraException, OmegaConfBaseException, ValueError) as problem:
+        except errors as problem:
             faults.append(_value_fault(word, base, problem))
     return faults or [Fault("config", first_line(error))], sound if faults else []
 
@@ -114,4 +126,6 @@ def unresolved(node: Any, above: str = "") -> list[Fault]:
 
 
 def first_line(error: BaseException) -> str:
+    if (mark := getattr(error, "problem_mark", None)) is not None:  # no YAML: say where
+        return f"{mark.name}, line {mark.line + 1}: {getattr(error, 'problem', error)}"
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

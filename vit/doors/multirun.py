@@ -20,6 +20,7 @@ from vit.doors.planning import Planner, refuse_conflicts
 from vit.doors.request import objective_of, policy_of, with_params
 from vit.doors.sweep_screen import show_plan
 from vit.faults import Fault, Refused, did_you_mean
+from vit.metrics.direction import wrong_direction
 from vit.runs.claim import claim, owner
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
 from vit.runs.files import clear_leftovers, links_out, read_json
@@ -140,6 +141,11 @@ class Sweep:
             raise Refused(
                 [Fault("sweep.metric", message.format(m) + did_you_mean(m, known)) for m in wrong]
             )
+        both = zip(self.objective.metrics, self.objective.modes, strict=True)
+        better = self.planner.first["better"]
+        told = [wrong_direction(metric, mode, better) for metric, mode in both]
+        if any(told):
+            raise Refused([Fault("sweep.mode", message) for message in told if message])
 
     def _searching(self) -> str | None:
         return str(self.policy.sampler) if self.policy.sampler.searches else None

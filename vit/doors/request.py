@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from vit.build import build_slot
+from vit.check.numbers import part_number_faults
 from vit.check.schema import slot_faults
 from vit.doors.compose import Composed
 from vit.doors.config_groups import Groups
@@ -61,6 +62,7 @@ def _word(value: Any) -> str:
 def policy_of(base: Composed) -> Policy:
     allow = base.config["allow_targets"]
     faults = slot_faults("sweep", base.policy, (), allow)
+    faults += part_number_faults(base.policy, "sweep")
     if faults:
         raise Refused(faults)
     try:

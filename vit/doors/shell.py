@@ -7,22 +7,35 @@ import sys
 from pathlib import Path
 
 from vit.doors.compose import config_folder
+from vit.doors.misspelt import composition_errors, first_line
+from vit.faults import Fault, Refused
 
 COMPOSING = ("train", "check", "data")
+FULL_ERROR = "HYDRA_FULL_ERROR"
 
 
 def show(door: str, words: list[str]) -> int:
     """Hands the words to Hydra itself (`--cfg`, `--info`, `--hydra-help`, `--help`)."""
     import hydra
 
-    before = sys.argv
+    if several := [word for word in words if word in ("-m", "--multirun")]:
+        message = "shows one config, and -m is for several; leave it out"
+        raise Refused([Fault(several[0], message)])
+    before, told_whole = sys.argv, os.environ.get(FULL_ERROR)
     sys.argv = [f"vit {door}", *_with_own_folder(words)]
+    os.environ[FULL_ERROR] = "1"  # Hydra then raises, where it would print its own traceback
     try:
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")(
             _unreached
         )()
+    except composition_errors() as error:
+        message = f"{first_line(error)}; vit check with the same words tells what to change"
+        raise Refused([Fault("config", message)]) from error
     finally:
         sys.argv = before
+        os.environ.pop(FULL_ERROR)
+        if told_whole is not None:
+            os.environ[FULL_ERROR] = told_whole
     return 0
 
 

@@ -76,7 +76,10 @@ def main(argv: list[str]) -> int:
     try:
         (run,) = compose_runs(arguments)
         folder = RunFolder(run.run_dir)
-        folder.refuse_conflicts(run.config)
+        try:
+            folder.refuse_conflicts(run.config)
+        except Refused as conflict:  # the config may have faults of its own
+            raise Refused(conflict.faults, run.config, conflict.hint) from None
         report = None
         if not folder.is_done():
             asked = str(run.run_dir), arguments.full, not arguments.prepare

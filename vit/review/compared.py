@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from vit.metrics.direction import mode_of
 from vit.review.history import Series, read_history
-from vit.review.ranking import LOWER_IS_BETTER
 from vit.runs.directory import RunFolder
 from vit.runs.record import plain
 
@@ -49,15 +49,6 @@ def _row(name: str, one: dict[str, Series], other: dict[str, Series]) -> dict[st
     if last[2] == 0 and (best is None or best[2] == 0):
         return None
     return {"metric": name, "mode": mode, "best": best, "last": last}
-
-
-def mode_of(metric: str) -> str | None:
-    """What is better of a metric, `max` or `min`, by its name; None where its name says nothing."""
-    if metric.endswith("overconfidence"):
-        return None  # best at zero, from both sides
-    if any(word in metric.rsplit("/", 1)[-1] for word in LOWER_IS_BETTER):
-        return "min"
-    return "max" if metric.startswith(("val/", "test/")) or "accuracy" in metric else None
 
 
 def _best(series: Series, mode: str) -> float:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vit.faults import Fault, Refused, did_you_mean
+from vit.metrics.direction import LOWER_IS_BETTER
 from vit.review.configurations import Configuration
 from vit.review.reader import Run
 from vit.review.statistics import LEVEL, Difference, difference, holm, seeds_needed
 from vit.sweeps.seeds import interval
 
-LOWER_IS_BETTER = ("loss", "ece", "error", "overconfidence", "seconds", "memory", "perplexity")
 Kind = Literal["clear", "unclear", "nothing"]
 
 

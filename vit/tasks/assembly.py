@@ -67,8 +67,8 @@ def accumulation(config: Mapping[str, Any]) -> int:
     return int(config["trainer"].get("accumulate_grad_batches", 1))
 
 
-def total_steps(config: Mapping[str, Any], batches: int) -> tuple[int, int]:
-    """Optimizer steps of the whole training, and of one epoch, for `batches` micro-batches."""
+def micro_batches(config: Mapping[str, Any], batches: int) -> int:
+    """Of one epoch's `batches`, how many the trainer's limits leave."""
     trainer = config["trainer"]
     limit = trainer.get("limit_train_batches", 1.0)
     if limit is not None:
@@ -78,7 +78,13 @@ def total_steps(config: Mapping[str, Any], batches: int) -> tuple[int, int]:
         batches = min(part, batches) if isinstance(part, int) else int(batches * part)
     if trainer.get("fast_dev_run"):
         batches = int(trainer["fast_dev_run"])
-    per_epoch = max(math.ceil(batches / accumulation(config)), 1)
+    return batches
+
+
+def total_steps(config: Mapping[str, Any], batches: int) -> tuple[int, int]:
+    """Optimizer steps of the whole training, and of one epoch, for `batches` micro-batches."""
+    trainer = config["trainer"]
+    per_epoch = max(math.ceil(micro_batches(config, batches) / accumulation(config)), 1)
     epochs, most = trainer.get("max_epochs"), trainer.get("max_steps", -1)
     steps = per_epoch * epochs if epochs not in (None, -1) else most
     return (min(steps, most) if most not in (None, -1) else steps), per_epoch

@@ -1,0 +1,57 @@
+import pytest
+
+from vit.check.trainer import trainer_faults
+from vit.doors.compose import compose
+
+
+@pytest.fixture(scope="module")
+def config():
+    return compose(["experiment=digits"])
+
+
+def faults(config, **settings):
+    told = trainer_faults({**config, "trainer": {**config["trainer"], **settings}}, ())
+    return [(fault.where, fault.message) for fault in told]
+
+
+def test_shipped_trainers_are_sound(config):
+    assert faults(config) == []
+    fsdp = {"_target_": "pytorch_lightning.strategies.ModelParallelStrategy"}
+    assert faults(config, strategy=fsdp, accelerator="gpu", devices=8) == []
+    assert faults(config, strategy="ddp", precision="16-mixed", num_nodes=2) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("strategy", "nope", "ddp"),
+        ("strategy", "dpp", "Did you mean 'ddp'?"),
+        ("accelerator", "gqu", "Did you mean 'gpu'?"),
+        ("profiler", "nope", "simple"),
+        ("max_time", "x", "DD:HH:MM:SS"),
+        ("max_time", {"x": 1}, "x"),
+        ("barebones", True, "wanted false"),
+        ("enable_checkpointing", False, "wanted true"),
+        ("limit_train_batches", 1.5, "[0.0, 1.0]"),
+        ("gradient_clip_algorithm", "x", "norm"),
+        ("precision", "transformer-engine", "transformer_engine"),
+    ],
+)
+def test_what_lightning_would_refuse_is_told_by_its_key(config, key, value, said):
+    ((where, message),) = faults(config, **{key: value})
+    assert where == f"trainer.{key}"
+    assert said in message
+
+
+def test_several_faults_are_told_together(config):
+    told = faults(config, profiler="nope", max_time="x", strategy="nope", overfit_batches=1.5)
+    keys = {"profiler", "max_time", "strategy", "overfit_batches"}
+    assert {where for where, _ in told} == {f"trainer.{key}" for key in keys}
+
+
+def test_the_check_leaves_torch_as_it_is(config):
+    import torch
+
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    assert faults(config, deterministic=True, benchmark=True) == []
+    assert before == (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark)
