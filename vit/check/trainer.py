@@ -36,14 +36,14 @@ def trainer_faults(config: Mapping[str, Any], allow_targets: Iterable[str]) -> l
     for told in faults:
         plain.pop(told.where.removeprefix("trainer."), None)
     make = partial(_refusal, allow_targets=allow_targets)
-    while (message := make(plain)) is not None:
+    while (words := make(plain)) is not None:
         # Lightning names the key in its own words only: it is the one without which all is well.
         others = [key for key in plain if key not in (*STAND_IN, "_target_")]
-        wrong = next((key for key in others if make(_without(plain, key)) != message), None)
+        wrong = next((key for key in others if make(_without(plain, key)) != words), None)
         if wrong is None:
-            faults.append(Fault("trainer", message))
+            faults.append(Fault("trainer", words))
             break
-        faults.append(Fault(f"trainer.{wrong}", f"is {plain[wrong]!r}: {message}"))
+        faults.append(Fault(f"trainer.{wrong}", f"is {plain[wrong]!r}: {words}"))
         plain = _without(plain, wrong)
     return faults
 
