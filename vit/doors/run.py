@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import sys
 from pathlib import Path
 
 from vit.faults import Fault, Refused
@@ -81,6 +82,8 @@ def main(argv: list[str]) -> int:
 
     find_own_packages()
     code = train(arguments.run_dir, tuple(arguments.allow_target), arguments.allow_changed)
+    if code == 2 and os.environ.get("RANK", "0") == "0":
+        print(f"refused: {folder.state().get('error')}", file=sys.stderr)
     if code == 0:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # there is nothing left to stop
     return code

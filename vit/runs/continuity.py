@@ -67,13 +67,13 @@ def keep_stamp(folder: RunFolder, stamp: dict[str, Any]) -> list[str]:
     if told:
         earlier = before.get("history")
         history = [*(earlier if isinstance(earlier, list) else []), _outdated(before, stamp)]
-        now = {key: stamp[key] for key in ("code", "data") if key in stamp}
+        now: dict[str, Any] = {key: stamp[key] for key in ("code", "data") if key in stamp}
         write_json(folder.stamp_file, {**before, **now, "history": history})
     return told
 
 
 def _outdated(before: dict[str, Any], stamp: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: before[key] for key in ("code", "data") if key in before}
+    kept: dict[str, Any] = {key: before[key] for key in ("code", "data") if key in before}
     return {**kept, "until": stamp.get("created"), "then": stamp.get("command")}
 
 

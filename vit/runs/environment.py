@@ -29,7 +29,7 @@ class FromEnvironment(str):
         made.named = named
         return made
 
-    def __getnewargs__(self) -> tuple[str, str]:
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
         return str(self), self.named
 
 
@@ -71,6 +71,18 @@ def hidden(node: Any) -> dict[str, str]:
         return {str(node): node.named} if len(node) >= SHORTEST else {}
     children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
     return {value: name for child in children for value, name in hidden(child).items()}
+
+
+def told_by_name(node: Any, values: dict[str, str]) -> Any:
+    """What was found out with a config, paths of the data say, with `hidden` values by name."""
+    if isinstance(node, dict):
+        return {key: told_by_name(value, values) for key, value in node.items()}
+    if isinstance(node, list):
+        return [told_by_name(value, values) for value in node]
+    if isinstance(node, str):
+        for value, name in values.items():
+            node = node.replace(value, name)
+    return node
 
 
 def _with_values(node: Any, where: str, faults: list[Fault]) -> Any:
