@@ -132,6 +132,7 @@ def test_the_frozen_run_alone_notices_changed_data_too(stopped, capsys):
     swap(folder.path.parent / "data")
     assert run_door.main([str(folder.path)]) == REFUSED
     assert "begun with something else" in folder.state()["error"]
+    assert "begun with something else" in capsys.readouterr().err
     assert run_door.main([str(folder.path), "--allow-changed"]) == DONE
     assert read_json(folder.stamp_file)["history"][0]["data"]["fingerprint"] == before
 

@@ -16,6 +16,7 @@ from vit.doors.screen import show_found
 from vit.faults import Fault, Refused
 from vit.runs import process
 from vit.runs.directory import differences
+from vit.runs.environment import hidden, told_by_name
 from vit.runs.files import read_json
 from vit.runs.identity import WHOSE_COMMAND_IT_IS
 from vit.runs.shapes import TRIAL
@@ -113,7 +114,8 @@ class Planner:
                 point=at if own else point,
                 name=run.own_name,
             )
-            trial.stamp = {**self._stamp, "data": report["data"]}
+            data = told_by_name(report["data"], hidden(run.config))
+            trial.stamp = {**self._stamp, "data": data}
             trials.append(trial)
         return trials
 

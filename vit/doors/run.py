@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import sys
 from pathlib import Path
 
 from vit.faults import Fault, Refused
@@ -83,6 +84,8 @@ def main(argv: list[str]) -> int:
     from vit.tasks.training import train
 
     code = train(arguments.run_dir, allowed, arguments.allow_changed)
+    if code == 2 and os.environ.get("RANK", "0") == "0":
+        print(f"refused: {folder.state().get('error')}", file=sys.stderr)
     if code == 0:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # there is nothing left to stop
     return code

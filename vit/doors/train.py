@@ -24,6 +24,7 @@ from vit.faults import Fault, Refused
 from vit.runs import process
 from vit.runs.continuity import keep_stamp, refuse_changed_data
 from vit.runs.directory import RunFolder
+from vit.runs.environment import hidden, told_by_name
 from vit.runs.stamp import stamp
 from vit.runs.torchrun import train_on_nodes, train_together
 from vit.sweeps.roles import FACTS
@@ -160,7 +161,8 @@ def _train(run: Composed, report: dict[str, Any] | None, command: list[str], pre
         }.get(state, f"it was {state}")
         print(f"goes on     from {_shortest(folder.last_checkpoint)}; {was}")
     show_report(report)
-    told = stamp(command, report["data"], report["gpus"])
+    data = told_by_name(report["data"], hidden(run.config))
+    told = stamp(command, data, report["gpus"])
     told["facts"] = {name: report[name] for name in FACTS if name in report}
     folder.freeze(run.config)
     if changed := keep_stamp(folder, told):

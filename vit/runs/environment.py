@@ -73,6 +73,18 @@ def hidden(node: Any) -> dict[str, str]:
     return {value: name for child in children for value, name in hidden(child).items()}
 
 
+def told_by_name(node: Any, values: dict[str, str]) -> Any:
+    """What was found out with a config, paths of the data say, with `hidden` values by name."""
+    if isinstance(node, dict):
+        return {key: told_by_name(value, values) for key, value in node.items()}
+    if isinstance(node, list):
+        return [told_by_name(value, values) for value in node]
+    if isinstance(node, str):
+        for value, name in values.items():
+            node = node.replace(value, name)
+    return node
+
+
 def _with_values(node: Any, where: str, faults: list[Fault]) -> Any:
     if isinstance(node, dict):
         return {key: _with_values(value, f"{where}.{key}", faults) for key, value in node.items()}

@@ -13,6 +13,7 @@ from vit.runs.environment import hidden
 from vit.runs.secrets import BLACK, without_secrets
 from vit.runs.stamp import DIFF_SWITCH, LEFT_OUT, stamp
 
+SAID = ("project", "entity", "group", "tags", "notes")
 LONGEST = 100  # letters of a value that is shown
 
 
@@ -69,7 +70,8 @@ def _tracker(tracking: dict[str, Any]) -> list[Held]:
         return [Held("W&B", "nothing: there is no tracker")]
     where = "W&B's server" if mode == "online" else "wandb/ (not uploaded)"
     return [
-        Held(where, "the config as above, numbers, the name, tags and notes"),
+        Held(where, "the config as above, numbers, and in full what is said to W&B itself"),
+        *(Held(where, key, _short(str(tracking[key]))) for key in SAID if tracking.get(key)),
         Held(where, "what wandb itself notes: host, Python, hardware, this repository's address"),
     ]
 

@@ -38,7 +38,7 @@ from vit.runs.checkpoint import look_at_checkpoint, misfit
 from vit.runs.clock import Clocks
 from vit.runs.continuity import begun, keep_stamp, refuse_changed_data
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, content_of, write_json
-from vit.runs.environment import hidden
+from vit.runs.environment import hidden, told_by_name
 from vit.runs.failure import kind_of
 from vit.runs.files import clear_leftovers, refuse_links
 from vit.runs.identity import config_hash
@@ -243,7 +243,8 @@ def _train(
 
 
 def _note_changes(folder: RunFolder, data: SampleData) -> None:
-    now = {"code": code(), "data": {**data.describe(), "fingerprint": data.fingerprint()}}
+    found = {**data.describe(), "fingerprint": data.fingerprint()}
+    now = {"code": code(), "data": told_by_name(found, hidden(folder.config()))}
     if changed := keep_stamp(folder, now):
         log.warning("changed since the run was begun: %s", "; ".join(changed))
 
