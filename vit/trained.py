@@ -16,6 +16,7 @@ from vit.facts import AnyFacts, facts_from
 from vit.faults import Fault, Refused
 from vit.runs.checkpoint import misfit, read_checkpoint
 from vit.runs.directory import RunFolder
+from vit.runs.tensor_file import bad_values
 from vit.tasks.assembly import assemble_data, assemble_model
 
 
@@ -74,25 +75,29 @@ def load(
             ]
         )
     place = usable_device(device)
-    content = read_selected(folder, checkpoint)
+    path = selected(folder, checkpoint)
+    content = read_checkpoint(path)
     data = assemble_data(config, allow_targets)
     facts = facts_of(content) or data.facts
     transform = data.transform_for(facts)
     model = assemble_model(without_downloads(config), facts, allow_targets)
-    load_weights(model, content["state_dict"], folder.path)
+    load_weights(model, content["state_dict"], path, folder)
     return Trained(model.eval().to(place), transform, facts, config, folder.path)
 
 
-def read_selected(folder: RunFolder, which: str) -> dict[str, Any]:
-    """The content of the run's best or last checkpoint, or of the file that `which` names."""
+def selected(folder: RunFolder, which: str) -> Path:
+    """The file of the run's best or last checkpoint, or the one that `which` names."""
     named = {"best": folder.best_checkpoint, "last": folder.last_checkpoint}
     path = named.get(which, Path(which))
     if which == "best" and not path.exists():
         path = folder.last_checkpoint
-    if not path.exists():
-        state = folder.state().get("state", "not begun")
-        raise Refused([Fault(str(folder.path), f"holds no {path.name}; the run is {state}")])
-    return read_checkpoint(path)
+    if path.exists():
+        return path
+    if which not in named:
+        message = f"{which!r} is no file, and neither best nor last"
+        raise Refused([Fault("--checkpoint", message)])
+    state = folder.state().get("state", "not begun")
+    raise Refused([Fault(str(folder.path), f"holds no {path.name}; the run is {state}")])
 
 
 def usable_device(name: str) -> torch.device:
@@ -128,14 +133,49 @@ def facts_of(content: dict[str, Any]) -> AnyFacts | None:
     return facts_from(plain)
 
 
-def load_weights(model: nn.Module, state_dict: dict[str, Tensor], origin: Path) -> None:
-    """Raises Refused naming the keys and shapes that do not fit."""
-    prefix = "model."
-    weights = {
-        key.removeprefix(prefix): value
-        for key, value in state_dict.items()
-        if key.startswith(prefix)
-    }
-    if told := misfit(weights, model.state_dict()):
-        raise Refused([Fault(str(origin), told)])
+def load_weights(
+    model: nn.Module, state_dict: dict[str, Tensor], path: Path, folder: RunFolder
+) -> None:
+    """Raises Refused naming the keys and shapes that do not fit, and values that are no numbers."""
+    weights = of_model(state_dict)
+    require_fit(weights, model, path, folder)
+    require_numbers({name: weights[name] for name, _ in model.named_parameters()}, path)
     model.load_state_dict(weights)
+
+
+def require_fit(
+    weights: dict[str, Tensor], model: nn.Module, path: Path, folder: RunFolder
+) -> None:
+    """Raises Refused naming the keys and shapes that do not fit, and whose the checkpoint is."""
+    if told := misfit(weights, model.state_dict()):
+        raise Refused([Fault(str(path), f"{told}{_whose(path, folder)}")])
+
+
+def of_model(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A task's state without what is not its model's, by the model's own names."""
+    inside = "model."
+    named = state_dict.items()
+    return {key.removeprefix(inside): value for key, value in named if key.startswith(inside)}
+
+
+def require_numbers(weights: dict[str, Tensor], path: Path) -> None:
+    """Raises Refused where weights hold NaN or infinity: nothing that they say would count."""
+    if told := bad_values(weights):
+        message = f"holds {told}. Take another checkpoint of the run, or train it again"
+        raise Refused([Fault(str(path), message)])
+
+
+def _whose(path: Path, folder: RunFolder) -> str:
+    """Of what run a checkpoint is, where it lies in another one's folder; else what to do."""
+    other = RunFolder(path.absolute().parent.parent)
+    if other.path == folder.path.absolute():
+        return ""
+    try:
+        config = other.config()
+        parts = [str(config[key]["_target_"]) for key in ("backbone", "head")]
+    except (Refused, KeyError, TypeError):
+        return ". Wanted a checkpoint of this run: best, last, or a file of its checkpoints/"
+    return (
+        f". It is of the run {other.path.name} ({' and '.join(parts)}): name that run's folder, "
+        "or take a checkpoint of this one"
+    )

@@ -27,6 +27,7 @@ from vit.runs.tensor_file import (
     first_bytes,
     read_archive,
     read_tensors,
+    short,
     some,
     sound_records,
     tensors_in,
@@ -121,7 +122,9 @@ def of_another_kind(content: Any) -> str | None:
     if not isinstance(content, dict):
         return f"{start}it holds a {type(content).__name__}. {wanted}"
     weights = content.get("state_dict")
-    if isinstance(weights, dict) and all(isinstance(each, Tensor) for each in weights.values()):
+    if isinstance(weights, dict) and all(
+        isinstance(name, str) and isinstance(each, Tensor) for name, each in weights.items()
+    ):
         empty = not weights and "shards" not in content
         return f"{start}its `state_dict` is empty. {wanted}" if empty else None
     start += f"it has no `state_dict`{' of tensors' * bool(weights)}"
@@ -137,19 +140,33 @@ def of_another_kind(content: Any) -> str | None:
 
 
 def misfit(state_dict: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str | None:
-    """How saved weights differ from a model's, in names and shapes; None where they do not."""
-    told = [f"lacks {key}" for key in wanted.keys() - state_dict.keys()]
-    told += [f"has an unknown {key}" for key in state_dict.keys() - wanted.keys()]
-    told += [
-        f"{key} is {tuple(state_dict[key].shape)}, wanted {tuple(wanted[key].shape)}"
-        for key in wanted.keys() & state_dict.keys()
+    """How saved weights differ from a model's, in names and shapes; None where they do not.
+
+    Never longer than a few lines: differences are counted, and the first of them named.
+    """
+    lacking = sorted(wanted.keys() - state_dict.keys())
+    unknown = sorted(state_dict.keys() - wanted.keys())
+    resized = [
+        f"{short(key)} is {tuple(state_dict[key].shape)}, wanted {tuple(wanted[key].shape)}"
+        for key in sorted(wanted.keys() & state_dict.keys())
         if state_dict[key].shape != wanted[key].shape
     ]
-    if not told:
+    named = [
+        *(f"lacks {short(key)}" for key in lacking),
+        *(f"has an unknown {short(key)}" for key in unknown),
+        *resized,
+    ]
+    if not named:
         return None
-    shown = sorted(told)[:MOST_NAMED]
-    more = [f"and {len(told) - MOST_NAMED} more"] if len(told) > MOST_NAMED else []
-    return "the checkpoint is of another architecture: " + "; ".join([*shown, *more])
+    start = "the checkpoint is of another architecture: "
+    if len(named) <= MOST_NAMED:
+        return start + "; ".join(named)
+    counts = {"missing": len(lacking), "unknown": len(unknown), "of another size": len(resized)}
+    told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    parts = (named[: len(lacking)], named[len(lacking) : -len(resized) or None], resized)
+    first = [name for part in parts for name in part[: MOST_NAMED // 3]]
+    more = len(named) - len(first)
+    return f"{start}of {len(wanted):,} tensors {told}: {'; '.join(first)}; and {more:,} more"
 
 
 def _link(source: Path, target: Path) -> None:

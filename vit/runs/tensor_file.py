@@ -130,7 +130,7 @@ def sound_records(path: Path) -> list[int]:
             if sum(each.file_size for each in members) > size:
                 raise Damaged(f"is damaged: its parts are larger than its {size:,} bytes")
             if broken := archive.testzip():
-                raise Damaged(f"is damaged: {_short(broken)} has another checksum")
+                raise Damaged(f"is damaged: {short(broken)} has another checksum")
             named = {each.filename.partition("/")[2] or each.filename: each for each in members}
             if "data.pkl" not in named:
                 raise BadTensorFile(_of_another_archive(named))
@@ -177,7 +177,7 @@ def some(names: list[str], most: int = MOST_NAMED) -> str:
     return ", ".join(map(_short, names[:most])) + more
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
     plain = "".join(sign if sign.isprintable() else "?" for sign in name)
     return plain if len(plain) <= 80 else f"{plain[:77]}…"
 
@@ -189,7 +189,7 @@ def require_room(content: Any, size: int) -> None:
         if needed > max(size, SMALL):
             shape = "×".join(map(str, tensor.shape))
             raise BadTensorFile(
-                f"says that {_short(name)} is {shape}, which takes {needed / 1e9:,.1f} GB; the "
+                f"says that {short(name)} is {shape}, which takes {needed / 1e9:,.1f} GB; the "
                 f"file has {size / 1e9:.1f}"
             )
 
@@ -220,7 +220,7 @@ def _in_words(error: Exception) -> str:
     """What torch found, in our words: its own advise to read the file as code."""
     if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
         return (
-            f"holds more than tensors and plain values ({_short(found[1])}), which is code to "
+            f"holds more than tensors and plain values ({short(found[1])}), which is code to "
             "whoever reads it, and is not read. Ask for a .safetensors file, or for one that holds "
             "the state dict alone"
         )
