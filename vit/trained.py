@@ -116,7 +116,11 @@ def usable_device(name: str) -> torch.device:
 def without_downloads(config: dict[str, Any]) -> dict[str, Any]:
     """The weights come from the checkpoint, so the ones it once started from are not wanted."""
     backbone = dict(config["backbone"])
-    for key, value in (("pretrained", False), ("checkpoint", None)):
+    for key, value in (
+        ("pretrained", False),
+        ("checkpoint", None),
+        ("checkpoint_prefix", None),
+    ):
         if key in backbone:
             backbone[key] = value
     return {**config, "backbone": backbone}

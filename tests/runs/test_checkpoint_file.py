@@ -86,7 +86,7 @@ def test_weights_of_another_model_are_named():
         "weight is (5, 3), wanted (4, 3)"
     )
     many = misfit({f"layer{n}": torch.ones(1) for n in range(9)}, model.state_dict())
-    assert "of 2 tensors 2 missing, 9 unknown: lacks bias" in many
+    assert "2 of 2 tensors missing, 9 unknown: lacks bias" in many
     assert "has an unknown layer1; and 7 more" in many
     long = misfit({"x" * 5000: torch.ones(1)} | model.state_dict(), nn.Linear(9, 9).state_dict())
     assert len(long) < 300

@@ -83,11 +83,11 @@ def model_of(
     except (ValueError, TypeError, ImportError, OSError, RuntimeError) as error:
         told = f"{HALF} ({error})" if part == "trainer.precision" else str(error)
         return None, [Fault(part, told)], []
-    del backbone
     kind = task_class(config, allow)
     if message := kind.output_fault(output, 2, data):
         return None, [Fault("head", message)], []
-    return model.train(), [], kind.oddities(data, output)
+    remarks = list(getattr(backbone, "remarks", []))
+    return model.train(), [], [*remarks, *kind.oddities(data, output)]
 
 
 def backbone_for(config: Mapping[str, Any], data: SampleData, allow: list[str]) -> Any:

@@ -161,12 +161,16 @@ def misfit(state_dict: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> st
     start = "the checkpoint is of another architecture: "
     if len(named) <= MOST_NAMED:
         return start + "; ".join(named)
-    counts = {"missing": len(lacking), "unknown": len(unknown), "of another size": len(resized)}
+    counts = {
+        f"of {len(wanted):,} tensors missing": len(lacking),
+        "unknown": len(unknown),
+        "of another size": len(resized),
+    }
     told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
     parts = (named[: len(lacking)], named[len(lacking) : -len(resized) or None], resized)
     first = [name for part in parts for name in part[: MOST_NAMED // 3]]
     more = len(named) - len(first)
-    return f"{start}of {len(wanted):,} tensors {told}: {'; '.join(first)}; and {more:,} more"
+    return f"{start}{told}: {'; '.join(first)}; and {more:,} more"
 
 
 def _link(source: Path, target: Path) -> None:

@@ -29,6 +29,11 @@ MOST_PICKLED = 1 << 28  # bytes that say how the tensors of an archive hang toge
 MOST_HEADER = 1 << 25  # bytes, of safetensors: some 300,000 tensors
 SMALL = 1 << 26  # bytes that any tensor may take, whatever its file's size
 LIKE_A_ZIP, LIKE_A_PICKLE = b"PK", b"\x80"
+MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")  # of torch's form before 1.6
+NO_CODE = (
+    "is code to whoever reads it, and is not read. Ask for a .safetensors file, or for one that "
+    "holds the state dict alone"
+)
 # What zipfile raises for bytes that are no archive, or no longer one.
 NO_ARCHIVE = (
     zipfile.BadZipFile,
@@ -103,8 +108,14 @@ def first_bytes(path: Path) -> tuple[bytes, int]:
             raise Damaged("is empty (0 bytes)")
         with path.open("rb") as file:
             return file.read(512), found.st_size
-    except OSError as error:
-        raise BadTensorFile(f"cannot be read: {error.strerror or error}") from error
+    except FileNotFoundError as error:
+        raise BadTensorFile("does not exist") from error
+    except (OSError, ValueError) as error:  # of links in a circle, of a NUL in the name
+        if isinstance(error, BadTensorFile):
+            raise
+        raise BadTensorFile(
+            f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from error
 
 
 def read_archive(path: Path, mapped: bool = False) -> Any:
@@ -174,7 +185,7 @@ def bad_values(named: Mapping[str, Tensor]) -> str | None:
 def some(names: list[str], most: int = MOST_NAMED) -> str:
     """The first few, and how many more there are; each of a length that can be read."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(map(_short, names[:most])) + more
+    return ", ".join(map(short, names[:most])) + more
 
 
 def short(name: str) -> str:
@@ -219,11 +230,7 @@ def _loaded(path: Path, mapped: bool = False) -> Any:
 def _in_words(error: Exception) -> str:
     """What torch found, in our words: its own advise to read the file as code."""
     if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
-        return (
-            f"holds more than tensors and plain values ({short(found[1])}), which is code to "
-            "whoever reads it, and is not read. Ask for a .safetensors file, or for one that holds "
-            "the state dict alone"
-        )
+        return f"holds more than tensors and plain values ({short(found[1])}), which {NO_CODE}"
     return "is cut short, damaged, or no file of tensors"
 
 
@@ -301,6 +308,8 @@ def _something_else(path: Path, head: bytes) -> str | None:
         return "is a web page, not what it links to: fetch the file itself"
     if not any(head):
         raise Damaged("holds zeros alone: a download, or a copy, that never finished")
+    if head.startswith(LIKE_A_PICKLE) and MAGIC not in head[:20]:
+        return f"is a pickle, which {NO_CODE}"
     if not head.startswith(LIKE_A_PICKLE) and _is_text(head):
         return "is text; wanted a file of tensors"
     return None
