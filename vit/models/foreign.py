@@ -61,7 +61,7 @@ class Foreign:
             best = found.most_common(1)[0][0].removesuffix(".")
             return (
                 f"{start}: its tensors are named with a prefix, {' or '.join(words)}. Take one by "
-                f"backbone.checkpoint_prefix={short(best)}"
+                f"+backbone.checkpoint_prefix={short(best)}"
             )
         own = dict(tensors_in(self.weights))
         fixed = {name: each for name, each in wanted.items() if name not in FITTED}
