@@ -12,12 +12,13 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from vit.facts import AnyFacts, facts_from
+from vit.facts import AnyFacts, CaptionFacts, Facts, facts_from
 from vit.faults import Fault, Refused
 from vit.runs.checkpoint import misfit, read_checkpoint
 from vit.runs.directory import RunFolder
 from vit.runs.tensor_file import bad_values
-from vit.tasks.assembly import assemble_data, assemble_model
+from vit.tasks.assembly import assemble_data, assemble_model, task_class
+from vit.tasks.inputs import answered, ready
 
 
 @dataclass
@@ -29,6 +30,8 @@ class Trained:
     facts: Any  # see vit.facts
     config: dict[str, Any]
     run_dir: Path
+    data: Any = None  # as the run's config names them, for how they read a file
+    kind: Any = None  # the class of its task
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -40,11 +43,44 @@ class Trained:
         return self.facts.multi_label or self.config["task"].get("loss") == "bce"
 
     @torch.inference_mode()
-    def probabilities(self, images: Sequence[Image.Image]) -> Float[Tensor, "batch classes"]:
-        """One row per image: a softmax over the classes, or where `binary` a sigmoid for each."""
-        device = next(self.model.parameters()).device
-        batch = torch.stack([self.transform(image) for image in images]).to(device)
-        logits = self.model(batch).float()
+    def predict(self, inputs: Any) -> list[dict[str, Any]]:
+        """What the run says of each input, as the plain values that `vit predict --json` has.
+
+        Of a run on images the inputs are paths, Pillow images, or arrays of uint8, [height, width]
+        or with the channels last; on sounds paths of .wav files, or arrays [samples] of floats at
+        data.sample_rate; on texts strings. Rows are `classes`, `objects` (all of them, whatever
+        their score), `shares` or `text`, by the run's task; those of files begin with their
+        `path`, of texts with the `input`. Raises Refused where an input is none of these.
+        """
+        given = ready(inputs, self.data, "predict")
+        told = []
+        for each, row in zip(inputs, answered(self, given), strict=True):
+            row.pop("class_map", None)  # the command writes it as a picture
+            named = {"input" if self.data.unit == "text" else "path": str(each)}
+            told.append({**named, **row} if isinstance(each, str | Path) else row)
+        return told
+
+    @torch.inference_mode()
+    def probabilities(self, images: Sequence[Any]) -> Float[Tensor, "batch classes"]:
+        """One row per Pillow image: a softmax over classes, or where `binary` a sigmoid for each.
+
+        Raises Refused where there is no image, or the run's task gives no classes of images.
+        """
+        if not len(images):
+            raise Refused([Fault("probabilities", "got no images; wanted one or more")])
+        logits: Any = None
+        if isinstance(self.facts, Facts) and not isinstance(self.facts, CaptionFacts):
+            if wrong := [each for each in images if not isinstance(each, Image.Image)]:
+                message = f"got a {type(wrong[0]).__name__}; wanted Pillow images, or use .predict"
+                raise Refused([Fault("probabilities", message)])
+            device = next(self.model.parameters()).device
+            batch = torch.stack([self.transform(image) for image in images]).to(device)
+            logits = self.model(batch)
+        if not isinstance(logits, Tensor):
+            target = str(self.config["task"].get("_target_", "its task")).rpartition(".")[2]
+            message = f"are of image classification; this run's task is {target}: use .predict"
+            raise Refused([Fault("probabilities", message)])
+        logits = logits.float()
         return logits.sigmoid() if self.binary else logits.softmax(-1)
 
 
@@ -82,7 +118,8 @@ def load(
     transform = data.transform_for(facts)
     model = assemble_model(without_downloads(config), facts, allow_targets)
     load_weights(model, content["state_dict"], path, folder)
-    return Trained(model.eval().to(place), transform, facts, config, folder.path)
+    kind = task_class(config, allow_targets)
+    return Trained(model.eval().to(place), transform, facts, config, folder.path, data, kind)
 
 
 def selected(folder: RunFolder, which: str) -> Path:
