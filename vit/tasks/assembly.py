@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -9,9 +10,10 @@ from typing import Any
 
 from torch import nn
 
-from vit.build import build, locate
+from vit.build import TargetError, build, locate
 from vit.data.samples import SampleData
 from vit.facts import AnyFacts
+from vit.models.contract import complete
 from vit.tasks.task import Task
 
 
@@ -24,7 +26,8 @@ def assemble_model(
     config: Mapping[str, Any], facts: AnyFacts, allow_targets: Iterable[str] = ()
 ) -> Any:
     """Backbone and head, fitted to what the data set says of itself."""
-    backbone = build(config["backbone"], allow_targets, **facts.for_backbone())
+    given = facts.for_backbone()
+    backbone = complete(build(config["backbone"], allow_targets, **given), given)
     head = partial(build, config["head"], allow_targets)
     return task_class(config, allow_targets).model_of(backbone, head, facts)
 
@@ -32,6 +35,8 @@ def assemble_model(
 def task_class(config: Mapping[str, Any], allow_targets: Iterable[str] = ()) -> type[Task]:
     """What is to be trained for, before it is built. Raises TargetError where it is no task."""
     found: Any = locate(config["task"]["_target_"], allow_targets)
+    if not (inspect.isclass(found) and issubclass(found, Task)):
+        raise TargetError(f"{found.__name__} is no task; wanted a class of vit.tasks.task.Task")
     return found
 
 
