@@ -11,8 +11,6 @@ import json
 import os
 import secrets
 import time
-import zipfile
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
@@ -44,7 +42,7 @@ class Cache:
         self._index: dict[str, Any] = {}
         self._read: dict[str, tuple[Run, list[Any], bool]] = {}
         self._changed = False
-        with suppress(*DAMAGE, zipfile.BadZipFile, zlib.error):
+        with suppress(*DAMAGE, *BROKEN_ARRAYS):
             with self._file.open("rb") as opened, np.load(opened, allow_pickle=False) as kept:
                 index = json.loads(kept["index"].tobytes())
                 steps, values = kept["steps"], kept["values"]

@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -19,6 +21,24 @@ from pathlib import Path
 import numpy as np
 
 VERSION = 1
+MOST_BYTES = 1 << 30  # unpacked: some fifty million samples
+# What NumPy and the modules it reads with raise for bytes that are no arrays, or no longer any.
+BROKEN_ARRAYS = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    IndexError,
+    OverflowError,
+    SyntaxError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    tokenize.TokenError,
+)
 
 
 @dataclass(frozen=True)
@@ -82,6 +102,9 @@ def read_predictions(run_dir: Path, split: str) -> Predictions | None:
     """None where there are none, or none that this version can read."""
     columns = ("index", "target", "predicted", "confidence")
     try:
+        with zipfile.ZipFile(predictions_file(run_dir, split)) as archive:
+            if sum(each.file_size for each in archive.infolist()) > MOST_BYTES:
+                return None
         # numpy leaves a file open that turns out to be none of its own.
         with (
             predictions_file(run_dir, split).open("rb") as opened,
@@ -91,7 +114,7 @@ def read_predictions(run_dir: Path, split: str) -> Predictions | None:
                 return None
             index, target, predicted, confidence = (file[name] for name in columns)
             samples = str(file["samples"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+    except BROKEN_ARRAYS:
         return None
     if {each.shape for each in (target, predicted, confidence)} != {(len(index),)}:
         return None
