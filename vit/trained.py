@@ -14,13 +14,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vit.build import TargetError
-from vit.facts import AnyFacts, facts_from
+from vit.facts import AnyFacts, CaptionFacts, Facts, facts_from
 from vit.faults import Fault, Refused
 from vit.runs.checkpoint import misfit, read_checkpoint
 from vit.runs.directory import RunFolder
 from vit.runs.files import is_inside, told_of_kind, told_of_link
+from vit.runs.tensor_file import bad_values
 from vit.runs.trust import require_trusted
-from vit.tasks.assembly import assemble_data, assemble_model
+from vit.tasks.assembly import assemble_data, assemble_model, task_class
+from vit.tasks.inputs import answered, ready
 
 
 @dataclass
@@ -32,6 +34,8 @@ class Trained:
     facts: Any  # see vit.facts
     config: dict[str, Any]
     run_dir: Path
+    data: Any = None  # as the run's config names them, for how they read a file
+    kind: Any = None  # the class of its task
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -43,11 +47,44 @@ class Trained:
         return self.facts.multi_label or self.config["task"].get("loss") == "bce"
 
     @torch.inference_mode()
-    def probabilities(self, images: Sequence[Image.Image]) -> Float[Tensor, "batch classes"]:
-        """One row per image: a softmax over the classes, or where `binary` a sigmoid for each."""
-        device = next(self.model.parameters()).device
-        batch = torch.stack([self.transform(image) for image in images]).to(device)
-        logits = self.model(batch).float()
+    def predict(self, inputs: Any) -> list[dict[str, Any]]:
+        """What the run says of each input, as the plain values that `vit predict --json` has.
+
+        Of a run on images the inputs are paths, Pillow images, or arrays of uint8, [height, width]
+        or with the channels last; on sounds paths of .wav files, or arrays [samples] of floats at
+        data.sample_rate; on texts strings. Rows are `classes`, `objects` (all of them, whatever
+        their score), `shares` or `text`, by the run's task; those of files begin with their
+        `path`, of texts with the `input`. Raises Refused where an input is none of these.
+        """
+        given = ready(inputs, self.data, "predict")
+        told = []
+        for each, row in zip(inputs, answered(self, given), strict=True):
+            row.pop("class_map", None)  # the command writes it as a picture
+            named = {"input" if self.data.unit == "text" else "path": str(each)}
+            told.append({**named, **row} if isinstance(each, str | Path) else row)
+        return told
+
+    @torch.inference_mode()
+    def probabilities(self, images: Sequence[Any]) -> Float[Tensor, "batch classes"]:
+        """One row per Pillow image: a softmax over classes, or where `binary` a sigmoid for each.
+
+        Raises Refused where there is no image, or the run's task gives no classes of images.
+        """
+        if not len(images):
+            raise Refused([Fault("probabilities", "got no images; wanted one or more")])
+        logits: Any = None
+        if isinstance(self.facts, Facts) and not isinstance(self.facts, CaptionFacts):
+            if wrong := [each for each in images if not isinstance(each, Image.Image)]:
+                message = f"got a {type(wrong[0]).__name__}; wanted Pillow images, or use .predict"
+                raise Refused([Fault("probabilities", message)])
+            device = next(self.model.parameters()).device
+            batch = torch.stack([self.transform(image) for image in images]).to(device)
+            logits = self.model(batch)
+        if not isinstance(logits, Tensor):
+            target = str(self.config["task"].get("_target_", "its task")).rpartition(".")[2]
+            message = f"are of image classification; this run's task is {target}: use .predict"
+            raise Refused([Fault("probabilities", message)])
+        logits = logits.float()
         return logits.sigmoid() if self.binary else logits.softmax(-1)
 
 
@@ -69,14 +106,16 @@ def load(
     config = folder.config()
     allowed = require_trusted(config, allow_targets)
     place = usable_device(device)
-    content = read_selected(folder, checkpoint)
+    path = selected(folder, checkpoint)
+    content = read_checkpoint(path)
     with refusing_targets(folder):
         data = assemble_data(config, allowed)
         facts = facts_of(content) or data.facts
         transform = data.transform_for(facts)
         model = assemble_model(without_downloads(config), facts, allowed)
-    load_weights(model, content["state_dict"], folder.path)
-    return Trained(model.eval().to(place), transform, facts, config, folder.path)
+        kind = task_class(config, allowed)
+    load_weights(model, content["state_dict"], path, folder)
+    return Trained(model.eval().to(place), transform, facts, config, folder.path, data, kind)
 
 
 @contextmanager
@@ -88,8 +127,8 @@ def refusing_targets(folder: RunFolder) -> Iterator[None]:
         raise Refused([Fault(str(folder.config_file), str(error))]) from error
 
 
-def read_selected(folder: RunFolder, which: str) -> dict[str, Any]:
-    """The content of the run's best or last checkpoint, or of the file that `which` names."""
+def selected(folder: RunFolder, which: str) -> Path:
+    """The file of the run's best or last checkpoint, or the one that `which` names."""
     named = {"best": folder.best_checkpoint, "last": folder.last_checkpoint}
     path = named.get(which, Path(which))
     own = folder.path if which in named else None
@@ -103,7 +142,7 @@ def read_selected(folder: RunFolder, which: str) -> dict[str, Any]:
         raise Refused([Fault(f"--checkpoint {which}", message)])
     if own is not None and not is_inside(path, own):
         raise Refused([Fault(str(path), f"{told_of_link(path, own)}, or name it by --checkpoint")])
-    return read_checkpoint(path)
+    return path
 
 
 def usable_device(name: str) -> torch.device:
@@ -122,7 +161,11 @@ def usable_device(name: str) -> torch.device:
 def without_downloads(config: dict[str, Any]) -> dict[str, Any]:
     """The weights come from the checkpoint, so the ones it once started from are not wanted."""
     backbone = dict(config["backbone"])
-    for key, value in (("pretrained", False), ("checkpoint", None)):
+    for key, value in (
+        ("pretrained", False),
+        ("checkpoint", None),
+        ("checkpoint_prefix", None),
+    ):
         if key in backbone:
             backbone[key] = value
     return {**config, "backbone": backbone}
@@ -139,14 +182,49 @@ def facts_of(content: dict[str, Any]) -> AnyFacts | None:
     return facts_from(plain)
 
 
-def load_weights(model: nn.Module, state_dict: dict[str, Tensor], origin: Path) -> None:
-    """Raises Refused naming the keys and shapes that do not fit."""
-    prefix = "model."
-    weights = {
-        key.removeprefix(prefix): value
-        for key, value in state_dict.items()
-        if key.startswith(prefix)
-    }
-    if told := misfit(weights, model.state_dict()):
-        raise Refused([Fault(str(origin), told)])
+def load_weights(
+    model: nn.Module, state_dict: dict[str, Tensor], path: Path, folder: RunFolder
+) -> None:
+    """Raises Refused naming the keys and shapes that do not fit, and values that are no numbers."""
+    weights = of_model(state_dict)
+    require_fit(weights, model, path, folder)
+    require_numbers({name: weights[name] for name, _ in model.named_parameters()}, path)
     model.load_state_dict(weights)
+
+
+def require_fit(
+    weights: dict[str, Tensor], model: nn.Module, path: Path, folder: RunFolder
+) -> None:
+    """Raises Refused naming the keys and shapes that do not fit, and whose the checkpoint is."""
+    if told := misfit(weights, model.state_dict()):
+        raise Refused([Fault(str(path), f"{told}{_whose(path, folder)}")])
+
+
+def of_model(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A task's state without what is not its model's, by the model's own names."""
+    inside = "model."
+    named = state_dict.items()
+    return {key.removeprefix(inside): value for key, value in named if key.startswith(inside)}
+
+
+def require_numbers(weights: dict[str, Tensor], path: Path) -> None:
+    """Raises Refused where weights hold NaN or infinity: nothing that they say would count."""
+    if told := bad_values(weights):
+        message = f"holds {told}. Take another checkpoint of the run, or train it again"
+        raise Refused([Fault(str(path), message)])
+
+
+def _whose(path: Path, folder: RunFolder) -> str:
+    """Of what run a checkpoint is, where it lies in another one's folder; else what to do."""
+    other = RunFolder(path.absolute().parent.parent)
+    if other.path == folder.path.absolute():
+        return ""
+    try:
+        config = other.config()
+        parts = [str(config[key]["_target_"]) for key in ("backbone", "head")]
+    except (Refused, KeyError, TypeError):
+        return ". Wanted a checkpoint of this run: best, last, or a file of its checkpoints/"
+    return (
+        f". It is of the run {other.path.name} ({' and '.join(parts)}): name that run's folder, "
+        "or take a checkpoint of this one"
+    )

@@ -31,7 +31,7 @@ from vit.sweeps.trial import log_tail
 from vit.tasks.log import said_into
 from vit.tasks.prediction import _open_image, bad_files
 from vit.tasks.training import train
-from vit.trained import read_selected, usable_device
+from vit.trained import selected, usable_device
 
 SECRET = "machine example.org login me password s3cret-s3cret"
 
@@ -217,7 +217,7 @@ def test_a_checkpoint_that_is_no_file_is_refused(tmp_path, kind):
     hostile.become(kind, file, tmp_path)
     began = time.perf_counter()
     with pytest.raises(Refused, match="wanted a file, or `best`, or `last`"):
-        read_selected(RunFolder(tmp_path), str(file))
+        selected(RunFolder(tmp_path), str(file))
     assert time.perf_counter() - began < 2
 
 
@@ -226,7 +226,7 @@ def test_a_runs_own_checkpoint_lies_in_the_run(tmp_path, outside):
     folder.checkpoints.mkdir(parents=True)
     folder.best_checkpoint.symlink_to(outside / "netrc")
     with pytest.raises(Refused, match=r"leads out of .* name it by --checkpoint"):
-        read_selected(folder, "best")
+        selected(folder, "best")
 
 
 def test_a_device_without_values_is_refused():

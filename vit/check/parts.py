@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +14,8 @@ from vit.build import build_slot, factory_for
 from vit.check.communication import weight_dtype
 from vit.data.samples import SampleData
 from vit.faults import Fault, Misfit
+from vit.models.contract import complete, features_fault, told_fault
+from vit.runs.tensor_file import some
 from vit.slots import SLOTS
 from vit.tasks.assembly import assemble_data, assemble_model, task_class
 
@@ -65,10 +69,16 @@ def told_of(data: SampleData) -> dict[str, Any]:
 def model_of(
     config: Mapping[str, Any], data: SampleData, allow: list[str]
 ) -> tuple[Any, list[Fault], list[str]]:
-    part = "backbone"
+    part, own = "backbone", own_code(config["backbone"], allow)
     try:
         with torch.device("meta"):
             backbone = backbone_for(config, data, allow)
+            with torch.no_grad():
+                told = own and (
+                    features_fault(backbone, data.facts.example) or told_fault(backbone)
+                )
+            if told:
+                return None, [Fault("backbone", told)], []
             part = "head"
             model = assemble_model(config, data.facts, allow)
             part = "backbone"
@@ -82,13 +92,17 @@ def model_of(
                     model.to(half)(*data.facts.example(2, half))
                     model.float()
     except (ValueError, TypeError, ImportError, OSError, RuntimeError) as error:
-        told = f"{HALF} ({error})" if part == "trainer.precision" else str(error)
+        told = f"{HALF} ({error})" if part == "trainer.precision" else in_own_code(error, allow)
         return None, [Fault(part, told)], []
-    del backbone
+    except Exception as error:  # parts of the user's own raise anything
+        if not allow:
+            raise
+        return None, [Fault(part, in_own_code(error, allow))], []
     kind = task_class(config, allow)
     if message := kind.output_fault(output, 2, data):
         return None, [Fault("head", message)], []
-    return model.train(), [], kind.oddities(data, output)
+    remarks = list(getattr(backbone, "remarks", []))
+    return model.train(), [], [*remarks, *kind.oddities(data, output)]
 
 
 def backbone_for(config: Mapping[str, Any], data: SampleData, allow: list[str]) -> Any:
@@ -104,7 +118,7 @@ def backbone_for(config: Mapping[str, Any], data: SampleData, allow: list[str]) 
             f"is not made for {data.unit}s, which {type(data).__name__} holds; take "
             f"backbone={other}, with a head and a task for it"
         )
-    return build_slot("backbone", config, allow, **given)
+    return complete(build_slot("backbone", config, allow, **given), given)
 
 
 def optimizer_faults(config: Mapping[str, Any], model: Any) -> list[Fault]:
@@ -115,11 +129,61 @@ def optimizer_faults(config: Mapping[str, Any], model: Any) -> list[Fault]:
     return faults
 
 
+def own_code(part: Mapping[str, Any], allow: list[str]) -> bool:
+    """Whether a part comes from a package that only the user allowed."""
+    target = str(part.get("_target_"))
+    return any(target == each or target.startswith(f"{each}.") for each in allow)
+
+
+def in_own_code(error: Exception, allow: list[str]) -> str:
+    """An error as a fault tells it; with kind and line where it was raised in the user's code."""
+    if not allow:
+        return str(error)
+    name = type(error).__name__
+    lines = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if any(f"{frame.f_globals.get('__name__')}.".startswith(f"{each}.") for each in allow)
+    ]
+    if lines:
+        return f"{name} in {Path(lines[-1][0]).name}, line {lines[-1][1]}: {error}"
+    return str(error) if isinstance(error, ValueError) else f"{name}: {error}"
+
+
+def backbone_fault(backbone: Any, data: SampleData) -> str | None:
+    """What is wrong with what a backbone of the user's own gives, and says of itself."""
+    with torch.no_grad():
+        return features_fault(backbone, data.facts.example) or told_fault(backbone)
+
+
+def recipe_fault(optim: Any, schedule: Any, model: Any) -> Fault | None:
+    """What is wrong with an optimizer or a schedule of the user's own; None if nothing."""
+    if not callable(getattr(optim, "build", None)):
+        told = "has no `build(model)` that gives a torch.optim.Optimizer"
+        return Fault("optim", f"{type(optim).__name__} {told}")
+    if not callable(getattr(schedule, "scale", None)):
+        told = "has no `scale(step, total_steps, steps_per_epoch)` that gives a factor"
+        return Fault("schedule", f"{type(schedule).__name__} {told}")
+    if model is None:
+        return None
+    made = optim.build(model)
+    name = f"{type(optim).__name__}.build"
+    if not isinstance(made, torch.optim.Optimizer):
+        told = f"{name} gives a {type(made).__name__}; wanted a torch.optim.Optimizer"
+        return Fault("optim", told)
+    held = {id(p) for group in made.param_groups for p in group["params"]}
+    wanted = {n: id(p) for n, p in model.named_parameters() if p.requires_grad}
+    left = [name for name, at in wanted.items() if at not in held]
+    if left:
+        return Fault("optim", f"{name} leaves out {len(left)} parameters that learn: {some(left)}")
+    return None
+
+
 def cost_of(model: Any, data: SampleData) -> dict[str, Any]:
     size = data.facts.input_size()
     told = {
         "parameters": sum(p.numel() for p in model.parameters()),
-        "gflops_per_image": model.flops(*size) / 1e9,
+        "gflops_per_image": float(model.flops(*size)) / 1e9,
         "unit": data.unit,
         **data.facts.told(),
     }

@@ -7,8 +7,8 @@ Returns plain values only: the door that shows them needs no torch.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,11 @@ from vit.check.parts import (
     cost_of,
     data_of,
     fitting,
+    in_own_code,
     model_of,
     optimizer_faults,
+    own_code,
+    recipe_fault,
     told_of,
     trying,
 )
@@ -97,10 +100,8 @@ def preflight(
     broken = {fault.where.split(".")[0] for fault in faults}
     allow = config.get("allow_targets") or []
     for key in ("optim", "schedule"):
-        if (
-            key not in broken
-            and trying(key, faults, partial(build_slot, key, config, allow)) is None
-        ):
+        make = partial(build_slot, key, config, allow)
+        if key not in broken and trying_own(key, faults, allow, make) is None:
             broken.add(key)
     for key in OPTIONAL_PARTS:
         if config.get(key) is not None and key not in broken:
@@ -129,8 +130,8 @@ def preflight(
     # Loaders of unsound data fail with the same words again.
     unsound = data is not None and bool(found)
     model = kind = None
-    with suppress(TypeError, KeyError, ValueError):  # told by the schema
-        kind = task_class(config, allow).__name__
+    if "task" not in broken:
+        kind = trying("task", faults, lambda: task_class(config, allow).__name__)
     fits = False
     if data is not None and kind is not None:
         fits = trying("task", faults, partial(fitting, config, data, allow)) is not None
@@ -160,8 +161,10 @@ def preflight(
             epochs = told["steps"] // told["steps_per_epoch"]
             told["checkpoints"] = number_kept(config["checkpoint"], told["steps"], epochs)
     if data is not None and model is not None:
-        told.update(shared.find(["cost", *parts[1:]], lambda: cost_of(model, data)))
-        if "optim" not in broken:
+        cost, found = shared.find(["cost", *parts[1:]], lambda: cost_or_faults(model, data, allow))
+        faults += found
+        told.update(cost)
+        if "optim" not in broken and not own_code(config["optim"], allow):
             made = ["optimizer", *parts[1:], config["optim"]]
             faults += shared.find(made, lambda: optimizer_faults(config, model))
         if not faults and "micro_batch_size" in told:
@@ -277,6 +280,24 @@ def _world(
     )
 
 
+def cost_or_faults(
+    model: Any, data: SampleData, allow: list[str]
+) -> tuple[dict[str, Any], list[Fault]]:
+    faults: list[Fault] = []
+    return trying_own("backbone", faults, allow, lambda: cost_of(model, data)) or {}, faults
+
+
+def trying_own(where: str, faults: list[Fault], allow: list[str], make: Callable[[], Any]) -> Any:
+    """As `trying`; where parts are the user's own, which raise anything, any error is a fault."""
+    try:
+        return trying(where, faults, make)
+    except Exception as error:
+        if not allow:
+            raise
+        faults.append(Fault(where, in_own_code(error, allow)))
+        return None
+
+
 def _recipe(
     config: Mapping[str, Any],
     model: Any,
@@ -289,22 +310,45 @@ def _recipe(
     allow = config.get("allow_targets") or []
     optim = build_slot("optim", config, allow)
     schedule = build_slot("schedule", config, allow)
-    if config["ema"] is not None and optim.schedule_free:
+    if any(own_code(config[key], allow) for key in ("optim", "schedule")):
+        look = partial(recipe_fault, optim, schedule, model)
+        found: list[Fault] = []
+        told_fault = trying_own("optim", found, allow, look)
+        found += [told_fault] if told_fault else []
+        faults += found
+        if found:
+            return
+    # An optimizer of the user's own need not say what only ours knows.
+    averages = getattr(optim, "schedule_free", False)
+    if config["ema"] is not None and averages:
         faults.append(
             Fault("ema", f"optim.name={optim.name} averages the weights itself; take ema=none")
         )
     if config["ema"] is not None and is_sharded(dict(config)):
         message = "an average of weights that lie in shards is not kept yet; take ema=none"
         faults.append(Fault("ema", message))
-    if optim.schedule_free and not isinstance(schedule, Constant):
+    if averages and not isinstance(schedule, Constant):
         warnings.append(f"optim.name={optim.name} wants no decay of the rate: schedule=constant")
     points = [round(at * (steps - 1) / (SCHEDULE_POINTS - 1)) for at in range(SCHEDULE_POINTS)]
-    scales = trying(
-        "schedule", faults, lambda: [schedule.scale(at, steps, per_epoch) for at in points]
+    scales = trying_own(
+        "schedule", faults, allow, lambda: [schedule.scale(at, steps, per_epoch) for at in points]
     )
     if scales is None:
         return
-    told["schedule"] = {"lr": optim.lr, "lr_of_points": [optim.lr * scale for scale in scales]}
-    if model is not None and optim.layer_decay != 1.0:
+    if odd := [scale for scale in scales if not _is_factor(scale)]:
+        message = f"{type(schedule).__name__}.scale gives {odd[0]!r}; wanted a number from 0 on"
+        faults.append(Fault("schedule", message))
+        return
+    lr = getattr(optim, "lr", None)
+    if lr is None:
+        if model is None:
+            return
+        lr = max(group["lr"] for group in optim.build(model).param_groups)
+    told["schedule"] = {"lr": lr, "lr_of_points": [lr * scale for scale in scales]}
+    if model is not None and getattr(optim, "layer_decay", 1.0) != 1.0:
         scales = (optim.layer_decay, optim.head_lr_scale)
         told["groups"] = table(param_groups(model, optim.lr, optim.weight_decay, *scales))
+
+
+def _is_factor(scale: object) -> bool:
+    return isinstance(scale, int | float) and math.isfinite(scale) and scale >= 0

@@ -89,7 +89,10 @@ class Spectrogram:
 
     def picture(self, file: Path) -> Image.Image:
         """Of a wav file of any rate and number of channels. Raises BadImage naming the file."""
-        rate, sound = read_wav(file)
+        return self.drawn(*read_wav(file))
+
+    def drawn(self, rate: int, sound: Float[np.ndarray, " samples"]) -> Image.Image:
+        """Of samples at a rate in Hz."""
         if rate != self.sample_rate:
             common = math.gcd(rate, self.sample_rate)
             sound = resample_poly(sound, self.sample_rate // common, rate // common)

@@ -85,7 +85,8 @@ def _value_fault(word: str, base: Any, problem: Exception) -> Fault:
             known = [str(name) for name in node]
             guess = did_you_mean(part, known) or did_you_mean(key, _dotted(base))
             place = f"under {above!r}" if above else "at the top"
-            return Fault(key, f"no such key {place}.{guess}")
+            more = f" What its class takes and no file sets: +{key}=…" * ("_target_" in node)
+            return Fault(key, f"no such key {place}.{guess}{more}")
         above = f"{above}.{part}" if above else part
         node = OmegaConf.select(node, part, throw_on_missing=False)
     return Fault(word, first_line(problem))

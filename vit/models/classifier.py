@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vit.layers.linear import linear
 from vit.layers.pool import MeanPool
+from vit.models.contract import complete_head
 from vit.models.joined import Joined
 from vit.structures import Features
 
@@ -62,8 +63,10 @@ class Classifier(Joined):
     Raises ValueError where the head pools a class token that the backbone does not have.
     """
 
-    def __init__(self, backbone: Any, head: Head):
-        if head.pool.needs_class_token and not backbone.has_class_token:
+    def __init__(self, backbone: Any, head: Any):
+        complete_head(head, backbone, drives=False)
+        pool = getattr(head, "pool", None)
+        if getattr(pool, "needs_class_token", False) and not backbone.has_class_token:
             raise ValueError(
                 "the head pools the class token and this backbone has none. "
                 "Set backbone.class_token=true, or choose head/pool=mean."

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from vit.models.backbone import ViT
+from vit.models.contract import complete_head
 from vit.models.joined import Joined
 from vit.structures import ClassMaps, Detections, Objects
 
@@ -25,6 +26,7 @@ class Detector(Joined):
                 f"backbone.patch_dropout={backbone.patch_dropout} would drop the patches that "
                 "objects lie on. Set it to 0 for detection."
             )
+        complete_head(head, backbone, drives=True)
         super().__init__(backbone, head)
 
     def forward(

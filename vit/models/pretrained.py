@@ -6,7 +6,6 @@ import inspect
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -15,13 +14,14 @@ import timm
 import torch
 from huggingface_hub import constants as hub
 from jaxtyping import Float
-from timm.models import get_pretrained_cfg, load_state_dict, load_state_dict_from_hf
+from timm.models import get_pretrained_cfg, load_state_dict_from_hf
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from vit.faults import did_you_mean
+from vit.models.foreign import Foreign, read_foreign
 from vit.structures import Features, Grid
 
 
@@ -31,7 +31,8 @@ class TimmBackbone(nn.Module):
     `name` is one of timm's, with a tag after a dot where weights have several
     (`vit_small_patch16_224.dino`). `pretrained` takes the weights from timm's cache, or from the
     network into it; `checkpoint` takes them from a file of timm's own layout (.safetensors, or a
-    .pth that holds tensors only), or from one that `vit export` wrote. Position tables and the
+    .pth that holds tensors only), or from one that `vit export` wrote; `checkpoint_prefix` says
+    what stands before the names there, as in `teacher.backbone`. Position tables and the
     first convolution are fitted to `image_size` and `channels`. The stages inside stay timm's:
     models that work between `embed` and `encode` need `vit.models.backbone.ViT`.
 
@@ -50,6 +51,7 @@ class TimmBackbone(nn.Module):
         name: str,
         pretrained: bool = False,
         checkpoint: str | None = None,
+        checkpoint_prefix: str | None = None,
         drop_path: float = 0.0,
         dropout: float = 0.0,
         gradient_checkpointing: bool = False,
@@ -63,13 +65,20 @@ class TimmBackbone(nn.Module):
             "drop_path_rate": drop_path,
             "proj_drop_rate": dropout,
         }
-        weights = _weights(name, pretrained, checkpoint)
-        if weights is None:
+        if checkpoint_prefix and checkpoint is None:
+            raise ValueError(
+                f"backbone.checkpoint_prefix={checkpoint_prefix!r} is for names in a file; set "
+                "backbone.checkpoint to one, or leave the prefix out."
+            )
+        file = None if checkpoint is None else read_foreign(checkpoint, checkpoint_prefix)
+        weights = fetched(name) if pretrained and file is None else None
+        if weights is None and file is None:
             model = _create(name, arguments)
         else:  # fitted and compared for real, on the meta device of the check too
             device = torch.get_default_device()
             with torch.device("cpu"):
-                model = _create(name, arguments, weights).to(device)
+                model = _create(name, arguments, weights, file).to(device)
+        self.remarks = [] if file is None else file.remarks()  # for whoever checks the model
         _check_plain(name, model)
         model.reset_classifier(0, "")  # drops head and pool: they would be idle parameters
         if gradient_checkpointing:
@@ -197,23 +206,8 @@ def _no_vain_retries() -> Iterator[None]:
         hub.HF_HUB_OFFLINE = before
 
 
-def _weights(name: str, pretrained: bool, checkpoint: str | None) -> dict[str, Any] | None:
-    """The trained weights as timm stores them, or None where none are wanted."""
-    if checkpoint is not None:
-        if not Path(checkpoint).is_file():
-            raise ValueError(
-                f"there is no file {checkpoint!r}. Set backbone.checkpoint to a .safetensors or "
-                ".pth file, or to null."
-            )
-        try:
-            return _own_names_to_timm(load_state_dict(checkpoint, device="cpu"))
-        except Exception as error:  # torch, safetensors and pickle each raise their own
-            raise ValueError(
-                f"{checkpoint!r} does not hold weights that can be read safely ({error}). "
-                "Wanted a .safetensors file, or a .pth file that holds tensors only."
-            ) from error
-    if not pretrained:
-        return None
+def fetched(name: str) -> dict[str, Any]:
+    """The trained weights as timm stores them, from its cache or the network."""
     source = get_pretrained_cfg(name)
     address = str(source.hf_hub_id or source.url or "") if source else ""
     if source is None or not address:
@@ -240,42 +234,48 @@ def _weights(name: str, pretrained: bool, checkpoint: str | None) -> dict[str, A
         ) from error
 
 
-def _own_names_to_timm(weights: dict[str, Any]) -> dict[str, Any]:
-    """Of a whole model of ours, as `vit export` writes it, the backbone by timm's names."""
-    inside = "backbone.model."
-    ours = {k.removeprefix(inside): value for k, value in weights.items() if k.startswith(inside)}
-    return ours or weights
+def _create(
+    name: str,
+    arguments: dict[str, Any],
+    weights: dict[str, Any] | None = None,
+    file: Foreign | None = None,
+) -> Any:
+    """The model, with its head where weights have one, so that every key can be compared.
 
-
-def _create(name: str, arguments: dict[str, Any], weights: dict[str, Any] | None = None) -> Any:
-    """The model, with its head where weights have one, so that every key can be compared."""
+    The weights are those of a file where one is given.
+    """
+    plain = arguments | {"num_classes": 0}
+    weights = weights if file is None else file.weights
     if weights is None:
-        arguments = arguments | {"num_classes": 0}
+        arguments = plain
     else:
         arguments = arguments | {"pretrained": True}
         overlay: dict[str, Any] = {"state_dict": weights}
         head = weights.get("head.weight")
-        overlay["num_classes"] = arguments["num_classes"] = 0 if head is None else len(head)
+        classes = len(head) if isinstance(head, Tensor) and head.ndim else 0
+        overlay["num_classes"] = arguments["num_classes"] = classes
         arguments["pretrained_cfg_overlay"] = overlay
     # Families differ in what they take; what one does not know, it names in a TypeError.
     for attempt in (arguments | {"dynamic_img_size": True}, arguments):
         try:
             model: Any = timm.create_model(name, **attempt)
         except TypeError as error:
-            refusal = error
+            refusal: Exception = error
             continue
-        except RuntimeError as error:
+        except MISFITS as error:
             if weights is None:
                 raise
-            raise ValueError(
-                f"the weights do not fit {name!r}, which the message of torch details: {error}\n"
-                "Change backbone.name to the architecture they were trained with, "
-                "or backbone.checkpoint."
-            ) from error
+            refusal = error
+            break
         for config in (model.pretrained_cfg, model.default_cfg):
             config.pop("state_dict", None)  # else every copy of the model would carry them
         return model
-    raise _not_plain(name) from refusal
+    if weights is None:
+        raise _not_plain(name) from refusal
+    with torch.device("meta"):
+        wanted = _create(name, plain).state_dict()
+    file = file or Foreign(name, weights, weights)
+    raise ValueError(file.why_not(name, wanted, refusal)) from refusal
 
 
 def _check_name(name: str) -> None:
@@ -309,4 +309,6 @@ def _not_plain(name: str) -> ValueError:
     )
 
 
+# What timm raises on its way from a file's names and shapes to its own.
+MISFITS = (RuntimeError, ValueError, KeyError, AttributeError, IndexError, AssertionError)
 _UNDECAYED = ("cls_token", "dist_token", "reg_token", "pos_embed")

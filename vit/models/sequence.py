@@ -17,7 +17,7 @@ from vit.layers.norm import LayerNorm
 from vit.layers.sequence_block import SequenceBlock
 from vit.layers.sequence_position import SinusoidalPosition
 from vit.models.backbone import made
-from vit.models.classifier import Head
+from vit.models.contract import complete_head
 from vit.models.joined import Joined, block_depths, vectors_and
 from vit.structures import PAD, Features, Grid
 
@@ -194,8 +194,10 @@ class TokenTransformer(nn.Module):
 class TextClassifier(Joined):
     """From tokens to logits, one for each class."""
 
-    def __init__(self, backbone: Any, head: Head):
-        if head.pool.needs_class_token and not backbone.has_class_token:
+    def __init__(self, backbone: Any, head: Any):
+        complete_head(head, backbone, drives=False)
+        pool = getattr(head, "pool", None)
+        if getattr(pool, "needs_class_token", False) and not backbone.has_class_token:
             raise ValueError("the head pools a class token and texts have none; head/pool=mean.")
         super().__init__(backbone, head)
 

@@ -24,7 +24,7 @@ from vit.review.history import Series
 from vit.review.reader import Run, read_run
 from vit.review.wandb_files import fragments
 from vit.runs.files import MOST_RECORD_BYTES, reading
-from vit.runs.predictions import DAMAGE, unpacked
+from vit.runs.predictions import BROKEN_ARRAYS, unpacked
 from vit.runs.shapes import CONFIG, RESULTS, STAMP, STATE, TRIAL, misfit
 
 VERSION = 2
@@ -35,7 +35,7 @@ FILES = (
 )
 # Two changes within one tick of a file system's clock cannot be told apart; NFS counts in seconds.
 FRESH_SECONDS = 2.0
-UNUSABLE = (*DAMAGE, AttributeError, IndexError, RecursionError, Refused)
+UNUSABLE = (*BROKEN_ARRAYS, AttributeError, RecursionError, Refused)
 SHAPES = {
     "config": CONFIG,
     "told": STATE,

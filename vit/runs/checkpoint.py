@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import zipfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,18 @@ import vit
 from vit.faults import Fault, Refused
 from vit.runs import shards
 from vit.runs.room import disk_is_full, full_disk
+from vit.runs.tensor_file import (
+    LIKE_A_ZIP,
+    BadTensorFile,
+    Damaged,
+    first_bytes,
+    read_archive,
+    read_tensors,
+    short,
+    some,
+    sound_records,
+    tensors_in,
+)
 
 VERSION = 1
 MOST_NAMED = 6
@@ -79,50 +91,86 @@ def look_at_checkpoint(path: Path, rank: int = 0, world_size: int = 1) -> dict[s
 
 
 def _verified(path: Path, mmap: bool = False) -> dict[str, Any]:
-    if fault := damage(path):
-        raise Refused([Fault(str(path), fault)])
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except Exception as error:
-        message = f"is no checkpoint that can be read safely: {str(error).splitlines()[0]}"
-        raise Refused([Fault(str(path), message)]) from error
-    if not isinstance(content, dict) or "state_dict" not in content:
-        raise Refused([Fault(str(path), "is no checkpoint of a run: it has no `state_dict`")])
-    told = content.get("vit", {})
-    if told.get("checkpoint", VERSION) > VERSION:
+        head, _ = first_bytes(path)
+        # What is no archive is no checkpoint of ours; but it may be told what it is.
+        archive = head.startswith(LIKE_A_ZIP)
+        content = read_archive(path, mmap) if archive else read_tensors(path)
+    except Damaged as error:
+        raise Refused([Fault(str(path), f"{error}{_others(path)}")]) from error
+    except BadTensorFile as error:
+        raise Refused([Fault(str(path), str(error))]) from error
+    if told := of_another_kind(content):
+        raise Refused([Fault(str(path), told)])
+    form = content.get("vit", {})
+    version = form.get("checkpoint", VERSION) if isinstance(form, dict) else None
+    if not isinstance(version, int):
+        raise Refused([Fault(str(path), "does not say in which form it was written")])
+    if version > VERSION:
         message = (
-            f"was written by vit {told.get('version')}, in a later form than this vit "
+            f"was written by vit {form.get('version')}, in a later form than this vit "
             f"({vit.__version__}) reads; install that version to go on"
         )
         raise Refused([Fault(str(path), message)])
     return content
 
 
-def damage(path: Path) -> str | None:
-    """What is wrong with the bytes of a file; None where they are as they were written."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-    except (zipfile.BadZipFile, EOFError):
-        size = path.stat().st_size
-        return f"is cut short or no checkpoint at all ({size / 1e6:.1f} MB){_others(path)}"
-    return f"is damaged: {broken} has another checksum{_others(path)}" if broken else None
+def of_another_kind(content: Any) -> str | None:
+    """What a file of tensors is, where it is no checkpoint of a run; None where it may be one."""
+    wanted = "Wanted a checkpoint of this run, as in its folder checkpoints/"
+    start = "is no checkpoint of a run: "
+    if not isinstance(content, dict):
+        return f"{start}it holds a {type(content).__name__}. {wanted}"
+    weights = content.get("state_dict")
+    if isinstance(weights, dict) and all(
+        isinstance(name, str) and isinstance(each, Tensor) for name, each in weights.items()
+    ):
+        empty = not weights and "shards" not in content
+        return f"{start}its `state_dict` is empty. {wanted}" if empty else None
+    start += f"it has no `state_dict`{' of tensors' * bool(weights)}"
+    named = [name for name, _ in tensors_in(content)]
+    if {"state", "param_groups"} <= content.keys():
+        return f"{start}, and is the state of an optimizer. {wanted}"
+    if not named:
+        return f"{start} and no tensors at all. {wanted}"
+    return (
+        f"{start}, but {len(named):,} tensors: {some(named)}. Weights alone are what "
+        f"backbone.checkpoint of a new training takes. {wanted}"
+    )
 
 
 def misfit(state_dict: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str | None:
-    """How saved weights differ from a model's, in names and shapes; None where they do not."""
-    told = [f"lacks {key}" for key in wanted.keys() - state_dict.keys()]
-    told += [f"has an unknown {key}" for key in state_dict.keys() - wanted.keys()]
-    told += [
-        f"{key} is {tuple(state_dict[key].shape)}, wanted {tuple(wanted[key].shape)}"
-        for key in wanted.keys() & state_dict.keys()
+    """How saved weights differ from a model's, in names and shapes; None where they do not.
+
+    Never longer than a few lines: differences are counted, and the first of them named.
+    """
+    lacking = sorted(wanted.keys() - state_dict.keys())
+    unknown = sorted(state_dict.keys() - wanted.keys())
+    resized = [
+        f"{short(key)} is {tuple(state_dict[key].shape)}, wanted {tuple(wanted[key].shape)}"
+        for key in sorted(wanted.keys() & state_dict.keys())
         if state_dict[key].shape != wanted[key].shape
     ]
-    if not told:
+    named = [
+        *(f"lacks {short(key)}" for key in lacking),
+        *(f"has an unknown {short(key)}" for key in unknown),
+        *resized,
+    ]
+    if not named:
         return None
-    shown = sorted(told)[:MOST_NAMED]
-    more = [f"and {len(told) - MOST_NAMED} more"] if len(told) > MOST_NAMED else []
-    return "the checkpoint is of another architecture: " + "; ".join([*shown, *more])
+    start = "the checkpoint is of another architecture: "
+    if len(named) <= MOST_NAMED:
+        return start + "; ".join(named)
+    counts = {
+        f"of {len(wanted):,} tensors missing": len(lacking),
+        "unknown": len(unknown),
+        "of another size": len(resized),
+    }
+    told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    parts = (named[: len(lacking)], named[len(lacking) : -len(resized) or None], resized)
+    first = [name for part in parts for name in part[: MOST_NAMED // 3]]
+    more = len(named) - len(first)
+    return f"{start}{told}: {'; '.join(first)}; and {more:,} more"
 
 
 def _link(source: Path, target: Path) -> None:
@@ -142,13 +190,10 @@ def _others(path: Path) -> str:
     """Which files beside a broken one are sound."""
     sound = []
     for other in sorted(path.parent.glob("*.ckpt")):
-        if other != path:
-            try:
-                with zipfile.ZipFile(other) as archive:
-                    if archive.testzip() is None:
-                        sound.append(other.name)
-            except zipfile.BadZipFile:
-                continue
+        if other.name != path.name and other.is_file():
+            with suppress(BadTensorFile):
+                sound_records(other)
+                sound.append(other.name)
     if not sound:
         return "; remove it to begin anew"
     return f"; {', '.join(sound)} beside it is sound: put a copy in its place, or remove it"

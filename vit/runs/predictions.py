@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -22,10 +24,23 @@ from vit.faults import Refused
 from vit.runs.files import reading
 
 VERSION = 1
-MOST_BYTES = 1 << 30  # of all arrays
-DAMAGE = (
-    *(OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, NotImplementedError),
-    *(RuntimeError, zipfile.BadZipFile, zlib.error),
+MOST_BYTES = 1 << 30  # unpacked: some fifty million samples
+# What NumPy and the modules it reads with raise for bytes that are no arrays, or no longer any.
+BROKEN_ARRAYS = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    IndexError,
+    OverflowError,
+    SyntaxError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    tokenize.TokenError,
 )
 
 
@@ -107,7 +122,7 @@ def read_predictions(run_dir: Path, split: str) -> Predictions | None:
                 return None
             index, target, predicted, confidence = (file[name] for name in columns)
             samples = str(file["samples"])
-    except (*DAMAGE, Refused):
+    except (*BROKEN_ARRAYS, Refused):
         return None
     if {each.shape for each in (target, predicted, confidence)} != {(len(index),)}:
         return None

@@ -30,8 +30,11 @@ from torch.distributed import checkpoint as dcp
 
 from vit.faults import Fault, Refused
 from vit.runs.room import disk_is_full, full_disk
+from vit.runs.tensor_file import BadTensorFile, require_header
 
 SHARDS = "shards"
+# What plain values raise that are not what they are taken for.
+ODD = (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError)
 CHUNK = 1 << 24  # bytes
 
 
@@ -105,16 +108,20 @@ def fill(named: dict[str, Any], content: dict[str, Any], path: Path) -> None:
 
 def joined(content: dict[str, Any], path: Path) -> dict[str, Any]:
     """The checkpoint as one process would have written it, from its file's content."""
-    reader = _reader(content, path)
-    known: dict[str, Any] = reader.read_metadata().state_dict_metadata
+    known = _known(content, path)
     named = {
         name: torch.empty(told.size, dtype=told.properties.dtype) for name, told in known.items()
     }
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*assuming the intent is to load in a single process.*")
-        dcp.load(named, storage_reader=reader, no_dist=True)
-    whole = merged(named, {key: value for key, value in content.items() if key != "shards"})
-    return {**whole, "optimizer_states": [_numbered(o) for o in whole["optimizer_states"]]}
+    try:
+        with warnings.catch_warnings():
+            told = ".*assuming the intent is to load in a single process.*"
+            warnings.filterwarnings("ignore", told)
+            dcp.load(named, storage_reader=_reader(content, path), no_dist=True)
+        whole = merged(named, {key: value for key, value in content.items() if key != "shards"})
+        optimizers = [_numbered(each) for each in whole["optimizer_states"]]
+    except (dcp.CheckpointException, *ODD) as error:
+        raise _bad(path, "has shards that do not fit each other") from error
+    return {**whole, "optimizer_states": optimizers}
 
 
 def _numbered(optimizer: dict[str, Any]) -> dict[str, Any]:
@@ -133,10 +140,7 @@ def _numbered(optimizer: dict[str, Any]) -> dict[str, Any]:
 def weights_without_values(content: dict[str, Any], path: Path) -> dict[str, Tensor]:
     """Names and shapes of the weights, as tensors on the meta device."""
     kind = "state_dict/"
-    try:
-        known: dict[str, Any] = _reader(content, path).read_metadata().state_dict_metadata
-    except Exception as error:  # safetensors' own, in a part that another process verifies
-        raise _bad(path, f"has shards that cannot be read: {error}") from error
+    known = _known(content, path)
     return {
         name.removeprefix(kind): torch.empty(told.size, device="meta")
         for name, told in known.items()
@@ -144,16 +148,37 @@ def weights_without_values(content: dict[str, Any], path: Path) -> dict[str, Ten
     }
 
 
+def _known(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Size and kind of each tensor by its name, as the shards tell; not more than they hold."""
+    try:
+        known: dict[str, Any] = _reader(content, path).read_metadata().state_dict_metadata
+        sizes = [each.size.numel() * each.properties.dtype.itemsize for each in known.values()]
+    except Exception as error:  # safetensors' own, in a part that another process verifies
+        raise _bad(path, "has shards that cannot be read; they are damaged") from error
+    held = sum(file.stat().st_size for file in _folder(content, path).glob("*.safetensors"))
+    if sum(sizes) > held:
+        raise _bad(path, f"speaks of tensors of {sum(sizes):,} bytes; its shards hold {held:,}")
+    return known
+
+
 def verify(content: dict[str, Any], path: Path, rank: int = 0, world_size: int = 1) -> None:
     """Raises Refused where a file of this process's part is missing, or not as it was written."""
     folder = _folder(content, path)
-    for name in sorted(content["shards"]["files"])[rank::world_size]:
-        size, checksum = content["shards"]["files"][name]
-        file = folder / name
+    try:
+        files = {str(name): (size, crc) for name, (size, crc) in content["shards"]["files"].items()}
+    except ODD as error:
+        raise _bad(path, "does not say which shards hold its tensors") from error
+    for name in sorted(files)[rank::world_size]:
+        size, checksum = files[name]
+        file = folder / Path(name).name  # never elsewhere
         if not file.is_file():
             raise _bad(path, f"lacks a part of its tensors, {file}")
         if file.stat().st_size != size or crc32(file) != checksum:
             raise _bad(path, f"is damaged: {file} has another checksum")
+        try:
+            require_header(file, size)
+        except BadTensorFile as error:
+            raise _bad(path, f"is damaged: {file} {error}") from error
 
 
 def drop_unused(folder: Path) -> None:
@@ -164,16 +189,20 @@ def drop_unused(folder: Path) -> None:
     for file in folder.glob("*.ckpt"):
         try:
             content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+            named.add(content.get("shards", {}).get("folder"))
         except Exception:  # it may name any of them
             return
-        named.add(content.get("shards", {}).get("folder"))
     for shards in (folder / SHARDS).iterdir():
         if shards.name not in named:
             shutil.rmtree(shards, ignore_errors=True)
 
 
 def _folder(content: dict[str, Any], path: Path) -> Path:
-    folder = path.parent / SHARDS / Path(content["shards"]["folder"]).name  # never elsewhere
+    try:
+        name = Path(content["shards"]["folder"]).name  # never elsewhere
+    except ODD as error:
+        raise _bad(path, "does not say where its tensors lie") from error
+    folder = path.parent / SHARDS / name
     if not folder.is_dir():
         raise _bad(path, f"has its tensors in shards, and {folder} is not there")
     return folder

@@ -12,6 +12,7 @@ from torch import nn
 from vit.build import build_slot, factory_for
 from vit.data.samples import SampleData
 from vit.facts import AnyFacts
+from vit.models.contract import complete
 from vit.slots import SLOTS
 from vit.tasks.task import Task
 
@@ -25,7 +26,8 @@ def assemble_model(
     config: Mapping[str, Any], facts: AnyFacts, allow_targets: Iterable[str] = ()
 ) -> Any:
     """Backbone and head, fitted to what the data set says of itself."""
-    backbone = build_slot("backbone", config, allow_targets, **facts.for_backbone())
+    given = facts.for_backbone()
+    backbone = complete(build_slot("backbone", config, allow_targets, **given), given)
     head = partial(build_slot, "head", config, allow_targets)
     return task_class(config, allow_targets).model_of(backbone, head, facts)
 

@@ -12,9 +12,18 @@ from safetensors.torch import save_file
 
 import vit
 from vit.faults import Fault, Refused
+from vit.runs.checkpoint import read_checkpoint
 from vit.runs.directory import RunFolder
-from vit.tasks.assembly import assemble_data
-from vit.trained import facts_of, read_selected, refusing_targets
+from vit.tasks.assembly import assemble_data, assemble_model
+from vit.trained import (
+    facts_of,
+    of_model,
+    refusing_targets,
+    require_fit,
+    require_numbers,
+    selected,
+    without_downloads,
+)
 
 SCHEMA_VERSION = 1
 TIMM_BACKBONE = "vit.models.pretrained.TimmBackbone"
@@ -37,12 +46,18 @@ def export(
     """
     folder = RunFolder(Path(run_dir))
     config = folder.config()
-    content = read_selected(folder, checkpoint)
+    source = selected(folder, checkpoint)
+    content = read_checkpoint(source)
     weights, averaged = _weights(content, average)
-    if timm_names:
-        weights = _as_timm(weights, config)
     with refusing_targets(folder):
         facts = facts_of(content) or assemble_data(config, allow_targets).facts
+    if not set(config.get("allow_targets") or []) - set(allow_targets):  # else code from outside
+        with refusing_targets(folder), torch.device("meta"):
+            model = assemble_model(without_downloads(config), facts, allow_targets)
+        require_fit(weights, model, source, folder)
+    require_numbers(weights, source)
+    if timm_names:
+        weights = _as_timm(weights, config)
     told = {
         **dataclasses.asdict(facts),
         "averaged": averaged,
@@ -74,13 +89,8 @@ def _weights(content: dict[str, Any], average: bool | None) -> tuple[dict[str, t
         raise Refused([Fault("--ema", "the run kept no average of its weights; leave it out")])
     averaged = trained is not None and average is not False
     chosen = content["state_dict"] if averaged else {**content["state_dict"], **(trained or {})}
-    prefix = "model."
-    return {
-        # Tied weights share memory, which the format does not know.
-        key.removeprefix(prefix): tensor.contiguous().clone()
-        for key, tensor in chosen.items()
-        if key.startswith(prefix)
-    }, averaged
+    # Tied weights share memory, which the format does not know.
+    return {key: each.contiguous().clone() for key, each in of_model(chosen).items()}, averaged
 
 
 def _as_timm(weights: dict[str, torch.Tensor], config: dict[str, Any]) -> dict[str, torch.Tensor]:

@@ -8,15 +8,15 @@ from typing import Any
 
 from PIL import Image
 
-from vit.data.images import BadImage, upright
+from vit.data.images import BadImage
 from vit.facts import TextFacts
 from vit.faults import Fault, Refused
 from vit.runs.directory import RunFolder
-from vit.tasks.assembly import assemble_data, task_class
+from vit.tasks.assembly import assemble_data
 from vit.tasks.drawing import Drawing
+from vit.tasks.inputs import AT_ONCE, answered, open_picture, open_with
 from vit.trained import load
 
-IMAGES_AT_ONCE = 64
 INSTEAD = "--text TEXT, or --file FILE with a text a line"
 
 
@@ -47,13 +47,12 @@ def predict(
         hint = "" if skip_bad or not paths else "--skip-bad leaves such files out"
         raise Refused(faults, hint=hint)
     trained = load(run_dir, checkpoint=checkpoint, device=device, allow_targets=allow_targets)
-    kind = task_class(trained.config, allow_targets)
     told: list[dict[str, Any]] = []
     drawing: Drawing | None = None
-    for start in range(0, len(paths), IMAGES_AT_ONCE):
-        part = paths[start : start + IMAGES_AT_ONCE]
+    for start in range(0, len(paths), AT_ONCE):
+        part = paths[start : start + AT_ONCE]
         images = [opened(Path(path)) for path in part]
-        for path, image, row in zip(part, images, kind.predicted(trained, images), strict=True):
+        for path, image, row in zip(part, images, answered(trained, images), strict=True):
             if out is not None and ("objects" in row or "class_map" in row):
                 drawing = drawing or Drawing(Path(out), trained.facts)
                 row = drawing.add(path, image, row, threshold)
@@ -77,12 +76,8 @@ def predict_texts(
         raise Refused([Fault(run_dir, "reads no texts; wanted files")])
     if empty := [number for number, text in enumerate(texts, start=1) if not text.strip()]:
         raise Refused([Fault("--text", f"number {empty[0]} is empty")])
-    kind = task_class(trained.config, allow_targets)
-    told: list[dict[str, Any]] = []
-    for start in range(0, len(texts), IMAGES_AT_ONCE):
-        part = texts[start : start + IMAGES_AT_ONCE]
-        rows = kind.predicted(trained, part)
-        told += [{"input": text, **row} for text, row in zip(part, rows, strict=True)]
+    rows = zip(texts, answered(trained, texts), strict=True)
+    told = [{"input": text, **row} for text, row in rows]
     return {"schema_version": 1, "run": run_dir, "texts": told}
 
 
@@ -96,15 +91,10 @@ def opener(
     try:
         data = assemble_data(RunFolder(Path(run_dir)).config(), allow_targets)
     except (ValueError, TypeError):  # to be told in full when the run is loaded
-        return _open_image
+        return open_picture
     if data.unit == "text":
         raise Refused([Fault(run_dir, f"reads texts and no images; wanted {instead}")])
-    return getattr(data, "open_file", _open_image)
-
-
-def _open_image(path: Path) -> Image.Image:
-    with Image.open(path) as image:
-        return upright(image).copy()
+    return open_with(data)
 
 
 def bad_files(paths: list[str], opened: Callable[[Path], Image.Image]) -> list[Fault]:

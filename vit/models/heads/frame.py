@@ -85,7 +85,7 @@ def look(
         tokens, grid = backbone.embed(images)
         mask = frame.keys(backbone.num_prefix)
         return backbone.encode(tokens, grid, blocks, mask=mask), frame
-    return backbone(images, blocks), frame
+    return (backbone(images, blocks) if blocks else backbone(images)), frame
 
 
 def centres(

@@ -1,0 +1,256 @@
+"""`vit.load` of a run of any task says what `vit predict --json` says, and of bad input what is."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.io import wavfile
+
+import vit
+from vit.doors.compose import compose
+from vit.faults import Refused
+from vit.runs.checkpoint import read_checkpoint, write_checkpoint
+from vit.runs.directory import RunFolder
+from vit.tasks.assembly import assemble_data, assemble_model
+from vit.tasks.evaluation import evaluate
+from vit.tasks.export import export
+from vit.tasks.prediction import predict, predict_texts
+
+TINY = ["backbone.dim=16", "backbone.depth=2", "backbone.heads=2", "tracking=none", "threads=1"]
+IMAGES = [*TINY, "backbone.patch_size=8"]
+SCENES = ["data.train_scenes=4", "data.val_scenes=2", "data.test_scenes=2", "data.image_size=32"]
+SCENES += ["data.digit_size=[8,16]"]
+WORDS = {
+    "classes": ["data=digits", "data.image_size=32", *IMAGES],
+    "boxes": ["task=detection", "head=detr", "data=digit_scenes", *SCENES, *IMAGES],
+    "masks": ["task=detection", "head=masks", "data=digit_scenes", "data.masks=true"],
+    "maps": ["task=segmentation", "head=semantic", "data=digit_scenes_semantic", *SCENES, *IMAGES],
+    "captions": ["task=captioning", "head=caption_decoder", "data=digit_captions", *SCENES],
+    "texts": [
+        "task=text_to_text",
+        "head=text_decoder",
+        "data=number_words",
+        "backbone=text",
+        *TINY,
+    ],
+}
+WORDS["masks"] += ["head.joint_blocks=1", *SCENES, *IMAGES]
+WORDS["captions"] += ["head.blocks.depth=1", *IMAGES]
+WORDS["texts"] += ["head.blocks.depth=1", *TINY]
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory):
+    root = tmp_path_factory.mktemp("sounds")
+    seconds = np.arange(1024) / 8000
+    for name, hertz in (("high", 2500), ("low", 400)):
+        (root / name).mkdir()
+        for take in range(6):
+            tone = 16000 * np.sin(2 * np.pi * (hertz + 20 * take) * seconds)
+            wavfile.write(root / name / f"{take}.wav", 8000, tone.astype(np.int16))
+    return root
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, sounds):
+    """Folders as a training leaves them, of models that were not trained."""
+    made = {}
+    heard = ["data=wav_folder", f"data.root={sounds}", "data.sample_rate=8000"]
+    heard += ["data.window_ms=16", "data.hop_ms=8", "data.mels=16", "data.seconds=0.128"]
+    heard += ["data.test_fraction=0", *IMAGES]
+
+    def run(kind: str):
+        if kind not in made:
+            folder = RunFolder(tmp_path_factory.mktemp(kind) / "run")
+            folder.freeze(compose(heard if kind == "sounds" else WORDS[kind]))
+            facts = assemble_data(folder.config()).facts
+            torch.manual_seed(3)
+            state = assemble_model(folder.config(), facts).state_dict()
+            weights = {f"model.{key}": value for key, value in state.items()}
+            content = {"state_dict": weights, "facts": dataclasses.asdict(facts)}
+            write_checkpoint(content, folder.best_checkpoint)
+            made[kind] = folder.path
+        return made[kind]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(runs):
+    return functools.cache(lambda kind: vit.load(runs(kind)))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    root, draw = tmp_path_factory.mktemp("files"), np.random.default_rng(1)
+    for name, shape in (("a.png", (40, 30, 3)), ("b.jpg", (20, 50, 3)), ("c.png", (32, 32))):
+        Image.fromarray(draw.integers(0, 256, shape, dtype=np.uint8)).save(root / name)
+    return [str(path) for path in sorted(root.iterdir())]
+
+
+@pytest.mark.parametrize("kind", ["classes", "boxes", "masks", "maps", "captions"])
+def test_files_images_and_arrays_are_told_as_the_command_tells_them(runs, trained, files, kind):
+    told = predict(str(runs(kind)), files, "best", "cpu")["images"]
+    run = trained(kind)
+    assert run.predict(files) == told
+    alone = [{key: value for key, value in row.items() if key != "path"} for row in told]
+    opened = [Image.open(file) for file in files]
+    assert run.predict(opened) == alone
+    assert run.predict([np.asarray(image) for image in opened]) == alone
+    assert next(iter(alone[0])) in ("class", "objects", "shares", "text")
+
+
+def test_sounds_are(runs, trained, sounds):
+    files = [str(path) for path in sorted(sounds.rglob("*.wav"))][:4]
+    told = predict(str(runs("sounds")), files, "best", "cpu")["images"]
+    run = trained("sounds")
+    assert run.predict(files) == told
+    heard = [wavfile.read(file)[1] / 32768 for file in files]
+    assert [row["class"] for row in run.predict(heard)] == [row["class"] for row in told]
+
+
+def test_texts_are(runs, trained):
+    texts = ["forty two", "seven"]
+    told = predict_texts(str(runs("texts")), texts, "best", "cpu")["texts"]
+    assert trained("texts").predict(texts) == told
+    assert [row["input"] for row in told] == texts
+
+
+def grey(*shape, dtype=np.uint8):
+    return np.zeros(shape, dtype)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "told"),
+    [
+        ("classes", [], "got nothing; wanted a list of images"),
+        ("classes", "a.png", "got one str; wanted a list of images"),
+        ("classes", Image.new("L", (8, 8)), "got one Image; wanted a list of images"),
+        ("classes", ["seven"], "seven: is no file; the run reads images"),
+        ("classes", [None], "input 0: is a NoneType"),
+        ("classes", [grey(8, 8, dtype=np.float32)], r"an array \[8, 8\] of float32; wanted images"),
+        ("classes", [grey(8, 8, 5)], r"an array \[8, 8, 5\] of uint8"),
+        ("classes", [grey(0, 8)], r"an array \[0, 8\] of uint8"),
+        ("classes", torch.zeros(2, 3, 8, 8), r"input 1: is an array \[3, 8, 8\] of float32"),
+        ("classes", ["/"], "is a folder"),
+        ("boxes", [__file__], "cannot identify image file"),
+        ("maps", [b"bytes"], "input 0: is a bytes"),
+        ("sounds", [__file__], "test_trained.py: "),
+        ("sounds", [grey(9)], r"an array \[9\] of uint8; the run reads sounds"),
+        ("sounds", [np.full(900, np.nan)], "no numbers"),
+        ("texts", [Image.new("L", (8, 8))], "is a Image; the run reads texts"),
+        ("texts", ["seven", " "], "input 1: is empty"),
+        ("texts", "seven", "got one str; wanted a list of texts"),
+    ],
+)
+def test_what_a_run_does_not_read_is_one_clear_error(trained, kind, given, told):
+    with pytest.raises(Refused, match=told) as caught:
+        trained(kind).predict(given)
+    assert len(caught.value.faults) <= 6
+
+
+@pytest.mark.parametrize("kind", ["boxes", "maps", "captions", "texts"])
+def test_probabilities_of_another_task_name_the_method(trained, kind):
+    given = ["seven"] if kind == "texts" else [Image.new("RGB", (32, 32))]
+    with pytest.raises(Refused, match=r"are of image classification; .* use \.predict"):
+        trained(kind).probabilities(given)
+
+
+def test_probabilities_of_nothing_are_refused(trained):
+    run = trained("classes")
+    with pytest.raises(Refused, match="got no images"):
+        run.probabilities([])
+    assert run.probabilities([Image.new("L", (8, 8))]).shape == (1, 10)
+
+
+def other(path: Path, *words: str) -> Path:
+    """Another run beside, whose best checkpoint is given."""
+    folder = RunFolder(path)
+    folder.freeze(compose([*WORDS["classes"], *words]))
+    facts = assemble_data(folder.config()).facts
+    state = assemble_model(folder.config(), facts).state_dict()
+    weights = {f"model.{key}": value for key, value in state.items()}
+    write_checkpoint({"state_dict": weights}, folder.best_checkpoint)
+    return folder.best_checkpoint
+
+
+NET = {"net.weight": torch.ones(3)}
+FOREIGN = {
+    "weights": (NET, "no `state_dict`, but 1 tensors: net.weight. Weights alone are what backbone"),
+    "lightning": (
+        {"state_dict": NET, "epoch": 1},
+        r"of 31 tensors missing.*Wanted a ch",
+    ),
+    "optimizer": ({"state": {0: {"m": torch.ones(2)}}, "param_groups": []}, "of an optimizer"),
+    "nothing": ({"epoch": 3}, "no `state_dict` and no tensors at all"),
+    "list": ([torch.ones(3)], "it holds a list"),
+    "empty": ({"state_dict": {}}, "`state_dict` is empty"),
+    "numbers": ({"state_dict": {1: torch.ones(2)}}, "no `state_dict` of tensors"),
+    "form": ({"state_dict": NET, "vit": {"checkpoint": "x"}}, "in which form"),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_checkpoint_of_something_else_is_told_for_what_it_is(runs, tmp_path, kind):
+    content, told = FOREIGN[kind]
+    torch.save(content, tmp_path / "x.ckpt")
+    for act in (
+        lambda: vit.load(runs("classes"), checkpoint=str(tmp_path / "x.ckpt")),
+        lambda: export(
+            str(runs("classes")), str(tmp_path / "o.safetensors"), str(tmp_path / "x.ckpt")
+        ),
+    ):
+        with pytest.raises(Refused, match=told) as caught:
+            act()
+        assert "x.ckpt" in str(caught.value) and len(str(caught.value)) < 600
+    assert not (tmp_path / "o.safetensors").exists()
+
+
+def test_a_checkpoint_of_another_run_is_told_with_that_runs_name(runs, tmp_path):
+    file = str(other(tmp_path / "another", "backbone.dim=32"))
+    for act in (
+        lambda: vit.load(runs("classes"), checkpoint=file),
+        lambda: export(str(runs("classes")), str(tmp_path / "o.safetensors"), file),
+    ):
+        with pytest.raises(
+            Refused, match=r"another architecture: .* of another size: .*\. It is of "
+        ):
+            act()
+    with pytest.raises(Refused, match=r"It is of the run another \(vit.models.backbone.ViT and"):
+        vit.load(runs("classes"), checkpoint=file)
+
+
+@pytest.mark.parametrize(
+    ("which", "told"),
+    [("bst", "'bst' is no file, and neither best nor last"), ("last", "holds no last.ckpt")],
+)
+def test_a_checkpoint_that_is_not_there_is_told(runs, which, told):
+    with pytest.raises(Refused, match=told):
+        vit.load(runs("classes"), checkpoint=which)
+    with pytest.raises(Refused, match="is a folder"):
+        vit.load(runs("classes"), checkpoint=str(runs("classes")))
+
+
+@pytest.mark.parametrize(("value", "told"), [("nan", "NaN"), ("inf", "infinite"), ("0", "zeros")])
+def test_weights_that_are_no_numbers_are_told_by_all_that_use_them(runs, tmp_path, value, told):
+    content = read_checkpoint(RunFolder(runs("classes")).best_checkpoint)
+    for name, tensor in content["state_dict"].items():
+        if value == "0" or name == "model.backbone.norm.weight":
+            tensor.fill_(float(value))
+    file = tmp_path / "spoilt.ckpt"
+    write_checkpoint(content, file)
+    run = str(runs("classes"))
+    for act in (
+        lambda: vit.load(run, checkpoint=str(file)),
+        lambda: predict(run, [], str(file), "cpu"),
+        lambda: evaluate(run, None, "val", str(file), "cpu", ()),
+        lambda: export(run, str(tmp_path / "o.safetensors"), str(file)),
+    ):
+        with pytest.raises(Refused, match=told) as caught:
+            act()
+        assert "spoilt.ckpt" in str(caught.value)
+        assert value == "0" or "backbone.norm.weight" in str(caught.value)

@@ -1,0 +1,116 @@
+"""What a person hands to a trained run: files, images, arrays, sounds or texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from vit.data.images import BadImage, upright
+from vit.faults import Fault, Refused
+
+AT_ONCE = 64
+MOST_TOLD = 6
+WANTED = {
+    "text": "texts, each a str",
+    "sound": "sounds: paths of .wav files, or arrays [samples] of floats at data.sample_rate",
+    "image": "images: paths, Pillow images, or arrays of uint8, [height, width] or with 1, 3 or 4 "
+    "channels at the end",
+}
+
+
+def answered(trained: Any, inputs: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    """What the run's task says of each image or text (see vit/trained.py), so many at once."""
+    for start in range(0, len(inputs), AT_ONCE):
+        yield from trained.kind.predicted(trained, inputs[start : start + AT_ONCE])
+
+
+def ready(inputs: Any, data: Any, where: str) -> list[Any]:
+    """Pillow images, or texts, as `data` (a run's own) read them.
+
+    Raises Refused with what is none of what such a run reads: each input told once, by its place.
+    """
+    unit = data.unit if data.unit in WANTED else "image"
+    if isinstance(inputs, str | bytes | Path | Image.Image) or not hasattr(inputs, "__len__"):
+        kind = type(inputs).__name__
+        raise Refused([Fault(where, f"got one {kind}; wanted a list of {WANTED[unit]}")])
+    if not len(inputs):
+        raise Refused([Fault(where, f"got nothing; wanted a list of {WANTED[unit]}")])
+    made, faults = [], []
+    for place, each in enumerate(inputs):
+        try:
+            made.append(_text(each) if unit == "text" else _image(each, data, unit))
+        except (BadInput, BadImage, OSError, ValueError, SyntaxError, *TOO_LARGE) as error:
+            a_file = unit != "text" and isinstance(each, str | Path)
+            named = str(each) if a_file else f"input {place}"
+            told = str(error).splitlines()[0].removeprefix(f"{named}: ")
+            faults.append(Fault(named[:200], told))
+    if faults:
+        more = len(faults) - MOST_TOLD
+        hint = f"{more:,} more like these" if more > 0 else ""
+        raise Refused(faults[:MOST_TOLD], hint=hint)
+    return made
+
+
+class BadInput(ValueError):
+    """What came, and what was wanted."""
+
+
+TOO_LARGE = (Image.DecompressionBombError,)
+
+
+def _text(given: Any) -> str:
+    if not isinstance(given, str):
+        raise BadInput(f"is {_told(given)}; the run reads {WANTED['text']}")
+    if not given.strip():
+        raise BadInput("is empty; wanted a text")
+    return given
+
+
+def _image(given: Any, data: Any, unit: str) -> Image.Image:
+    if isinstance(given, str | Path):
+        path = Path(given)
+        if not path.is_file():
+            known = "a folder" if path.is_dir() else "no file"
+            raise BadInput(f"is {known}; the run reads {WANTED[unit]}")
+        return open_with(data)(path)
+    if unit == "sound":
+        return _sound(given, data)
+    if isinstance(given, Image.Image):
+        return upright(given)
+    values = given.cpu().numpy() if isinstance(given, torch.Tensor) else given
+    if not isinstance(values, np.ndarray):
+        raise BadInput(f"is {_told(given)}; the run reads {WANTED[unit]}")
+    fits = values.ndim == 2 or (values.ndim == 3 and values.shape[2] in (1, 3, 4))
+    if values.dtype != np.uint8 or not fits or 0 in values.shape:
+        raise BadInput(f"is {_told(values)}; wanted {WANTED[unit]}")
+    return Image.fromarray(values[..., 0] if values.shape[2:] == (1,) else values)
+
+
+def _sound(given: Any, data: Any) -> Image.Image:
+    values = given.cpu().numpy() if isinstance(given, torch.Tensor) else given
+    if not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype.kind != "f":
+        raise BadInput(f"is {_told(given)}; the run reads {WANTED['sound']}")
+    if not len(values) or not np.isfinite(values).all():
+        raise BadInput("holds no samples, or some that are no numbers")
+    return data.spectrogram.drawn(data.sample_rate, values.astype(np.float64))
+
+
+def _told(given: Any) -> str:
+    if hasattr(given, "shape") and hasattr(given, "dtype"):
+        return f"an array {list(given.shape)} of {str(given.dtype).removeprefix('torch.')}"
+    return f"a {type(given).__name__}"
+
+
+def open_with(data: Any) -> Callable[[Path], Image.Image]:
+    """How data open a file of a person's own: Pillow's way, or as pictures of sound."""
+    return getattr(data, "open_file", open_picture)
+
+
+def open_picture(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return upright(image).copy()
