@@ -129,6 +129,8 @@ def preflight(
             task = trying("task", faults, lambda: assemble_task(config, any_model, data, allow))
         if task is not None:
             told["monitors"] = list(task.monitors())
+            if task.counted:
+                told["counted"] = dict(task.counted)
         if task is not None and "checkpoint" not in broken:
             _monitor(config, task.monitors(), faults)
     if "steps" in told:

@@ -111,6 +111,8 @@ class Planner:
                 name=run.own_name,
             )
             trial.stamp = {**self._stamp, "data": report["data"]}
+            if "counted" in report:
+                trial.stamp["counted"] = report["counted"]
             trials.append(trial)
         return trials
 

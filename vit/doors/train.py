@@ -136,6 +136,8 @@ def _train(run: Composed, report: dict[str, Any] | None, command: list[str], pre
     show_report(report)
     told = stamp(command, report["data"], report["gpus"])
     told["facts"] = {name: report[name] for name in FACTS if name in report}
+    if "counted" in report:
+        told["counted"] = report["counted"]
     folder.freeze(run.config)
     if not folder.stamp_file.exists():
         write_json(folder.stamp_file, told)
