@@ -56,8 +56,18 @@ def by_bands(
     height: int, values_a_row: int, of_rows: Callable[[int, int], Tensor]
 ) -> Shaped[Tensor, "*some height width"]:
     """What `of_rows(first, last)` gives of each band, [..., rows, width], as one."""
-    parts = [of_rows(first, last) for first, last in bands(height, values_a_row)]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)
+    whole: Tensor | None = None
+    for first, last in bands(height, values_a_row):
+        part = of_rows(first, last)
+        if last - first == height:
+            return part
+        # Room for all at once: small parts kept between large ones would tear the heap to pieces
+        # (6 GB for a picture of 3000×4000 and 150 classes, glibc 2.36).
+        if whole is None:
+            whole = part.new_empty(*part.shape[:-2], height, part.shape[-1])
+        whole[..., first:last, :] = part
+    assert whole is not None
+    return whole
 
 
 def _between(

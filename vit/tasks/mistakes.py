@@ -139,7 +139,7 @@ def of_pixels(
         maps = [labels, told.view(labels.shape).where(labels != IGNORED, IGNORED)]
         shown = picture(split, index)
         shown.thumbnail((LARGEST, LARGEST))
-        maps = [resized(each, shown.height, shown.width).long() for each in maps]
+        maps = [resized(each, shown.height, shown.width) for each in maps]
         present |= {number for each in maps for number in each.unique().tolist()}
         sheet = beside([shown, *(coloured(shown, each) for each in maps)])
         words = f"{share:.1%} of the pixels wrong (image, truth, what was told)"
