@@ -22,6 +22,7 @@ from vit.doors.compose import (
 )
 from vit.faults import Fault, Refused
 from vit.runs import process
+from vit.runs.counted import BEFORE, is_outdated, ways
 from vit.runs.directory import RunFolder, write_json
 from vit.runs.stamp import stamp
 from vit.runs.torchrun import train_on_nodes, train_together
@@ -189,7 +190,9 @@ def summary(folder: RunFolder, seconds: float | None = None) -> None:
     print()
     if headlines := [name for name in HEADLINES if f"{split}/{name}" in metrics]:
         for name in headlines:
-            print(f"{f'{split} {HEADLINES[name]}':<14} {metrics[f'{split}/{name}']:.2%}")
+            old = is_outdated(folder.config(), ways(results.get("counted")), name)
+            told = f", counted {BEFORE}: vit evaluate counts anew" if old else ""
+            print(f"{f'{split} {HEADLINES[name]}':<14} {metrics[f'{split}/{name}']:.2%}{told}")
     else:
         for key, value in metrics.items():
             print(f"{key}  {value:.4f}")

@@ -39,7 +39,9 @@ class Worst:
         """Fills `rows` (score, index, what belongs to it; the worst first) from all ranks."""
         kept, self._kept = self._kept, []
         if several_ranks():
-            gathered: list[list[tuple[float, int, Any]]] = [[] for _ in range(dist.get_world_size())]
+            gathered: list[list[tuple[float, int, Any]]] = [
+                [] for _ in range(dist.get_world_size())
+            ]
             dist.all_gather_object(gathered, kept)
             kept = sorted((row for share in gathered for row in share), key=lambda row: row[:2])
         self.rows = [(-score, index, own) for score, index, own in kept[: self.most]]

@@ -16,6 +16,7 @@ from typing import Any
 
 from vit.faults import Fault, Refused
 from vit.runs.claim import owner
+from vit.runs.counted import BEFORE, differing, ways
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, read_json, write_json
 from vit.runs.record import read_records
 from vit.sweeps.roles import FACTS, Objective, Trial
@@ -93,9 +94,30 @@ class Ledger:
             told = read_json(Path(entry.path) / "trial.json")
             if told is not None and told.get("id"):
                 found.append(row(RunFolder(Path(entry.path)), told))
+        _leave_outdated_out(found)
         planned = (read_json(self.sweep_file) or {}).get("trials", [])
         order = {id: at for at, id in enumerate(planned)}
         return sorted(found, key=lambda row: (order.get(row["id"], len(order)), row["label"]))
+
+
+def _leave_outdated_out(rows: list[dict[str, Any]]) -> None:
+    """Takes from rows the metrics that others have counted in a later way (vit/runs/counted.py).
+
+    `outdated` of a row names them.
+    """
+    latest: dict[str, str] = {}
+    for row in rows:
+        for name, own in row["counted"].items():
+            latest[name] = min(own, latest.get(name, own), key=len)
+    for row in rows:
+        kept = row["metrics"]
+        wrong = [
+            metric
+            for metric in kept
+            if metric.rsplit("/", 1)[-1] in latest and differing(row["counted"], latest, [metric])
+        ]
+        row["outdated"] = wrong
+        row["metrics"] = {metric: kept[metric] for metric in kept if metric not in wrong}
 
 
 def is_over(row: dict[str, Any]) -> bool:
@@ -121,6 +143,7 @@ def row(folder: RunFolder, told: dict[str, Any]) -> dict[str, Any]:
         "state": name,
         "overrides": told["overrides"],
         "metrics": results.get("metrics", {}),
+        "counted": ways(results.get("counted")),
         "epochs": results.get("epochs"),
         "train_seconds": state.get("train_seconds"),
         "attempts": len(attempts),
@@ -142,7 +165,8 @@ def _results(folder: RunFolder, state: str) -> dict[str, Any]:
     for record in reversed(read_records(folder.metrics_file)):
         metrics = {k: v for k, v in record["metrics"].items() if k.startswith("val/")}
         if metrics:
-            return {"metrics": metrics, "epochs": record["epoch"] + 1}
+            counted = (read_json(folder.stamp_file) or {}).get("counted")
+            return {"metrics": metrics, "epochs": record["epoch"] + 1, "counted": counted}
     return {}
 
 
@@ -191,6 +215,10 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         old = before.get("data", {}).get(key)
         if old not in (None, fingerprint):
             told.append(f"the data (fingerprint {old} → {fingerprint})")
+    counted, new = (ways(each.get("counted")) for each in (before, now))
+    if "code" in before and counted != new:
+        words = (next(iter(each.values()), BEFORE) for each in (counted, new))
+        told.append(f"{', '.join(sorted(counted | new))} counted {', now '.join(words)}")
     if before.get("space") not in (None, now.get("space")):
         told.append("the search space")
     if before.get("objective") not in (None, now["objective"]):

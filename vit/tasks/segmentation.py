@@ -197,9 +197,7 @@ class Segmentation(Task):
         if self._picture is None or self._published is None or self._name is None:
             return None
         names = self.facts.class_names
-        return of_pixels(
-            self.worst, names, split, self._picture, self._published, self._name, most
-        )
+        return of_pixels(self.worst, names, split, self._picture, self._published, self._name, most)
 
     def evaluated(self, split: str) -> dict[str, float]:
         self.worst.compute()

@@ -35,7 +35,7 @@ from vit.explain.after_training import look_back
 from vit.faults import Fault, Refused
 from vit.runs.checkpoint import look_at_checkpoint, misfit
 from vit.runs.clock import Clocks
-from vit.runs.counted import BEFORE, differing, going_on
+from vit.runs.counted import BEFORE, differing, going_on, ways
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
 from vit.runs.failure import kind_of
 from vit.runs.identity import config_hash
@@ -221,13 +221,14 @@ def _require_own(checkpoint: Path, task: Task, rank: int, world_size: int) -> No
     ]:
         message = f"holds weights, but not where a training stood: it lacks {', '.join(lacking)}"
         raise Refused([Fault(str(checkpoint), message)])
-    begun = going_on(content.get("counted"), task.counted)
+    before = ways(content.get("counted"))
+    begun = going_on(before, task.counted)
     if rank == 0 and (other := differing(begun, task.counted, task.counted)):
         log.warning(
-            "%s: up to now counted %s, from now on %s. The checkpoint that is selected is the best "
-            "of both; vit report compares this run with none that was counted in one way",
+            "%s: counted %s up to now, and %s from here on. The checkpoint that is selected is the best "
+            "of all; vit report compares these numbers with none that were counted in one way",
             " and ".join(other),
-            BEFORE if not content.get("counted") else begun[other[0]],
+            before.get(other[0], BEFORE),
             type(task).counted[other[0]],
         )
     task.counted = begun
