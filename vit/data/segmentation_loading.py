@@ -51,8 +51,9 @@ class FramedMaps(SegmentationBatch):
         return self._framed(super().to(device, non_blocking), moved)
 
     def _framed(self, batch: SegmentationBatch, published: Tensor) -> FramedMaps:
-        own = {"frames": self.frames, "published": published}
-        return FramedMaps(batch.images, batch.labels, batch.index, **own)
+        return FramedMaps(
+            batch.images, batch.labels, batch.index, frames=self.frames, published=published
+        )
 
 
 @dataclass(eq=False)

@@ -58,8 +58,8 @@ def about(found: list[Board]) -> str:
     count = sum(len(board.runs) for board in found)
     return (
         f"These {count} runs are of {len(found)} kinds, by task, data, the metric that selected "
-        "their checkpoints or how it was counted. Each kind has a board of its own: a number of one says nothing about "
-        "another. --metric NAME puts all that have recorded it on one board."
+        "their checkpoints or how it was counted. Each kind has a board of its own: a number of "
+        "one says nothing about another. --metric NAME puts all that have recorded it on one board."
     )
 
 

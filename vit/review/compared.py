@@ -30,7 +30,7 @@ def compare_metrics(run_a: Path, run_b: Path) -> dict[str, Any]:
     lengths = [_epochs(one), _epochs(other)]
     steps = [_steps(one), _steps(other)]
     names, others = _metrics(one), _metrics(other)
-    ways = (counted_in(RunFolder(run)) for run in (run_a, run_b))
+    ways = counted_in(RunFolder(run_a)), counted_in(RunFolder(run_b))
     otherwise = differing(*ways, [name for name in names if name in others])
     both = [name for name in names if name in others and name not in otherwise]
     rows = [row for name in both if (row := _row(name, one, other))]

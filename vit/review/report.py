@@ -259,7 +259,7 @@ def _notes(runs: list[Run], ranking: Ranking) -> list[str]:
     if old:
         names = ", ".join(run.name for run in old[:3]) + (", …" if len(old) > 3 else "")
         notes.append(
-            f"{ranking.metric} of {len(old)} ({names}) was counted {BEFORE}, as vit did once: it is "
+            f"{ranking.metric} of {len(old)} ({names}) was counted {BEFORE}, as vit did once: "
             f"compared with none of today's; vit evaluate RUN_DIR measures {PICTURES_OWN_SIZE}"
         )
     without = [r for r in runs if r.state == "done" and run_value(r, ranking.metric) is None]

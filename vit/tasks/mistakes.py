@@ -114,7 +114,9 @@ def keep_worst(
         wrong = (told != labels) & counts
         shares.append(wrong.sum() / counts.sum().clamp(min=1))
     scores = torch.stack(shares).tolist()
-    worst.update(scores, index, lambda row: zlib.compress(predicted[row].cpu().numpy(), level=1))
+    worst.update(
+        scores, index, lambda row: zlib.compress(predicted[row].cpu().numpy().tobytes(), level=1)
+    )
 
 
 def of_pixels(

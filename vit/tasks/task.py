@@ -50,7 +50,7 @@ class Task(lightning.LightningModule):
     state dict stay those of the plain model.
 
     `counted` says of the metrics whose counting has changed since there is vit how they are counted
-    (vit/runs/counted.py). It travels in the checkpoint, and so knows a run that was begun otherwise.
+    (vit/runs/counted.py). It travels in the checkpoint, so that a run begun otherwise is known.
     """
 
     counted: Mapping[str, str] = {}

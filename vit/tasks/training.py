@@ -225,8 +225,8 @@ def _require_own(checkpoint: Path, task: Task, rank: int, world_size: int) -> No
     begun = going_on(before, task.counted)
     if rank == 0 and (other := differing(begun, task.counted, task.counted)):
         log.warning(
-            "%s: counted %s up to now, and %s from here on. The checkpoint that is selected is the best "
-            "of all; vit report compares these numbers with none that were counted in one way",
+            "%s: counted %s up to now, and %s from here on. The checkpoint that is selected is the "
+            "best of all; vit report compares these numbers with none that were counted in one way",
             " and ".join(other),
             before.get(other[0], BEFORE),
             type(task).counted[other[0]],
