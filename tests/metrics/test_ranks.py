@@ -64,12 +64,13 @@ def per_sample(batches: list[range]) -> list:
     kept, worst = PerSample(), Worst(5)
     for rows in map(torch.tensor, map(list, batches)):
         kept.update(rows, logits[rows], logits[rows].softmax(-1), labels[rows])
-        worst.update(scores[rows], rows, logits[rows])
+        told = logits[rows].tolist()
+        worst.update(scores[rows].tolist(), rows.tolist(), told.__getitem__)
     kept.compute()
     worst.compute()
     told = kept.told("test")
     columns = [told.index, told.target, told.predicted, told.confidence]
-    rows = [(score, index, own[0].tolist()) for score, index, own in worst.rows]
+    rows = [(score, index, own) for score, index, own in worst.rows]
     return [[column.tolist() for column in columns], rows]
 
 

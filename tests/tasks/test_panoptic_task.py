@@ -4,11 +4,13 @@ import pytest
 import torch
 from panoptic_files import PanopticFolder
 
+from vit.data import bilinear
 from vit.data.detection_transforms import DetectionTransform
 from vit.data.sampling import Key
 from vit.doors.compose import compose
 from vit.metrics.panoptic import PanopticMetrics
-from vit.structures import Stage
+from vit.structures import Detections, Stage
+from vit.tasks import found
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
 from vit.tasks.panoptic import parted
 
@@ -33,6 +35,59 @@ def test_segments_are_those_of_hugging_face(seed):
     assert torch.equal(found.segments, theirs + 1)
     assert found.labels.tolist() == [info["label_id"] for info in infos]
     assert found.segments.max() > 1
+
+
+def discs(queries, rows, cols):
+    """Mask logits of discs that overlap."""
+    down, across = torch.meshgrid(
+        torch.arange(float(rows)), torch.arange(float(cols)), indexing="ij"
+    )
+    middle = torch.rand(queries, 2, 1, 1) * torch.tensor([rows, cols])[:, None, None]
+    return 3.5 - (down - middle[:, 0]).hypot(across - middle[:, 1])
+
+
+@pytest.mark.parametrize("fit", ["letterbox", "squash"])
+@pytest.mark.parametrize("picture", [(16, 16), (47, 30), (9, 100), (3, 2)])
+def test_segments_are_those_of_whole_masks_at_the_pictures_size_in_any_bands(
+    monkeypatch, picture, fit
+):
+    torch.manual_seed(1)
+    frame = DetectionTransform((16, 16), 1, (0.5,), (0.5,), fit).frame(*picture)
+    logits, masks = torch.randn(2, 12, 5) * 6, torch.stack([discs(12, 8, 8) for _ in range(2)])
+    things = (True, False, True, False)
+    scores, labels = logits[1].softmax(-1).max(-1)
+    sure = (labels < 4) & (scores > 0.8)
+    scores, labels, shares = scores[sure], labels[sure].tolist(), masks[1][sure]
+    shares = frame.maps_to_original(shares).sigmoid()
+    owner, above = (scores[:, None, None] * shares).argmax(0), shares >= 0.5
+    expected, stuff, classes = torch.zeros(picture, dtype=torch.long), {}, []
+    for query, label in enumerate(labels):
+        own = (owner == query) & above[query]
+        if not own.any() or (owner == query).sum() <= 0.8 * above[query].sum():
+            continue
+        if things[label] or label not in stuff:
+            classes.append(label)
+            stuff[label] = len(classes)
+        expected[own] = len(classes) if things[label] else stuff[label]
+    for values in (1 << 19, 1, 12 * picture[1] * 2):
+        monkeypatch.setattr(bilinear, "BAND_VALUES", values)
+        told = parted(Stage(logits, masks=masks), 1, frame, things)
+        assert torch.equal(told.segments, expected) and told.labels.tolist() == classes
+
+
+def test_masks_are_the_same_however_many_are_whole_at_once(monkeypatch):
+    torch.manual_seed(1)
+    frame = DetectionTransform((16, 16), 1, (0.5,), (0.5,)).frame(47, 30)
+    answer = Stage(torch.randn(1, 12, 5), masks=discs(12, 8, 8)[None])
+    told = []
+    for pixels, values in ((1 << 25, 1 << 19), (1, 1), (5 * 47 * 30, 999)):
+        monkeypatch.setattr(found, "HELD_PIXELS", pixels)
+        monkeypatch.setattr(bilinear, "BAND_VALUES", values)
+        told.append(found.found_in(Detections([answer]), None, [7], [frame], 20))
+    for other in told[1:]:
+        assert other.masks == told[0].masks and len(other.masks) > 5
+        for name in ("image", "score", "label", "boxes_xyxy"):
+            assert (getattr(other, name) == getattr(told[0], name)).all()
 
 
 def test_perfect_masks_reach_a_panoptic_quality_of_one(tmp_path):

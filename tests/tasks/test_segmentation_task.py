@@ -19,7 +19,8 @@ from vit.metrics.worst import Worst
 from vit.structures import IGNORED, ClassMaps, Detections, Stage
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
 from vit.tasks.mistakes import keep_worst, of_pixels
-from vit.tasks.segmentation import class_map, objects_of, pixel_loss
+from vit.tasks.pixel_classes import class_map
+from vit.tasks.segmentation import objects_of, pixel_loss
 
 SIZES = [
     "backbone.dim=16",
@@ -87,29 +88,42 @@ def test_it_learns_and_tells_the_iou_of_sklearn(kind, trainer):
     assert len(task.tables()["class_iou"]) == 11
 
 
-def test_the_images_with_the_most_wrong_pixels_are_drawn_first():
-    labels = torch.zeros(5, 8, 8, dtype=torch.long)
-    labels[:, 0] = IGNORED
-    predicted = torch.zeros(5, 8, 8, dtype=torch.long)
-    for image, wrong in enumerate((2, 0, 5, 1, 5)):
-        predicted[image, 1 : 1 + wrong, :] = 1
-    predicted[1, 0] = 1  # ignored: no mistake
+def test_the_pictures_with_the_most_wrong_pixels_are_drawn_first_at_their_own_size():
+    sizes = [(8, 8), (4, 10), (8, 8), (1200, 40), (8, 8)]
+    labels, predicted = [], []
+    for (height, width), wrong in zip(sizes, (2, 0, 5, 150, 5), strict=True):
+        labels.append(torch.zeros(height, width, dtype=torch.uint8))
+        labels[-1][0] = IGNORED
+        predicted.append(torch.zeros(height, width, dtype=torch.uint8))
+        predicted[-1][1 : 1 + wrong] = 1
+    predicted[1][0] = 1  # ignored: no mistake
+
+    def picture(split, index):
+        height, width = sizes[index]
+        return Image.new("RGB", (width, height), (10 * index,) * 3)
+
     worst = Worst(4)
-    images = torch.arange(5.0)[:, None, None, None].expand(5, 3, 8, 8) / 10
-    rows = torch.arange(5)
     for part in (slice(0, 2), slice(2, 5)):
-        own = [each[part] for each in (images, predicted, labels, rows)]
-        keep_worst(worst, *own, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+        keep_worst(worst, predicted[part], labels[part], list(range(5))[part])
     worst.compute()
-    album = of_pixels(worst, ("sky", "sea"), "val", lambda split, index: f"{split} {index}", 9)
+    album = of_pixels(
+        worst,
+        ("sky", "sea"),
+        "val",
+        picture,
+        lambda split, index: labels[index].numpy(),
+        lambda split, index: f"{split} {index}",
+        9,
+    )
     assert [mistake.sample for mistake in album.mistakes] == ["val 2", "val 4", "val 0", "val 3"]
     assert album.mistakes[0].words.startswith("71.4% of the pixels wrong")
     assert [words for words, _ in album.legend] == ["sky", "sea"]
     sheet = album.mistakes[0].image
     assert sheet.size == (28, 8)
     image, truth, told = (sheet.getpixel((left + 3, 2)) for left in (0, 10, 20))
-    assert image == (51, 51, 51) and len({image, truth, told}) == 3
+    assert image == (20, 20, 20) and len({image, truth, told}) == 3
     assert sheet.getpixel((13, 0)) == sheet.getpixel((23, 0)) == image  # ignored
+    assert album.mistakes[3].image.size == (3 * 17 + 4, 512)  # a large one as large as albums are
 
 
 def test_ignored_pixels_count_nowhere():

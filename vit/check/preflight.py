@@ -153,6 +153,8 @@ def preflight(
         if task is not None:
             told["monitors"] = list(task.monitors())
             told["better"] = directions(task)
+            if task.counted:
+                told["counted"] = dict(task.counted)
         if task is not None and "checkpoint" not in broken:
             faults += monitor_faults(config["checkpoint"], task)
     if "steps" in told:

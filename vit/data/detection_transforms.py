@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import interpolate
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode, Pad, Resize
 from torchvision.transforms.v2 import functional as change
 
 from vit.data.annotations import Marked
+from vit.data.bilinear import Rows, enlarged, reach
 from vit.data.images import eight_bit
 from vit.data.pixel_labels import PixelLabels
 from vit.data.transforms import normalised, pixels
@@ -51,12 +51,21 @@ class Frame:
 
     def maps_to_original(self, maps: Float[Tensor, "n rows cols"]) -> Float[Tensor, "n h w"]:
         """Values on a grid over the model's image, at the pixels of the picture; bilinear."""
-        if not len(maps):
-            return maps.new_zeros(0, *self.original)
-        whole = interpolate(maps[None].float(), self.image_size, mode="bilinear")
+        return self.rows_to_original(maps, 0, self.original[0])
+
+    def rows_to_original(
+        self, maps: Float[Tensor, "n rows cols"], first: int, last: int
+    ) -> Float[Tensor, "n some_rows w"]:
+        """Rows `first` to before `last` of `maps_to_original`, the same bit for bit.
+
+        The values of a pixel lie side by side in memory. Costs no more than these rows.
+        """
         (top, left), (height, width) = self.offset, self.scaled
-        cut = whole[..., top : top + height, left : left + width]
-        return interpolate(cut, self.original, mode="bilinear")[0]
+        begin, end = reach(height, self.original[0], first, last)
+        grid = Rows(maps.float().permute(1, 2, 0).contiguous(), 0)
+        whole = enlarged(grid, maps.shape[1], self.image_size, top + begin, top + end)
+        cut = Rows(whole.values[:, left : left + width], begin)
+        return enlarged(cut, height, self.original, first, last).values.permute(2, 0, 1)
 
     def filled(self) -> Bool[Tensor, "height width"]:
         """True at the pixels of the model's image that the picture does not cover."""

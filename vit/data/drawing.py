@@ -6,7 +6,7 @@ import colorsys
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
@@ -56,7 +56,7 @@ def annotated(
     return to_pil_image(drawn)
 
 
-def coloured(picture: Image.Image, labels: Int[Tensor, "height width"]) -> Image.Image:
+def coloured(picture: Image.Image, labels: Integer[Tensor, "height width"]) -> Image.Image:
     """The picture with each pixel tinted by its class; what is IGNORED is left as it is."""
     present = [number for number in labels.unique().tolist() if number != IGNORED]
     drawn = pil_to_tensor(picture.convert("RGB"))

@@ -95,6 +95,7 @@ def _of_stamp(run: Path) -> dict[str, Any]:
         "cpu": hardware.get("cpu"),
         "gpus": hardware.get("gpus"),
         "data": (stamp.get("data") or {}).get("fingerprint"),
+        "counted": stamp.get("counted") or {},
     }
 
 
@@ -131,6 +132,9 @@ def _show_recorded(recorded: dict[str, Any]) -> None:
             print(f"{key.replace('_', ' ')}: {one:,}, now {other:,}")
     if recorded["metrics"]:
         _show_metrics(recorded["metrics"])
+    if names := recorded["counted_otherwise"]:
+        named = printable(", ".join(names))
+        print(f"not compared, since each run counted them in its own way: {named}")
     for which in ("first", "second"):
         if names := recorded[f"only_{which}"]:
             print(f"metrics that only the {which} run has: {printable(', '.join(names))}")

@@ -12,6 +12,7 @@ from typing import Any
 from vit.doors.compose import compose
 from vit.faults import Fault, Refused, did_you_mean
 from vit.runs import process
+from vit.runs.counted import BEFORE, differing, way, ways
 from vit.runs.directory import RunFolder
 from vit.runs.trust import require_trusted
 
@@ -79,6 +80,7 @@ def main(argv: list[str]) -> int:
         print(json.dumps(result, indent=1))
     else:
         _show(result)
+        _tell_other_ways(RunFolder(arguments.run_dir).results(), result)
     return 0
 
 
@@ -116,6 +118,13 @@ def _data(
     plain = OmegaConf.to_container(merged, resolve=False)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
+
+
+def _tell_other_ways(results: dict[str, Any], result: dict[str, Any]) -> None:
+    before, now = ways(results.get("counted")), ways(result.get("counted"))
+    if results and (other := differing(before, now, result["metrics"])):
+        first = way(before, other[0]) or BEFORE
+        print(f"in the run's own files {', '.join(other)} stand as they were counted then, {first}")
 
 
 def _show(result: dict[str, Any]) -> None:

@@ -166,6 +166,7 @@ class Sweep:
             "path": str(self.ledger.path.absolute()),
             "code": code(),
             "data": data,
+            "counted": self.planner.first.get("counted", {}),
             "objective": vars(self.objective),
             "threads": self.base.config["threads"],
             "space": space if searching else None,

@@ -116,6 +116,8 @@ class Planner:
             )
             data = told_by_name(report["data"], hidden(run.config))
             trial.stamp = {**self._stamp, "data": data}
+            if "counted" in report:
+                trial.stamp["counted"] = report["counted"]
             trials.append(trial)
         return trials
 

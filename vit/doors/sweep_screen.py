@@ -115,6 +115,10 @@ def sweep_summary(ledger: Ledger, objective: Objective, code: int) -> None:
         console.print(groups_table(groups[:BEST_SHOWN], metric))
     elif done:
         console.print(trials_table(sorted_by(done, objective)[:BEST_SHOWN], metric))
+    if outdated := [row for row in rows if row["outdated"]]:
+        names = ", ".join(dict.fromkeys(name for row in outdated for name in row["outdated"]))
+        told = f"{len(outdated)} left out: their {names} were counted in a way that is given up"
+        console.print(told, markup=False, soft_wrap=True)
     if any(row["state"] == "failed" for row in rows):
         console.print(f"failed trials: vit sweep status {ledger.path}", markup=False)
         console.print(f"try them again: vit sweep retry {ledger.path}", markup=False)

@@ -23,6 +23,7 @@ from vit.doors.compose import (
 from vit.faults import Fault, Refused
 from vit.runs import process
 from vit.runs.continuity import keep_stamp, refuse_changed_data
+from vit.runs.counted import BEFORE, is_outdated, ways
 from vit.runs.directory import RunFolder
 from vit.runs.environment import hidden, told_by_name
 from vit.runs.stamp import stamp
@@ -164,6 +165,8 @@ def _train(run: Composed, report: dict[str, Any] | None, command: list[str], pre
     data = told_by_name(report["data"], hidden(run.config))
     told = stamp(command, data, report["gpus"])
     told["facts"] = {name: report[name] for name in FACTS if name in report}
+    if "counted" in report:
+        told["counted"] = report["counted"]
     folder.freeze(run.config)
     if changed := keep_stamp(folder, told):
         print(f"changed     since it was begun: {'; '.join(changed)}")
@@ -215,9 +218,10 @@ def summary(folder: RunFolder, seconds: float | None = None) -> None:
     print()
     if headlines := [name for name in HEADLINES if f"{split}/{name}" in metrics]:
         for name in headlines:
-            print(
-                f"{f'{split} {HEADLINES[name]}':<14} {_figure(metrics[f'{split}/{name}'], '.2%')}"
-            )
+            old = is_outdated(folder.written_config(), ways(results.get("counted")), name)
+            told = f", counted {BEFORE}: vit evaluate counts anew" if old else ""
+            shown = _figure(metrics[f"{split}/{name}"], ".2%")
+            print(f"{f'{split} {HEADLINES[name]}':<14} {shown}{told}")
     else:
         for key, value in metrics.items():
             print(f"{key}  {_figure(value, '.4f')}")

@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Integer
 from torch import Tensor
 
 from vit.metrics.ranks import sum_over_ranks
 
+PIXELS_AT_ONCE = 1 << 20
 MOST_SHOWN_CLASSES = 200  # a larger matrix is nothing to read
 
 
@@ -45,17 +46,34 @@ class SemanticMetrics:
 
     def update(
         self,
-        predicted: Int[Tensor, "batch height width"],
-        targets: Int[Tensor, "batch height width"],
+        predicted: Integer[Tensor, "*batch height width"],
+        targets: Integer[Tensor, "*batch height width"],
     ) -> None:
-        """Adds the class numbers of a batch without waiting for the device."""
-        classes = self.num_classes
+        """Adds the class numbers of a picture, or several, without waiting for the device.
+
+        Raises ValueError where the two are not of one shape.
+        """
+        if predicted.shape != targets.shape:
+            raise ValueError(
+                f"predictions of shape {tuple(predicted.shape)} for targets of "
+                f"{tuple(targets.shape)}; wanted the same."
+            )
         if self._pixels is None:
             self._pixels = self._none(predicted.device)
+        # A part at a time: of a large picture all 64-bit numbers at once would be much.
+        parts = (each.flatten().split(PIXELS_AT_ONCE) for each in (predicted, targets))
+        for told, truth in zip(*parts, strict=True):
+            self._add(told, truth)
+
+    def _add(
+        self, predicted: Integer[Tensor, " pixels"], targets: Integer[Tensor, " pixels"]
+    ) -> None:
+        assert self._pixels is not None
+        classes = self.num_classes
         ignored = targets == self.ignore_index
         inside = (targets >= 0) & (targets < classes) & (predicted >= 0) & (predicted < classes)
         cell = torch.where(inside, targets.long() * classes + predicted.long(), classes**2 + 1)
-        cell = torch.where(ignored, classes**2, cell).flatten()
+        cell = torch.where(ignored, classes**2, cell)
         one = torch.ones((), dtype=torch.int64, device=cell.device)
         self._pixels.index_add_(0, cell, one.expand_as(cell))
 

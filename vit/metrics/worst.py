@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import torch
+from bisect import insort
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch.distributed as dist
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from vit.metrics.ranks import several_ranks
 
 
 class Worst:
-    """Keeps the `most` samples with the highest scores; tensors of one size belong to each.
+    """Keeps the `most` samples with the highest scores, and what belongs to each.
 
-    Memory does not grow with the evaluation, and a batch is added without waiting for the device.
+    Of equal scores the lower index is kept, so that neither batches nor ranks tell in the result.
     """
 
     def __init__(self, most: int):
@@ -21,34 +22,26 @@ class Worst:
         self.reset()
 
     def reset(self) -> None:
-        self._kept: tuple[Tensor, ...] | None = None  # scores, index, and what belongs to them
-        self.rows: list[tuple[float, int, tuple[Tensor, ...]]] = []
+        self._kept: list[tuple[float, int, Any]] = []  # -score, index, what belongs to it
+        self.rows: list[tuple[float, int, Any]] = []
 
     def update(
-        self, scores: Float[Tensor, " batch"], index: Int[Tensor, " batch"], *own: Tensor
+        self, scores: Sequence[float], index: Sequence[int], own: Callable[[int], Any]
     ) -> None:
-        added = (scores, index.to(scores.device), *own)
-        kept = self._kept
-        both = added if kept is None else tuple(map(torch.cat, zip(kept, added, strict=True)))
-        best = both[0].topk(min(self.most, len(both[0]))).indices
-        self._kept = tuple(each[best] for each in both)
+        """Adds a batch; `own(row)`, which can be sent between processes, is asked of what stays."""
+        for row, (score, sample) in enumerate(zip(scores, index, strict=True)):
+            place = (-score, sample)
+            if len(self._kept) < self.most or place < self._kept[-1][:2]:
+                insort(self._kept, (*place, own(row)), key=lambda kept: kept[:2])
+                del self._kept[self.most :]
 
     def compute(self) -> None:
         """Fills `rows` (score, index, what belongs to it; the worst first) from all ranks."""
-        kept = [] if self._kept is None else [each.cpu() for each in self._kept]
-        self._kept = None
-        shares = [kept]
+        kept, self._kept = self._kept, []
         if several_ranks():
-            gathered: list = [None] * dist.get_world_size()
+            gathered: list[list[tuple[float, int, Any]]] = [
+                [] for _ in range(dist.get_world_size())
+            ]
             dist.all_gather_object(gathered, kept)
-            shares = gathered
-        rows = [
-            (score, index, own)
-            for share in shares
-            if share
-            for score, index, *own in zip(
-                share[0].tolist(), share[1].tolist(), *share[2:], strict=True
-            )
-        ]
-        rows.sort(key=lambda row: (-row[0], row[1]))
-        self.rows = [(score, index, tuple(own)) for score, index, own in rows[: self.most]]
+            kept = sorted((row for share in gathered for row in share), key=lambda row: row[:2])
+        self.rows = [(-score, index, own) for score, index, own in kept[: self.most]]

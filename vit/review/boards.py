@@ -7,8 +7,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from vit.review.reader import Run, inside
+from vit.runs.counted import BEFORE, mark, way
 
-Question = tuple[tuple[str, str] | None, str, str, str]
+Question = tuple[tuple[str, str] | None, str, str, str, str]
 # Settings that say which data a class reads, where it can read several: names, else a place.
 NAMES_OF_DATA, PLACES_OF_DATA = ("path", "name"), ("table", "train", "root")
 
@@ -27,7 +28,8 @@ def boards(runs: list[Run]) -> list[Board]:
     Data are known by their class and what it was told to read, a set's name or the end of a path;
     those of one fingerprint are the same under whatever name.
     A loss is a number of its task alone, so by that as well; an accuracy is the same whatever
-    was trained for it. Runs that name no metric, as those of other programs, join the first board.
+    was trained for it. Runs whose metrics were counted in other ways (vit/runs/counted.py) are
+    apart. Runs that name no metric, as those of other programs, join the first board.
     """
     groups: dict[Question, list[Run]] = {}
     names: dict[Any, str] = {}  # of data by their fingerprint: the first that is met
@@ -45,7 +47,8 @@ def boards(runs: list[Run]) -> list[Board]:
     joined = {id(run) for run in (*groups[most], *others)}
     groups[most] = [run for run in runs if id(run) in joined]  # in the order they were read
     ordered = sorted(groups, key=lambda question: -len(groups[question]))
-    return [Board(_title(groups[question]), groups[question]) for question in ordered]
+    told = [Board(_title(groups[question]), groups[question]) for question in ordered]
+    return [Board(", ".join(filter(None, (b.title, _way(b, told)))), b.runs) for b in told]
 
 
 def about(found: list[Board]) -> str:
@@ -54,10 +57,26 @@ def about(found: list[Board]) -> str:
         return ""
     count = sum(len(board.runs) for board in found)
     return (
-        f"These {count} runs are of {len(found)} kinds, by task, data or the metric that selected "
-        "their checkpoints. Each kind has a board of its own: a number of one says nothing about "
-        "another. --metric NAME puts all that have recorded it on one board."
+        f"These {count} runs are of {len(found)} kinds, by task, data, the metric that selected "
+        "their checkpoints or how it was counted. Each kind has a board of its own: a number of "
+        "one says nothing about another. --metric NAME puts all that have recorded it on one board."
     )
+
+
+def of_one_way(runs: list[Run], metric: str) -> tuple[list[Run], str]:
+    """The runs that have not counted a metric in an outdated way, and a word on those left out."""
+    have = [run for run in runs if metric in run.metrics or metric in run.history]
+    found = {way(run.counted, metric) for run in have}
+    if len(found) < 2:
+        return runs, ""
+    # What was counted in one way stands before what was counted in two, and that before the old.
+    kept = min(found - {None}, key=lambda each: (len(str(each)), str(each)))
+    left = [run for run in have if way(run.counted, metric) != kept]
+    named = ", ".join(run.name for run in left[:3]) + (", …" if len(left) > 3 else "")
+    others = " or ".join(sorted({way(run.counted, metric) or BEFORE for run in left}))
+    word = f"left out: {len(left)} run{'s'[: len(left) != 1]} ({named}) whose {metric} was counted "
+    gone = {id(run) for run in left}
+    return [run for run in runs if id(run) not in gone], f"{word}{others}, not {kept}"
 
 
 def mixed(runs: list[Run]) -> str:
@@ -72,7 +91,21 @@ def mixed(runs: list[Run]) -> str:
 def _question(run: Run, name_of_data: str) -> Question:
     of_its_task = run.monitor is not None and run.monitor[0].endswith("loss")
     task = _part(run, "task") if of_its_task else ""
-    return run.monitor, _part(run, "data"), name_of_data, task
+    return run.monitor, _part(run, "data"), name_of_data, task, mark(run.counted)
+
+
+def _way(board: Board, others: list[Board]) -> str:
+    """How the metrics of a board were counted, where another of its title counts otherwise."""
+    ways = [_counted(other) for other in others if other.title == board.title]
+    named = sorted({name for each in ways for name in each})
+    own = {name: _counted(board).get(name, BEFORE) for name in named}
+    if all(each == ways[0] for each in ways):
+        return ""
+    return "counted " + "; ".join(sorted(set(own.values())))
+
+
+def _counted(board: Board) -> dict[str, str]:
+    return next((run.counted for run in board.runs if run.monitor is not None), {})
 
 
 def _part(run: Run, name: str) -> str:

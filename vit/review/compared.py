@@ -10,6 +10,7 @@ import numpy as np
 
 from vit.metrics.direction import mode_of
 from vit.review.history import Series, read_history
+from vit.runs.counted import counted_in, differing
 from vit.runs.directory import RunFolder
 from vit.runs.record import plain
 
@@ -21,19 +22,25 @@ def compare_metrics(run_a: Path, run_b: Path) -> dict[str, Any]:
 
     `metrics` has a row for each metric of both in which best or last differ: `best` and `last` are
     [first, second, second minus first]; `best` is None where it is not known what better would be,
-    as of a learning rate. `only_first` and `only_second` name the metrics that one alone has.
+    as of a learning rate. `only_first` and `only_second` name the metrics that one alone has;
+    `counted_otherwise` those that both have, and have counted in different ways: of these no row
+    says which is better.
     """
     one, other = (read_history(RunFolder(run).metrics_file) for run in (run_a, run_b))
     lengths = [_epochs(one), _epochs(other)]
     steps = [_steps(one), _steps(other)]
     names, others = _metrics(one), _metrics(other)
-    rows = [row for name in names if name in others and (row := _row(name, one, other))]
+    ways = counted_in(RunFolder(run_a)), counted_in(RunFolder(run_b))
+    otherwise = differing(*ways, [name for name in names if name in others])
+    both = [name for name in names if name in others and name not in otherwise]
+    rows = [row for name in both if (row := _row(name, one, other))]
     return {
         "epochs": lengths if lengths[0] != lengths[1] else None,
         "optimizer_steps": steps if steps[0] != steps[1] else None,
         "metrics": sorted(rows, key=_reading_order),
         "only_first": [name for name in names if name not in others],
         "only_second": [name for name in others if name not in names],
+        "counted_otherwise": otherwise,
     }
 
 

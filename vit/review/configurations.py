@@ -111,6 +111,8 @@ def _settings(run: Run) -> dict[str, Any]:
     found = dict(_leaves(run.config, ""))
     if fingerprint := inside(run.stamp, "data", "fingerprint"):
         found[FINGERPRINT] = str(fingerprint)[:8]
+    if run.counted:
+        found["counted"] = "; ".join(sorted(set(run.counted.values())))
     return found
 
 

@@ -14,6 +14,7 @@ from vit.faults import Fault, Refused
 from vit.review.history import Series, read_history
 from vit.review.wandb_files import read_wandb, wandb_runs
 from vit.runs.claim import owner
+from vit.runs.counted import mark, ways
 from vit.runs.directory import RunFolder
 from vit.runs.files import is_alive, json_of, read_json
 from vit.runs.identity import group_id
@@ -59,7 +60,13 @@ class Run:
         """The same for all seeds of one configuration on the same data."""
         planned = self.trial.get("group") or group_id(self.config)
         data = str(inside(self.stamp, "data", "fingerprint") or "")
-        return f"{planned}-{data[:8]}" if data else str(planned)
+        return "-".join(filter(None, (str(planned), data[:8], mark(self.counted))))
+
+    @property
+    def counted(self) -> dict[str, str]:
+        """How its metrics were counted, where that has changed; see vit/runs/counted.py."""
+        found = (self.results if self.state == "done" else self.stamp).get("counted")
+        return ways(found) or ways(self.trial.get("counted"))
 
     @property
     def metrics(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vit.faults import Fault, Refused, did_you_mean
-from vit.review.boards import about, boards, mixed
+from vit.review.boards import about, boards, mixed, of_one_way
 from vit.review.configurations import Configuration, gather, run_value, so_far, told
 from vit.review.costs import COSTS, mean_costs, pareto_front, run_costs
 from vit.review.effects import effects
@@ -21,6 +21,7 @@ from vit.review.per_image import per_image
 from vit.review.pictures import pictures
 from vit.review.ranking import Place, Ranking, choose_metric, rank
 from vit.review.reader import Run, Runs, inside
+from vit.runs.counted import BEFORE, PICTURES_OWN_SIZE, is_outdated
 from vit.sweeps.seeds import interval
 
 SCHEMA_VERSION = 1
@@ -43,12 +44,17 @@ def report(
     other tables are then of all runs, and rank those of the first board. `about_boards` says so.
     Raises Refused where the metric was never recorded, or no baseline is called so.
     """
-    several = boards(found.runs) if metric is None and mode is None else []
-    several = several if len(several) > 1 else []
-    ranked = several[0].runs if several else found.runs
-    named = _baselines([board.runs for board in several] or [found.runs], baseline)
-    tables, configurations = _tables(found.runs, ranked, metric, mode, named[0])
+    runs, several, outdated = found.runs, [], ""
+    if metric is None and mode is None:
+        several = boards(runs)
+        several = several if len(several) > 1 else []
+    else:
+        runs, outdated = of_one_way(runs, choose_metric(runs, metric, mode)[0])
+    ranked = several[0].runs if several else runs
+    named = _baselines([board.runs for board in several] or [runs], baseline)
+    tables, configurations = _tables(runs, ranked, metric, mode, named[0])
     notes = [about(several)] if several else tables["notes"]
+    notes = [outdated, *notes] if outdated else notes
     return {
         "schema_version": SCHEMA_VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -106,6 +112,8 @@ def _tables(
     values = [list(place.values.values()) for place in ranking.places]
     mattered = effects(ranked, factors, values)
     looked_at = ranked[:1] + [each for each in ranked[1:] if each.id == ranking.baseline]
+    # Whatever they are ranked by, classes are compared only where they were counted alike.
+    alike = [each for each in looked_at if each.runs[0].counted == ranked[0].runs[0].counted]
     numbers = {each.id: at for at, each in enumerate(configurations)}
     return {
         "metric": metric,
@@ -117,7 +125,7 @@ def _tables(
         "costs": _costs(rows, mode),
         "effects": None if mattered is None else asdict(mattered),
         "per_image": per_image(ranking),
-        "mistakes": mistakes(looked_at),
+        "mistakes": mistakes(alike),
         "pictures": pictures(looked_at),
         "looks": looks(looked_at if len(looked_at) > 1 else ranked[:2]),  # side by side
         "runs": [_run_row(run, numbers, metric, mode) for run in runs],
@@ -247,6 +255,13 @@ def _notes(runs: list[Run], ranking: Ranking) -> list[str]:
         notes.append("ranked by a test metric: whoever chooses by it has no test left")
     if different := mixed([run for run in runs if run_value(run, ranking.metric) is not None]):
         notes.append(different)
+    old = [run for run in runs if is_outdated(run.config, run.counted, ranking.metric)]
+    if old:
+        names = ", ".join(run.name for run in old[:3]) + (", …" if len(old) > 3 else "")
+        notes.append(
+            f"{ranking.metric} of {len(old)} ({names}) was counted {BEFORE}, as vit did once: "
+            f"compared with none of today's; vit evaluate RUN_DIR measures {PICTURES_OWN_SIZE}"
+        )
     without = [r for r in runs if r.state == "done" and run_value(r, ranking.metric) is None]
     if without:
         names = ", ".join(run.name for run in without[:3])

@@ -6,6 +6,8 @@ import re
 from fnmatch import fnmatchcase
 from typing import Any
 
+from vit.runs.counted import ways
+
 STEP = "trainer/global_step"  # Lightning's count of optimizer steps, where it was logged
 OF_WANDB = frozenset({"_step", "_runtime", "_timestamp", "_wandb", STEP})
 GROUP = "config_without_seed"  # where vit's own tracker keeps the hash of a run's group
@@ -97,8 +99,9 @@ def as_ours(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     for key, value in config.items():
         if key not in ("_wandb", GROUP):
             _put(nested, re.split(r"[./]", key) if _is_path(key) else [key], value)
-    group = config.get(GROUP)
-    return nested, {"group": group} if isinstance(group, str) else {}
+    group, counted = config.get(GROUP), ways(nested.pop("counted", None))
+    trial: dict[str, Any] = {"group": group} if isinstance(group, str) else {}
+    return nested, {**trial, "counted": counted} if counted else trial
 
 
 def _is_path(key: str) -> bool:

@@ -23,6 +23,7 @@ from vit.runs.shapes import WHOLE, Shape, maybe
 
 VERSION = 1
 SMALLEST, LARGEST = 128, 512  # pixels of the longer side of a stored picture
+GAP = 2  # pixels between pictures side by side
 LOSSLESS_BELOW = 65  # pixels; a digit of 8×8 enlarged has edges that compression would smear
 FORMATS = {"WEBP": "image/webp", "PNG": "image/png", "JPEG": "image/jpeg"}
 MOST_BYTES = 1 << 20  # of one file that is believed
@@ -37,6 +38,7 @@ class Mistake:
     image: Image.Image
     words: str
     sample: str  # what a person would look for: a file, or a number in the set
+    across: int = 1  # pictures side by side in it, each of which may be LARGEST pixels wide
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def write_album(
     folder.mkdir(parents=True, exist_ok=True)
     told, token = [], secrets.token_hex(3)
     for number, mistake in enumerate(album.mistakes, start=1):
-        image = shown(mistake.image)
+        image = shown(mistake.image, mistake.across)
         file = folder / f"{token}-{number:02}.webp"
         image.save(file, "WEBP", **_quality(mistake.image))
         size = {"width": image.width, "height": image.height}
@@ -81,7 +83,7 @@ def write_album(
     return listing
 
 
-def shown(image: Image.Image) -> Image.Image:
+def shown(image: Image.Image, across: int = 1) -> Image.Image:
     """At a size for people: small ones enlarged in whole steps, large ones shrunk.
 
     In RGB, or in grey where there is no colour: what is a third as large is written faster.
@@ -92,7 +94,7 @@ def shown(image: Image.Image) -> Image.Image:
         times = -(-SMALLEST // longer)
         size = (image.width * times, image.height * times)
         return image.resize(size, Image.Resampling.NEAREST)
-    image.thumbnail((LARGEST, LARGEST))
+    image.thumbnail((across * LARGEST + (across - 1) * GAP, LARGEST))
     return image
 
 

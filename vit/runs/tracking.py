@@ -72,7 +72,11 @@ class Wandb:
             mode=self.mode,
             resume="allow",
             job_type="train",
-            config={**without_secrets(by_name(config)), "config_without_seed": group_id(config)},
+            config={
+                **without_secrets(by_name(config)),
+                "config_without_seed": group_id(config),
+                **_counted(run_dir),
+            },
             # log.txt keeps what is said; a live bar would fill W&B's copy of the terminal.
             settings=wandb.Settings(silent=True, console="off"),
         )
@@ -86,6 +90,12 @@ class Wandb:
 
         if wandb.run is not None:
             wandb.finish(exit_code=exit_code)
+
+
+def _counted(run_dir: Path) -> dict[str, Any]:
+    """How its metrics are counted, where the run's stamp says so; see vit/runs/counted.py."""
+    told = read_json(run_dir / "stamp.json") or {}
+    return {key: told[key] for key in ("counted",) if key in told}
 
 
 def keep_inside(run_dir: Path, *, offline: bool) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from vit.faults import Fault, Refused
 from vit.runs.claim import owner
 from vit.runs.continuity import changed_code, changed_data
+from vit.runs.counted import BEFORE, differing, ways
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
 from vit.runs.files import is_inside, json_of, read_json, told_of_link
 from vit.runs.record import read_records
@@ -97,6 +98,7 @@ class Ledger:
                     found.append(row(RunFolder(Path(entry.path)), told))
             except Refused as refused:
                 odd += refused.faults
+        _leave_outdated_out(found)
         planned = (read_json(self.sweep_file, SWEEP) or {}).get("trials", [])
         order = {id: at for at, id in enumerate(planned)}
         found.sort(key=lambda row: (order.get(row["id"], len(order)), row["label"]))
@@ -114,6 +116,26 @@ class Ledger:
             message = "holds a run and no trial.json, so it counts for no trial of this sweep"
             raise Refused([Fault(entry.path, message)])
         return told
+
+
+def _leave_outdated_out(rows: list[dict[str, Any]]) -> None:
+    """Takes from rows the metrics that others have counted in a later way (vit/runs/counted.py).
+
+    `outdated` of a row names them.
+    """
+    latest: dict[str, str] = {}
+    for row in rows:
+        for name, own in row["counted"].items():
+            latest[name] = min(own, latest.get(name, own), key=len)
+    for row in rows:
+        kept = row["metrics"]
+        wrong = [
+            metric
+            for metric in kept
+            if metric.rsplit("/", 1)[-1] in latest and differing(row["counted"], latest, [metric])
+        ]
+        row["outdated"] = wrong
+        row["metrics"] = {metric: kept[metric] for metric in kept if metric not in wrong}
 
 
 def is_over(row: dict[str, Any]) -> bool:
@@ -142,6 +164,7 @@ def row(folder: RunFolder, told: dict[str, Any]) -> dict[str, Any]:
         "state": name,
         "overrides": told["overrides"],
         "metrics": results.get("metrics", {}),
+        "counted": ways(results.get("counted")),
         "epochs": results.get("epochs"),
         "train_seconds": state.get("train_seconds"),
         "attempts": len(attempts),
@@ -163,7 +186,8 @@ def _results(folder: RunFolder, state: str) -> dict[str, Any]:
     for record in reversed(read_records(folder.metrics_file)):
         metrics = {k: v for k, v in record["metrics"].items() if k.startswith("val/")}
         if metrics:
-            return {"metrics": metrics, "epochs": record["epoch"] + 1}
+            counted = (read_json(folder.stamp_file) or {}).get("counted")
+            return {"metrics": metrics, "epochs": record["epoch"] + 1, "counted": counted}
     return {}
 
 
@@ -202,6 +226,10 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     told = changed_code(before.get("code"), now["code"])
     for key, fingerprint in now["data"].items():
         told += changed_data(before.get("data", {}).get(key), fingerprint)
+    counted, new = (ways(each.get("counted")) for each in (before, now))
+    if "code" in before and counted != new:
+        words = (next(iter(each.values()), BEFORE) for each in (counted, new))
+        told.append(f"{', '.join(sorted(counted | new))} counted {', now '.join(words)}")
     if before.get("space") not in (None, now.get("space")):
         told.append("the search space")
     if before.get("objective") not in (None, now["objective"]):

@@ -90,6 +90,7 @@ def evaluate(
         "unit": data.unit,
         "metrics": {f"{split}/{key.split('/', 1)[1]}": value for key, value in measured.items()},
         "tables": task.tables(),
+        **({"counted": dict(task.counted)} if task.counted else {}),
     }
 
 

@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torchvision.ops import masks_to_boxes
 
+from vit.data.bilinear import by_bands
 from vit.data.detection_transforms import Frame
 from vit.metrics.detection import Found
 from vit.models.detections import decode
 from vit.structures import Detections, Stage
+
+HELD_PIXELS = 1 << 25  # of all masks that are whole at once, a byte each; one mask at least
 
 
 def found_in(
@@ -48,26 +52,43 @@ def _masks_found(answer: Stage, images: Sequence[int], frames: Sequence[Frame], 
     parts = []
     for at, (image, frame) in enumerate(zip(images, frames, strict=True)):
         scores, labels, masks = best_masks(answer, at, most)
-        whole = (frame.maps_to_original(masks) > 0).cpu()
-        seen = whole.flatten(1).any(1) & scores.isfinite()
-        whole, count = whole[seen], int(seen.sum())
-        encoded = run_lengths.encode(np.asfortranarray(whole.permute(1, 2, 0).numpy(), np.uint8))
-        boxes = masks_to_boxes(whole) + torch.tensor([0.0, 0.0, 1.0, 1.0])  # to the pixels' edges
-        parts.append(
-            Found(
-                image=np.full(count, image),
-                score=scores[seen].numpy(),
-                label=labels[seen].numpy(),
-                boxes_xyxy=boxes.numpy(),
-                masks=list(encoded),
+        height, width = frame.original
+        # So many at a time that memory is bounded, a few of a large picture.
+        some = max(HELD_PIXELS // (height * width), 1)
+        for start in range(0, max(len(scores), 1), some):
+            own = slice(start, start + some)
+            whole = picture_masks(masks[own], frame).cpu()
+            seen = whole.flatten(1).any(1) & scores[own].isfinite()
+            whole, count = whole[seen], int(seen.sum())
+            columns = np.asfortranarray(whole.permute(1, 2, 0).numpy(), np.uint8)
+            edges = torch.tensor([0.0, 0.0, 1.0, 1.0])  # from the pixels' corners
+            parts.append(
+                Found(
+                    image=np.full(count, image),
+                    score=scores[own][seen].numpy(),
+                    label=labels[own][seen].numpy(),
+                    boxes_xyxy=(masks_to_boxes(whole) + edges).numpy(),
+                    masks=list(run_lengths.encode(columns)),
+                )
             )
-        )
     return Found(
         image=np.concatenate([part.image for part in parts]),
         score=np.concatenate([part.score for part in parts]),
         label=np.concatenate([part.label for part in parts]),
         boxes_xyxy=np.concatenate([part.boxes_xyxy for part in parts]),
         masks=[mask for part in parts for mask in part.masks],
+    )
+
+
+def picture_masks(masks: Float[Tensor, "n rows cols"], frame: Frame) -> Bool[Tensor, "n h w"]:
+    """Where in the picture each mask is, from its logits over the model's image."""
+    if not len(masks):
+        return torch.zeros(0, *frame.original, dtype=torch.bool, device=masks.device)
+    height, width = frame.original
+    return by_bands(
+        height,
+        width * len(masks),
+        lambda first, last: frame.rows_to_original(masks, first, last) > 0,
     )
 
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
 from vit.data.drawing import annotated, colour, coloured
+from vit.data.pixel_labels import resized
 from vit.metrics.detection import DetectionMetrics
 from vit.metrics.hits import NOTHING, Hits, Truth, matched, truth_by_image
 from vit.metrics.worst import Worst
-from vit.runs.album import Album, Mistake
+from vit.runs.album import GAP, LARGEST, Album, Mistake
 from vit.runs.predictions import Predictions
 from vit.structures import IGNORED
 
 Picture = Callable[[str, int], Image.Image]
 Name = Callable[[str, int], str]
+Published = Callable[[str, int], np.ndarray]  # the class of each pixel, [height, width]
 RIGHT, FALSE, MISSED = (46, 158, 107), (224, 58, 46), (245, 178, 20)  # colours of boxes
 MOST_LEGEND = 24  # classes
 
@@ -96,40 +100,57 @@ def _drawn(
 
 def keep_worst(
     worst: Worst,
-    images: Tensor,
-    predicted: Tensor,
-    labels: Tensor,
-    index: Tensor,
-    mean: Sequence[float],
-    std: Sequence[float],
+    predicted: Sequence[UInt8[Tensor, "_ _"]],
+    published: Sequence[UInt8[Tensor, "_ _"]],
+    index: Sequence[int],
 ) -> None:
-    """Adds the images of a batch by the share of their pixels that got a wrong class."""
-    counts = labels != IGNORED
-    wrong = ((predicted != labels) & counts).flatten(1).sum(1)
-    share = wrong.float() / counts.flatten(1).sum(1).clamp(min=1)
-    scale, shift = (images.new_tensor(values)[:, None, None] for values in (std, mean))
-    pixels = ((images * scale + shift) * 255).round().clamp(0, 255).byte()
-    worst.update(share, index, pixels, predicted.byte(), labels.byte())
+    """Adds the pictures of a batch by the share of their pixels that got a wrong class.
+
+    Waits for the device once. What was told of the worst is kept packed, on the host.
+    """
+    shares = []
+    for told, labels in zip(predicted, published, strict=True):
+        counts = labels != IGNORED
+        wrong = (told != labels) & counts
+        shares.append(wrong.sum() / counts.sum().clamp(min=1))
+    scores = torch.stack(shares).tolist()
+    worst.update(
+        scores, index, lambda row: zlib.compress(predicted[row].cpu().numpy().tobytes(), level=1)
+    )
 
 
-def of_pixels(worst: Worst, names: Sequence[str], split: str, name: Name, most: int) -> Album:
-    """The images with the largest share of wrong pixels: the image, the truth, what was told."""
+def of_pixels(
+    worst: Worst,
+    names: Sequence[str],
+    split: str,
+    picture: Picture,
+    published: Published,
+    name: Name,
+    most: int,
+) -> Album:
+    """The pictures with the largest share of wrong pixels: picture, truth, what was told.
+
+    Each at the picture's own size, up to what an album keeps.
+    """
     album, present = [], set()
-    for share, index, (pixels, predicted, labels) in worst.rows[:most]:
+    for share, index, packed in worst.rows[:most]:
         if share <= 0:
             continue
-        array = pixels.permute(1, 2, 0).expand(-1, -1, 3).contiguous().numpy()
-        picture = Image.fromarray(array)
-        maps = [labels.long(), predicted.long().where(labels != IGNORED, IGNORED)]
+        labels = torch.from_numpy(published(split, index))
+        told = torch.frombuffer(bytearray(zlib.decompress(packed)), dtype=torch.uint8)
+        maps = [labels, told.view(labels.shape).where(labels != IGNORED, IGNORED)]
+        shown = picture(split, index)
+        shown.thumbnail((LARGEST, LARGEST))
+        maps = [resized(each, shown.height, shown.width) for each in maps]
         present |= {number for each in maps for number in each.unique().tolist()}
-        sheet = beside([picture, *(coloured(picture, each) for each in maps)])
+        sheet = beside([shown, *(coloured(shown, each) for each in maps)])
         words = f"{share:.1%} of the pixels wrong (image, truth, what was told)"
-        album.append(Mistake(sheet, words, name(split, index)))
-    shown = sorted(present - {IGNORED})[:MOST_LEGEND]
-    return Album(album, [(names[number], _hex(colour(number))) for number in shown])
+        album.append(Mistake(sheet, words, name(split, index), across=1 + len(maps)))
+    shown_classes = sorted(present - {IGNORED})[:MOST_LEGEND]
+    return Album(album, [(names[number], _hex(colour(number))) for number in shown_classes])
 
 
-def beside(pictures: Sequence[Image.Image], gap: int = 2) -> Image.Image:
+def beside(pictures: Sequence[Image.Image], gap: int = GAP) -> Image.Image:
     """Pictures of one size in a row."""
     width, height = pictures[0].size
     row = Image.new("RGB", (len(pictures) * (width + gap) - gap, height), "white")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from vit.data.bilinear import by_bands
 from vit.data.detection_transforms import Frame
 from vit.structures import PanopticMap, Stage
 
@@ -27,13 +29,13 @@ def parted(answer: Stage, image: int, frame: Frame, is_thing: Sequence[bool]) ->
     scores, labels = answer.logits[image].float().softmax(-1).max(-1)
     sure = (labels < answer.logits.shape[-1] - 1) & (scores > SURE)
     scores, labels = scores[sure], labels[sure]
-    masks = frame.maps_to_original(answer.masks[image][sure]).sigmoid()
-    segments = torch.zeros(frame.original, dtype=torch.long)
+    masks = answer.masks[image][sure]
     found: list[int] = []
     if not len(scores):
-        return PanopticMap(segments, torch.zeros(0, dtype=torch.long))
-    owner = (scores[:, None, None] * masks).argmax(0)
-    kept, own = _kept(owner, masks)
+        nothing = torch.zeros(frame.original, dtype=torch.long)
+        return PanopticMap(nothing, torch.zeros(0, dtype=torch.long))
+    owner, kept = _owners(masks, scores, frame)
+    numbers = torch.zeros(len(scores) + 1, dtype=torch.long)  # the last is of pixels of nobody
     stuff: dict[int, int] = {}
     for query, label in enumerate(labels.tolist()):
         if not kept[query]:
@@ -44,14 +46,42 @@ def parted(answer: Stage, image: int, frame: Frame, is_thing: Sequence[bool]) ->
             number = len(found)
             if not is_thing[label]:
                 stuff[label] = number
-        segments[own[query]] = number
-    return PanopticMap(segments, torch.tensor(found, dtype=torch.long))
+        numbers[query] = number
+    return PanopticMap(numbers[owner], torch.tensor(found, dtype=torch.long))
 
 
-def _kept(owner: Tensor, masks: Tensor) -> tuple[list[bool], Tensor]:
-    """Which queries keep enough of their masks, and what each owns; on the CPU."""
-    queries = torch.arange(len(masks), device=owner.device)
-    won, above = owner == queries[:, None, None], masks >= 0.5
-    areas = torch.stack([won.sum((1, 2)), above.sum((1, 2)), (won & above).sum((1, 2))]).cpu()
-    enough = (areas > 0).all(0) & (areas[0] > KEPT * areas[1])
-    return enough.tolist(), (won & above).cpu()
+def _owners(
+    masks: Float[Tensor, "queries rows cols"], scores: Float[Tensor, " queries"], frame: Frame
+) -> tuple[Int[Tensor, "height width"], list[bool]]:
+    """Whose each pixel of the picture is (`queries` where nobody's), and which queries keep enough
+    of their masks; on the CPU.
+
+    In bands of rows, so that memory is that of one map, however many queries there are.
+    """
+    queries = len(masks)
+    # Of each query: pixels won, above a half, and both.
+    areas = torch.zeros(3, queries, dtype=torch.long, device=masks.device)
+
+    def of_rows(first: int, last: int) -> Tensor:
+        shares = frame.rows_to_original(masks, first, last).sigmoid()
+        winner = (scores[:, None, None] * shares).argmax(0)
+        above = shares >= 0.5
+        held = above.gather(0, winner[None])[0]
+        owner = winner.where(held, queries)
+        areas[0].add_(_counted(winner, queries + 1)[:-1])
+        areas[1].add_(above.sum((1, 2)))
+        areas[2].add_(_counted(owner, queries + 1)[:-1])
+        return owner.to(torch.int16)
+
+    height, width = frame.original
+    owner = by_bands(height, width * queries, of_rows)
+    counted = areas.cpu()
+    enough = (counted > 0).all(0) & (counted[0] > KEPT * counted[1])
+    return owner.cpu().long(), enough.tolist()
+
+
+def _counted(numbers: Int[Tensor, "rows cols"], most: int) -> Int[Tensor, " most"]:
+    """How often each number is there, without waiting for the device."""
+    one = torch.ones((), dtype=torch.long, device=numbers.device)
+    counts = torch.zeros(most, dtype=torch.long, device=numbers.device)
+    return counts.index_add_(0, numbers.flatten(), one.expand(numbers.numel()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vit.data.segmentation import SegmentationData
+from vit.data.segmentation_loading import FramedMaps
 from vit.facts import Facts
 from vit.faults import Misfit
 from vit.losses.detection import SetCriterion, loss_of
@@ -22,8 +22,10 @@ from vit.metrics.segmentation import SemanticMetrics
 from vit.metrics.worst import Worst
 from vit.models.detector import Detector
 from vit.runs.album import Album
+from vit.runs.counted import PICTURES_OWN_SIZE
 from vit.structures import IGNORED, ClassMaps, Detections, Objects, SegmentationBatch
-from vit.tasks.mistakes import Name, keep_worst, of_pixels
+from vit.tasks.mistakes import Name, Picture, Published, keep_worst, of_pixels
+from vit.tasks.pixel_classes import picture_classes
 from vit.tasks.queries import built_with, made_up_loss, points_generator, tell_progress
 from vit.tasks.task import OptimizerPart, SchedulePart, Task
 
@@ -41,11 +43,17 @@ class Segmentation(Task):
     Args:
         weight_class, weight_mask, weight_dice, no_object_weight, cost_…, num_points: of heads with
             queries, as in task=detection; the defaults are EoMT's.
-        sample_name: of an image, by split and position.
+        picture, published, sample_name: a picture to draw on, the labels that its pixels have,
+            [height, width], and its name, by split and position.
 
-    Each epoch of evaluation logs `miou`, `pixel_accuracy` and `loss`, at the resolution that the
-    model sees. Pixels labelled 255 count nowhere.
+    Each epoch of evaluation logs `miou` and `pixel_accuracy` of the pixels of the pictures: against
+    the labels as they were published, whatever size the model sees, and for exactly the maps that
+    `vit predict` writes (vit/tasks/pixel_classes.py). Every pixel counts, since what a picture is
+    fitted by leaves none out, but for those labelled 255. `loss` is at the size that the model
+    sees, as in training.
     """
+
+    counted = dict.fromkeys(SemanticMetrics.names, PICTURES_OWN_SIZE)
 
     def __init__(
         self,
@@ -64,6 +72,8 @@ class Segmentation(Task):
         cost_mask: float = 5.0,
         cost_dice: float = 5.0,
         num_points: int = NUM_POINTS,
+        picture: Picture | None = None,
+        published: Published | None = None,
         sample_name: Name | None = None,
     ):
         super().__init__(model, facts, optim, schedule, seed, compile)
@@ -79,7 +89,8 @@ class Segmentation(Task):
             num_points=num_points,
         )
         self.metrics = SemanticMetrics(facts.class_names, IGNORED)
-        self.worst, self._name = Worst(MOST_PICTURES), sample_name
+        self.worst = Worst(MOST_PICTURES)
+        self._picture, self._published, self._name = picture, published, sample_name
 
     @classmethod
     def model_of(cls, backbone: Any, head: Callable[..., Any], facts: Facts) -> Detector:
@@ -92,7 +103,8 @@ class Segmentation(Task):
                 "task=segmentation wants images with a class for each pixel, such as "
                 f"data=mask_folder; data is {type(data).__name__}"
             )
-        return {"sample_name": data.sample_name}
+        given: dict[str, Any] = {"picture": data.picture, "published": data.class_map}
+        return {**given, "sample_name": data.sample_name}
 
     @classmethod
     def output_fault(cls, output: Any, images: int, data: Any) -> str | None:
@@ -121,8 +133,8 @@ class Segmentation(Task):
         for image in images:
             output = trained.model(trained.transform(image)[None].to(device))
             frame = trained.transform.frame(image.height, image.width)
-            chosen = class_map(output, 0, frame.maps_to_original).to(torch.uint8).cpu()
-            counts = torch.bincount(chosen.flatten().long(), minlength=trained.facts.num_classes)
+            chosen = picture_classes(output, 0, frame).cpu()
+            counts = torch.bincount(chosen.flatten(), minlength=trained.facts.num_classes)
             shares = {
                 name: count / chosen.numel()
                 for name, count in zip(trained.facts.class_names, counts.tolist(), strict=True)
@@ -165,7 +177,7 @@ class Segmentation(Task):
         self.worst.reset()
         self._weighed = torch.zeros(2, 2, dtype=torch.float64)  # of the losses
 
-    def evaluate(self, batch: SegmentationBatch, split: str) -> None:
+    def evaluate(self, batch: FramedMaps, split: str) -> None:
         output = self.model(batch.images)
         if isinstance(output, ClassMaps):
             # Together they would be float32, which cannot count beyond 16,777,216 pixels.
@@ -175,17 +187,17 @@ class Segmentation(Task):
             objects = objects_of(batch.labels)
             losses = self.criterion(output, objects)
             self._weighed += self.criterion.weighed(losses, output, objects)
-        enlarge = partial(_enlarged, size=tuple(batch.labels.shape[1:]))
-        chosen = [class_map(output, image, enlarge) for image in range(len(batch))]
-        predicted = torch.stack(chosen)
-        self.metrics.update(predicted, batch.labels)
-        mean, std = self.facts.mean, self.facts.std
-        keep_worst(self.worst, batch.images, predicted, batch.labels, batch.index, mean, std)
+        truth = batch.published_maps()
+        found = [picture_classes(output, at, frame) for at, frame in enumerate(batch.frames)]
+        for own, labels in zip(found, truth, strict=True):
+            self.metrics.update(own, labels)
+        keep_worst(self.worst, found, truth, batch.index.tolist())
 
     def mistakes(self, split: str, most: int) -> Album | None:
-        if self._name is None:
+        if self._picture is None or self._published is None or self._name is None:
             return None
-        return of_pixels(self.worst, self.facts.class_names, split, self._name, most)
+        names = self.facts.class_names
+        return of_pixels(self.worst, names, split, self._picture, self._published, self._name, most)
 
     def evaluated(self, split: str) -> dict[str, float]:
         self.worst.compute()
@@ -216,25 +228,3 @@ def objects_of(labels: Int[Tensor, "batch height width"]) -> Objects:
     masks = labels[own.long()] == classes[:, None, None]
     boxes = torch.zeros(len(classes), 4, device=labels.device)  # nobody asks for them
     return Objects(classes, boxes, counts, masks)
-
-
-def class_map(
-    output: Detections | ClassMaps, image: int, enlarge: Callable[[Tensor], Tensor]
-) -> Int[Tensor, "height width"]:
-    """The class of each pixel of an image of the batch.
-
-    `enlarge` takes maps [n, rows, cols] to the pixels asked for. Logits are enlarged, since masks
-    are trained so: where shares are, thin strokes fade (on digit scenes learned by heart, an mIoU
-    of 0.81 instead of 0.92). One image at a time, since all queries at all pixels are much.
-    """
-    if isinstance(output, ClassMaps):
-        return enlarge(output.logits[image].float()).argmax(0)
-    answer = output.answer
-    assert answer.masks is not None
-    classes = answer.logits[image].float().softmax(-1)[:, :-1]
-    masks = enlarge(answer.masks[image].float()).sigmoid()
-    return torch.einsum("qc,qhw->chw", classes, masks).argmax(0)
-
-
-def _enlarged(maps: Tensor, size: tuple[int, ...]) -> Tensor:
-    return F.interpolate(maps[None], size=size, mode="bilinear")[0]

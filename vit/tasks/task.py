@@ -48,7 +48,12 @@ class Task(lightning.LightningModule):
 
     With `compile`, torch.compile wraps the model's forward and nothing else; the keys of the
     state dict stay those of the plain model.
+
+    `counted` says of the metrics whose counting has changed since there is vit how they are counted
+    (vit/runs/counted.py). It travels in the checkpoint, so that a run begun otherwise is known.
     """
+
+    counted: Mapping[str, str] = {}
 
     def __init__(
         self,
@@ -265,3 +270,5 @@ class Task(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["facts"] = dataclasses.asdict(self.facts)
+        if self.counted:
+            checkpoint["counted"] = dict(self.counted)

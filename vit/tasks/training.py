@@ -37,6 +37,7 @@ from vit.faults import Fault, Refused
 from vit.runs.checkpoint import look_at_checkpoint, misfit
 from vit.runs.clock import Clocks
 from vit.runs.continuity import begun, keep_stamp, refuse_changed_data
+from vit.runs.counted import BEFORE, differing, going_on, ways
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, content_of, write_json
 from vit.runs.environment import hidden, told_by_name
 from vit.runs.failure import kind_of
@@ -216,6 +217,8 @@ def _train(
         if (code := _stopped(trainer, stopping)) is not None:
             return code
         results = {**_results(trainer, config, folder, clocks), "unit": data.unit}
+        if task.counted:
+            results["counted"] = dict(task.counted)
         if "test" in data.lengths:
             best = folder.best_checkpoint if folder.best_checkpoint.exists() else last
             test_loader = data.loader("test", **shared)
@@ -259,6 +262,17 @@ def _require_own(checkpoint: Path, task: Task, rank: int, world_size: int) -> No
     ]:
         message = f"holds weights, but not where a training stood: it lacks {', '.join(lacking)}"
         raise Refused([Fault(str(checkpoint), message)])
+    before = ways(content.get("counted"))
+    begun = going_on(before, task.counted)
+    if rank == 0 and (other := differing(begun, task.counted, task.counted)):
+        log.warning(
+            "%s: counted %s up to now, and %s from here on. The checkpoint that is selected is the "
+            "best of all; vit report compares these numbers with none that were counted in one way",
+            " and ".join(other),
+            before.get(other[0], BEFORE),
+            type(task).counted[other[0]],
+        )
+    task.counted = begun
 
 
 def _must_agree(config: dict[str, Any], data: SampleData) -> dict[str, str]:
