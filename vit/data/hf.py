@@ -1,46 +1,16 @@
 """Image data sets of the Hugging Face hub, or saved from there in a folder."""
 
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from vit.data.classification import ClassificationData
 from vit.data.folder import PHOTO_MEAN, PHOTO_STD
-from vit.data.images import BadImage, image_size, open_image
-from vit.data.sources import Contents, Source
+from vit.data.sources import ArrowSource, Contents, Source
 from vit.data.table import as_text, label_array, sorted_names
 from vit.faults import did_you_mean
-
-
-@dataclass(eq=False)
-class ArrowSource:
-    """Encoded images in a data set of the `datasets` package, mapped from disk."""
-
-    dataset: Any  # datasets.Dataset whose image column is not decoded
-    column: str
-    labels: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def read(self, position: int, channels: int) -> Image.Image:
-        return open_image(BytesIO(self.content(position)), channels, self.name(position))
-
-    def size(self, position: int) -> tuple[int, int]:
-        return image_size(BytesIO(self.content(position)), self.name(position))
-
-    def name(self, position: int) -> str:
-        return f"row {position}"
-
-    def content(self, position: int) -> bytes:
-        image = self.dataset[position][self.column]
-        if image is None:
-            raise BadImage(f"{self.name(position)}: no image.")
-        return image["bytes"] or Path(image["path"]).read_bytes()
 
 
 @dataclass(kw_only=True, eq=False)
