@@ -69,7 +69,7 @@ class Voc(DetectionData):
         bad = Bad()
         files = _by_stem(images, SUFFIXES)
         written = _by_stem(folder, (".xml",))
-        for stem, same in written.items():
+        for same in written.values():
             if len(same) > 1:
                 bad.add("files whose names differ by their endings alone", " and ".join(same))
         warnings: list[str] = []
@@ -99,6 +99,10 @@ class Voc(DetectionData):
         warnings += _left_out(
             (f"{folder}: %d files of annotations stand in no list", written.keys() - used),
             (f"{images}: %d images have no file of annotations", files.keys() - written.keys()),
+            (
+                f"{images}: %d images differ from another by their endings alone",
+                [name for same in files.values() for name in same[1:]],
+            ),
         )
         class_of = {name: number for number, name in enumerate(names)}
         ready = {
