@@ -102,8 +102,8 @@ def unlisted(sources: Mapping[str, Source]) -> list[str]:
     listed: dict[Path, set[str]] = {}
     for source in sources.values():
         if isinstance(source, FileSource):
-            names = (os.path.normpath(os.fsdecode(name)) for name in source.names.tolist())
-            listed.setdefault(source.root, set()).update(names)
+            told = (os.path.normpath(os.fsdecode(name)) for name in source.names.tolist())
+            listed.setdefault(source.root, set()).update(told)
     lines = []
     for root, names in listed.items():
         there = {os.fsdecode(name) for name in image_files(root, "")} if root.is_dir() else set()

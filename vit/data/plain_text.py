@@ -36,9 +36,9 @@ def open_regular(file: Path) -> BinaryIO:
     if stat.S_ISREG(mode):
         return open(descriptor, "rb")  # noqa: PTH123 - a number has no Path
     os.close(descriptor)
-    number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
-    words = "is a folder" if stat.S_ISDIR(mode) else "is no regular file, but a pipe or a device"
-    raise OSError(number, words, str(file))
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+    raise OSError(errno.EINVAL, "is no regular file, but a pipe or a device", str(file))
 
 
 def in_words(fault: OSError) -> str:

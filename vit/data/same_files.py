@@ -122,11 +122,11 @@ def same_bytes(
 
     Positions are those in the split's source. Only of one size are files read.
     """
-    places = {
-        split: (sources[name], members.tolist())
-        for split, (name, members) in splits.items()
-        if isinstance(sources[name], FileSource | ArrowSource)
-    }
+    places: dict[str, tuple[FileSource | ArrowSource, list[int]]] = {}
+    for split, (name, positions) in splits.items():
+        found = sources[name]
+        if isinstance(found, FileSource | ArrowSource):
+            places[split] = found, positions.tolist()
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         sizes = {
             split: list(pool.map(_sizer(source), members))

@@ -23,10 +23,15 @@ def repeated_images(data: ImageData, full: bool) -> list[Fault]:
 
 
 def repeated_warnings(data: ImageData) -> list[str]:
-    """Copies within a split, where a full check has looked for them."""
+    """Copies within a split, and in one that was set aside, where a full check has looked."""
     if "same_bytes" not in vars(data):
         return []
-    lines = []
+    lines = [
+        f"{_copies(data, one, other, pairs)}; of a split that is set aside by chance they are told "
+        "only."
+        for (one, other), pairs in data.same_bytes.across.items()
+        if data.splits[one][0] == data.splits[other][0]
+    ]
     for split, pairs in data.same_bytes.within.items():
         source = data.contents.sources[data.splits[split][0]]
         other = sum(bool((source.labels[a] != source.labels[b]).any()) for a, b in pairs)
@@ -62,20 +67,24 @@ def listed_twice(
 
 
 def copied_images(data: ImageData) -> list[Fault]:
-    """A fault for each two splits that hold images of the same bytes."""
+    """A fault for each two splits of the data's own that hold images of the same bytes."""
     faults = []
     for (one, other), pairs in data.same_bytes.across.items():
-        first, again = (
-            _named(data.contents.sources[data.splits[split][0]], at)
-            for split, at in zip((one, other), pairs[0], strict=True)
-        )
-        carved = "" if other in data.contents.sources else f" ({other} is set aside from train)"
-        message = (
-            f"{len(pairs)} images of {other}{carved} hold the same bytes as images of {one}, such "
-            f"as {again}, a copy of {first}; {SAYS_NOTHING}. Keep one of each."
-        )
-        faults.append(Fault(data.contents.origin.get(other, "data"), message))
+        if data.splits[one][0] != data.splits[other][0]:
+            message = f"{_copies(data, one, other, pairs)}. Keep one of each."
+            faults.append(Fault(data.contents.origin.get(other, "data"), message))
     return faults
+
+
+def _copies(data: ImageData, one: str, other: str, pairs: list[tuple[int, int]]) -> str:
+    first, again = (
+        _named(data.contents.sources[data.splits[split][0]], at)
+        for split, at in zip((one, other), pairs[0], strict=True)
+    )
+    return (
+        f"{len(pairs)} images of {other} hold the same bytes as images of {one}, such as {again}, "
+        f"a copy of {first}; {SAYS_NOTHING}"
+    )
 
 
 def _named(source: Source, position: int) -> str:

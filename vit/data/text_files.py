@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vit.data.plain_text import parsed_json, read_text
+from vit.data.plain_text import parsed_json, read_text, require_text
 
 Column = int | str  # of a .tsv its number from 0, or its name in the header; of a .jsonl a key
 
@@ -43,6 +43,7 @@ def texts_of(file: Path, column: Column = 0, header: bool = False) -> list[str]:
         raise ValueError(f"{file} holds no rows.")
     if "" in texts:
         raise ValueError(f"{file}: text {texts.index('') + 1} is empty.")
+    require_text(texts, str(file))
     return texts
 
 

@@ -216,7 +216,7 @@ def parsed(content: bytes) -> xml.Element:
     if declared and not name.lower().startswith(("utf-16", "utf-32", "ucs", "utf-8")):
         # What expat does not know itself: it refuses GBK and all other encodings of several bytes.
         try:
-            text: str | bytes = content.decode(name)
+            text = content.decode(name)
         except LookupError:
             raise ValueError("XML in an unknown encoding", name) from None
         except UnicodeError as fault:
