@@ -101,7 +101,6 @@ def kinds(root: Path) -> list[Kind]:
 
     from vit.data.coco import Coco
     from vit.data.coco_panoptic import CocoPanoptic
-    from vit.data.folder import Folder
     from vit.data.mask_folder import MaskFolder
     from vit.data.table import Table
     from vit.data.text_table import TextTable
@@ -111,9 +110,10 @@ def kinds(root: Path) -> list[Kind]:
 
     coco, masks, panoptic = root / "coco", root / "masks", root / "panoptic"
     files = CocoFiles(coco)
-    for at, one in enumerate(files.annotations):
-        x, y, w, h = one["bbox"]
-        one["segmentation"] = [[x, y, x + w, y, x + w, y + h]] if at % 2 else []
+    for content in files.content.values():
+        for one in content["annotations"]:
+            x, y, w, h = one["bbox"]
+            one["segmentation"] = [[x, y, x + w, y, x + w, y + h]]
     files.annotations[0]["segmentation"] = {"counts": [600, 30, 570], "size": [30, 40]}
     files.write()
     MaskFiles(masks).write()
@@ -121,7 +121,8 @@ def kinds(root: Path) -> list[Kind]:
     size = {"image_size": 32}
     json_ways, row_ways = (mutated_bytes, mutated_json), (mutated_bytes, mutated_rows)
     words = {"input_column": "text", "target_column": "label"}
-    voc, yolo, table, text, sound = (root / name for name in ["voc", "yolo", "table", "text", "sound"])
+    voc, yolo, table = root / "voc", root / "yolo", root / "table"
+    text, sound = root / "text", root / "sound"
     _write_voc_and_yolo(voc, yolo)
     _write_tables(table, text)
     _write_sounds(sound)
@@ -148,8 +149,6 @@ def kinds(root: Path) -> list[Kind]:
         Kind("jsonl", text / "t.jsonl",
              lambda: TextTable(train=str(text / "t.jsonl"), **words), row_ways),
         Kind("wav", sound / "a/0.wav", lambda: WavFolder(root=str(sound), val_fraction=0.3)),
-        Kind("folder", masks / "images/train/1.jpg",
-             lambda: Folder(root=str(masks / "images"), train_folder="x", **size)),
     ]  # fmt: skip
 
 
@@ -175,7 +174,7 @@ def _write_voc_and_yolo(voc: Path, yolo: Path) -> None:
         (voc / "ImageSets/Main" / f"{split}.txt").write_text(numbers)
     (yolo / "train.txt").write_text("images/0.jpg\nimages/1.jpg\n")
     (yolo / "data.yaml").write_text(
-        "path: .\ntrain: [train.txt, images/]\nval: val.txt\nnc: 2\nnames:\n  0: cat\n  1: dog\n"
+        "path: .\ntrain: [train.txt]\nval: val.txt\nnc: 2\nnames:\n  0: cat\n  1: dog\n"
     )
     (yolo / "val.txt").write_text("images/3.jpg\n")
 
