@@ -187,7 +187,9 @@ def test_what_is_no_file_is_told_and_nothing_waits(tmp_path, photos):
     assert "loop.png: Too many levels of symbolic links" in said(data)
     assert any("1 pipes and devices" in line for line in data.warnings())
     (photos / "dog" / "loop").symlink_to(photos)  # a walk that would never end
-    assert "images have more than one row" in said(Folder(root=str(photos), image_size=32))
+    data = Folder(root=str(photos), image_size=32)
+    assert len(data.contents.sources["train"]) == 31
+    assert any("1 links in a circle" in line for line in data.warnings())
     (photos / "t.csv").write_text("path,label\ncat/pipe.png,a\ncat/000.png,b\n")
     assert "is no regular file" in said(Table(table=str(photos / "t.csv"), image_size=32))
 
@@ -196,6 +198,8 @@ def test_a_folder_of_the_system_is_refused_in_words(photos, monkeypatch):
     def denied(path):
         raise PermissionError(13, "Permission denied", str(path))
 
+    for root in ("/proc", "/proc/self/fd"):
+        assert "is the system's own; wanted a folder of data" in said(Folder(root=root))
     monkeypatch.setattr(os, "scandir", denied)
     assert said(Folder(root=str(photos))).endswith("Permission denied.")
 

@@ -19,6 +19,7 @@ from vit.faults import did_you_mean
 # The customary statistics for photos: those of ImageNet, arXiv:1512.03385 and ever since.
 PHOTO_MEAN = (0.485, 0.456, 0.406)
 PHOTO_STD = (0.229, 0.224, 0.225)
+OF_THE_KERNEL = ("/proc/", "/sys/")  # whose links lead all over the disk
 LITTER = ("thumbs.db", "desktop.ini")  # what Windows leaves in folders of images
 
 
@@ -63,6 +64,8 @@ def existing_folder(path: str, key: str) -> Path:
     """Raises ValueError, with what does exist, where there is no such folder."""
     folder = Path(path).expanduser()
     if folder.is_dir():
+        if f"{os.path.realpath(folder)}/".startswith(OF_THE_KERNEL):
+            raise ValueError(f"{key}={path} is the system's own; wanted a folder of data.")
         return folder
     if folder.exists() and is_archive(folder):
         raise ValueError(
@@ -198,11 +201,15 @@ def image_files(
     """
     others = Counter() if others is None else others
     seen: set[str] = set()
+    begin = os.path.realpath(root / inside)
     waiting = [inside]
     while waiting:
         where = waiting.pop()
         real = os.path.realpath(root / where)
         if real in seen:
+            continue
+        if real != begin and Path(begin).is_relative_to(real):
+            others["links in a circle"] += 1
             continue
         seen.add(real)
         with os.scandir(root / where) as entries:
