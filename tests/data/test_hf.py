@@ -63,3 +63,16 @@ def test_what_is_wrong_is_said_with_what_there_is(tmp_path):
     ):
         with pytest.raises(ValueError, match=said):
             _ = HuggingFace(**{"path": path, **settings}).facts
+
+
+def test_splits_by_another_name_are_not_passed_over(tmp_path):
+    kind = datasets.ClassLabel(names=["cat", "dog"])
+    path = save(tmp_path / "set", [0, 1] * 4, kind, ("train", "Valid", "unsupervised"))
+    (fault,) = HuggingFace(path=path).faults()
+    assert "has a split 'Valid'" in str(fault)
+    assert "data.val_split=Valid" in str(fault)
+    data = HuggingFace(path=path, val_split="Valid")
+    assert data.faults() == []
+    assert any("the split 'unsupervised' is left out" in line for line in data.warnings())
+    (fault,) = data.faults(full=True)
+    assert "8 images of val hold the same bytes as images of train" in str(fault)

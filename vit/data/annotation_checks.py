@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vit.data.published import Published
 
 NAMED = 5  # of one sort that are spelt out
+FARTHEST = 1e9  # pixels; a box beyond that is none
 OVERRUN = 0.5  # pixels by which a box leaves its image before it is worth a word; rounding does so
 NEARLY_ALL = 0.95  # share of the boxes that says what all were meant as
 MANY_OVERRUN = 0.2  # share of the boxes from which on they look like xyxy
@@ -77,7 +78,8 @@ def _numbers(published: Published, verdict: Verdict) -> None:
     if twice:
         message = "two or more annotations have the same id; all but one would be lost"
         verdict.faults.append(_fault(published, message, [f"ann {one}" for one in twice]))
-    broken = ~np.isfinite(published.boxes_xywh).all(axis=1)
+    # A number that no image has would overflow in what is computed from it.
+    broken = ~(np.abs(published.boxes_xywh) < FARTHEST).all(axis=1)
     if broken.any():
         message = "the box is not four finite numbers"
         verdict.faults.append(_fault(published, message, _named(published, broken)))
@@ -207,23 +209,6 @@ def class_warnings(train: Published, class_names: tuple[str, ...]) -> list[str]:
     if not bare:
         return []
     return [f"{train.origin}: no box is of the category {few(bare)}."]
-
-
-def shared_images(splits: dict[str, Published]) -> list[Fault]:
-    """Files that stand in two splits: a test on what was trained on says nothing."""
-    paths = {
-        split: {published.root / name for name in published.names}
-        for split, published in splits.items()
-    }
-    faults = []
-    names = list(splits)
-    for at, one in enumerate(names):
-        for other in names[at + 1 :]:
-            both = sorted(str(path) for path in paths[one] & paths[other])
-            if both:
-                message = f"{len(both)} images are in {one} too: {few(both)}."
-                faults.append(Fault(splits[other].origin, message))
-    return faults
 
 
 def _twice(values: Iterable[Hashable]) -> list[Hashable]:

@@ -10,8 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vit.data.same_files import Repeats, same_bytes
 from vit.data.samples import SampleData
 from vit.data.sources import Contents, common_size
+from vit.data.unsound import read_in_words
 from vit.facts import Facts
 
 
@@ -56,7 +58,7 @@ class ImageData(SampleData):
 
     @cached_property
     def contents(self) -> Contents:
-        return self.read()
+        return read_in_words(self.read)
 
     @cached_property
     def facts(self) -> Facts:
@@ -81,6 +83,11 @@ class ImageData(SampleData):
             height, width = self.image_size
             return height, width
         return self.contents.image_size or common_size(self.contents.sources["train"])
+
+    @cached_property
+    def same_bytes(self) -> Repeats:
+        """Images of files that are copies of others; reads all that have another's size."""
+        return same_bytes(self.contents.sources, self.splits)
 
     @abstractmethod
     def transform_for(self, facts: Facts) -> Any:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vit.data.images import BadImage
 from vit.data.manifest import DECODED, HEADER, bad_files
+from vit.data.same_images import repeated_images, repeated_warnings
 from vit.data.sources import FileSource, Source
+from vit.data.unsound import faults_of
 from vit.faults import Fault
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ def data_faults(data: ClassificationData, full: bool) -> list[Fault]:
         facts = data.facts
         splits = data.splits
     except (ValueError, OSError) as fault:
-        return [Fault("data", str(fault))]
-    faults = _label_faults(data)
+        return faults_of(fault)
+    faults = [*data.contents.faults, *_label_faults(data)]
     if len(facts.class_names) < 2 and not facts.multi_label:
         faults.append(
             Fault("data", f"only one class, {facts.class_names[0]!r}; wanted two or more.")
@@ -41,7 +42,7 @@ def data_faults(data: ClassificationData, full: bool) -> list[Fault]:
         if not len(members):
             origin = data.contents.origin.get(split, f"data.{split}_fraction")
             faults.append(Fault("data", f"{split} holds no image ({origin})."))
-    faults += _repeated(data)
+    faults += repeated_images(data, full)
     if data.on_bad_image == "error":
         faults += summed(bad_images(data, full), full)
     return faults
@@ -104,23 +105,12 @@ def _label_faults(data: ClassificationData) -> list[Fault]:
     return faults
 
 
-def _repeated(data: ClassificationData) -> list[Fault]:
-    """Files that stand in two splits, or twice in one: only tables can do that."""
-    names: Counter[str] = Counter()
-    for source in data.contents.sources.values():
-        if isinstance(source, FileSource) and not source.listed:
-            names.update(str(source.path(i)) for i in range(len(source)))
-    twice = [name for name, count in names.items() if count > 1]
-    if not twice:
-        return []
-    return [
-        Fault(
-            "data.table",
-            f"{len(twice)} images have more than one row, such as {twice[0]}; a test on images "
-            "that were trained on says nothing. Keep one row of each (several labels of one "
-            "image go into one row: data.separator).",
-        )
-    ]
+def warnings(data: ClassificationData) -> list[str]:
+    """What is odd and can be trained on all the same, and what was left out."""
+    try:
+        return [*data.contents.warnings, *repeated_warnings(data)]
+    except ValueError:
+        return []  # a fault, told as such
 
 
 def summed(lines: list[str], full: bool) -> list[Fault]:

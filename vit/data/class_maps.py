@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -13,7 +14,6 @@ from PIL import Image
 
 from vit.data.images import BadImage, UnreachableImage, open_image, with_image
 from vit.data.sources import Contents, FileSource, Source
-from vit.faults import Fault
 from vit.structures import IGNORED
 
 SHOWN_MODES = ("P", "L", "1")  # of Pillow: one number of at most 8 bits per pixel
@@ -37,13 +37,7 @@ class MappedSource(Source, Protocol):
 
 @dataclass(eq=False)
 class SegmentationContents(Contents):
-    """All that a kind of segmentation data must say; its sources are MappedSources.
-
-    `faults` are what was found wrong in listing the files, `warnings` what is odd.
-    """
-
-    faults: list[Fault] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    """All that a kind of segmentation data must say; its sources are MappedSources."""
 
 
 @dataclass(eq=False)
@@ -59,7 +53,7 @@ class MappedFiles(FileSource):
     zero_ignored: bool = field(kw_only=True, default=False)
 
     def mask_path(self, position: int) -> Path:
-        return self.masks_root / self.mask_names[position].decode()
+        return self.masks_root / os.fsdecode(self.mask_names[position])
 
     def mapped(self, position: int, channels: int) -> tuple[Image.Image, np.ndarray]:
         found = self.class_map(position)

@@ -101,6 +101,10 @@ class ClassificationData(ImageData):
     def faults(self, full: bool = False) -> list[Fault]:
         return checks.data_faults(self, full)
 
+    def warnings(self) -> list[str]:
+        """What is odd and can be trained on all the same, and what was left out, a line each."""
+        return checks.warnings(self)
+
     def _split_labels(self, split: str) -> np.ndarray:
         source, members = self.splits[split]
         return self.contents.sources[source].labels[members]

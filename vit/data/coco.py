@@ -1,24 +1,32 @@
 """Boxes and masks in COCO's JSON: ROOT/annotations/{train,val,test}.json with ROOT/images."""
 
-import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import join
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from vit.data.annotation_checks import few
 from vit.data.annotations import DetectionContents
 from vit.data.detection import DetectionData
-from vit.data.folder import existing_folder
+from vit.data.file_names import name_fault
+from vit.data.folder import existing_folder, image_files
+from vit.data.plain_text import read_json
 from vit.data.published import Published, contents_of, size_or_none
+from vit.data.sources import FileSource, Source
+from vit.data.split_names import counterparts
+from vit.data.unsound import Unsound
 from vit.faults import Fault, did_you_mean
 
 CROWD = dict.fromkeys(("0", "0.0", "false", "none", ""), False)
 CROWD |= dict.fromkeys(("1", "1.0", "true"), True)
 SPLITS = ("train", "val", "test")
 LISTS = ("images", "annotations", "categories")
+MOST_SIDE = 1 << 20  # pixels of an image's side; what is beyond is no size
 
 
 @dataclass(kw_only=True, eq=False)
@@ -62,7 +70,9 @@ class Coco(DetectionData):
             for split, (file, content) in found.items()
         }
         names = class_names(train)
-        return contents_of(published, names, class_ids, self.masks, faults)
+        contents = contents_of(published, names, class_ids, self.masks, faults)
+        contents.warnings += unlisted(contents.sources)
+        return contents
 
 
 def layout_words(root: Path) -> str:
@@ -87,19 +97,48 @@ def layout_words(root: Path) -> str:
     return join(words) if words and words[0].startswith("data.train_file") else ""
 
 
+def unlisted(sources: Mapping[str, Source]) -> list[str]:
+    """A line for each folder that holds images of which no file of annotations speaks."""
+    listed: dict[Path, set[str]] = {}
+    for source in sources.values():
+        if isinstance(source, FileSource):
+            told = (os.path.normpath(os.fsdecode(name)) for name in source.names.tolist())
+            listed.setdefault(source.root, set()).update(told)
+    lines = []
+    for root, names in listed.items():
+        there = {os.fsdecode(name) for name in image_files(root, "")} if root.is_dir() else set()
+        left = there - names
+        if left:
+            lines.append(
+                f"{root}: {len(left):,} of {len(there):,} images stand in none of the files of "
+                f"annotations, and are left out, such as {min(left)}."
+            )
+    return lines
+
+
 def require_named(root: Path, names: Mapping[str, str | None], kind: type, ending: str) -> None:
     """Raises ValueError where val or test has a name that was chosen, and no file of it is there.
 
     The usual names, the defaults of `kind`'s fields, may be absent: that the split is then set
-    aside from train, or lacks, is told. A misspelt name must not do so.
+    aside from train, or lacks, is told. A misspelt name must not do so, nor one of its synonyms,
+    such as valid.json, lie there unread.
     """
     for split in ("val", "test"):
         name, key = names[split], f"{split}{ending}"
-        if name is not None and name != getattr(kind, key) and not (root / name).is_file():
+        if name is None or (root / name).is_file():
+            continue
+        if name != getattr(kind, key):
             raise ValueError(
                 f"data.{key}={name}: there is no file {root / name}.{_beside(root / name)} "
                 f"data.{key}=null is a data set without it."
             )
+        for near in counterparts(root / str(names["train"]), split):
+            found = near.relative_to(root)
+            if str(found) not in names.values():
+                raise ValueError(
+                    f"{near} looks like the {split} of these data; set data.{key}={found}, or "
+                    f"data.{key}=null to leave it out."
+                )
 
 
 def read_splits(
@@ -128,11 +167,10 @@ def read_splits(
 def loaded(file: Path, split: str) -> dict[str, Any]:
     """The file's content; raises ValueError where it is not what COCO's form demands."""
     if not file.is_file():
-        raise ValueError(f"data.{split}_file: there is no file {file}.{_beside(file)}")
-    try:
-        content = json.loads(file.read_bytes())
-    except ValueError as fault:
-        raise ValueError(f"{file} is no JSON: {fault}.") from None
+        near = counterparts(file, split)
+        words = f" Did you mean {near[0].name!r}?" if near else ""
+        raise ValueError(f"data.{split}_file: there is no file {file}.{_beside(file)}{words}")
+    content = read_json(file)
     if not isinstance(content, dict):
         raise ValueError(f"{file} holds a {type(content).__name__}; wanted COCO's dictionary.")
     for key in LISTS:
@@ -160,14 +198,16 @@ def categories_in(file: Path, entries: list[dict[str, Any]], faults: list[Fault]
     found: dict[int, str] = {}
     for at, entry in enumerate(entries):
         number, name = entry.get("id"), entry.get("name")
-        if not isinstance(number, int) or not isinstance(name, str):
-            faults.append(Fault(str(file), f"categories[{at}] has no whole `id` or no `name`."))
+        if type(number) is not int or not isinstance(name, str):
+            told = f": id={number!r}, name={name!r}"[:100]
+            message = f"categories[{at}] has no whole `id` or no `name`{told}; wanted as in "
+            faults.append(Fault(str(file), message + '{"id": 1, "name": "cat"}.'))
         elif number in found:
             faults.append(Fault(str(file), f"two categories have the id {number}."))
         else:
             found[number] = name
     if not found:
-        raise ValueError(f"{file} lists no categories.")
+        raise Unsound(faults or [Fault(str(file), "lists no categories.")])
     return found
 
 
@@ -206,11 +246,17 @@ def published_in(
         message = f"images[{nameless[0]}] has no `file_name` ({len(nameless)} have none)."
         faults.append(Fault(str(file), message))
     names = [str(one.get("file_name", "")) for one in images]
-    image_ids = [_hashable(one.get("id")) for one in images]
+    wrong = [
+        f"images[{at}] {name_fault(name)}" for at, name in enumerate(names) if name_fault(name)
+    ]
+    if wrong:
+        faults.append(Fault(str(file), f"a `file_name` that is none: {few(wrong)}."))
+        names = ["" if name_fault(name) else name for name in names]
+    image_ids = [hashable(one.get("id")) for one in images]
     image_at = {number: at for at, number in reversed(list(enumerate(image_ids)))}
     class_at = {number: at for at, number in enumerate(class_ids)}
-    image_refs = [_hashable(one.get("image_id")) for one in annotations]
-    class_refs = [_hashable(one.get("category_id")) for one in annotations]
+    image_refs = [hashable(one.get("image_id")) for one in annotations]
+    class_refs = [hashable(one.get("category_id")) for one in annotations]
     # A missing id is no doublet of another that is missing.
     ids = [one.get("id", f"annotations[{at}]") for at, one in enumerate(annotations)]
     return Published(
@@ -219,10 +265,10 @@ def published_in(
         names=names,
         image_ids=image_ids,
         sizes=np.array(
-            [_size(root / name, one) for name, one in zip(names, images, strict=True)],
+            _sizes(file, root, names, images, faults),
             dtype=np.int64,
         ).reshape(-1, 2),
-        ids=[_hashable(one) for one in ids],
+        ids=[hashable(one) for one in ids],
         image_refs=image_refs,
         # JSON's true is not the number 1, and "1" is not either.
         image_of=np.array([image_at.get(ref, -1) for ref in image_refs], dtype=np.int64),
@@ -248,12 +294,34 @@ def _crowds(file: Path, annotations: list[dict[str, Any]], faults: list[Fault]) 
     return np.array([bool(found) for found in told], dtype=bool)
 
 
-def _size(path: Path, entry: dict[str, Any]) -> tuple[int, int]:
-    """Height and width as the file says; where it does not, those of the image."""
-    height, width = entry.get("height"), entry.get("width")
-    if isinstance(height, int) and isinstance(width, int):
-        return height, width
-    return size_or_none(path)
+def _sizes(
+    file: Path,
+    root: Path,
+    names: Sequence[str],
+    images: Sequence[dict[str, Any]],
+    faults: list[Fault],
+) -> list[tuple[int, int]]:
+    """Heights and widths as the file says; where it does not, those of the images themselves."""
+    found, odd = [], []
+    for at, (name, entry) in enumerate(zip(names, images, strict=True)):
+        height, width = entry.get("height"), entry.get("width")
+        if type(height) is not int or type(width) is not int:
+            found.append(size_or_none(root / name))
+        elif is_size(height, width):
+            found.append((height, width))
+        else:
+            found.append((0, 0))
+            odd.append(f"images[{at}] height={height}, width={width}"[:80])
+    if odd:
+        faults.append(Fault(str(file), f"no size of an image: {few(odd)} ({len(odd)} in all)."))
+    return found
+
+
+def is_size(height: int, width: int) -> bool:
+    """Whether an image may be so large in pixels: no larger than Pillow opens one."""
+    if not (0 < height <= MOST_SIDE and 0 < width <= MOST_SIDE):
+        return False
+    return height * width <= 2 * (Image.MAX_IMAGE_PIXELS or MOST_SIDE**2)
 
 
 def _box(value: Any) -> list[float]:
@@ -271,5 +339,6 @@ def _number(value: Any) -> float:
         return np.nan
 
 
-def _hashable(value: Any) -> Any:
+def hashable(value: Any) -> Any:
+    """What stands for a value of JSON in a dictionary: true is not the number 1."""
     return repr(value) if isinstance(value, bool | list | dict) else value

@@ -1,5 +1,6 @@
 """Things and stuff in COCO's panoptic form: a JSON of segments and a folder of coloured PNGs."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -10,14 +11,26 @@ import torch
 from vit.data.annotation_checks import few, judged
 from vit.data.annotations import DetectionContents
 from vit.data.checks import IMAGES_DECODED, spread
-from vit.data.coco import class_names, published_in, read_splits, require_named
+from vit.data.coco import (
+    CROWD,
+    class_names,
+    hashable,
+    published_in,
+    read_splits,
+    require_named,
+    unlisted,
+)
 from vit.data.detection import DetectionData
+from vit.data.file_names import name_fault, stored
 from vit.data.folder import existing_folder
 from vit.data.images import BadImage
 from vit.data.panoptic_files import PanopticFiles
 from vit.data.published import Bad, MarkedFiles, Published, contents_of
+from vit.data.unsound import Unsound
 from vit.faults import Fault
 from vit.structures import PanopticMap
+
+COLOURS = 1 << 24  # that a PNG can tell apart
 
 
 @dataclass(eq=False)
@@ -60,27 +73,31 @@ class CocoPanoptic(DetectionData):
         class_ids = tuple(sorted(train))
         published, maps = {}, {}
         for split, (file, content) in found.items():
-            _require_segments(file, content["annotations"])
+            _require_segments(file, content["annotations"], faults)
             images = root / getattr(self, f"{split}_images")
             segments = {**content, "annotations": _flattened(content["annotations"])}
             published[split] = published_in(file, images, segments, class_ids, faults)
             maps[split] = _map_names(file, content, faults)
         names = class_names(train)
         contents = contents_of(published, names, class_ids, False, faults)
+        contents.warnings += unlisted(contents.sources)
         contents.sources = {
             split: _with_maps(
                 cast(MarkedFiles, source), published[split], found[split], maps[split]
             )
             for split, source in contents.sources.items()
         }
-        things = {
-            one.get("id"): bool(one.get("isthing")) for one in found["train"][1]["categories"]
-        }
+        things, unknown = {}, []
+        for one in found["train"][1]["categories"]:
+            told = one.get("isthing")
+            thing = None if told in (None, "") else CROWD.get(str(told).lower())
+            if thing is None:
+                unknown.append(repr(one.get("name")))
+            things[hashable(one.get("id"))] = bool(thing)
         flags = tuple(things[number] for number in class_ids)
-        unknown = [one for one in found["train"][1]["categories"] if "isthing" not in one]
         if unknown:
-            told = few([repr(one.get("name")) for one in unknown])
-            faults.append(Fault(str(found["train"][0]), f"categories without `isthing`: {told}."))
+            message = f"categories without `isthing`: {few(unknown)}; wanted 0 or 1 for each."
+            faults.append(Fault(str(found["train"][0]), message))
         return PanopticContents(**vars(contents), is_thing=flags)
 
     @property
@@ -116,17 +133,20 @@ class CocoPanoptic(DetectionData):
         return faults
 
 
-def _require_segments(file: Path, notes: list[dict[str, Any]]) -> None:
-    """Raises ValueError where the file is not in panoptic form."""
+def _require_segments(file: Path, notes: list[dict[str, Any]], faults: list[Fault]) -> None:
+    """Raises ValueError, with the `faults` so far, where the file is not in panoptic form."""
     for at, note in enumerate(notes):
         segments = note.get("segments_info")
         if not isinstance(segments, list) or not all(
-            isinstance(one, dict) and type(one.get("id")) is int for one in segments
+            isinstance(one, dict) and type(one.get("id")) is int and 0 <= one["id"] < COLOURS
+            for one in segments
         ):
-            raise ValueError(
-                f"{file}: annotations[{at}] has no list `segments_info` of dictionaries with a "
-                "whole `id`, as the panoptic form has; files of single objects are for data=coco."
+            message = (
+                f"annotations[{at}] has no list `segments_info` of dictionaries with a whole `id` "
+                f"below {COLOURS}, as the panoptic form has; files of single objects are for "
+                "data=coco."
             )
+            raise Unsound([*faults, Fault(str(file), message)])
 
 
 def _flattened(notes: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -144,10 +164,20 @@ def _flattened(notes: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _map_names(file: Path, content: dict[str, Any], faults: list[Fault]) -> list[str]:
     """The PNG of each image, "" where the file names none or it is not there."""
-    by_image = {
-        note.get("image_id"): str(note.get("file_name", "")) for note in content["annotations"]
-    }
-    names = [by_image.get(image.get("id"), "") for image in content["images"]]
+    notes = [(hashable(one.get("image_id")), one) for one in content["annotations"]]
+    by_image = {number: str(note.get("file_name", "")) for number, note in notes}
+    names = [by_image.get(hashable(image.get("id")), "") for image in content["images"]]
+    for what, count in (
+        ("images with two annotations", Counter(number for number, _ in notes)),
+        ("PNGs of two images", Counter(name for name in names if name)),
+    ):
+        twice = [str(one) for one, times in count.items() if times > 1]
+        if twice:
+            faults.append(Fault(str(file), f"{what}: {few(twice)} ({len(twice)} in all)."))
+    wrong = [f"{name[:40]!r} {name_fault(name)}" for name in names if name_fault(name)]
+    if wrong:
+        faults.append(Fault(str(file), f"a `file_name` that is none: {few(wrong)}."))
+        names = ["" if name_fault(name) else name for name in names]
     folder = file.with_suffix("")
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     missing = [
@@ -175,6 +205,6 @@ def _with_maps(
     return PanopticFiles(
         **vars(source),
         maps_root=file.with_suffix(""),
-        map_names=np.array([name.encode() for name in map_names], dtype=bytes),
+        map_names=stored(map_names, str(file)),
         segment_ids=np.array(ids, dtype=np.int64)[rows],
     )

@@ -20,7 +20,9 @@ from vit.data.checks import (
     summed,
 )
 from vit.data.images import BadImage, other_size, stored_size
+from vit.data.same_images import copied_images, repeated_warnings
 from vit.data.sources import Contents, FileSource
+from vit.data.unsound import faults_of
 from vit.faults import Fault
 
 if TYPE_CHECKING:
@@ -34,12 +36,14 @@ def data_faults(data: DetectionData, full: bool) -> list[Fault]:
         _ = data.facts
         splits = data.splits
     except (ValueError, OSError) as fault:
-        return [Fault("data", str(fault))]
+        return faults_of(fault)
     faults = list(contents.faults)
     for split, (_, members) in splits.items():
         if not len(members):
             origin = contents.origin.get(split, f"data.{split}_fraction")
             faults.append(Fault("data", f"{split} holds no image ({origin})."))
+    if full and not faults:
+        faults += copied_images(data)
     told = {} if faults else data.describe()
     if told and not told["train"]["objects"]:
         faults.append(Fault("data", "no training image holds any object."))
@@ -63,7 +67,7 @@ def warnings(data: DetectionData) -> list[str]:
         contents = cast(DetectionContents, data.contents)
     except (ValueError, OSError):
         return []  # a fault, told as such
-    told = list(contents.warnings)
+    told = [*contents.warnings, *repeated_warnings(data)]
     for name, source in contents.sources.items():
         if isinstance(source, FileSource):
             told += [

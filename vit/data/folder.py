@@ -1,6 +1,7 @@
 """Any folder of images: ROOT/CLASS/*.jpg, or ROOT/{train,val,test}/CLASS/*.jpg."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,26 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from vit.data.archives import is_archive, unpacking
+from vit.data.class_names import require_distinct
 from vit.data.classification import ClassificationData
 from vit.data.images import SUFFIXES
 from vit.data.sources import Contents, FileSource, Source
+from vit.data.split_names import split_of, words_for
 from vit.faults import did_you_mean
 
 # The customary statistics for photos: those of ImageNet, arXiv:1512.03385 and ever since.
 PHOTO_MEAN = (0.485, 0.456, 0.406)
 PHOTO_STD = (0.229, 0.224, 0.225)
-
-# Names of folders that are hardly ever classes, and what they are then.
-SPLIT_LIKE = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
+OF_THE_KERNEL = ("/proc/", "/sys/")  # whose links lead all over the disk
+LITTER = ("thumbs.db", "desktop.ini")  # what Windows leaves in folders of images
 
 
 @dataclass(kw_only=True, eq=False)
@@ -51,8 +44,11 @@ class Folder(ClassificationData):
 
     def read(self) -> Contents:
         root = existing_folder(self.root, "data.root")
-        folders = split_folders(root, self.train_folder, self.val_folder, self.test_folder)
-        sources, class_names = read_folders(folders)
+        warnings: list[str] = []
+        folders = split_folders(
+            root, self.train_folder, self.val_folder, self.test_folder, warnings
+        )
+        sources, class_names = read_folders(folders, warnings)
         return Contents(
             sources=sources,
             class_names=class_names,
@@ -60,6 +56,7 @@ class Folder(ClassificationData):
             mean=PHOTO_MEAN,
             std=PHOTO_STD,
             origin={split: str(folder) for split, folder in folders.items()},
+            warnings=warnings,
         )
 
 
@@ -67,6 +64,8 @@ def existing_folder(path: str, key: str) -> Path:
     """Raises ValueError, with what does exist, where there is no such folder."""
     folder = Path(path).expanduser()
     if folder.is_dir():
+        if f"{os.path.realpath(folder)}/".startswith(OF_THE_KERNEL):
+            raise ValueError(f"{key}={path} is the system's own; wanted a folder of data.")
         return folder
     if folder.exists() and is_archive(folder):
         raise ValueError(
@@ -81,37 +80,50 @@ def existing_folder(path: str, key: str) -> Path:
     raise ValueError(f"{key}={path} does not exist: {nearest} holds no {missing!r}.{near}")
 
 
-def split_folders(root: Path, train: str, val: str | None, test: str | None) -> dict[str, Path]:
+def split_folders(
+    root: Path, train: str, val: str | None, test: str | None, warnings: list[str]
+) -> dict[str, Path]:
     """Split → the folder of its class folders: only train, and ROOT, where ROOT has no splits.
 
-    Raises ValueError where there is a train folder and others that belong to no split.
+    Raises ValueError where there is a train folder and others that belong to no split, or folders
+    that look like splits by another name. A folder that is left out goes into `warnings`.
     """
     present = {folder.name for folder in subfolders(root)}
     if train not in present or not subfolders(root / train):  # trains may be a class, with planes
-        if present and present <= {train, *SPLIT_LIKE}:
+        like = {name for name in present if split_of(name)}
+        # Beside other folders, two splits that hold folders are hardly two classes.
+        deep = {split_of(name) for name in like if subfolders(root / name)}
+        if like and (present <= {train, *like} or {"train"} < deep):
+            words = words_for(like, "folder")
             raise ValueError(
-                f"{root} holds {_few(sorted(present))}, which look like splits and not like "
+                f"{root} holds {_few(sorted(like))}, which look like splits and not like "
                 f"classes, but no class folders in {train!r}. Set data.train_folder to the one "
-                "to train on."
+                f"to train on{f': {words}' if words else ''}."
             )
         return {"train": root}
     wanted = {"train": train, "val": val, "test": test}
     found = {split: root / name for split, name in wanted.items() if name in present}
     for name in sorted(present - {folder.name for folder in found.values()}):
-        split = SPLIT_LIKE.get(name, "train")
+        split = split_of(name) or "train"
         if split not in found and wanted[split] is not None:
             raise ValueError(
                 f"{root} holds {name!r} beside {train!r}; what is it for? Set "
                 f"data.{split}_folder={name}, or data.{split}_folder=null to leave it out."
             )
+        if split in found:
+            count = sum(1 for _ in image_files(root, name))
+            warnings.append(f"{root}: the folder {name!r} with {count:,} images is left out.")
     return found
 
 
-def read_folders(folders: dict[str, Path]) -> tuple[dict[str, Source], tuple[str, ...]]:
+def read_folders(
+    folders: dict[str, Path], warnings: list[str]
+) -> tuple[dict[str, Source], tuple[str, ...]]:
     """Split → its files with their classes; and the names of the classes, sorted.
 
     The class folders of train are the classes, the empty ones too: the check tells those. Raises
-    ValueError naming every class folder elsewhere that train does not have.
+    ValueError naming every class folder elsewhere that train does not have. Files that are left
+    out, for their endings or since they lie in no class folder, are counted into `warnings`.
     """
     train = folders["train"]
     class_names = tuple(folder.name for folder in subfolders(train))
@@ -121,6 +133,7 @@ def read_folders(folders: dict[str, Path]) -> tuple[dict[str, Source], tuple[str
             f"{train} holds {loose} images but no folder; wanted a folder per class, "
             "ROOT/CLASS/*.jpg, or a table of paths and labels (data=table)."
         )
+    require_distinct(class_names, str(train))
     sources: dict[str, Source] = {}
     for split, folder in folders.items():
         here = {entry.name for entry in subfolders(folder)}
@@ -131,7 +144,11 @@ def read_folders(folders: dict[str, Path]) -> tuple[dict[str, Source], tuple[str
                 f"{folder} has classes that {train} lacks: {_few(unknown)}.{near} "
                 "Every class must have training images."
             )
-        files = {name: sorted(image_files(folder, name)) for name in class_names if name in here}
+        others: Counter[str] = Counter()
+        files = {
+            name: sorted(image_files(folder, name, others)) for name in class_names if name in here
+        }
+        warnings += left_out(folder, others)
         names = [name for group in files.values() for name in group]
         counts = [len(files.get(name, ())) for name in class_names]
         sources[split] = FileSource(
@@ -146,18 +163,53 @@ def subfolders(folder: Path) -> list[Path]:
     return sorted(
         entry
         for entry in folder.iterdir()
-        if entry.is_dir() and not entry.name.startswith((".", "__MACOSX"))
+        if not entry.name.startswith((".", "__MACOSX")) and entry.is_dir()
     )
 
 
-def image_files(root: Path, inside: str) -> Iterator[bytes]:
-    """Paths under `root`, from the folder `inside` down; links to folders are followed once."""
+def left_out(folder: Path, others: Counter[str]) -> list[str]:
+    """A line for files that are no images by their endings, and one for images beside classes."""
+    lines = []
+    if others:
+        told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(others.items()))
+        ends = ", ".join(SUFFIXES)
+        lines.append(f"{folder}: files that are left out, as none ends with {ends}: {told}.")
+    with os.scandir(folder) as entries:
+        loose = sorted(
+            entry.name
+            for entry in entries
+            if entry.name.lower().endswith(SUFFIXES) and not entry.is_dir()
+        )
+    loose = [name for name in loose if not name.startswith(".")]
+    if loose:
+        lines.append(
+            f"{folder}: {len(loose):,} images lie beside its folders, and are left out: "
+            f"{_few(loose)}."
+        )
+    return lines
+
+
+def image_files(
+    root: Path,
+    inside: str,
+    others: Counter[str] | None = None,
+    suffixes: tuple[str, ...] = SUFFIXES,
+) -> Iterator[bytes]:
+    """Paths under `root`, from the folder `inside` down; links to folders are followed once.
+
+    What has another ending, in small letters, or is no regular file, is counted in `others`.
+    """
+    others = Counter() if others is None else others
     seen: set[str] = set()
+    begin = os.path.realpath(root / inside)
     waiting = [inside]
     while waiting:
         where = waiting.pop()
         real = os.path.realpath(root / where)
         if real in seen:
+            continue
+        if real != begin and Path(begin).is_relative_to(real):
+            others["links in a circle"] += 1
             continue
         seen.add(real)
         with os.scandir(root / where) as entries:
@@ -165,10 +217,23 @@ def image_files(root: Path, inside: str) -> Iterator[bytes]:
                 if entry.name.startswith("."):
                     continue
                 name = f"{where}/{entry.name}" if where else entry.name
-                if entry.is_dir():
+                if is_folder(entry):
                     waiting.append(name)
-                elif entry.name.lower().endswith(SUFFIXES):
-                    yield os.fsencode(name)
+                elif not entry.name.lower().endswith(suffixes):
+                    if entry.name.lower() not in LITTER:
+                        others[Path(entry.name).suffix.lower() or "without ending"] += 1
+                elif entry.is_symlink() or entry.is_file():
+                    yield os.fsencode(name)  # where a link leads to is for the look at the image
+                else:
+                    others["pipes and devices"] += 1
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Also of a link to one; False for a link that leads back to itself."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _few(names: list[str], most: int = 5) -> str:

@@ -1,46 +1,18 @@
 """Image data sets of the Hugging Face hub, or saved from there in a folder."""
 
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from vit.data.class_names import require_distinct, sorted_names
 from vit.data.classification import ClassificationData
 from vit.data.folder import PHOTO_MEAN, PHOTO_STD
-from vit.data.images import BadImage, image_size, open_image
-from vit.data.sources import Contents, Source
-from vit.data.table import as_text, label_array, sorted_names
+from vit.data.sources import ArrowSource, Contents, Source
+from vit.data.split_names import split_of
+from vit.data.table import as_text, label_array
 from vit.faults import did_you_mean
-
-
-@dataclass(eq=False)
-class ArrowSource:
-    """Encoded images in a data set of the `datasets` package, mapped from disk."""
-
-    dataset: Any  # datasets.Dataset whose image column is not decoded
-    column: str
-    labels: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def read(self, position: int, channels: int) -> Image.Image:
-        return open_image(BytesIO(self.content(position)), channels, self.name(position))
-
-    def size(self, position: int) -> tuple[int, int]:
-        return image_size(BytesIO(self.content(position)), self.name(position))
-
-    def name(self, position: int) -> str:
-        return f"row {position}"
-
-    def content(self, position: int) -> bytes:
-        image = self.dataset[position][self.column]
-        if image is None:
-            raise BadImage(f"{self.name(position)}: no image.")
-        return image["bytes"] or Path(image["path"]).read_bytes()
 
 
 @dataclass(kw_only=True, eq=False)
@@ -73,6 +45,16 @@ class HuggingFace(ClassificationData):
                 f"only {', '.join(found)}." + did_you_mean(self.train_split, found)
             )
         chosen = {split: found[name] for split, name in wanted.items() if name in found}
+        left = [name for name in found if name not in wanted.values()]
+        for split, name in wanted.items():
+            near = [other for other in left if split_of(other) == split]
+            if name is not None and split not in chosen and near:
+                raise ValueError(
+                    f"{self.path} has a split {near[0]!r}, which looks like the {split} of these "
+                    f"data; set data.{split}_split={near[0]}, or data.{split}_split=null to leave "
+                    "it out."
+                )
+        warnings = [f"{self.path}: the split {name!r} is left out." for name in left]
         columns = chosen["train"].column_names
         for key in ("image_column", "label_column"):
             column = getattr(self, key)
@@ -92,6 +74,7 @@ class HuggingFace(ClassificationData):
             std=PHOTO_STD,
             multi_label=several,
             origin={split: f"{self.path}, split {wanted[split]}" for split in chosen},
+            warnings=warnings,
         )
 
     def _load(self) -> Any:
@@ -149,9 +132,9 @@ class HuggingFace(ClassificationData):
                 split: [[_required(label, split, i) for label in row] for i, row in enumerate(rows)]
                 for split, rows in values.items()
             }
-            class_names = sorted_names(
-                label for rows in named.values() for row in rows for label in row
-            )
+            found = {label for rows in named.values() for row in rows for label in row}
+            require_distinct(found, self.path)
+            class_names = sorted_names(found)
         labels = {split: label_array(rows, class_names, several) for split, rows in named.items()}
         return class_names, several, labels
 

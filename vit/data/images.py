@@ -12,6 +12,8 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
+from vit.data.plain_text import open_regular
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 ORIENTATION = 0x0112  # the EXIF tag; with 5 to 8 the image lies on its side
 TURNS = {
@@ -58,7 +60,8 @@ def open_image(
     if isinstance(file, Path):
         # In one read: Pillow makes about 40 of a small JPEG, a tenth of its whole cost.
         try:
-            file = BytesIO(file.read_bytes())
+            with open_regular(file) as stored:
+                file = BytesIO(stored.read())
         except OSError as fault:
             raise UnreachableImage(f"{name}: {fault.strerror}.") from None
     return with_image(file, name, opened)
@@ -140,6 +143,9 @@ def _from_deep(image: Image.Image) -> Image.Image:
 def with_image(file: Path | BytesIO, name: str, use: Callable[[Image.Image], Result]) -> Result:
     """What `use` makes of the opened image; raises BadImage, which says `name`, where it cannot."""
     try:
+        if isinstance(file, Path):
+            with open_regular(file) as stored, Image.open(stored) as image:
+                return use(image)
         with Image.open(file) as image:
             return use(image)
     except BadImage as fault:

@@ -1,5 +1,6 @@
 """Images with a class for each pixel: ROOT/images/*.jpg and ROOT/masks/*.png of the same names."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,12 +13,14 @@ from vit.data.class_maps import MappedFiles, SegmentationContents
 from vit.data.folder import (
     PHOTO_MEAN,
     PHOTO_STD,
-    SPLIT_LIKE,
     existing_folder,
     image_files,
+    left_out,
     subfolders,
 )
+from vit.data.plain_text import lines_of
 from vit.data.segmentation import SegmentationData
+from vit.data.split_names import split_of
 from vit.faults import Fault, did_you_mean
 from vit.structures import IGNORED
 
@@ -58,7 +61,11 @@ class MaskFolder(SegmentationData):
         warnings: list[str] = []
         sources = {}
         for split, inside in self._folders(images).items():
-            found = sorted(image_files(images, inside))
+            others: Counter[str] = Counter()
+            found = sorted(image_files(images, inside, others))
+            if others:
+                told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(others.items()))
+                warnings.append(f"{images / inside}: left out, as no images: {told}.")
             paired, lonely = _paired(masks, inside, found)
             faults += _unpaired(images / inside, masks / inside, found, paired)
             if lonely:
@@ -75,6 +82,7 @@ class MaskFolder(SegmentationData):
                 num_classes=len(names),
                 zero_ignored=self.reduce_zero_label,
             )
+        warnings += _folders_left_out(images, self._folders(images))
         return SegmentationContents(
             sources={**sources},
             class_names=names,
@@ -92,7 +100,7 @@ class MaskFolder(SegmentationData):
         wanted = {"train": self.train_folder, "val": self.val_folder, "test": self.test_folder}
         found = {split: name for split, name in wanted.items() if name in present}
         for name in sorted(present - set(found.values())):
-            split = SPLIT_LIKE.get(name)
+            split = split_of(name)
             # A folder of a split that was taken for more training images would spoil every number.
             if split and split not in found and wanted[split] is not None:
                 leave = "" if split == "train" else ", or to null to leave it out"
@@ -120,8 +128,7 @@ class MaskFolder(SegmentationData):
                     f"data.classes_file: there is no {file}.{near} Write the name of a class a "
                     "line, in the order of their values, or set data.classes=[…]."
                 )
-            lines = file.read_text(encoding="utf-8").splitlines()
-            names = tuple(line.strip() for line in lines if line.strip())
+            names = tuple(lines_of(file))
             where = str(file)
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice or not 1 <= len(names) < IGNORED:
@@ -130,11 +137,23 @@ class MaskFolder(SegmentationData):
         return tuple(names)
 
 
+def _folders_left_out(images: Path, folders: dict[str, str]) -> list[str]:
+    """A line for each folder, and one for images, that lie beside those of the splits."""
+    if folders == {"train": ""}:
+        return []
+    beside = sorted({folder.name for folder in subfolders(images)} - set(folders.values()))
+    lines = []
+    for name in beside:
+        count = sum(1 for _ in image_files(images, name))
+        lines.append(f"{images}: the folder {name!r} with {count:,} images is left out.")
+    return [*lines, *left_out(images, Counter())]
+
+
 def _paired(masks: Path, inside: str, images: list[bytes]) -> tuple[list[bytes | None], list[str]]:
     """The mask of each image, under `masks`, or None; and the masks that are nobody's."""
     there = {_stem(name): name for name in _pngs(masks, inside)}
     stems = [_stem(name) for name in images]
-    lonely = [there[stem].decode() for stem in sorted(there.keys() - set(stems))]
+    lonely = [os.fsdecode(there[stem]) for stem in sorted(there.keys() - set(stems))]
     return [there.get(stem) for stem in stems], lonely
 
 
@@ -145,7 +164,7 @@ def _pngs(masks: Path, inside: str) -> Iterator[bytes]:
 
 
 def _stem(name: bytes) -> str:
-    return str(PurePosixPath(name.decode(errors="surrogateescape")).with_suffix(""))
+    return str(PurePosixPath(os.fsdecode(name)).with_suffix(""))
 
 
 def _unpaired(
@@ -153,16 +172,12 @@ def _unpaired(
 ) -> list[Fault]:
     """Images without a mask, and images that share one."""
     faults = []
-    missing = [
-        name.decode(errors="replace")
-        for name, mask in zip(found, paired, strict=True)
-        if mask is None
-    ]
+    missing = [os.fsdecode(name) for name, mask in zip(found, paired, strict=True) if mask is None]
     if missing:
         faults.append(
             Fault(str(masks), f"images without a mask: {few(missing)} ({len(missing)} in all).")
         )
-    users = Counter(mask.decode() for mask in paired if mask is not None)
+    users = Counter(os.fsdecode(mask) for mask in paired if mask is not None)
     shared = sorted(mask for mask, count in users.items() if count > 1)
     if shared:
         faults.append(

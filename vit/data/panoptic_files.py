@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class PanopticFiles(MarkedFiles):
         Raises BadImage where the PNG cannot be read, is of another size than the image, or has
         a colour that no object has.
         """
-        path = self.maps_root / self.map_names[position].decode()
+        path = self.maps_root / os.fsdecode(self.map_names[position])
         colours = with_image(path, str(path), _colours)
         size = tuple(self.annotations.sizes[position].tolist())
         if colours.shape != size:
@@ -70,7 +71,7 @@ class PanopticFiles(MarkedFiles):
     def content(self, position: int) -> bytes:
         return (
             super().content(position)
-            + (self.maps_root / self.map_names[position].decode()).read_bytes()
+            + (self.maps_root / os.fsdecode(self.map_names[position])).read_bytes()
         )
 
 

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vit.data.annotation_checks import class_warnings, few, judged, shared_images
+from vit.data.annotation_checks import class_warnings, few, judged
 from vit.data.annotations import Annotations, DetectionContents, Marked
+from vit.data.file_names import stored
 from vit.data.folder import PHOTO_MEAN, PHOTO_STD
 from vit.data.images import BadImage, image_size, open_image
+from vit.data.same_files import same_paths
+from vit.data.same_images import listed_twice
 from vit.data.segments import Segments, area, outline_fault, run_lengths
 from vit.data.sources import FileSource
 from vit.faults import Fault
@@ -159,12 +162,12 @@ def contents_of(
         kept = _kept(published, verdict.keep, verdict.boxes_xyxy, masks)
         sources[split] = MarkedFiles(
             root=published.root,
-            names=np.array([name.encode() for name in published.names], dtype=bytes),
+            names=stored(published.names, published.origin),
             labels=kept.present(len(class_names)),
             listed=False,
             annotations=kept,
         )
-    faults += shared_images(splits)
+    faults += _listed_twice(splits, sources)
     warnings += class_warnings(splits["train"], class_names)
     return DetectionContents(
         sources={**sources},
@@ -177,6 +180,19 @@ def contents_of(
         faults=faults,
         warnings=warnings,
     )
+
+
+def _listed_twice(
+    splits: Mapping[str, Published], sources: Mapping[str, MarkedFiles]
+) -> list[Fault]:
+    """Files under two ids, or in two splits; those of one id were told by `judged`."""
+    found = same_paths(sources)
+    for split, pairs in list(found.within.items()):
+        ids = splits[split].image_ids
+        found.within[split] = [(a, b) for a, b in pairs if ids[a] != ids[b]]
+    found.within = {split: pairs for split, pairs in found.within.items() if pairs}
+    origin = {split: published.origin for split, published in splits.items()}
+    return listed_twice(found, sources, origin)
 
 
 def _kept(

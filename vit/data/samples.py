@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from vit.data.loading import start_worker, whole, worker_context
 from vit.data.sampling import EpochSampler, EvaluationSampler
 from vit.data.splits import evenly_drawn, stratified_split
+from vit.data.unsound import read_in_words
 from vit.faults import Fault
 
 
@@ -76,7 +77,7 @@ class SampleData(ABC):
 
     @cached_property
     def contents(self) -> Any:
-        return self.read()
+        return read_in_words(self.read)
 
     @cached_property
     def splits(self) -> dict[str, tuple[str, np.ndarray]]:

@@ -22,7 +22,9 @@ from vit.data.checks import (
 from vit.data.class_maps import MappedFiles, NoClass, SegmentationContents
 from vit.data.images import BadImage, stored_size
 from vit.data.published import Bad
+from vit.data.same_images import repeated_images, repeated_warnings
 from vit.data.sources import Contents
+from vit.data.unsound import faults_of
 from vit.faults import Fault
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def data_faults(data: SegmentationData, full: bool) -> list[Fault]:
         contents = cast(SegmentationContents, data.contents)
         facts, splits = data.facts, data.splits
     except (ValueError, OSError) as fault:
-        return [Fault("data", str(fault))]
+        return faults_of(fault)
     faults = list(contents.faults)
     if facts.num_classes < 2:
         faults.append(Fault("data", f"only one class, {facts.class_names[0]!r}; wanted two."))
@@ -43,6 +45,7 @@ def data_faults(data: SegmentationData, full: bool) -> list[Fault]:
         if not len(members):
             origin = contents.origin.get(split, f"data.{split}_fraction")
             faults.append(Fault("data", f"{split} holds no image ({origin})."))
+    faults += repeated_images(data, full)
     if contents.faults or data.on_bad_image == "skip":
         return faults  # what lacks its map is told; looking for it again would only repeat that
     faults += summed(bad_images(data, full), full)
@@ -98,7 +101,7 @@ def warnings(data: SegmentationData) -> list[str]:
     except (ValueError, OSError):
         return []  # a fault, told as such
     missing = [name for name, count in told["per_class"].items() if not count]
-    lines = list(contents.warnings)
+    lines = [*contents.warnings, *repeated_warnings(data)]
     if missing:
         lines.append(
             f"none of {told['maps_counted']} training maps shows {', '.join(missing[:5])}"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+LONGEST_COUNT = 60  # bits
 FAR = 10  # times the longer side of an image: no polygon is drawn beyond that
 
 
@@ -108,6 +109,8 @@ def counts_of(text: str) -> list[int]:
         bits = ord(letter) - 48
         if not 0 <= bits < 64:
             return [-1]
+        if shift > LONGEST_COUNT:
+            return [-1]  # no image is so large, and numbers of a million bits take for ever
         value |= (bits & 31) << shift
         shift += 5
         if bits & 32:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
 
 from vit.data.images import BadImage, eight_bit, image_size, open_image
+from vit.faults import Fault
 
 
 @runtime_checkable
@@ -101,12 +103,40 @@ class FileSource:
 
 
 @dataclass(eq=False)
+class ArrowSource:
+    """Encoded images in a data set of the `datasets` package, mapped from disk."""
+
+    dataset: Any  # datasets.Dataset whose image column is not decoded
+    column: str
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def read(self, position: int, channels: int) -> Image.Image:
+        return open_image(BytesIO(self.content(position)), channels, self.name(position))
+
+    def size(self, position: int) -> tuple[int, int]:
+        return image_size(BytesIO(self.content(position)), self.name(position))
+
+    def name(self, position: int) -> str:
+        return f"row {position}"
+
+    def content(self, position: int) -> bytes:
+        image = self.dataset[position][self.column]
+        if image is None:
+            raise BadImage(f"{self.name(position)}: no image.")
+        return image["bytes"] or Path(image["path"]).read_bytes()
+
+
+@dataclass(eq=False)
 class Contents:
     """All that a kind of data set must say; the rest is the same for every kind.
 
     `sources` has "train" at least; "val" and "test" where the set comes with them.
     `image_size` is None where images differ or nobody has looked. `statistics` are the channel
-    means and deviations as fractions of white, of one or three channels.
+    means and deviations as fractions of white, of one or three channels. `faults` are what was
+    found wrong in reading, `warnings` what is odd, or left out, and what became of it.
     """
 
     sources: dict[str, Source]
@@ -118,6 +148,8 @@ class Contents:
     multi_label: bool = False
     class_ids: tuple[int, ...] = ()  # the numbers that the data's own files give the classes
     origin: dict[str, str] = field(default_factory=dict)  # split → where it is from, in words
+    faults: list[Fault] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def common_size(source: Source, looked_at: int = 64) -> tuple[int, int]:

@@ -1,15 +1,19 @@
 """Labels from a CSV or parquet table of image paths; one label per image, or several."""
 
 import csv
-from collections.abc import Iterable
+from collections import Counter
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vit.data.class_names import require_distinct, sorted_names
 from vit.data.classification import ClassificationData
+from vit.data.file_names import stored
 from vit.data.folder import PHOTO_MEAN, PHOTO_STD, existing_folder
+from vit.data.plain_text import read_text
 from vit.data.sources import Contents, FileSource, Source
 from vit.faults import did_you_mean
 
@@ -53,7 +57,7 @@ class Table(ClassificationData):
             _require_filled([label[0] for label in labels], file, self.label_column)
         class_names = self._class_names(labels, file)
         numbers = label_array(labels, class_names, several)
-        names = np.array([path.encode() for path in paths], dtype=bytes)
+        names = stored(paths, str(file))
         sources: dict[str, Source] = {}
         for split, rows in self._rows_of_splits(columns, file).items():
             sources[split] = FileSource(root, names[rows], numbers[rows], listed=False)
@@ -76,6 +80,7 @@ class Table(ClassificationData):
     def _class_names(self, labels: list[list[str]], file: Path) -> tuple[str, ...]:
         occurring = {label for row in labels for label in row}
         if self.classes is None:
+            require_distinct(occurring, str(file))
             return sorted_names(occurring)
         known = tuple(str(name) for name in self.classes)
         unknown = sorted(occurring - set(known))
@@ -120,15 +125,17 @@ def read_columns(file: Path) -> dict[str, list]:
     if suffix not in (".csv", ".tsv"):
         raise ValueError(f"data.table={file}; wanted .csv, .tsv or .parquet.")
     try:
-        # utf-8-sig: spreadsheets put a mark before the first column's name.
-        with file.open(newline="", encoding="utf-8-sig") as text:
-            rows = list(csv.reader(text, delimiter="\t" if suffix == ".tsv" else ",", strict=True))
-    except (csv.Error, UnicodeDecodeError) as fault:
+        text = StringIO(read_text(file), newline="")
+        rows = list(csv.reader(text, delimiter="\t" if suffix == ".tsv" else ",", strict=True))
+    except (csv.Error, ValueError) as fault:
         raise ValueError(f"{file} cannot be read as a table: {fault}") from None
     rows = [row for row in rows if row]
     if len(rows) < 2:
         raise ValueError(f"{file} holds no rows below the names of its columns.")
     header, *body = rows
+    twice = [name for name, count in Counter(name.strip() for name in header).items() if count > 1]
+    if twice:
+        raise ValueError(f"{file} has more than one column {twice[0]!r}; one would be lost.")
     for number, row in enumerate(body, start=1):
         if len(row) != len(header):
             raise ValueError(
@@ -144,13 +151,6 @@ def as_text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value).strip()
-
-
-def sorted_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Numbers by value, anything else by letters."""
-    names = set(names)
-    whole = all(name.removeprefix("-").isdecimal() for name in names)
-    return tuple(sorted(names, key=int if whole else str))
 
 
 def label_array(labels: list[list[str]], class_names: tuple[str, ...], several: bool) -> np.ndarray:

@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 from vit.data.samples import SampleData
 from vit.data.sampling import Key
 from vit.data.tokenizing import SMALLEST, Tokenizer, train_tokenizer
+from vit.data.unsound import faults_of, read_in_words
 from vit.facts import TextFacts
 from vit.faults import Fault
 from vit.structures import PAD, TextBatch
@@ -139,7 +140,7 @@ class TextData(SampleData):
 
     @cached_property
     def contents(self) -> TextContents:
-        return self.read()
+        return read_in_words(self.read)
 
     @cached_property
     def facts(self) -> TextFacts:
@@ -246,7 +247,7 @@ class TextData(SampleData):
         try:
             _ = self.splits, self._encoded
         except (ValueError, OSError) as fault:
-            return [Fault("data", str(fault))]
+            return faults_of(fault)
         faults = []
         names = self.contents.class_names
         if names is not None and len(names) < 2:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Sequence
 from pathlib import Path
+
+from vit.data.plain_text import parsed_json, read_text, require_text
 
 Column = int | str  # of a .tsv its number from 0, or its name in the header; of a .jsonl a key
 
@@ -43,6 +43,7 @@ def texts_of(file: Path, column: Column = 0, header: bool = False) -> list[str]:
         raise ValueError(f"{file} holds no rows.")
     if "" in texts:
         raise ValueError(f"{file}: text {texts.index('') + 1} is empty.")
+    require_text(texts, str(file))
     return texts
 
 
@@ -56,11 +57,9 @@ def _kind(file: Path) -> str:
 def _read(file: Path) -> str:
     if not file.is_file():
         raise ValueError(f"{file} is no file.")
-    content = file.read_bytes()
     try:
-        zipped = file.suffix.lower() == ".gz"
-        return (gzip.decompress(content) if zipped else content).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as fault:
+        return read_text(file)
+    except ValueError as fault:
         raise ValueError(f"{file} cannot be read as text: {fault}") from None
 
 
@@ -89,10 +88,7 @@ def _of_jsonl(text: str, file: Path, wanted: Sequence[Column]) -> list[list[str]
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as fault:
-            raise ValueError(f"{file}, row {number} is no JSON: {fault}") from None
+        row = parsed_json(line, f"{file}, row {number}")
         for column, key in zip(columns, wanted, strict=True):
             if not isinstance(row, dict) or key not in row:
                 keys = ", ".join(row) if isinstance(row, dict) else type(row).__name__

@@ -6,7 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from vit.data.table import sorted_names
+from vit.data.class_names import require_distinct, sorted_names
+from vit.data.plain_text import require_text
 from vit.data.text import TextContents, TextData, TextSource
 from vit.data.text_files import columns_of
 from vit.faults import did_you_mean
@@ -34,6 +35,7 @@ class TextTable(TextData):
 
     def read(self) -> TextContents:
         files = {"train": self.train, "val": self.val, "test": self.test}
+        _require_several(files)
         read = {name: self._columns(file, name) for name, file in files.items() if file is not None}
         origin = {name: str(files[name]) for name in read}
         row = 2 if self.header else 1
@@ -43,7 +45,9 @@ class TextTable(TextData):
                 for name, (texts, others) in read.items()
             }
             return TextContents(sources, None, origin)
-        names = sorted_names({label for label in read["train"][1] if label})
+        found = {label for label in read["train"][1] if label}
+        require_distinct(found, self.train)
+        names = sorted_names(found)
         sources = {}
         number = {name: position for position, name in enumerate(names)}
         for split, (texts, labels) in read.items():
@@ -66,4 +70,19 @@ class TextTable(TextData):
         inputs, targets = columns_of(file, (self.input_column, self.target_column), self.header)
         if not inputs:
             raise ValueError(f"{file} holds no rows.")
+        for values in (inputs, targets):
+            require_text(values, str(file), 2 if self.header else 1)
         return inputs, targets
+
+
+def _require_several(files: dict[str, str | None]) -> None:
+    """Raises ValueError where two splits are one file, however its path is spelt."""
+    seen: dict[Path, str] = {}
+    for split, name in files.items():
+        if name is not None:
+            other = seen.setdefault(Path(name).expanduser().resolve(), split)
+            if other != split:
+                raise ValueError(
+                    f"data.{split}={name} is the file of {other} too; a test on what was trained "
+                    f"on says nothing. data.{split}=null sets a part of train aside."
+                )

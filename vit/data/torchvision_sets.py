@@ -92,10 +92,11 @@ class TorchvisionSet(ClassificationData):
     def read(self) -> Contents:
         known = KNOWN[self.name]
         root = default_root() if self.root is None else Path(self.root).expanduser()
+        warnings: list[str] = []
         if (root / "train").is_dir():
             folders = {split: root / split for split in ("train", "val", "test")}
             folders = {split: folder for split, folder in folders.items() if folder.is_dir()}
-            sources, class_names = read_folders(folders)
+            sources, class_names = read_folders(folders, warnings)
             origin = {split: str(folder) for split, folder in folders.items()}
         elif self.name in IDX:
             sources, class_names, origin = self._read_idx(root)
@@ -110,6 +111,7 @@ class TorchvisionSet(ClassificationData):
             std=known.std,
             image_size=known.size,
             origin=origin,
+            warnings=warnings,
         )
 
     def _read_idx(self, root: Path) -> tuple[dict[str, Source], tuple[str, ...], dict[str, str]]:

@@ -1,19 +1,29 @@
 """Boxes in Pascal VOC's XML: ROOT/Annotations/*.xml, ROOT/JPEGImages, ROOT/ImageSets/Main/*.txt."""
 
+import os
 import re
 import xml.etree.ElementTree as xml
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from vit.data.annotation_checks import few
 from vit.data.annotations import DetectionContents
+from vit.data.class_names import require_distinct
+from vit.data.coco import MOST_SIDE, is_size
 from vit.data.detection import DetectionData
 from vit.data.folder import existing_folder
 from vit.data.images import SUFFIXES
+from vit.data.plain_text import decoded, lines_of, open_regular
 from vit.data.published import Bad, Found, contents_of, published, size_or_none
+from vit.data.split_names import counterparts
+from vit.data.unsound import Unsound
+from vit.faults import Fault
 
+DECLARED = re.compile(rb"<\?xml[^>]{0,100}?encoding\s*=\s*[\"']([\w.:-]{1,40})[\"']")
 LISTED = re.compile(r"\s-?[01]\s*$")  # whether a class is in the image, behind its name
 
 
@@ -56,40 +66,57 @@ class Voc(DetectionData):
             raise ValueError(f"{root} holds no folder {self.annotations!r} (data.annotations).")
         if not images.is_dir():
             raise ValueError(f"{root} holds no folder {self.images!r} (data.images).")
-        files = {
-            path.stem: path.name
-            for path in sorted(images.iterdir(), reverse=True)  # of several a .jpg before a .png
-            if path.suffix.lower() in SUFFIXES and path.is_file()
-        }
-        splits: dict[str, list[Found]] = {}
         bad = Bad()
-        for split, stems in self._stems(root, folder).items():
+        files = _by_stem(images, SUFFIXES)
+        written = _by_stem(folder, (".xml",))
+        for same in written.values():
+            if len(same) > 1:
+                bad.add("files whose names differ by their endings alone", " and ".join(same))
+        warnings: list[str] = []
+        splits: dict[str, list[Found]] = {}
+        stems_of = self._stems(root, written.keys())
+        for split, stems in stems_of.items():
             splits[split] = [
-                _read_xml(folder / f"{stem}.xml", files.get(stem), self.difficult, bad)
+                _read_xml(
+                    folder / written.get(stem, [f"{stem}.xml"])[0],
+                    files.get(stem, [None])[0],
+                    self.difficult,
+                    bad,
+                )
                 for stem in stems
             ]
             for one in splits[split]:
                 one.size = one.size if min(one.size) else size_or_none(images / one.name)
+        used = {stem for stems in stems_of.values() for stem in stems}
         names = self.classes
         if names is None:
-            names = tuple(
-                sorted({str(ref) for one in splits["train"] for ref in one.class_refs if ref})
-            )
+            found = {str(ref) for one in splits["train"] for ref in one.class_refs if ref}
+            names = tuple(sorted(found))
         if not names:
-            raise ValueError(f"no object of {folder} that is in train has a name.")
+            none = Fault(str(folder), "no object of a file that is in train has a name.")
+            raise Unsound(bad.faults(str(folder)) or [none])
+        require_distinct(names, str(folder))
+        warnings += _left_out(
+            (f"{folder}: %d files of annotations stand in no list", written.keys() - used),
+            (f"{images}: %d images have no file of annotations", files.keys() - written.keys()),
+            (
+                f"{images}: %d images differ from another by their endings alone",
+                [name for same in files.values() for name in same[1:]],
+            ),
+        )
         class_of = {name: number for number, name in enumerate(names)}
         ready = {
             split: published(str(folder), images, found, class_of)
             for split, found in splits.items()
         }
-        return contents_of(
-            ready, tuple(names), tuple(range(1, len(names) + 1)), False, bad.faults(str(folder))
-        )
+        numbers = tuple(range(1, len(names) + 1))
+        contents = contents_of(ready, tuple(names), numbers, False, bad.faults(str(folder)))
+        contents.warnings += warnings
+        return contents
 
-    def _stems(self, root: Path, folder: Path) -> dict[str, list[str]]:
+    def _stems(self, root: Path, written: Collection[str]) -> dict[str, list[str]]:
         """Split → names of its annotation files, without .xml."""
         lists = root / self.lists
-        written = {path.stem for path in folder.glob("*.xml")}
         if not lists.is_dir():
             return {"train": sorted(written)}
         found: dict[str, list[str]] = {}
@@ -97,10 +124,9 @@ class Voc(DetectionData):
             name = getattr(self, f"{split}_list")
             file = lists / f"{name}.txt"
             if name is not None and file.is_file():
-                lines = file.read_text().splitlines()
-                names = [line.strip() for line in lines if line.strip()]
                 found[split] = [
-                    name if name in written else LISTED.sub("", name).strip() for name in names
+                    name if name in written else LISTED.sub("", name).strip()
+                    for name in lines_of(file)
                 ]
         for split in ("val", "test"):
             name, usual = getattr(self, f"{split}_list"), getattr(type(self), f"{split}_list")
@@ -108,6 +134,12 @@ class Voc(DetectionData):
                 raise ValueError(
                     f"data.{split}_list={name}: {lists} has no such list; it has "
                     f"{_lists(lists)}. data.{split}_list=null is a data set without it."
+                )
+            near = [path.stem for path in counterparts(lists / f"{self.train_list}.txt", split)]
+            if name is not None and split not in found and near:
+                raise ValueError(
+                    f"{lists} holds {near[0]!r}, which looks like the {split} of these data; set "
+                    f"data.{split}_list={near[0]}, or data.{split}_list=null to leave it out."
                 )
         if "train" not in found:
             raise ValueError(
@@ -118,21 +150,47 @@ class Voc(DetectionData):
 
 
 def _lists(folder: Path) -> str:
-    return ", ".join(sorted(path.stem for path in folder.glob("*.txt"))) or "none"
+    return ", ".join(sorted(stem for stem in _by_stem(folder, (".txt",)))) or "none"
+
+
+def _by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, list[str]]:
+    """Names of files without and with their endings, which may have any case; a .jpg first."""
+    found: dict[str, list[str]] = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            stem, suffix = os.path.splitext(entry.name)  # noqa: PTH122 - a Path each takes longer
+            if suffix.lower() in suffixes and entry.is_file() and not stem.startswith("."):
+                found.setdefault(stem, []).append(entry.name)
+    order = list(suffixes)
+    for names in found.values():
+        names.sort(key=lambda name: (order.index(Path(name).suffix.lower()), name))
+    return {stem: found[stem] for stem in sorted(found)}
+
+
+def _left_out(*told: tuple[str, Collection[str]]) -> list[str]:
+    """A line for each that holds something."""
+    return [
+        f"{message % len(stems)}, and are left out: {few(sorted(stems))}."
+        for message, stems in told
+        if stems
+    ]
 
 
 def _read_xml(file: Path, image: str | None, difficult: str, bad: Bad) -> Found:
     """The objects of one file; what is wrong with it as a whole goes into `bad`."""
     found = Found(image or f"{file.stem}.jpg")
     try:
-        tree = xml.fromstring(file.read_bytes())
+        with open_regular(file) as stream:
+            tree = parsed(stream.read())
     except OSError as fault:
         bad.add(str(fault.strerror), file.name)
         return found
-    except xml.ParseError as fault:
-        bad.add("no XML", f"{file.name} ({fault})")
+    except ValueError as fault:
+        bad.add(str(fault.args[0]), f"{file.name} ({fault.args[-1]})")
         return found
     found.size = (_whole(tree, "size/height"), _whole(tree, "size/width"))
+    if not is_size(*found.size):
+        found.size = (0, 0)
     for number, entry in enumerate(tree.iterfind("object"), start=1):
         x0, y0, x1, y1 = (
             _real(entry.findtext(f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax")
@@ -147,6 +205,37 @@ def _read_xml(file: Path, image: str | None, difficult: str, bad: Bad) -> Found:
     return found
 
 
+def parsed(content: bytes) -> xml.Element:
+    """The tree of XML in the encoding that it declares, its tags without namespaces.
+
+    Blank lines before the declaration are passed over. Raises ValueError(sort, detail).
+    """
+    content = content.lstrip()
+    declared = DECLARED.match(content)
+    name = declared[1].decode() if declared else ""
+    if declared and not name.lower().startswith(("utf-16", "utf-32", "ucs", "utf-8")):
+        # What expat does not know itself: it refuses GBK and all other encodings of several bytes.
+        try:
+            text = content.decode(name)
+        except LookupError:
+            raise ValueError("XML in an unknown encoding", name) from None
+        except UnicodeError as fault:
+            raise ValueError("XML that is not in the encoding that it declares", fault) from None
+    else:  # by its mark, or UTF-8: a line of ASCII that says UTF-16 contradicts itself
+        try:
+            text = decoded(content, "XML")
+        except ValueError as fault:
+            said = str(fault).partition(": ")[2].partition(";")[0]
+            raise ValueError("XML that declares no other encoding than UTF-8", said) from None
+    try:
+        tree = xml.fromstring(text.lstrip("\ufeff"))
+    except (xml.ParseError, ValueError) as fault:
+        raise ValueError("no XML", fault) from None
+    for element in tree.iter():
+        element.tag = str(element.tag).rpartition("}")[2]
+    return tree
+
+
 def _real(text: str | None) -> float:
     try:
         return float(text or "")
@@ -156,4 +245,4 @@ def _real(text: str | None) -> float:
 
 def _whole(tree: xml.Element, path: str) -> int:
     value = _real(tree.findtext(path))
-    return int(value) if np.isfinite(value) and value > 0 else 0
+    return int(value) if 0 < value < MOST_SIDE else 0

@@ -1,6 +1,8 @@
 """Any folder of wav files, seen as pictures of their sound."""
 
+import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,11 +13,14 @@ import numpy as np
 from PIL import Image
 
 from vit.data.checks import spread
+from vit.data.class_names import require_distinct
 from vit.data.classification import ClassificationData
-from vit.data.folder import existing_folder
+from vit.data.file_names import stored
+from vit.data.folder import existing_folder, image_files
 from vit.data.images import BadImage, eight_bit
 from vit.data.sources import Contents, FileSource, Source
 from vit.data.spectrograms import Spectrogram
+from vit.data.split_names import split_of
 from vit.faults import did_you_mean
 
 LOOKED_AT = 128  # training files from which mean and deviation are taken
@@ -116,10 +121,14 @@ class WavFolder(ClassificationData):
 
     def read(self) -> Contents:
         root = existing_folder(self.root, "data.root")
-        rows = list(self._files(root))
+        others: Counter[str] = Counter()
+        rows = list(self._files(root, others))
+        told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(others.items()))
         if not rows:
-            raise ValueError(f"data.root={self.root} holds no .wav files.")
+            holds = f", only {told}" if told else ""
+            raise ValueError(f"data.root={self.root} holds no .wav files{holds}.")
         class_names = tuple(sorted({row["class"] for _, row in rows}))
+        require_distinct(class_names, str(root))
         number = {name: at for at, name in enumerate(class_names)}
         places: dict[str, list[int]] = {}
         for at, (_, row) in enumerate(rows):
@@ -129,7 +138,7 @@ class WavFolder(ClassificationData):
         sources: dict[str, Source] = {
             split: WavSource(
                 root=root,
-                names=np.array([rows[at][0].encode() for at in places[split]]),
+                names=stored([rows[at][0] for at in places[split]], str(root)),
                 labels=np.array([number[rows[at][1]["class"]] for at in places[split]]),
                 spectrogram=self.spectrogram,
             )
@@ -145,20 +154,22 @@ class WavFolder(ClassificationData):
             std=(deviation,),
             image_size=(self.mels, self.spectrogram.frames),
             origin={split: self._told(root, split) for split in sources},
+            warnings=[f"{root}: files that are left out, as no .wav: {told}."] if told else [],
         )
 
     def _told(self, root: Path, split: str) -> str:
         groups = {"test": self.test_groups, "val": self.val_groups}.get(split, ())
         return f"{root}{': ' if groups else ''}{', '.join(groups)}"
 
-    def _files(self, root: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    def _files(self, root: Path, others: Counter[str]) -> Iterator[tuple[str, dict[str, str]]]:
         """Each file's path under root, and what the pattern says of it, its split too.
 
+        What is no .wav is counted in `others` by its ending.
         Raises ValueError naming files that do not fit the pattern, or groups that are not there.
         """
         fits = _expression(self.pattern)
-        paths = sorted(path for path in root.rglob("*") if path.suffix.lower() == ".wav")
-        names = [path.relative_to(root).as_posix() for path in paths]
+        paths = sorted(Path(os.fsdecode(name)) for name in image_files(root, "", others, (".wav",)))
+        names = [path.as_posix() for path in paths]
         found = [(name, fits.fullmatch(name[:-4])) for name in names]
         if unfit := [name for name, match in found if match is None]:
             raise ValueError(
@@ -176,6 +187,7 @@ class WavFolder(ClassificationData):
                     raise ValueError(f"data.{key}_groups: no {group!r} among {known}.{near}")
         for name, row in rows:
             split = row.get("split", "train")
+            split = split_of(split) or split
             if row.get("group") in self.test_groups:
                 split = "test"
             elif row.get("group") in self.val_groups:

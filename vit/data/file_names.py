@@ -1,0 +1,29 @@
+"""Names of files as one array of bytes, just as the system has them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+LONGEST = 4096  # bytes of a path, Linux's limit; one of a million would make all so wide
+
+
+def stored(names: Sequence[str], where: str) -> np.ndarray:
+    """Raises ValueError, with the row, for what can be no name of a file."""
+    for row, name in enumerate(names, 1):
+        if fault := name_fault(name):
+            raise ValueError(f"{where}, row {row}: {name[:40]!r} {fault}.")
+    return np.array([os.fsencode(name) for name in names], dtype=bytes)
+
+
+def name_fault(name: str) -> str:
+    """Why no file can be called so; nothing where one can."""
+    try:
+        length = len(os.fsencode(name))
+    except UnicodeEncodeError:
+        return "has half a character (a lone surrogate), which no name of a file has"
+    if "\0" in name:
+        return "holds a zero byte, which no name of a file does"
+    return f"is {length} bytes long; a path has {LONGEST} at most" if length > LONGEST else ""
