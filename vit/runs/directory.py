@@ -135,10 +135,13 @@ class RunFolder:
         It has not where another checkpoint was put in place of its last since.
         """
         state = self.state()
-        if state.get("state") != "done" or not self.results():
-            return False
+        ended = state.get("state") == "done" and bool(self.results())
+        return ended and not self.goes_on_from_another(state)
+
+    def goes_on_from_another(self, state: dict[str, Any]) -> bool:
+        """Whether another checkpoint than the one it ended with lies in place of its last."""
         ended_with = state.get("last_checkpoint")
-        return ended_with is None or content_of(self.last_checkpoint) in (None, ended_with)
+        return ended_with is not None and content_of(self.last_checkpoint) not in (None, ended_with)
 
     def lost_results(self) -> str | None:
         """Why the results of a run that ended well cannot be read; None where they can."""

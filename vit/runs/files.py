@@ -26,11 +26,12 @@ from vit.runs.shapes import Shape, misfit
 MOST_BYTES = 64 << 20  # of JSON; a table of 1,000 classes by 1,000 takes 10
 MOST_YAML_BYTES = 4 << 20
 MOST_RECORD_BYTES = 4 << 30  # of what grows with a training
-BLOCK = 1 << 16
+BLOCK = 1 << 20
 DEEPEST = 100  # mappings and lists within one another
 STAGED = re.compile(r"\..+\.([1-9]\d{0,9})\.[0-9a-f]{8}")  # as write_text names them
 STAGED_SECONDS = 60.0
 MOST_NODES = 1_000_000  # of YAML, with each alias counted as what it stands for
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 SPECIAL = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFCHR: "a device",
@@ -48,17 +49,21 @@ def reading(path: Path, root: Path | None = None, most: int = MOST_BYTES) -> Bin
     Raises FileNotFoundError where there is none, and Refused where it leads out of `root`, is no
     regular file, is larger than `most` bytes or may not be read.
     """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    return open(_opened(path, root, most)[0], "rb")  # noqa: PTH123 - what was looked at is read
+
+
+def _opened(path: Path, root: Path | None, most: int) -> tuple[int, int]:
+    """The file's handle and size, where it may be read; raises as `reading` does."""
     try:
         if root is not None and path.parent != root:
             _require_inside(path.parent, root)
         try:
-            handle = os.open(path, flags)
+            handle = os.open(path, READ)
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
             _require_inside(path, root or path.parent)
-            handle = os.open(os.path.realpath(path), flags)
+            handle = os.open(os.path.realpath(path), READ)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(errno.ENOENT, "there is none", str(path)) from error
     except OSError as error:
@@ -67,16 +72,21 @@ def reading(path: Path, root: Path | None = None, most: int = MOST_BYTES) -> Bin
     if problem := _not_a_file(told, most):
         os.close(handle)
         raise _refused(path, problem)
-    return open(handle, "rb")  # noqa: PTH123 - by its handle: what was looked at is what is read
+    return handle, told.st_size
 
 
 def content(path: Path, root: Path | None = None, most: int = MOST_BYTES) -> bytes:
     """All of it; raises as `reading` does."""
-    with reading(path, root, most) as file:
-        try:
-            return file.read(most + 1)
-        except OSError as error:
-            raise _refused(path, _in_words(error)) from error
+    handle, size = _opened(path, root, most)
+    try:
+        told = os.read(handle, size + 1)
+        while more := os.read(handle, BLOCK) if len(told) < most else b"":
+            told += more  # it grew meanwhile, or the system gives large ones in parts
+        return told
+    except OSError as error:
+        raise _refused(path, _in_words(error)) from error
+    finally:
+        os.close(handle)
 
 
 def text(path: Path, root: Path | None = None, most: int = MOST_BYTES) -> str:

@@ -150,10 +150,9 @@ def row(folder: RunFolder, told: dict[str, Any]) -> dict[str, Any]:
     name, lost = state.get("state", "planned"), None
     if name == "running" and owner(folder.path) is None:
         name = "cut off"  # its driver died; the same command goes on with it
-    if name == "done" and not folder.is_done():
-        name = "cut off"  # it is tested again, or another checkpoint lies in place of its last
-        lost = folder.lost_results()
-    results = _results(folder, name)
+    results = folder.results() if name == "done" else _so_far(folder, name)
+    if name == "done" and (not results or folder.goes_on_from_another(state)):
+        name, lost = "cut off", folder.lost_results()  # it is tested again
     attempts = told.get("attempts", [])
     return {
         "id": told["id"],
@@ -177,10 +176,8 @@ def row(folder: RunFolder, told: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _results(folder: RunFolder, state: str) -> dict[str, Any]:
+def _so_far(folder: RunFolder, state: str) -> dict[str, Any]:
     """Of a pruned or paused trial what its last validation said."""
-    if state == "done":
-        return folder.results()
     if state not in ("pruned", "paused"):
         return {}
     for record in reversed(read_records(folder.metrics_file)):
