@@ -30,11 +30,12 @@ def enlarged(rows: Rows, of: int, size: tuple[int, int], first: int, last: int) 
         values = values[first - rows.first : last - rows.first]
     else:
         low, high, share = _between(size[0], of, first, last, values)
-        above, below = values[low - rows.first], values[high - rows.first]
+        above, below = (values.index_select(0, each - rows.first) for each in (low, high))
         values = _mixed(above, below, share[:, None, None])
     if size[1] != values.shape[1]:
         low, high, share = _between(size[1], values.shape[1], 0, size[1], values)
-        values = _mixed(values[:, low], values[:, high], share[:, None])
+        left, right = values.index_select(1, low), values.index_select(1, high)
+        values = _mixed(left, right, share[:, None])
     return Rows(values, first)
 
 
@@ -85,4 +86,4 @@ def _between(
 
 def _mixed(one: Tensor, other: Tensor, share: Tensor) -> Tensor:
     # Not lerp: whether it rounds once or twice depends on where in a band a value lies.
-    return one * (1 - share) + other * share
+    return one.mul_(1 - share).add_(other.mul_(share))
