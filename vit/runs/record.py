@@ -17,7 +17,6 @@ from vit.runs.directory import SCHEMA_VERSION
 from vit.runs.files import appending, lines_of
 from vit.runs.shapes import LARGEST, is_metric
 
-
 DECODE = json.JSONDecoder().decode
 
 
