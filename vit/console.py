@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.text import Text
 
 from vit.terminal import printable, steerable
 
@@ -21,10 +22,15 @@ class PlainConsole(Console):
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        for segment in super().render(renderable, options):
-            if segment.control is None and not segment.text.isprintable():
-                segment = Segment(printable(segment.text), segment.style)
-            yield segment
+        segments = super().render(renderable, options)
+        if not isinstance(renderable, str | Text):  # tables and such render their texts in turn
+            return segments
+        return [
+            segment
+            if segment.control is not None or segment.text.isprintable()
+            else Segment(printable(segment.text), segment.style)
+            for segment in segments
+        ]
 
 
 def console(**given: Any) -> PlainConsole:

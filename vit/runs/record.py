@@ -15,7 +15,9 @@ from typing import Any
 
 from vit.runs.directory import SCHEMA_VERSION
 from vit.runs.files import appending, lines_of
-from vit.runs.shapes import is_metric, is_whole
+from vit.runs.shapes import LARGEST, is_metric
+
+DECODE = json.JSONDecoder().decode
 
 
 class Recorder:
@@ -66,12 +68,14 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 def record_of(line: bytes) -> dict[str, Any] | None:
     """What a line of metrics.jsonl says; None where it was cut off, or is none of ours."""
     try:
-        record = json.loads(line)
-        good = is_whole(record["step"]) and is_whole(record["epoch"])
-        good = good and isinstance(record["metrics"], dict) and isinstance(record["timing"], dict)
+        record = DECODE(line.decode())  # not json.loads, which guesses at the encoding of each
+        step, epoch = record["step"], record["epoch"]
+        parts = record["metrics"], record["timing"]
     except (KeyError, TypeError, ValueError, RecursionError):
         return None
-    return record if good else None
+    plain_numbers = type(step) is int and type(epoch) is int and -LARGEST < step < LARGEST
+    good = plain_numbers and -LARGEST < epoch < LARGEST
+    return record if good and type(parts[0]) is type(parts[1]) is dict else None
 
 
 def plain(value: float) -> float | str:
