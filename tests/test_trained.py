@@ -197,12 +197,11 @@ FOREIGN = {
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_a_checkpoint_of_something_else_is_told_for_what_it_is(runs, tmp_path, kind):
     content, told = FOREIGN[kind]
-    torch.save(content, tmp_path / "x.ckpt")
+    run, file, out = str(runs("classes")), str(tmp_path / "x.ckpt"), tmp_path / "o.safetensors"
+    torch.save(content, file)
     for act in (
-        lambda: vit.load(runs("classes"), checkpoint=str(tmp_path / "x.ckpt")),
-        lambda: export(
-            str(runs("classes")), str(tmp_path / "o.safetensors"), str(tmp_path / "x.ckpt")
-        ),
+        lambda: vit.load(run, checkpoint=file),
+        lambda: export(run, str(out), file),
     ):
         with pytest.raises(Refused, match=told) as caught:
             act()
