@@ -12,7 +12,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.strategies import StrategyRegistry
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from vit.build import build, is_part
+from vit.build import build
 from vit.faults import Fault, did_you_mean
 from vit.tasks.log import silenced
 
@@ -33,17 +33,17 @@ def trainer_faults(config: Mapping[str, Any], allow_targets: Iterable[str]) -> l
         message = "a run goes on from its checkpoints, and is tested with the best; wanted true"
         faults.append(Fault("trainer.enable_checkpointing", message))
     plain = {key: value for key, value in trainer.items() if key not in SWITCHES} | STAND_IN
-    for told in faults:
-        plain.pop(told.where.removeprefix("trainer."), None)
+    for known in faults:
+        plain.pop(known.where.removeprefix("trainer."), None)
     make = partial(_refusal, allow_targets=allow_targets)
-    while message := make(plain):
+    while (refusal := make(plain)) is not None:
         # Lightning names the key in its own words only: it is the one without which all is well.
         others = [key for key in plain if key not in (*STAND_IN, "_target_")]
-        wrong = next((key for key in others if make(_without(plain, key)) != message), None)
+        wrong = next((key for key in others if make(_without(plain, key)) != refusal), None)
         if wrong is None:
-            faults.append(Fault("trainer", message))
+            faults.append(Fault("trainer", refusal))
             break
-        faults.append(Fault(f"trainer.{wrong}", f"is {plain[wrong]!r}: {message}"))
+        faults.append(Fault(f"trainer.{wrong}", f"is {plain[wrong]!r}: {refusal}"))
         plain = _without(plain, wrong)
     return faults
 
@@ -88,7 +88,7 @@ def _unknown_names(trainer: Mapping[str, Any]) -> list[Fault]:
 
 def _strategy_faults(trainer: Mapping[str, Any], allow_targets: Iterable[str]) -> list[Fault]:
     strategy = trainer.get("strategy")
-    if not is_part(strategy):
+    if not isinstance(strategy, Mapping):
         return []
     try:
         build(strategy, allow_targets)
