@@ -94,7 +94,7 @@ def test_a_sweep_has_numbers_too():
     ("words", "said"),
     [
         (["optim=adamw", "optim.betas=[0.9]"], "wants 2"),
-        (["optim=schedulefree", "ema=none", "optim.betas=[0.9]"], ""),
+        (["optim=schedulefree", "ema=none", "optim.betas=[0.9]"], "wants 2"),
     ],
 )
 def test_what_the_optimizer_itself_refuses_is_a_fault(words, said):

@@ -33,17 +33,17 @@ def trainer_faults(config: Mapping[str, Any], allow_targets: Iterable[str]) -> l
         message = "a run goes on from its checkpoints, and is tested with the best; wanted true"
         faults.append(Fault("trainer.enable_checkpointing", message))
     plain = {key: value for key, value in trainer.items() if key not in SWITCHES} | STAND_IN
-    for told in faults:
-        plain.pop(told.where.removeprefix("trainer."), None)
+    for known in faults:
+        plain.pop(known.where.removeprefix("trainer."), None)
     make = partial(_refusal, allow_targets=allow_targets)
-    while (words := make(plain)) is not None:
+    while (refusal := make(plain)) is not None:
         # Lightning names the key in its own words only: it is the one without which all is well.
         others = [key for key in plain if key not in (*STAND_IN, "_target_")]
-        wrong = next((key for key in others if make(_without(plain, key)) != words), None)
+        wrong = next((key for key in others if make(_without(plain, key)) != refusal), None)
         if wrong is None:
-            faults.append(Fault("trainer", words))
+            faults.append(Fault("trainer", refusal))
             break
-        faults.append(Fault(f"trainer.{wrong}", f"is {plain[wrong]!r}: {words}"))
+        faults.append(Fault(f"trainer.{wrong}", f"is {plain[wrong]!r}: {refusal}"))
         plain = _without(plain, wrong)
     return faults
 

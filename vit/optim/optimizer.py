@@ -83,7 +83,7 @@ class Optim:
         given = {name: value for name, value in given.items() if value is not None}
         if self.schedule_free:
             taken = {"momentum"} if self.name.endswith("sgd") else {"betas", "eps"}
-            self._refuse(given, taken)
+            self._refuse(given, taken, num_betas=2)
             make: Any = _schedule_free_class(self.name)
             return make(groups, lr=self.lr, **given)
         if self.name == "adamw":
