@@ -28,8 +28,9 @@ from vit.runs.record import append_lines
 from vit.runs.tracking import keep_inside
 from vit.runs.wandb_links import link_wandb
 from vit.sweeps.trial import log_tail
+from vit.tasks.inputs import open_picture
 from vit.tasks.log import said_into
-from vit.tasks.prediction import _open_image, bad_files
+from vit.tasks.prediction import bad_files
 from vit.tasks.training import train
 from vit.trained import selected, usable_device
 
@@ -206,7 +207,7 @@ def test_a_picture_beyond_pillows_guard_is_refused_within_a_second(tmp_path):
     )
     (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
     began = time.perf_counter()
-    (fault,) = bad_files([str(tmp_path / "bomb.png")], _open_image)
+    (fault,) = bad_files([str(tmp_path / "bomb.png")], open_picture)
     assert "pixels" in fault.message and time.perf_counter() - began < 1
 
 

@@ -107,14 +107,14 @@ def test_a_plan_alone_writes_nothing_and_every_fault_is_told(tmp_path):
 def test_an_unknown_key_hides_no_other_fault(tmp_path):
     words = ["optim.lr=1e-3,nope", "trainer.max_epoch=3", "sweep.keepp=best", "sweep.jobs=0"]
     told = sweep(tmp_path / "sweep", *words, code=2).stderr
-    for part in ("trainer.max_epoch", "sweep.keepp", "sweep.jobs=0", "optim.lr"):
+    for part in ("trainer.max_epoch", "sweep.keepp", "sweep.jobs: is 0", "optim.lr"):
         assert part in told
     assert not (tmp_path / "sweep").exists()
 
 
 def test_a_diverged_trial_fails_alone_and_retry_runs_it_again(tmp_path):
     folder = tmp_path / "sweep"
-    words = ["optim.lr=0.01,1e30", "trainer.gradient_clip_val=null"]
+    words = ["optim.lr=0.01,9999", "trainer.gradient_clip_val=null"]
     done = sweep(folder, *words, code=1)
     assert "diverged" in done.stdout
     assert sorted(states(folder).values()) == ["done", "failed"]

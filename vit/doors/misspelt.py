@@ -85,8 +85,9 @@ def _value_fault(word: str, base: Any, problem: Exception) -> Fault:
             known = [str(name) for name in node]
             guess = did_you_mean(part, known) or did_you_mean(key, _dotted(base))
             place = f"under {above!r}" if above else "at the top"
-            more = f" What its class takes and no file sets: +{key}=…" * ("_target_" in node)
-            return Fault(key, f"no such key {place}.{guess}{more}")
+            if not guess and "_target_" in node:
+                guess = f" If its class takes it, though no file sets it: +{key}=…"
+            return Fault(key, f"no such key {place}.{guess}")
         above = f"{above}.{part}" if above else part
         node = OmegaConf.select(node, part, throw_on_missing=False)
     return Fault(word, first_line(problem))
