@@ -30,9 +30,9 @@ def held_by(config: dict[str, Any], command: list[str]) -> list[Held]:
     """All that the files, the tracker and the page of a run of this config would hold."""
     told = stamp(command, {}, [])
     git = told["git"] or {}
-    rows = [Held("config.yaml", "every value of the config, but")]
+    rows = [Held("config.yaml", "every value of the config")]
     rows += [
-        Held("config.yaml", "of the environment the name alone", name)
+        Held("config.yaml", "but of the environment the name alone", name)
         for name in sorted(set(hidden(config).values()))
     ]
     rows += [
