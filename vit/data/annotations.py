@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,7 +10,6 @@ from PIL import Image
 
 from vit.data.segments import Segments, decoded
 from vit.data.sources import Contents, Source
-from vit.faults import Fault
 
 
 @dataclass
@@ -123,11 +122,4 @@ class MarkedSource(Source, Protocol):
 
 @dataclass(eq=False)
 class DetectionContents(Contents):
-    """All that a kind of detection data must say; its sources are MarkedSources.
-
-    `faults` are what is wrong with the annotations, `warnings` what is odd in them and what became
-    of it.
-    """
-
-    faults: list[Fault] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    """All that a kind of detection data must say; its sources are MarkedSources."""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vit.data.class_names import alike
 from vit.data.samples import SampleData
 from vit.data.sources import Contents, common_size
 from vit.facts import Facts
@@ -81,6 +82,14 @@ class ImageData(SampleData):
             height, width = self.image_size
             return height, width
         return self.contents.image_size or common_size(self.contents.sources["train"])
+
+    def warnings(self) -> list[str]:
+        """What is odd and can be trained on all the same, a line each; says what became of it."""
+        try:
+            contents = self.contents
+        except (ValueError, OSError):
+            return []  # a fault, told as such
+        return [*contents.warnings, *alike(contents.class_names)]
 
     @abstractmethod
     def transform_for(self, facts: Facts) -> Any:

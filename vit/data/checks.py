@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vit.data.class_names import each_its_own
 from vit.data.images import BadImage
 from vit.data.manifest import DECODED, HEADER, bad_files
-from vit.data.sources import FileSource, Source
+from vit.data.sources import Contents, FileSource, Source
 from vit.faults import Fault
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def data_faults(data: ClassificationData, full: bool) -> list[Fault]:
         splits = data.splits
     except (ValueError, OSError) as fault:
         return [Fault("data", str(fault))]
-    faults = _label_faults(data)
+    faults = list(data.contents.faults) or _label_faults(data)
     if len(facts.class_names) < 2 and not facts.multi_label:
         faults.append(
             Fault("data", f"only one class, {facts.class_names[0]!r}; wanted two or more.")
@@ -94,6 +95,9 @@ def _label_faults(data: ClassificationData) -> list[Fault]:
                     f"{facts.num_classes - 1}. {int(wrong.sum())} labels are.",
                 )
             )
+    labels = data.contents.sources["train"].labels
+    if not faults and not facts.multi_label and (own := each_its_own(labels)):
+        faults.append(Fault("data", f"{own}. Is it the classes that are read?"))
     if not faults:
         counts = data.describe()["train"]["per_class"]
         missing = [name for name, count in counts.items() if count == 0]
@@ -121,6 +125,12 @@ def _repeated(data: ClassificationData) -> list[Fault]:
             "image go into one row: data.separator).",
         )
     ]
+
+
+def require_sound(contents: Contents) -> None:
+    """Raises ValueError with every fault of the listing, where there are any."""
+    if contents.faults:
+        raise ValueError("\n".join(str(fault) for fault in contents.faults))
 
 
 def summed(lines: list[str], full: bool) -> list[Fault]:

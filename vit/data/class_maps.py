@@ -13,7 +13,6 @@ from PIL import Image
 
 from vit.data.images import BadImage, UnreachableImage, open_image, with_image
 from vit.data.sources import Contents, FileSource, Source
-from vit.faults import Fault
 from vit.structures import IGNORED
 
 SHOWN_MODES = ("P", "L", "1")  # of Pillow: one number of at most 8 bits per pixel
@@ -37,13 +36,7 @@ class MappedSource(Source, Protocol):
 
 @dataclass(eq=False)
 class SegmentationContents(Contents):
-    """All that a kind of segmentation data must say; its sources are MappedSources.
-
-    `faults` are what was found wrong in listing the files, `warnings` what is odd.
-    """
-
-    faults: list[Fault] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    """All that a kind of segmentation data must say; its sources are MappedSources."""
 
 
 @dataclass(eq=False)

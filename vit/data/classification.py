@@ -63,8 +63,12 @@ class ClassificationData(ImageData):
         )
 
     def dataset(self, split: str, *, training: bool) -> Split:
-        """The samples of a split, with or without augmentation."""
+        """The samples of a split, with or without augmentation.
+
+        Raises ValueError where the listing has faults: nothing is trained on half of the data.
+        """
         self._require(split)
+        checks.require_sound(self.contents)
         source, members = self.splits[split]
         return Split(
             source=self.contents.sources[source],

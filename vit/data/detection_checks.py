@@ -20,7 +20,7 @@ from vit.data.checks import (
     summed,
 )
 from vit.data.images import BadImage, other_size, stored_size
-from vit.data.sources import Contents, FileSource
+from vit.data.sources import FileSource
 from vit.faults import Fault
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def warnings(data: DetectionData) -> list[str]:
         contents = cast(DetectionContents, data.contents)
     except (ValueError, OSError):
         return []  # a fault, told as such
-    told = list(contents.warnings)
+    told: list[str] = []
     for name, source in contents.sources.items():
         if isinstance(source, FileSource):
             told += [
@@ -134,13 +134,6 @@ def image_sizes(source: MarkedSource, full: bool = False) -> tuple[list[str], li
             f"are read so: {few(lying)}."
         )
     return sorts.get("wrong", []), odd
-
-
-def require_sound(contents: Contents) -> None:
-    """Raises ValueError with every fault of the annotations, where there are any."""
-    faults = cast(DetectionContents, contents).faults
-    if faults:
-        raise ValueError("\n".join(str(fault) for fault in faults))
 
 
 def fingerprint(data: DetectionData) -> str:

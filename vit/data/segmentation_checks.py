@@ -22,7 +22,6 @@ from vit.data.checks import (
 from vit.data.class_maps import MappedFiles, NoClass, SegmentationContents
 from vit.data.images import BadImage, stored_size
 from vit.data.published import Bad
-from vit.data.sources import Contents
 from vit.faults import Fault
 
 if TYPE_CHECKING:
@@ -91,28 +90,19 @@ def bad_maps(source: MappedFiles, origin: str, full: bool) -> list[Fault]:
 
 
 def warnings(data: SegmentationData) -> list[str]:
-    """What is odd and can be trained on all the same, and what became of it."""
+    """What is odd in the maps and can be trained on all the same, and what became of it."""
     try:
-        contents = cast(SegmentationContents, data.contents)
         told = data.describe()["train"]
     except (ValueError, OSError):
         return []  # a fault, told as such
     missing = [name for name, count in told["per_class"].items() if not count]
-    lines = list(contents.warnings)
-    if missing:
-        lines.append(
-            f"none of {told['maps_counted']} training maps shows {', '.join(missing[:5])}"
-            f"{f' and {len(missing) - 5} more classes' if len(missing) > 5 else ''}; what has no "
-            "example is not learnt."
-        )
-    return lines
-
-
-def require_sound(contents: Contents) -> None:
-    """Raises ValueError with every fault of the listing, where there are any."""
-    faults = cast(SegmentationContents, contents).faults
-    if faults:
-        raise ValueError("\n".join(str(fault) for fault in faults))
+    if not missing or not told["maps_counted"]:
+        return []
+    return [
+        f"none of {told['maps_counted']} training maps shows {', '.join(missing[:5])}"
+        f"{f' and {len(missing) - 5} more classes' if len(missing) > 5 else ''}; what has no "
+        "example is not learnt."
+    ]
 
 
 def fingerprint(data: SegmentationData) -> str:

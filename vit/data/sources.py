@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from vit.data.images import BadImage, eight_bit, image_size, open_image
+from vit.faults import Fault
 
 
 @runtime_checkable
@@ -106,7 +107,8 @@ class Contents:
 
     `sources` has "train" at least; "val" and "test" where the set comes with them.
     `image_size` is None where images differ or nobody has looked. `statistics` are the channel
-    means and deviations as fractions of white, of one or three channels.
+    means and deviations as fractions of white, of one or three channels. `faults` are what was
+    found wrong in reading what there is, `warnings` what is odd and what became of it.
     """
 
     sources: dict[str, Source]
@@ -118,6 +120,8 @@ class Contents:
     multi_label: bool = False
     class_ids: tuple[int, ...] = ()  # the numbers that the data's own files give the classes
     origin: dict[str, str] = field(default_factory=dict)  # split → where it is from, in words
+    faults: list[Fault] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def common_size(source: Source, looked_at: int = 64) -> tuple[int, int]:

@@ -1,7 +1,9 @@
 """Any folder of wav files, seen as pictures of their sound."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,12 +12,14 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from vit.data.checks import spread
+from vit.data.annotation_checks import few
+from vit.data.checks import IMAGES_DECODED, spread
 from vit.data.classification import ClassificationData
 from vit.data.folder import existing_folder
 from vit.data.images import BadImage, eight_bit
 from vit.data.sources import Contents, FileSource, Source
 from vit.data.spectrograms import Spectrogram
+from vit.data.wav_files import format_of, read_wav
 from vit.faults import did_you_mean
 
 LOOKED_AT = 128  # training files from which mean and deviation are taken
@@ -147,6 +151,33 @@ class WavFolder(ClassificationData):
             origin={split: self._told(root, split) for split in sources},
         )
 
+    def warnings(self) -> list[str]:
+        """Also of rates that differ and of channels that cancel each other, in 256 a split."""
+        rates: Counter[int] = Counter()
+        cancelled = []
+        for source in self.contents.sources.values():
+            assert isinstance(source, WavSource)
+            for position in spread(np.arange(len(source)), IMAGES_DECODED).tolist():
+                path = source.path(position)
+                with suppress(BadImage):  # a fault, told as such
+                    form = format_of(path)
+                    rates[form.rate] += 1
+                    if form.channels > 1 and read_wav(path).cancelled:
+                        cancelled.append(source.name(position))
+        told = super().warnings()
+        if len(rates) > 1:
+            counts = ", ".join(f"{count} of {rate:,} Hz" for rate, count in rates.most_common())
+            told.append(
+                f"sounds of {len(rates)} rates ({counts}) are resampled to {self.sample_rate:,} "
+                "Hz; one of a lower rate has no high notes, and a model may go by that"
+            )
+        if cancelled:
+            told.append(
+                f"{len(cancelled)} sounds have channels of opposite phases, whose mean is nothing; "
+                f"their loudest channel is taken: {few(cancelled)}"
+            )
+        return told
+
     def _told(self, root: Path, split: str) -> str:
         groups = {"test": self.test_groups, "val": self.val_groups}.get(split, ())
         return f"{root}{': ' if groups else ''}{', '.join(groups)}"
@@ -157,7 +188,8 @@ class WavFolder(ClassificationData):
         Raises ValueError naming files that do not fit the pattern, or groups that are not there.
         """
         fits = _expression(self.pattern)
-        paths = sorted(path for path in root.rglob("*") if path.suffix.lower() == ".wav")
+        found_wavs = (path for path in root.rglob("*") if path.suffix.lower() == ".wav")
+        paths = sorted(path for path in found_wavs if not path.is_dir())
         names = [path.relative_to(root).as_posix() for path in paths]
         found = [(name, fits.fullmatch(name[:-4])) for name in names]
         if unfit := [name for name, match in found if match is None]:
