@@ -28,24 +28,60 @@ NAMED = 5  # faults of one sort that are spelt out
 
 def data_faults(data: ClassificationData, full: bool) -> list[Fault]:
     """Every fault that can be found without training; all images decoded where `full`."""
-    try:
-        facts = data.facts
-        splits = data.splits
-    except (ValueError, OSError) as fault:
-        return [Fault("data", str(fault))]
+    if unreadable := reading_faults(data):
+        return unreadable
+    facts = data.facts
     faults = list(data.contents.faults) or _label_faults(data)
     if len(facts.class_names) < 2 and not facts.multi_label:
         faults.append(
             Fault("data", f"only one class, {facts.class_names[0]!r}; wanted two or more.")
         )
-    for split, (_, members) in splits.items():
-        if not len(members):
-            origin = data.contents.origin.get(split, f"data.{split}_fraction")
-            faults.append(Fault("data", f"{split} holds no image ({origin})."))
+    faults += empty_splits(data)
     faults += _repeated(data)
     if data.on_bad_image == "error":
         faults += summed(bad_images(data, full), full)
+    else:
+        faults += all_bad(data)
     return faults
+
+
+def reading_faults(data: ImageData) -> list[Fault]:
+    """Why there is nothing to look at closer, with all that had been found until then."""
+    try:
+        contents = data.contents
+    except (ValueError, OSError) as fault:
+        return [Fault("data", str(fault))]
+    try:
+        _ = data.facts, data.splits
+    except (ValueError, OSError) as fault:
+        return [*contents.faults, Fault("data", str(fault))]
+    return []
+
+
+def empty_splits(data: ImageData) -> list[Fault]:
+    """Splits without an image; of an empty train nothing can be set aside, which goes untold."""
+    origin = data.contents.origin
+    empty = [split for split, (_, members) in data.splits.items() if not len(members)]
+    if "train" in empty:
+        empty = [split for split in empty if split in data.contents.sources]
+    return [
+        Fault("data", f"{split} holds no image ({origin.get(split, f'data.{split}_fraction')}).")
+        for split in empty
+    ]
+
+
+def all_bad(data: ImageData) -> list[Fault]:
+    """Where bad images are left out and nothing would be left, as far as 32 of them tell."""
+    source = data.contents.sources["train"]
+    lines = []
+    for position in spread(np.arange(len(source)), 32).tolist():
+        try:
+            source.read(position, channels=3)
+        except BadImage as fault:
+            lines.append(str(fault))
+        else:
+            return []
+    return [Fault("data", f"not one of {len(lines)} images can be read: {lines[0]}")][: len(lines)]
 
 
 def bad_images(data: ImageData, full: bool = False) -> list[str]:

@@ -130,6 +130,8 @@ def common_size(source: Source, looked_at: int = 64) -> tuple[int, int]:
     Those that cannot be read are passed over, for the check to name. Raises ValueError where the
     sizes differ, since then somebody has to choose, and BadImage where not one can be read.
     """
+    if not len(source):
+        raise ValueError("train holds no image.")
     positions = np.linspace(0, len(source) - 1, min(looked_at, len(source))).round().astype(int)
     sizes: set[tuple[int, int]] = set()
     fault = None
