@@ -189,3 +189,14 @@ def test_nothing_is_left_out_in_silence_where_nothing_would_be_left(folder):
         path.write_bytes(b"")
     faults = [str(fault) for fault in data_of(root, on_bad_image="skip").faults()]
     assert any("not one of 4 images can be read" in fault for fault in faults)
+
+
+def test_a_key_that_conf_does_not_have_is_asked_for_with_a_plus():
+    from omegaconf import OmegaConf
+
+    from vit.doors.misspelt import _value_fault
+
+    base = OmegaConf.create({"data": {"_target_": "vit.data.mask_folder.MaskFolder", "root": "x"}})
+    fault = _value_fault("data.ignore_value=0", base, ValueError())
+    assert str(fault).endswith("is added with a plus: +data.ignore_value=0")
+    assert "no such key" in str(_value_fault("data.ignored=0", base, ValueError()))

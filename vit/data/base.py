@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vit.data.class_names import alike
+from vit.data.label_checks import alike
 from vit.data.samples import SampleData
 from vit.data.sources import Contents, common_size
 from vit.facts import Facts

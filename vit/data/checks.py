@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vit.data.class_names import each_its_own
 from vit.data.images import BadImage
+from vit.data.label_checks import each_its_own
 from vit.data.manifest import DECODED, HEADER, bad_files
 from vit.data.sources import Contents, FileSource, Source
 from vit.faults import Fault
