@@ -29,14 +29,15 @@ NAMED = 5  # faults of one sort that are spelt out
 def data_faults(data: ClassificationData, full: bool) -> list[Fault]:
     """Every fault that can be found without training; all images decoded where `full`."""
     if unreadable := reading_faults(data):
-        return unreadable
+        return [*_own_classes(data), *unreadable]
     facts = data.facts
-    faults = list(data.contents.faults) or _label_faults(data)
+    own = _own_classes(data)
+    faults = list(data.contents.faults) or own or _label_faults(data)
     if len(facts.class_names) < 2 and not facts.multi_label:
         faults.append(
             Fault("data", f"only one class, {facts.class_names[0]!r}; wanted two or more.")
         )
-    faults += empty_splits(data)
+    faults += [] if own else empty_splits(data)  # of such classes nothing can be set aside
     faults += _repeated(data)
     if data.on_bad_image == "error":
         faults += summed(bad_images(data, full), full)
@@ -114,6 +115,17 @@ def _bad_in(source: Source, members: np.ndarray, full: bool, split: str) -> list
     return lines
 
 
+def _own_classes(data: ClassificationData) -> list[Fault]:
+    """Where each sample of train has a class of its own, whatever its images are like."""
+    try:
+        contents = data.contents
+    except (ValueError, OSError):
+        return []  # told elsewhere
+    own = None if contents.multi_label else each_its_own(contents.sources["train"].labels)
+    hint = data.own_classes_hint() if own else ""
+    return [Fault("data", f"{own}.{hint or ' Is it the classes that are read?'}")] if own else []
+
+
 def _label_faults(data: ClassificationData) -> list[Fault]:
     facts, faults = data.facts, []
     for split, (source, members) in data.splits.items():
@@ -131,9 +143,6 @@ def _label_faults(data: ClassificationData) -> list[Fault]:
                     f"{facts.num_classes - 1}. {int(wrong.sum())} labels are.",
                 )
             )
-    labels = data.contents.sources["train"].labels
-    if not faults and not facts.multi_label and (own := each_its_own(labels)):
-        faults.append(Fault("data", f"{own}. Is it the classes that are read?"))
     if not faults:
         counts = data.describe()["train"]["per_class"]
         missing = [name for name, count in counts.items() if count == 0]

@@ -99,6 +99,10 @@ class ClassificationData(ImageData):
             return ((total - counts) / counts).tolist()
         return (total / (len(counts) * counts)).tolist()
 
+    def own_classes_hint(self) -> str:
+        """Where else the classes may be, as far as a kind of data can tell."""
+        return ""
+
     def fingerprint(self) -> str:
         return checks.fingerprint(self)
 

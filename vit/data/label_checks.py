@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from vit.data.cells import as_text
+
 FEWEST_ROWS = 20  # of fewer nothing can be told
 GAPS = {"nan", "null", "none", "n/a", "na", "#n/a", "nil", "<na>", "undefined", "-", "?"}
+CALLED_SO = {"labels", "class", "classes", "class_name", "category", "target", "diagnosis", "y"}
 NAMED = 5  # of one sort that are spelt out
 
 
@@ -46,4 +51,42 @@ def each_its_own(labels: Sequence[str] | np.ndarray) -> str | None:
     classes = len(np.unique(np.asarray(labels)))
     if len(labels) < FEWEST_ROWS or classes <= len(labels) / 2:
         return None
-    return f"nearly every sample has a class of its own: {classes:,} classes of {len(labels):,}"
+    told = f"{classes:,} classes of {len(labels):,} samples"
+    return f"nearly every sample has a class of its own: {told}"
+
+
+def columns_of_classes(columns: dict[str, list], without: set[str]) -> str:
+    """A hint that names the columns of a table whose values repeat as those of classes do."""
+    fit = []
+    for name, values in columns.items():
+        found = [as_text(value) for value in values]
+        if name not in without and all(found) and 2 <= len(set(found)) <= len(found) / 4:
+            fit.append(name)
+    if not fit:
+        return ""
+    return f" The classes may be in {' or '.join(map(repr, fit))}: data.label_column={fit[0]}."
+
+
+def other_labels(columns: dict[str, list], chosen: str, file: Path) -> list[str]:
+    """A warning for columns that are called as labels are, and part the samples otherwise."""
+    own = [as_text(value) for value in columns[chosen]]
+    told = []
+    for name in columns:
+        if name == chosen or name.lower() not in CALLED_SO:
+            continue
+        other = [as_text(value) for value in columns[name]]
+        pairs = len(set(zip(own, other, strict=True)))
+        if pairs > max(len(set(own)), len(set(other))):
+            told.append(
+                f"{file}: {chosen!r} is taken for the classes, though {name!r} could be meant "
+                f"too, with {len(set(other))} values: data.label_column={name}"
+            )
+    return told
+
+
+def spaced(values: Sequence[Any], where: str) -> list[str]:
+    """A warning of labels with spaces before or behind them, which are left out."""
+    odd = [value for value in values if isinstance(value, str) and value != value.strip()]
+    if not odd:
+        return []
+    return [f"{where}: {len(odd)} labels have spaces around them, such as {odd[0]!r}; left out"]

@@ -1,6 +1,7 @@
 """Labels from a CSV or parquet table of image paths; one label per image, or several."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from vit.data.cells import as_text, cells
 from vit.data.classification import ClassificationData
-from vit.data.folder import PHOTO_MEAN, PHOTO_STD, existing_folder
+from vit.data.folder import PHOTO_MEAN, PHOTO_STD, SPLIT_LIKE, existing_folder
+from vit.data.label_checks import columns_of_classes, like_gaps, other_labels, spaced
 from vit.data.sources import Contents, FileSource, Source
 from vit.faults import did_you_mean
 
@@ -45,12 +48,22 @@ class Table(ClassificationData):
         columns = read_columns(file)
         for key in ("path_column", "label_column", "split_column"):
             _require_column(columns, getattr(self, key), key, file)
-        paths = [as_text(path) for path in columns[self.path_column]]
-        labels = [self._labels(value) for value in columns[self.label_column]]
+        if self.path_column == self.label_column:
+            raise ValueError(
+                f"data.path_column={self.path_column} is data.label_column too; wanted two."
+            )
         several = self.separator is not None
-        _require_filled(paths, file, self.path_column)
-        if not several:
-            _require_filled([label[0] for label in labels], file, self.label_column)
+        paths, wrong = cells(columns[self.path_column], "path", self.path_column)
+        if several:
+            labels = [self._labels(value) for value in columns[self.label_column]]
+        else:
+            names, bad = cells(columns[self.label_column], "label", self.label_column)
+            labels = [[name] for name in names]
+            wrong += bad
+            if any("a list" in line for line in bad):
+                wrong.append("several labels an image are read with data.separator='|'")
+        if wrong:
+            raise ValueError("\n".join(f"{file}, {line}." for line in wrong))
         class_names = self._class_names(labels, file)
         numbers = label_array(labels, class_names, several)
         names = np.array([path.encode() for path in paths], dtype=bytes)
@@ -65,11 +78,32 @@ class Table(ClassificationData):
             std=PHOTO_STD,
             multi_label=several,
             origin={split: str(file) for split in sources},
+            warnings=[*self._oddities(columns, file), *like_gaps(class_names)],
         )
 
+    def own_classes_hint(self) -> str:
+        """Which columns hold classes, where each sample has one of its own."""
+        columns = read_columns(Path(self.table).expanduser())
+        return columns_of_classes(columns, {self.label_column})
+
+    def _oddities(self, columns: dict[str, list], file: Path) -> list[str]:
+        """What a column that is not asked for tells of those that are."""
+        told = spaced(columns[self.label_column], f"{file}: {self.label_column}")
+        for name, values in columns.items() if self.split_column is None else ():
+            words = {as_text(value).lower() for value in values}
+            if name not in (self.path_column, self.label_column) and (
+                "train" in words and words <= SPLIT_LIKE.keys()
+            ):
+                told.append(
+                    f"{file}: the column {name!r} has {', '.join(sorted(words))}, and all rows are "
+                    f"trained on; data.split_column={name} keeps them apart"
+                )
+        if self.label_column == "label":
+            told += other_labels(columns, self.label_column, file)
+        return told
+
     def _labels(self, value: Any) -> list[str]:
-        if self.separator is None:
-            return [as_text(value)]
+        assert self.separator is not None
         parts = value if isinstance(value, list) else as_text(value).split(self.separator)
         return [text for text in map(as_text, parts) if text]
 
@@ -114,7 +148,11 @@ def read_columns(file: Path) -> dict[str, list]:
                 f"{file}: parquet needs pyarrow: pip install 'vit-experiments[parquet]'"
             ) from None
         try:
-            return pyarrow.parquet.read_table(file).to_pydict()
+            table = pyarrow.parquet.read_table(file)
+            twice = [name for name, n in Counter(table.column_names).items() if n > 1]
+            if twice:
+                raise ValueError(f"{file} has more than one column {twice[0]!r}.")
+            return table.to_pydict()
         except (OSError, pyarrow.ArrowException) as fault:
             raise ValueError(f"{file} cannot be read as parquet: {fault}") from None
     if suffix not in (".csv", ".tsv"):
@@ -122,7 +160,9 @@ def read_columns(file: Path) -> dict[str, list]:
     try:
         # utf-8-sig: spreadsheets put a mark before the first column's name.
         with file.open(newline="", encoding="utf-8-sig") as text:
-            rows = list(csv.reader(text, delimiter="\t" if suffix == ".tsv" else ",", strict=True))
+            mark = _separator(text.readline(), suffix)
+            text.seek(0)
+            rows = list(csv.reader(text, delimiter=mark, strict=True))
     except (csv.Error, UnicodeDecodeError) as fault:
         raise ValueError(f"{file} cannot be read as a table: {fault}") from None
     rows = [row for row in rows if row]
@@ -137,13 +177,14 @@ def read_columns(file: Path) -> dict[str, list]:
     return {name.strip(): [row[i] for row in body] for i, name in enumerate(header)}
 
 
-def as_text(value: Any) -> str:
-    """A cell as people write it: nothing for a gap, and 3 for the 3.0 that gaps make of it."""
-    if value is None or value != value:  # NaN is not itself
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()
+def _separator(header: str, suffix: str) -> str:
+    """What parts the columns: what the names suggest, where what the ending says does not occur.
+
+    Spreadsheets of countries with decimal commas write semicolons into a .csv.
+    """
+    usual = "\t" if suffix == ".tsv" else ","
+    found = [mark for mark in (usual, ";", "\t", ",") if mark in header]
+    return found[0] if found else usual
 
 
 def sorted_names(names: Iterable[str]) -> tuple[str, ...]:
@@ -170,9 +211,3 @@ def _require_column(columns: dict[str, list], name: str | None, key: str, file: 
             f"{file} has no column {name!r} (data.{key}), only {', '.join(columns)}."
             + did_you_mean(name, columns)
         )
-
-
-def _require_filled(values: list[str], file: Path, column: str) -> None:
-    for row, value in enumerate(values):
-        if not value:
-            raise ValueError(f"{file}, row {row + 1}: {column} is empty.")
