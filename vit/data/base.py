@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vit.data.deep_images import agree_on_white, deep_warnings
 from vit.data.label_checks import alike
 from vit.data.samples import SampleData
 from vit.data.sources import Contents, common_size
@@ -57,7 +58,9 @@ class ImageData(SampleData):
 
     @cached_property
     def contents(self) -> Contents:
-        return self.read()
+        contents = self.read()
+        agree_on_white(contents.sources)
+        return contents
 
     @cached_property
     def facts(self) -> Facts:
@@ -73,6 +76,7 @@ class ImageData(SampleData):
             std=_per_channel(self.std or contents.std, channels),
             multi_label=contents.multi_label,
             class_ids=contents.class_ids,
+            white=getattr(contents.sources["train"], "white", None),
         )
 
     def _image_size(self) -> tuple[int, int]:
@@ -89,7 +93,11 @@ class ImageData(SampleData):
             contents = self.contents
         except (ValueError, OSError):
             return []  # a fault, told as such
-        return [*contents.warnings, *alike(contents.class_names)]
+        return [
+            *contents.warnings,
+            *alike(contents.class_names),
+            *deep_warnings(contents.sources),
+        ]
 
     @abstractmethod
     def transform_for(self, facts: Facts) -> Any:

@@ -66,7 +66,8 @@ class MappedFiles(FileSource):
     def mapped(self, position: int, channels: int) -> tuple[Image.Image, np.ndarray]:
         found = self.class_map(position)
         height, width = found.shape
-        return open_image(self.path(position), channels, size=(height, width)), found
+        image = open_image(self.path(position), channels, size=(height, width), white=self.white)
+        return image, found
 
     def class_map(self, position: int) -> np.ndarray:
         return read_class_map(self.mask_path(position), self.meaning)

@@ -60,6 +60,7 @@ class ClassificationData(ImageData):
             std=facts.std,
             crop_fraction=self.crop_fraction,
             fit=self.fit,
+            white=facts.white,
         )
 
     def dataset(self, split: str, *, training: bool) -> Split:

@@ -61,7 +61,9 @@ class DetectionData(ImageData):
         return "detection"
 
     def transform_for(self, facts: Facts) -> DetectionTransform:
-        return DetectionTransform(facts.image_size, facts.channels, facts.mean, facts.std, self.fit)
+        return DetectionTransform(
+            facts.image_size, facts.channels, facts.mean, facts.std, self.fit, facts.white
+        )
 
     def _sampler(
         self, split: str, rank: int, world_size: int, accumulate: int, lend: bool

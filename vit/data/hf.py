@@ -12,13 +12,13 @@ from vit.data.cells import CONTAINERS, as_text
 from vit.data.classification import ClassificationData
 from vit.data.folder import PHOTO_MEAN, PHOTO_STD
 from vit.data.images import BadImage, image_size, open_image
-from vit.data.sources import Contents, Source
+from vit.data.sources import Contents, Encoded, Source
 from vit.data.table import label_array, sorted_names
 from vit.faults import did_you_mean
 
 
 @dataclass(eq=False)
-class ArrowSource:
+class ArrowSource(Encoded):
     """Encoded images in a data set of the `datasets` package, mapped from disk."""
 
     dataset: Any  # datasets.Dataset whose image column is not decoded
@@ -28,8 +28,11 @@ class ArrowSource:
     def __len__(self) -> int:
         return len(self.dataset)
 
+    def file(self, position: int) -> BytesIO:
+        return BytesIO(self.content(position))
+
     def read(self, position: int, channels: int) -> Image.Image:
-        return open_image(BytesIO(self.content(position)), channels, self.name(position))
+        return open_image(self.file(position), channels, self.name(position), white=self.white)
 
     def size(self, position: int) -> tuple[int, int]:
         return image_size(BytesIO(self.content(position)), self.name(position))

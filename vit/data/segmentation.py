@@ -52,7 +52,7 @@ class SegmentationData(ImageData):
     def transform_for(self, facts: Facts) -> SegmentationTransform:
         """The same for facts that a checkpoint carries; reads no data."""
         return SegmentationTransform(
-            facts.image_size, facts.channels, facts.mean, facts.std, self.fit
+            facts.image_size, facts.channels, facts.mean, facts.std, self.fit, facts.white
         )
 
     def _sampler(

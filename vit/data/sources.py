@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -68,8 +69,22 @@ class ArraySource:
         return self.images[position].tobytes()
 
 
+@dataclass(eq=False, kw_only=True)
+class Encoded:
+    """Images as their files have them. `white` is what deep_images.py finds for all of a set."""
+
+    white: float | None = None
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def file(self, position: int) -> Path | BytesIO:
+        """What Pillow opens."""
+        raise NotImplementedError
+
+
 @dataclass(eq=False)
-class FileSource:
+class FileSource(Encoded):
     """Image files under one root.
 
     Paths are kept as one array of bytes: a million of them as Python strings would be copied,
@@ -88,8 +103,11 @@ class FileSource:
     def path(self, position: int) -> Path:
         return self.root / self.name(position)
 
+    def file(self, position: int) -> Path | BytesIO:
+        return self.path(position)
+
     def read(self, position: int, channels: int) -> Image.Image:
-        return open_image(self.path(position), channels)
+        return open_image(self.path(position), channels, white=self.white)
 
     def size(self, position: int) -> tuple[int, int]:
         return image_size(self.path(position))
