@@ -171,7 +171,7 @@ def _format(chunk: bytes, order: str) -> Format:
     if not channels or not bits:
         raise BadImage(f"says {channels} channels of {bits} bits; {WANTED}.")
     width = (bits + 7) // 8
-    if block % channels == 0 and block // channels > width:
+    if block % channels == 0 and width < block // channels in (2, 3, 4, 8):
         width = block // channels  # 24 bits may lie in 32, the upper ones
     if width not in ((1, 2, 3, 4, 8) if kind == PCM else (4, 8)):
         what = "whole numbers" if kind == PCM else "floating-point numbers"
