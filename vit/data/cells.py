@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-CONTAINERS = {list: "a list", tuple: "a list", dict: "an object", bytes: "bytes"}
+CONTAINERS: dict[Any, str] = {list: "a list", tuple: "a list", dict: "an object", bytes: "bytes"}
 NAMED = 5  # rows of one sort that are spelt out
 
 

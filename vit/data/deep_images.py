@@ -115,8 +115,9 @@ def _kind(image: Image.Image) -> str:
 
 
 def _kind_at(source: Encoded, position: int) -> str:
-    files = isinstance(source, FileSource)
-    if files and (not source.pictures or source.names[position].lower().endswith(SHALLOW)):
+    if isinstance(source, FileSource) and (
+        not source.pictures or source.names[position].lower().endswith(SHALLOW)
+    ):
         return ""
     try:
         return with_image(source.file(position), "", _kind)

@@ -57,8 +57,8 @@ class Table(ClassificationData):
         if several:
             labels = [self._labels(value) for value in columns[self.label_column]]
         else:
-            names, bad = cells(columns[self.label_column], "label", self.label_column)
-            labels = [[name] for name in names]
+            single, bad = cells(columns[self.label_column], "label", self.label_column)
+            labels = [[label] for label in single]
             wrong += bad
             if any("a list" in line for line in bad):
                 wrong.append("several labels an image are read with data.separator='|'")

@@ -92,8 +92,8 @@ def texts_of(file: Path, column: Column = 0, header: bool = False) -> list[str]:
             column = "text"
         elif kind == ".tsv" and "\t" not in _read(file):
             column = 0
-        rows = rows_of(file, header)
-        texts, wrong = cells(rows.values(column), "text", f"column {column!r}", rows.numbers)
+        table = rows_of(file, header)
+        texts, wrong = cells(table.values(column), "text", f"column {column!r}", table.numbers)
         if wrong:
             raise ValueError(f"{file}, {wrong[0]}.")
     if not texts:
