@@ -294,3 +294,21 @@ def test_a_folder_for_each_image_is_no_class(tmp_path, write_images):
         write_images(tmp_path / "set" / f"patient{number}", 1)
     found = told(Folder(root=str(tmp_path / "set")))
     assert "24 classes of 24 samples. Is it the classes that are read?" in found
+
+
+def test_labels_of_a_hub_set_are_counted_where_they_lack():
+    """Without the package of these sets; the test above has it read them."""
+    from vit.data.hf import _named, _required
+
+    for rows, said in (
+        ([["a"], [None], [" "]], "val, row 1: no label; 2 of 3 rows have none"),
+        ([["a"], [float("nan")]], "val, row 1: no label; 1 of 2"),
+        ([[["a"]]], "val, row 0: the label is a list; wanted text or a number"),
+        ([[{"a": 1}]], "val, row 0: the label is an object"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            _required(rows, "val")
+    assert _required([[1.0], ["b "], []], "val") == [["1"], ["b"], []]
+    with pytest.raises(ValueError, match=r"row 1: label None is out of range; .*\(2 of 3 rows\)"):
+        _named([[0], [None], [2]], ("x", "y"), "test")
+    assert _named([[0, 1], [1]], ("x", "y"), "val") == [["x", "y"], ["y"]]

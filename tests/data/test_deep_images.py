@@ -36,7 +36,7 @@ def test_twelve_bits_in_sixteen_are_a_warning_with_their_share(folder):
     (warning,) = folder([4095], np.uint16, "png").warnings()
     assert "20 of 20 images looked at are deep: of 16 bits the upper 8 are kept" in warning
     assert "values reach 4,095 of 65,535 (6.2% of the range, 12 of 16 bits)" in warning
-    assert "leaves 16 of 256 levels; stored times 16" in warning
+    assert "leaves 17 of 256 levels; stored times 16" in warning
 
 
 def test_the_whole_range_of_sixteen_bits_is_told_without_advice(folder):

@@ -77,7 +77,7 @@ def told(found: Iterable[Deep], which: str, white: float | None) -> list[str]:
         used = f"values reach {high:,.6g} of {top:,.0f} ({min(high / top, 1):.1%} of the range"
         if kind == "16 bits":
             bits = math.ceil(math.log2(max(high, 1) + 1))
-            levels = int(high // 257) + 1
+            levels = round(high / 257) + 1
             lines.append(
                 f"{which} are deep: of {kind} the upper 8 are kept; {used}, {bits} of 16 bits), "
                 f"which leaves {levels} of 256 levels"
