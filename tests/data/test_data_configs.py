@@ -16,6 +16,9 @@ AUGMENT_BOXES = sorted(
 AUGMENT_MAPS = sorted(
     file.stem for file in (config_folder() / "data" / "augment_maps").glob("*.yaml")
 )
+# Came after runs had been made: in conf they would give those another name. Asked for without
+# the plus, the command says so (tests/data/test_mask_values.py).
+WITH_A_PLUS = {"class_values", "ignore_value"}
 MUST = ["data.root=photos", "data.table=t.csv", "data.path=name"]
 
 
@@ -35,7 +38,7 @@ def test_every_kind_of_data_is_what_its_class_takes(kind):
     assert part_faults(node, "data", GIVEN["data"], ()) == []
     data = build(node, seed=3)
     assert data.seed == 3
-    missing = {field.name for field in fields(data)} - set(node) - {"seed"}
+    missing = {field.name for field in fields(data)} - set(node) - {"seed"} - WITH_A_PLUS
     assert not missing, "keys that only the class knows cannot be overridden by name"
 
 
