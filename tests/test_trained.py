@@ -225,7 +225,10 @@ def test_a_checkpoint_of_another_run_is_told_with_that_runs_name(runs, tmp_path)
 
 @pytest.mark.parametrize(
     ("which", "told"),
-    [("bst", "'bst' is no file, and neither best nor last"), ("last", "holds no last.ckpt")],
+    [
+        ("bst", "--checkpoint bst: is nothing that is there; wanted a file, or `best`, or `last`"),
+        ("last", "holds no last.ckpt"),
+    ],
 )
 def test_a_checkpoint_that_is_not_there_is_told(runs, which, told):
     with pytest.raises(Refused, match=told):

@@ -17,6 +17,7 @@ class Facts:
     """What a data set knows of itself and everything built on it must agree with.
 
     `class_ids` are the numbers that the data's own files give the classes, where they have any.
+    `white` is the value of white in images whose files do not say it (vit/data/deep_images.py).
     """
 
     num_classes: int
@@ -27,6 +28,7 @@ class Facts:
     std: tuple[float, ...]
     multi_label: bool = False
     class_ids: tuple[int, ...] = ()
+    white: float | None = None
 
     def for_backbone(self) -> dict[str, Any]:
         """What a backbone is told of the data."""

@@ -95,7 +95,7 @@ def test_shipped_heads_take_it_or_say_which_stage_they_need(head, fits):
 WRONG = [
     ("backbone", "NoDim", r"NoDim lacks.*`dim` \(the width.*`patch_size` \(the side"),
     ("backbone", "WrongKinds", "`dim`.*not '16'.*`num_prefix`.*not -1.*`flops`, a method, not 5"),
-    ("backbone", "NoModule", "is a NoModule; wanted a torch.nn.Module"),
+    ("backbone", "NoModule", r"is the class own_parts\.NoModule; backbone takes Module"),
     ("backbone", "NoForward", r"NoForward lacks.*`forward\(images\)`"),
     ("backbone", "GivesATensor", r"gives a Tensor \[2, 16, 16\]; wanted vit.structures.Features"),
     ("backbone", "GivesNothing", "gives a NoneType; wanted"),
@@ -113,16 +113,24 @@ WRONG = [
     ("head", "HeadOfOneClass", r"gives \(2, 1\) for 2 images; wanted \(2, 10\)"),
     ("head", "HeadRaises", r"AttributeError in own_parts.py, line \d+.*tokens"),
     ("head", "HeadTakesNothing", "is no head that task=classification can build"),
-    ("head", "HeadNoModule", "is a HeadNoModule; wanted a torch.nn.Module"),
-    ("optim", "OptimBuildsNothing", r"has no `build\(model\)`"),
+    ("head", "HeadNoModule", r"is the class own_parts\.HeadNoModule; head takes Module"),
+    (
+        "optim",
+        "OptimBuildsNothing",
+        r"is the class own_parts\.OptimBuildsNothing; optim takes Optim or OptimizerPart",
+    ),
     ("optim", "OptimGivesNone", "gives a NoneType; wanted a torch.optim.Optimizer"),
     ("optim", "OptimForgets", r"leaves out \d+ parameters that learn: backbone"),
     ("optim", "OptimRaises", r"AttributeError in own_parts.py, line \d+"),
     ("schedule", "ScheduleNone", "gives None; wanted a number from 0 on"),
     ("schedule", "ScheduleNan", "gives nan; wanted a number from 0 on"),
     ("schedule", "ScheduleRaises", r"ZeroDivisionError in own_parts.py, line \d+"),
-    ("schedule", "ScheduleWithout", r"has no `scale\(step"),
-    ("task", "TaskOfNoKind", "is no task; wanted a class of vit.tasks.task.Task"),
+    (
+        "schedule",
+        "ScheduleWithout",
+        r"is the class own_parts\.ScheduleWithout; schedule takes Schedule or SchedulePart",
+    ),
+    ("task", "TaskOfNoKind", r"is the class own_parts\.TaskOfNoKind; task takes Task\."),
     ("task", "nothing", "has no 'nothing'"),
 ]
 

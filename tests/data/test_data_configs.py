@@ -4,8 +4,8 @@ from dataclasses import fields
 
 import pytest
 
-from vit.build import build
-from vit.check.schema import GIVEN, part_faults
+from vit.build import build_slot
+from vit.check.schema import GIVEN, slot_faults
 from vit.doors.compose import compose, config_folder
 
 DATA = sorted(file.stem for file in (config_folder() / "data").glob("*.yaml"))
@@ -16,6 +16,9 @@ AUGMENT_BOXES = sorted(
 AUGMENT_MAPS = sorted(
     file.stem for file in (config_folder() / "data" / "augment_maps").glob("*.yaml")
 )
+# Came after runs had been made: in conf they would give those another name. Asked for without
+# the plus, the command says so (tests/data/test_mask_values.py).
+WITH_A_PLUS = {"class_values", "ignore_value"}
 MUST = ["data.root=photos", "data.table=t.csv", "data.path=name"]
 
 
@@ -32,34 +35,34 @@ def composed(*words):
 @pytest.mark.parametrize("kind", [name for name in DATA if not name.endswith("base")])
 def test_every_kind_of_data_is_what_its_class_takes(kind):
     node = composed(f"data={kind}")
-    assert part_faults(node, "data", GIVEN["data"], ()) == []
-    data = build(node, seed=3)
+    assert slot_faults("data", node, GIVEN["data"], ()) == []
+    data = build_slot("data", {"data": node}, seed=3)
     assert data.seed == 3
-    missing = {field.name for field in fields(data)} - set(node) - {"seed"}
+    missing = {field.name for field in fields(data)} - set(node) - {"seed"} - WITH_A_PLUS
     assert not missing, "keys that only the class knows cannot be overridden by name"
 
 
 @pytest.mark.parametrize("augment", AUGMENT_BOXES)
 def test_every_augmentation_of_boxes_goes_with_detection_data(augment):
     node = composed("data=digit_scenes", f"data/augment_boxes={augment}")
-    assert part_faults(node, "data", GIVEN["data"], ()) == []
-    data = build({**node, "train_scenes": 20}, seed=0)
+    assert slot_faults("data", node, GIVEN["data"], ()) == []
+    data = build_slot("data", {"data": {**node, "train_scenes": 20}}, seed=0)
     assert len(next(iter(data.loader("train")))) == 16
 
 
 @pytest.mark.parametrize("augment", AUGMENT_MAPS)
 def test_every_augmentation_of_maps_goes_with_segmentation_data(augment):
     node = composed("data=digit_scenes_semantic", f"data/augment_maps={augment}")
-    assert part_faults(node, "data", GIVEN["data"], ()) == []
-    data = build({**node, "train_scenes": 20}, seed=0)
+    assert slot_faults("data", node, GIVEN["data"], ()) == []
+    data = build_slot("data", {"data": {**node, "train_scenes": 20}}, seed=0)
     assert len(next(iter(data.loader("train")))) == 16
 
 
 @pytest.mark.parametrize("augment", AUGMENT)
 def test_every_augmentation_goes_with_every_kind_that_has_its_own(augment):
     node = composed("data=digits", f"data/augment={augment}")
-    assert part_faults(node, "data", GIVEN["data"], ()) == []
-    build(node, seed=0).loader("train")
+    assert slot_faults("data", node, GIVEN["data"], ()) == []
+    build_slot("data", {"data": node}, seed=0).loader("train")
 
 
 def test_the_frame_of_a_policy_is_chosen_apart():
@@ -76,8 +79,8 @@ def require_all_augmentations(kind, options=OPTIONS):
     group = next((group for group in OPTIONS if group in composed(f"data={kind}")), None)
     for augment in options.get(group, ()):
         node = composed(f"data={kind}", f"data/{group}={augment}")
-        assert part_faults(node, "data", GIVEN["data"], ()) == [], f"{kind}, {augment}"
-        build(node, seed=0)
+        assert slot_faults("data", node, GIVEN["data"], ()) == [], f"{kind}, {augment}"
+        build_slot("data", {"data": node}, seed=0)
 
 
 @pytest.mark.parametrize("kind", ["folder", "fashion_mnist", "wav_folder"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vit.data.class_maps import read_class_map
+from vit.data.class_maps import meanings, read_class_map
 from vit.data.images import BadImage
 from vit.data.mask_folder import MaskFolder
 from vit.data.sampling import Key
@@ -172,9 +172,9 @@ def test_few_bits_are_read_as_the_values_they_store(tmp_path, bits):
     image = Image.fromarray(values)
     image.putpalette([7 * n % 256 for n in range(3 * 256)])
     image.save(tmp_path / "palette.png", bits=bits)
-    assert np.array_equal(read_class_map(tmp_path / "palette.png", 24), values)
+    assert np.array_equal(read_class_map(tmp_path / "palette.png", meanings(24)), values)
     grey_png(tmp_path / "grey.png", values, bits)
-    assert np.array_equal(read_class_map(tmp_path / "grey.png", 24), values)
+    assert np.array_equal(read_class_map(tmp_path / "grey.png", meanings(24)), values)
 
 
 def grey_png(path, values, bits):

@@ -10,7 +10,8 @@ from scipy.io import wavfile
 from vit.data.augment_sound import SpecAugment
 from vit.data.images import BadImage
 from vit.data.sampling import Key
-from vit.data.spectrograms import Spectrogram, read_wav
+from vit.data.spectrograms import Spectrogram
+from vit.data.wav_files import read_wav
 from vit.data.wav_folder import WavFolder
 from vit.tasks.prediction import predict
 

@@ -64,7 +64,10 @@ def test_split_folders_in_capitals_are_refused_with_the_words_that_read_them(
         words["val_folder"] = None
         words["test_folder"] = None
     data = Folder(root=str(root), **words)
-    assert data.contents.class_names == ("cat", "dog", "owl") if "docs" not in names else True
+    assert data.contents.class_names == ("cat", "dog", "owl")
+    if "docs" in names:
+        assert [*data.contents.sources] == ["train"]
+        assert any("the folder 'docs' with 30 images is left out" in w for w in data.warnings())
 
 
 def test_training_and_testing_have_the_classes_within(photos, tmp_path):

@@ -193,7 +193,7 @@ def test_broken_files_are_told(tmp_path, tsv):
             | {"input_column": 2, "target_column": 0},
             "d.tsv, row 2: the class 'net' is not in",
         ),
-        ({"train": str(tmp_path / "f.tsv"), "target": "text"}, "train: 8 samples have an empty"),
+        ({"train": str(tmp_path / "f.tsv"), "target": "text"}, "9 of 27 rows have no text"),
     ):
         (fault, *_) = TextTable(**options).faults()
         assert said in str(fault)

@@ -211,7 +211,8 @@ def program(*words):
 
 def test_a_trained_segmenter_colours_a_picture(tmp_path):
     folder = tmp_path / "run"
-    done = program("train", *SEGMENTS, "trainer.max_epochs=1", f"hydra.run.dir={folder}")
+    once = ("trainer.max_epochs=1", "trainer.check_val_every_n_epoch=1")
+    done = program("train", *SEGMENTS, *once, f"hydra.run.dir={folder}")
     assert done.returncode == 0 and "test mIoU" in done.stdout, done.stderr
     Image.new("L", (40, 24), 90).save(tmp_path / "grey.png")
     told = json.loads(program("predict", str(folder), str(tmp_path / "grey.png"), "--json").stdout)

@@ -58,6 +58,8 @@ WORDS: dict[str, Bound] = {
     "num_workers": FEW,
     "image_size": SIZE,
     "train_sizes": SIZE,
+    "class_values": Bound(0, 255),
+    "ignore_value": Bound(0, 255),
     "mean": Bound(-10, 10),
     "std": Bound(0, 100, above=True),
     "erasing": SHARE,

@@ -10,7 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vit.data.deep_images import agree_on_white, deep_warnings
+from vit.data.label_checks import alike
 from vit.data.same_files import Repeats, same_bytes
+from vit.data.same_images import repeated_warnings
 from vit.data.samples import SampleData
 from vit.data.sources import Contents, common_size
 from vit.data.unsound import read_in_words
@@ -58,7 +61,9 @@ class ImageData(SampleData):
 
     @cached_property
     def contents(self) -> Contents:
-        return read_in_words(self.read)
+        contents = read_in_words(self.read)
+        agree_on_white(contents.sources)
+        return contents
 
     @cached_property
     def facts(self) -> Facts:
@@ -74,6 +79,7 @@ class ImageData(SampleData):
             std=_per_channel(self.std or contents.std, channels),
             multi_label=contents.multi_label,
             class_ids=contents.class_ids,
+            white=getattr(contents.sources["train"], "white", None),
         )
 
     def _image_size(self) -> tuple[int, int]:
@@ -88,6 +94,19 @@ class ImageData(SampleData):
     def same_bytes(self) -> Repeats:
         """Images of files that are copies of others; reads all that have another's size."""
         return same_bytes(self.contents.sources, self.splits)
+
+    def warnings(self) -> list[str]:
+        """What is odd and can be trained on all the same, and what was left out, a line each."""
+        try:
+            contents = self.contents
+        except (ValueError, OSError):
+            return []  # a fault, told as such
+        return [
+            *contents.warnings,
+            *repeated_warnings(self),
+            *alike(contents.class_names),
+            *deep_warnings(contents.sources),
+        ]
 
     @abstractmethod
     def transform_for(self, facts: Facts) -> Any:

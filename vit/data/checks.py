@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vit.data.images import BadImage
+from vit.data.label_checks import each_its_own
 from vit.data.manifest import DECODED, HEADER, bad_files
-from vit.data.same_images import repeated_images, repeated_warnings
-from vit.data.sources import FileSource, Source
-from vit.data.unsound import faults_of
+from vit.data.same_images import repeated_images
+from vit.data.sources import Contents, FileSource, Source
+from vit.data.unsound import Unsound, faults_of
 from vit.faults import Fault
 
 if TYPE_CHECKING:
@@ -28,24 +29,61 @@ NAMED = 5  # faults of one sort that are spelt out
 
 def data_faults(data: ClassificationData, full: bool) -> list[Fault]:
     """Every fault that can be found without training; all images decoded where `full`."""
-    try:
-        facts = data.facts
-        splits = data.splits
-    except (ValueError, OSError) as fault:
-        return faults_of(fault)
-    faults = [*data.contents.faults, *_label_faults(data)]
+    if unreadable := reading_faults(data):
+        return [*_own_classes(data), *unreadable]
+    facts = data.facts
+    own = _own_classes(data)
+    faults = [*data.contents.faults, *(own or _label_faults(data))]
     if len(facts.class_names) < 2 and not facts.multi_label:
         faults.append(
             Fault("data", f"only one class, {facts.class_names[0]!r}; wanted two or more.")
         )
-    for split, (_, members) in splits.items():
-        if not len(members):
-            origin = data.contents.origin.get(split, f"data.{split}_fraction")
-            faults.append(Fault("data", f"{split} holds no image ({origin})."))
+    faults += [] if own else empty_splits(data)  # of such classes nothing can be set aside
     faults += repeated_images(data, full)
     if data.on_bad_image == "error":
         faults += summed(bad_images(data, full), full)
+    else:
+        faults += all_bad(data)
     return faults
+
+
+def reading_faults(data: ImageData) -> list[Fault]:
+    """Why there is nothing to look at closer, with all that had been found until then."""
+    try:
+        contents = data.contents
+    except (ValueError, OSError) as fault:
+        return faults_of(fault)
+    try:
+        _ = data.facts, data.splits
+    except (ValueError, OSError) as fault:
+        return [*contents.faults, *faults_of(fault)]
+    return []
+
+
+def empty_splits(data: ImageData) -> list[Fault]:
+    """Splits without an image; of an empty train nothing can be set aside, which goes untold."""
+    origin = data.contents.origin
+    empty = [split for split, (_, members) in data.splits.items() if not len(members)]
+    if "train" in empty:
+        empty = [split for split in empty if split in data.contents.sources]
+    return [
+        Fault("data", f"{split} holds no image ({origin.get(split, f'data.{split}_fraction')}).")
+        for split in empty
+    ]
+
+
+def all_bad(data: ImageData) -> list[Fault]:
+    """Where bad images are left out and nothing would be left, as far as 32 of them tell."""
+    source = data.contents.sources["train"]
+    lines = []
+    for position in spread(np.arange(len(source)), 32).tolist():
+        try:
+            source.read(position, channels=3)
+        except BadImage as fault:
+            lines.append(str(fault))
+        else:
+            return []
+    return [Fault("data", f"not one of {len(lines)} images can be read: {lines[0]}")][: len(lines)]
 
 
 def bad_images(data: ImageData, full: bool = False) -> list[str]:
@@ -78,6 +116,17 @@ def _bad_in(source: Source, members: np.ndarray, full: bool, split: str) -> list
     return lines
 
 
+def _own_classes(data: ClassificationData) -> list[Fault]:
+    """Where each sample of train has a class of its own, whatever its images are like."""
+    try:
+        contents = data.contents
+    except (ValueError, OSError):
+        return []  # told elsewhere
+    own = None if contents.multi_label else each_its_own(contents.sources["train"].labels)
+    hint = data.own_classes_hint() if own else ""
+    return [Fault("data", f"{own}.{hint or ' Is it the classes that are read?'}")] if own else []
+
+
 def _label_faults(data: ClassificationData) -> list[Fault]:
     facts, faults = data.facts, []
     for split, (source, members) in data.splits.items():
@@ -105,12 +154,10 @@ def _label_faults(data: ClassificationData) -> list[Fault]:
     return faults
 
 
-def warnings(data: ClassificationData) -> list[str]:
-    """What is odd and can be trained on all the same, and what was left out."""
-    try:
-        return [*data.contents.warnings, *repeated_warnings(data)]
-    except ValueError:
-        return []  # a fault, told as such
+def require_sound(contents: Contents) -> None:
+    """Raises Unsound with every fault of the listing, where there are any."""
+    if contents.faults:
+        raise Unsound(contents.faults)
 
 
 def summed(lines: list[str], full: bool) -> list[Fault]:

@@ -17,9 +17,19 @@ from vit.data.sources import Contents, FileSource, Source
 from vit.structures import IGNORED
 
 SHOWN_MODES = ("P", "L", "1")  # of Pillow: one number of at most 8 bits per pixel
+WRONG = 254  # what a value means that means nothing; classes are fewer than 254 (see MaskFolder)
+MANY = 8  # different wrong values in one map, from which on they are no labels
 
 
-class NoClass(BadImage):
+class BadMap(BadImage):
+    """A map that is not what was wanted; `hint` says what could be done about all of its sort."""
+
+    def __init__(self, message: str, hint: str = ""):
+        super().__init__(message)
+        self.hint = hint
+
+
+class NoClass(BadMap):
     """A map with values that are no class; the message names it."""
 
 
@@ -44,13 +54,12 @@ class SegmentationContents(Contents):
 class MappedFiles(FileSource):
     """Image files, each with a file of its classes; a MappedSource.
 
-    `zero_ignored` takes value 0 for "nobody said", and the classes are numbered from 1 on.
+    `meaning` tells of each value in a file what it is: see `meanings`.
     """
 
     masks_root: Path = field(kw_only=True)
     mask_names: np.ndarray = field(kw_only=True)  # bytes, relative to masks_root
-    num_classes: int = field(kw_only=True)
-    zero_ignored: bool = field(kw_only=True, default=False)
+    meaning: np.ndarray = field(kw_only=True)
 
     def mask_path(self, position: int) -> Path:
         return self.masks_root / os.fsdecode(self.mask_names[position])
@@ -58,46 +67,108 @@ class MappedFiles(FileSource):
     def mapped(self, position: int, channels: int) -> tuple[Image.Image, np.ndarray]:
         found = self.class_map(position)
         height, width = found.shape
-        return open_image(self.path(position), channels, size=(height, width)), found
+        image = open_image(self.path(position), channels, size=(height, width), white=self.white)
+        return image, found
 
     def class_map(self, position: int) -> np.ndarray:
-        return read_class_map(self.mask_path(position), self.num_classes, self.zero_ignored)
+        return read_class_map(self.mask_path(position), self.meaning)
 
     def content(self, position: int) -> bytes:
         return super().content(position) + self.mask_path(position).read_bytes()
 
 
-def read_class_map(path: Path, num_classes: int, zero_ignored: bool = False) -> np.ndarray:
+def meanings(
+    num_classes: int,
+    zero_ignored: bool = False,
+    ignored: tuple[int, ...] = (IGNORED,),
+    class_values: tuple[int, ...] | None = None,
+) -> np.ndarray:
+    """[256], uint8: of each value in a file its class, IGNORED, or WRONG where it is neither.
+
+    `class_values` are the values of the classes, else they count from 0, or from 1 where 0 is
+    where nobody said. A value that stands in `class_values` is never `ignored`.
+    """
+    first = 1 if zero_ignored else 0
+    values = class_values or tuple(range(first, first + num_classes))
+    found = np.full(256, WRONG, dtype=np.uint8)
+    found[list(values)] = np.arange(num_classes)
+    found[[value for value in ignored if value not in (class_values or ())]] = IGNORED
+    if zero_ignored:
+        found[0] = IGNORED
+    return found
+
+
+def read_class_map(path: Path, meaning: np.ndarray) -> np.ndarray:
     """The map in a PNG, [height, width], uint8; palettes give numbers, their colours do not count.
 
-    Raises NoClass where a value is neither a class nor 255, and BadImage where the file is no
-    whole PNG of at most 8 bits per pixel.
+    Raises NoClass where a value means nothing, and BadImage where the file is no whole PNG of at
+    most 8 bits per pixel.
     """
     try:
         stored = path.read_bytes()
     except OSError as fault:
         raise UnreachableImage(f"{path}: {fault.strerror}.") from None
-    found = with_image(BytesIO(stored), str(path), _values) // _spread(stored)
-    if zero_ignored:
-        found = np.where((found == 0) | (found == IGNORED), IGNORED, found - 1).astype(np.uint8)
-    wrong = (found >= num_classes) & (found != IGNORED)
+    values = with_image(BytesIO(stored), str(path), _values)
+    if isinstance(values, BadMap):
+        raise BadMap(f"{path}: {values}", values.hint)
+    values = values // _spread(stored)
+    found = meaning[values]
+    wrong = found == WRONG
     if wrong.any():
-        first = 1 if zero_ignored else 0
-        values = ", ".join(str(value + first) for value in np.unique(found[wrong])[:5].tolist())
+        present = np.unique(values).tolist()
+        none = np.unique(values[wrong]).tolist()
+        wanted = np.flatnonzero(meaning < WRONG).tolist()
+        void = ", ".join(map(str, np.flatnonzero(meaning == IGNORED).tolist()))
         raise NoClass(
-            f"{path}: {int(wrong.sum())} pixels have values that are no class, such as {values}; "
-            f"wanted {first} to {num_classes - 1 + first}, or {IGNORED} where nobody said."
+            f"{path}: {int(wrong.sum())} pixels have values that are no class, such as "
+            f"{', '.join(map(str, none[:5]))}; wanted {_told(wanted)}"
+            f"{f', or {void} where nobody said' if void else ''}.",
+            _hint(present, none, wanted),
         )
     return found
 
 
-def _values(image: Image.Image) -> np.ndarray:
-    if image.format != "PNG" or image.mode not in SHOWN_MODES:
-        raise BadImage(
-            f"is a {image.format} of mode {image.mode}; wanted a PNG of 8 bits, grey or with a "
-            "palette, whose values are the classes."
+def _told(values: list[int]) -> str:
+    """`0 to 20` of values that follow one another, else each of them."""
+    if values == list(range(values[0], values[-1] + 1)):
+        return f"{values[0]} to {values[-1]}"
+    return ", ".join(map(str, values))
+
+
+def _hint(present: list[int], none: list[int], wanted: list[int]) -> str:
+    """What may have happened to a map that has those values, of which `none` are no class."""
+    if len(none) > MANY:
+        return (
+            "So many values come of smoothed edges, of JPEG or of colours made grey: write the "
+            "maps anew, resized by nearest neighbour alone, one value a class."
         )
-    return np.asarray(image).astype(np.uint8)
+    if len(present) == len(wanted):
+        return (
+            "If these are the classes in their order: "
+            f"+data.class_values={str(present).replace(' ', '')}."
+        )
+    name = f"If {none[0]} is a class, name it; if it is where nobody said"
+    if none == [wanted[-1] + 1] and wanted[0] == 0:
+        return (
+            f"{name}: +data.ignore_value={none[0]}; if 0 is where nobody said, and classes begin "
+            "with 1: data.reduce_zero_label=true."
+        )
+    return f"{name}: +data.ignore_value={none[0]}." if len(none) == 1 else ""
+
+
+def _values(image: Image.Image) -> np.ndarray | BadMap:
+    if image.format == "PNG" and image.mode in SHOWN_MODES:
+        return np.asarray(image).astype(np.uint8)
+    hint = "Write the number of its class into each pixel of a grey PNG of 8 bits."
+    if image.format == "JPEG":
+        hint = "JPEG changes values: write the maps anew, as PNG, from where they come from."
+    elif image.mode in ("RGB", "RGBA", "LA"):
+        hint += " Where all channels of a map are alike: Image.open(file).getchannel(0).save(file)."
+    return BadMap(
+        f"is a {image.format} of mode {image.mode}; wanted a PNG of 8 bits, grey or with a "
+        "palette, whose values are the classes.",
+        hint,
+    )
 
 
 def _spread(stored: bytes) -> int:

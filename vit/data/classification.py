@@ -60,11 +60,16 @@ class ClassificationData(ImageData):
             std=facts.std,
             crop_fraction=self.crop_fraction,
             fit=self.fit,
+            white=facts.white,
         )
 
     def dataset(self, split: str, *, training: bool) -> Split:
-        """The samples of a split, with or without augmentation."""
+        """The samples of a split, with or without augmentation.
+
+        Raises ValueError where the listing has faults: nothing is trained on half of the data.
+        """
         self._require(split)
+        checks.require_sound(self.contents)
         source, members = self.splits[split]
         return Split(
             source=self.contents.sources[source],
@@ -95,15 +100,15 @@ class ClassificationData(ImageData):
             return ((total - counts) / counts).tolist()
         return (total / (len(counts) * counts)).tolist()
 
+    def own_classes_hint(self) -> str:
+        """Where else the classes may be, as far as a kind of data can tell."""
+        return ""
+
     def fingerprint(self) -> str:
         return checks.fingerprint(self)
 
     def faults(self, full: bool = False) -> list[Fault]:
         return checks.data_faults(self, full)
-
-    def warnings(self) -> list[str]:
-        """What is odd and can be trained on all the same, and what was left out, a line each."""
-        return checks.warnings(self)
 
     def _split_labels(self, split: str) -> np.ndarray:
         source, members = self.splits[split]

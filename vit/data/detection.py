@@ -14,6 +14,7 @@ from vit.data import detection_checks as checks
 from vit.data.annotations import Annotations, MarkedSource
 from vit.data.augment_boxes import BoxAugmentation, NoBoxAugmentation
 from vit.data.base import ImageData
+from vit.data.checks import require_sound
 from vit.data.detection_loading import DetectionSplit
 from vit.data.detection_transforms import DetectionTransform, Frame
 from vit.data.sampling import EpochSampler, EvaluationSampler
@@ -60,7 +61,9 @@ class DetectionData(ImageData):
         return "detection"
 
     def transform_for(self, facts: Facts) -> DetectionTransform:
-        return DetectionTransform(facts.image_size, facts.channels, facts.mean, facts.std, self.fit)
+        return DetectionTransform(
+            facts.image_size, facts.channels, facts.mean, facts.std, self.fit, facts.white
+        )
 
     def _sampler(
         self, split: str, rank: int, world_size: int, accumulate: int, lend: bool
@@ -75,7 +78,7 @@ class DetectionData(ImageData):
         Raises ValueError where the annotations have faults: nothing is trained on half of them.
         """
         source, members = self._source(split)
-        checks.require_sound(self.contents)
+        require_sound(self.contents)
         return DetectionSplit(
             source=source,
             members=members,
@@ -155,7 +158,7 @@ class DetectionData(ImageData):
 
     def warnings(self) -> list[str]:
         """What is odd and can be trained on all the same, a line each; says what became of it."""
-        return checks.warnings(self)
+        return [*super().warnings(), *checks.warnings(self)]
 
     def _annotations(self, split: str) -> tuple[Annotations, np.ndarray]:
         source, members = self._source(split)

@@ -16,13 +16,14 @@ from vit.data.checks import (
     HEADERS_READ,
     add_samples,
     bad_images,
+    empty_splits,
+    reading_faults,
     spread,
     summed,
 )
 from vit.data.images import BadImage, other_size, stored_size
-from vit.data.same_images import copied_images, repeated_warnings
-from vit.data.sources import Contents, FileSource
-from vit.data.unsound import faults_of
+from vit.data.same_images import copied_images
+from vit.data.sources import FileSource
 from vit.faults import Fault
 
 if TYPE_CHECKING:
@@ -31,17 +32,10 @@ if TYPE_CHECKING:
 
 def data_faults(data: DetectionData, full: bool) -> list[Fault]:
     """Every fault that can be found without training; all images decoded where `full`."""
-    try:
-        contents = cast(DetectionContents, data.contents)
-        _ = data.facts
-        splits = data.splits
-    except (ValueError, OSError) as fault:
-        return faults_of(fault)
-    faults = list(contents.faults)
-    for split, (_, members) in splits.items():
-        if not len(members):
-            origin = contents.origin.get(split, f"data.{split}_fraction")
-            faults.append(Fault("data", f"{split} holds no image ({origin})."))
+    if unreadable := reading_faults(data):
+        return unreadable
+    contents = cast(DetectionContents, data.contents)
+    faults = [*contents.faults, *empty_splits(data)]
     if full and not faults:
         faults += copied_images(data)
     told = {} if faults else data.describe()
@@ -67,7 +61,7 @@ def warnings(data: DetectionData) -> list[str]:
         contents = cast(DetectionContents, data.contents)
     except (ValueError, OSError):
         return []  # a fault, told as such
-    told = [*contents.warnings, *repeated_warnings(data)]
+    told: list[str] = []
     for name, source in contents.sources.items():
         if isinstance(source, FileSource):
             told += [
@@ -138,13 +132,6 @@ def image_sizes(source: MarkedSource, full: bool = False) -> tuple[list[str], li
             f"are read so: {few(lying)}."
         )
     return sorts.get("wrong", []), odd
-
-
-def require_sound(contents: Contents) -> None:
-    """Raises ValueError with every fault of the annotations, where there are any."""
-    faults = cast(DetectionContents, contents).faults
-    if faults:
-        raise ValueError("\n".join(str(fault) for fault in faults))
 
 
 def fingerprint(data: DetectionData) -> str:

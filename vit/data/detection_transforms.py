@@ -97,6 +97,7 @@ class DetectionTransform:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fit: str = "letterbox"
+    white: float | None = None  # see vit.data.images.eight_bit
 
     def frame(self, height: int, width: int) -> Frame:
         """Where a picture of that size comes to lie."""
@@ -146,7 +147,7 @@ class DetectionTransform:
 
     def __call__(self, image: Image.Image) -> Float[Tensor, "channels height width"]:
         """Any Pillow image, of any mode and size, as the model wants it."""
-        whole = self.fitted(eight_bit(image, self.channels))
+        whole = self.fitted(eight_bit(image, self.channels, self.white))
         return normalised(pixels([whole]), self.mean, self.std)[0]
 
 

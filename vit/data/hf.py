@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from vit.data.cells import CONTAINERS, as_text
 from vit.data.class_names import require_distinct, sorted_names
 from vit.data.classification import ClassificationData
 from vit.data.folder import PHOTO_MEAN, PHOTO_STD
 from vit.data.sources import ArrowSource, Contents, Source
 from vit.data.split_names import split_of
-from vit.data.table import as_text, label_array
+from vit.data.table import label_array
 from vit.faults import did_you_mean
 
 
@@ -114,24 +115,16 @@ class HuggingFace(ClassificationData):
         kind = feature.feature if several else feature
         values = {
             split: [
-                row if several else [row] for row in dataset.with_format(None)[self.label_column]
+                row if several and row is not None else [row]
+                for row in dataset.with_format(None)[self.label_column]
             ]
             for split, dataset in chosen.items()
         }
         if isinstance(kind, datasets.ClassLabel):
             class_names = tuple(kind.names)
-            named = {
-                split: [
-                    [_class_name(label, class_names, split, i) for label in row]
-                    for i, row in enumerate(rows)
-                ]
-                for split, rows in values.items()
-            }
+            named = {split: _named(rows, class_names, split) for split, rows in values.items()}
         else:
-            named = {
-                split: [[_required(label, split, i) for label in row] for i, row in enumerate(rows)]
-                for split, rows in values.items()
-            }
+            named = {split: _required(rows, split) for split, rows in values.items()}
             found = {label for rows in named.values() for row in rows for label in row}
             require_distinct(found, self.path)
             class_names = sorted_names(found)
@@ -139,17 +132,32 @@ class HuggingFace(ClassificationData):
         return class_names, several, labels
 
 
-def _required(label: Any, split: str, row: int) -> str:
-    text = as_text(label)
-    if not text:
-        raise ValueError(f"{split}, row {row}: no label.")
-    return text
-
-
-def _class_name(label: Any, class_names: tuple[str, ...], split: str, row: int) -> str:
-    if label is None or not 0 <= label < len(class_names):
+def _required(rows: list[list[Any]], split: str) -> list[list[str]]:
+    """The labels of each row as text; raises ValueError that counts those without."""
+    for at, row in enumerate(rows):
+        if kind := next((CONTAINERS[type(one)] for one in row if type(one) in CONTAINERS), ""):
+            raise ValueError(f"{split}, row {at}: the label is {kind}; wanted text or a number.")
+    found = [[as_text(label) for label in row] for row in rows]
+    if none := [at for at, row in enumerate(found) if "" in row]:
         raise ValueError(
-            f"{split}, row {row}: label {label} is out of range; wanted 0 to "
-            f"{len(class_names) - 1}. Hidden labels are often -1: set data.{split}_split=null."
+            f"{split}, row {none[0]}: no label; {len(none)} of {len(rows)} rows have none."
         )
-    return class_names[label]
+    return found
+
+
+def _named(rows: list[list[Any]], class_names: tuple[str, ...], split: str) -> list[list[str]]:
+    """The labels of each row by name; raises ValueError that counts those out of range."""
+    wrong = [
+        (at, label)
+        for at, row in enumerate(rows)
+        for label in row
+        if label is None or not 0 <= label < len(class_names)
+    ]
+    if wrong:
+        at, label = wrong[0]
+        raise ValueError(
+            f"{split}, row {at}: label {label} is out of range; wanted 0 to "
+            f"{len(class_names) - 1} ({len(wrong)} of {len(rows)} rows). Hidden labels are often "
+            f"-1: set data.{split}_split=null."
+        )
+    return [[class_names[label] for label in row] for row in rows]

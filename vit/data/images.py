@@ -25,6 +25,9 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# What is white in images whose files do not say it: of fractions, and of values of 8 and 16 bits.
+WHITES = (1.0, 255.0, 65535.0)
+A_LITTLE = 1.5  # times white: as far as sharpening or resizing takes values beyond it
 
 Result = TypeVar("Result")
 
@@ -38,14 +41,18 @@ class UnreachableImage(BadImage):
 
 
 def open_image(
-    file: Path | BytesIO, channels: int, name: str = "", size: tuple[int, int] | None = None
+    file: Path | BytesIO,
+    channels: int,
+    name: str = "",
+    size: tuple[int, int] | None = None,
+    white: float | None = None,
 ) -> Image.Image:
     """The image in a file, upright (EXIF), as 8-bit RGB or greyscale.
 
     Where annotations speak of an image of that `size` (height, width) and only the image as it
     lies in the file has it, it is left as it lies. Raises BadImage where the file is missing,
     empty, truncated, not an image, or of another size either way; the message says `name`, or else
-    the path.
+    the path. `white` is as in `eight_bit`.
     """
 
     def opened(image: Image.Image) -> Image.Image:
@@ -54,7 +61,7 @@ def open_image(
             if (image.height, image.width) != size:
                 raise BadImage(other_size((turned.height, turned.width), size))
             turned = image
-        return eight_bit(turned, channels)
+        return eight_bit(turned, channels, white)
 
     name = name or str(file)
     if isinstance(file, Path):
@@ -109,18 +116,20 @@ def _orientation(image: Image.Image) -> int:
     return number if isinstance(number, int) and 1 <= number <= 8 else 1
 
 
-def eight_bit(image: Image.Image, channels: int) -> Image.Image:
+def eight_bit(image: Image.Image, channels: int, white: float | None = None) -> Image.Image:
     """Mode RGB (channels 3) or L (channels 1), from any mode that Pillow reads.
 
-    Transparent pixels are laid on white, as on a page; 16-bit values keep their high byte;
-    floating-point images are taken as fractions where no value exceeds 1, else as 0 to 255.
+    Transparent pixels are laid on white, as on a page; 16-bit values keep their high byte. Of
+    floating-point and 32-bit images, whose files do not say it, `white` is the value of white, as
+    it was found for a whole data set (deep_images.py); None tells it by the image alone. What is
+    above is white too, and what is below 0 is black.
     """
     if image.has_transparency_data:
         page = Image.new("RGBA", image.size, "white")
         page.alpha_composite(image.convert("RGBA"))
         image = page
     elif image.mode.startswith("I") or image.mode == "F":
-        image = _from_deep(image)
+        image = _from_deep(image, white)
     mode = "RGB" if channels == 3 else "L"
     if image.mode == mode:
         image.load()
@@ -128,15 +137,24 @@ def eight_bit(image: Image.Image, channels: int) -> Image.Image:
     return image.convert(mode)
 
 
-def _from_deep(image: Image.Image) -> Image.Image:
+def white_for(highest: float, whole: bool) -> float:
+    """The least of the customary values of white that `highest` exceeds by a little at most.
+
+    `whole` numbers are never fractions.
+    """
+    likely = WHITES[1:] if whole else WHITES
+    return next((white for white in likely if highest <= A_LITTLE * white), likely[-1])
+
+
+def _from_deep(image: Image.Image, white: float | None) -> Image.Image:
     values = np.asarray(image).astype(np.float64)
     if not np.isfinite(values).all():
         raise BadImage("holds values that are not finite.")
-    highest = values.max(initial=0)
-    if image.mode == "F":
-        scaled = values * 255 if highest <= 1 else values
-    else:
-        scaled = values / 257 if highest > 255 or image.mode != "I" else values
+    if image.mode.startswith("I;16"):
+        white = WHITES[-1]
+    elif white is None:
+        white = white_for(values.max(initial=0), whole=image.mode == "I")
+    scaled = values * 255 if white == 1 else values / (white / 255)
     return Image.fromarray(scaled.round().clip(0, 255).astype(np.uint8))
 
 

@@ -1,6 +1,7 @@
 """Images with a class for each pixel: ROOT/images/*.jpg and ROOT/masks/*.png of the same names."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from vit.data.annotation_checks import few
-from vit.data.class_maps import MappedFiles, SegmentationContents
+from vit.data.class_maps import MappedFiles, SegmentationContents, meanings
 from vit.data.folder import (
     PHOTO_MEAN,
     PHOTO_STD,
@@ -24,14 +25,17 @@ from vit.data.split_names import split_of
 from vit.faults import Fault, did_you_mean
 from vit.structures import IGNORED
 
+NAMES = re.compile(r"class|label|name|categor", re.IGNORECASE)  # in the names of files of classes
+
 
 @dataclass(kw_only=True, eq=False)
 class MaskFolder(SegmentationData):
     """An image's map is the PNG of the same name under `masks`, whatever folders lie between.
 
     It has 8 bits per pixel, grey or with a palette, and its values are the classes; 255 is where
-    nobody said. Where ROOT/images/train exists, it holds the training images, and the other splits
-    are its neighbours as far as they exist; else all images are train, and val is carved from them.
+    nobody said, unless the keys below give it another meaning. Where ROOT/images/train exists, it
+    holds the training images, and the other splits are its neighbours as far as they exist; else
+    all images are train, and val is carved from them.
 
     Args:
         root: the folder; `~` is understood.
@@ -40,6 +44,9 @@ class MaskFolder(SegmentationData):
         classes: the names of the classes in the order of their values; None reads classes_file.
         classes_file: in root, a name a line.
         reduce_zero_label: the classes begin with value 1, and 0 is where nobody said.
+        class_values: the value of each class in a map, such as 0 and 255; None counts from 0.
+        ignore_value: the value, or values, where nobody said; 255 is a class where class_values
+            has it.
     """
 
     root: str
@@ -51,12 +58,45 @@ class MaskFolder(SegmentationData):
     classes: tuple[str, ...] | None = None
     classes_file: str = "classes.txt"
     reduce_zero_label: bool = False
+    class_values: tuple[int, ...] | None = None
+    ignore_value: int | tuple[int, ...] = IGNORED
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key in ("class_values", "ignore_value"):
+            given = getattr(self, key)
+            values = () if given is None else given if isinstance(given, tuple) else (given,)
+            if min(values, default=0) < 0 or max(values, default=0) > 255:
+                raise ValueError(f"data.{key}={given}; wanted 0 to 255, as in a PNG of 8 bits.")
+            if len(set(values)) < len(values):
+                raise ValueError(f"data.{key}={given}; wanted each value once.")
+        values = self.class_values or ()
+        if values and self.reduce_zero_label:
+            raise ValueError(
+                "data.class_values says where classes begin, and data.reduce_zero_label=true that "
+                "they begin with 1; take one of them."
+            )
+        if self.ignore_value != IGNORED and (both := sorted({*values} & {*self._ignored})):
+            raise ValueError(
+                f"data.ignore_value={self.ignore_value}: {both[0]} is in data.class_values too."
+            )
+
+    @property
+    def _ignored(self) -> tuple[int, ...]:
+        given = self.ignore_value
+        return given if isinstance(given, tuple) else (given,)
 
     def read(self) -> SegmentationContents:
         root = existing_folder(self.root, "data.root")
         images = existing_folder(str(root / self.images), "data.images")
         masks = existing_folder(str(root / self.masks), "data.masks")
         names = self._class_names(root)
+        if self.class_values is not None and len(self.class_values) != len(names):
+            raise ValueError(
+                f"data.class_values={list(self.class_values)}; wanted a value for each of the "
+                f"{len(names)} classes {', '.join(names[:5])}."
+            )
+        meaning = meanings(len(names), self.reduce_zero_label, self._ignored, self.class_values)
         faults: list[Fault] = []
         warnings: list[str] = []
         sources = {}
@@ -67,8 +107,8 @@ class MaskFolder(SegmentationData):
                 told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(others.items()))
                 warnings.append(f"{images / inside}: left out, as no images: {told}.")
             paired, lonely = _paired(masks, inside, found)
-            faults += _unpaired(images / inside, masks / inside, found, paired)
-            if lonely:
+            faults += _unpaired(images / inside, masks / inside, found, paired, lonely)
+            if lonely and any(paired):
                 warnings.append(
                     f"{masks / inside}: {len(lonely)} masks have no image, and are left out: "
                     f"{few(lonely)}."
@@ -79,8 +119,7 @@ class MaskFolder(SegmentationData):
                 labels=np.zeros(len(found), dtype=np.int64),  # to tell would take reading all maps
                 masks_root=masks,
                 mask_names=np.array([name or b"" for name in paired], dtype=bytes),
-                num_classes=len(names),
-                zero_ignored=self.reduce_zero_label,
+                meaning=meaning,
             )
         warnings += _folders_left_out(images, self._folders(images))
         return SegmentationContents(
@@ -123,7 +162,8 @@ class MaskFolder(SegmentationData):
         if names is None:
             file = root / self.classes_file
             if not file.is_file():
-                near = did_you_mean(self.classes_file, sorted(path.name for path in root.iterdir()))
+                texts = sorted(path.name for path in root.iterdir() if NAMES.search(path.name))
+                near = did_you_mean(self.classes_file, texts)
                 raise ValueError(
                     f"data.classes_file: there is no {file}.{near} Write the name of a class a "
                     "line, in the order of their values, or set data.classes=[…]."
@@ -168,12 +208,18 @@ def _stem(name: bytes) -> str:
 
 
 def _unpaired(
-    images: Path, masks: Path, found: list[bytes], paired: list[bytes | None]
+    images: Path,
+    masks: Path,
+    found: list[bytes],
+    paired: list[bytes | None],
+    lonely: list[str],
 ) -> list[Fault]:
     """Images without a mask, and images that share one."""
     faults = []
     missing = [os.fsdecode(name) for name, mask in zip(found, paired, strict=True) if mask is None]
-    if missing:
+    if missing and len(missing) == len(found):
+        faults.append(Fault(str(masks), _why_none(masks, missing, lonely)))
+    elif missing:
         faults.append(
             Fault(str(masks), f"images without a mask: {few(missing)} ({len(missing)} in all).")
         )
@@ -188,3 +234,39 @@ def _unpaired(
             )
         )
     return faults
+
+
+def _why_none(masks: Path, images: list[str], lonely: list[str]) -> str:
+    """What to say where not one image has a mask: what lies there in their place."""
+    told = f"none of {len(images)} images has a mask"
+    wanted = f"wanted {PurePosixPath(images[0]).with_suffix('.png')} for {images[0]}"
+    if not masks.is_dir():
+        return f"{told}: there is no such folder; {wanted}, in folders of the same names."
+    if lonely:
+        there = f"{told}: the {len(lonely)} there are named otherwise, {few(lonely)}; {wanted}."
+        stems = {PurePosixPath(name).stem for name in images}
+        if stems & {PurePosixPath(name).stem for name in lonely}:
+            return f"{there} Images and masks are to lie in folders of the same names."
+        affix = _affix(stems, lonely)
+        return f"{there} Rename the masks without {affix!r}." if affix else there
+    others = Counter(path.suffix.lower() for path in masks.rglob("*") if path.is_file())
+    if not others:
+        return f"{told}: the folder is empty; {wanted}."
+    endings = ", ".join(f"{count} {suffix or 'no ending'}" for suffix, count in others.items())
+    lossy = " JPEG changes values: make the maps anew from where they come from."
+    return (
+        f"{told}: the files there are no PNG ({endings}); {wanted}."
+        f"{lossy if others.keys() & {'.jpg', '.jpeg'} else ''}"
+    )
+
+
+def _affix(stems: set[str], masks: list[str]) -> str:
+    """What all masks have before or behind the names of images, as in `photo_mask.png`; or ""."""
+    named = [PurePosixPath(name).stem for name in masks]
+    first = named[0]
+    for stem in sorted(stems, key=len, reverse=True):
+        for affix in (first.removeprefix(stem), first.removesuffix(stem)):
+            bare = {name.removesuffix(affix).removeprefix(affix) for name in named}
+            if affix not in ("", first) and len(bare & stems) >= len(stems) / 2:
+                return affix
+    return ""

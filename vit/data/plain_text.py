@@ -126,13 +126,3 @@ def is_text(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def require_text(values: list[str], where: str, first: int = 1) -> None:
-    """Raises ValueError with the row of the first that `is_text` denies."""
-    for row, value in enumerate(values, first):
-        if not is_text(value):
-            raise ValueError(
-                f"{where}, row {row}: {value[:40]!r} has half a character (a lone surrogate); "
-                "write the whole one, or none."
-            )

@@ -142,7 +142,7 @@ class MarkedFiles(FileSource):
     def read(self, position: int, channels: int) -> Image.Image:
         height, width = self.annotations.sizes[position].tolist()
         size = (height, width) if height else None
-        return open_image(self.path(position), channels, size=size)
+        return open_image(self.path(position), channels, size=size, white=self.white)
 
 
 def contents_of(

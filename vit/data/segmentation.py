@@ -16,6 +16,7 @@ from PIL import Image
 from vit.data import segmentation_checks as checks
 from vit.data.augment_boxes import BoxAugmentation, NoBoxAugmentation
 from vit.data.base import ImageData
+from vit.data.checks import require_sound
 from vit.data.class_maps import MappedSource
 from vit.data.images import BadImage
 from vit.data.sampling import EpochSampler, EvaluationSampler
@@ -51,7 +52,7 @@ class SegmentationData(ImageData):
     def transform_for(self, facts: Facts) -> SegmentationTransform:
         """The same for facts that a checkpoint carries; reads no data."""
         return SegmentationTransform(
-            facts.image_size, facts.channels, facts.mean, facts.std, self.fit
+            facts.image_size, facts.channels, facts.mean, facts.std, self.fit, facts.white
         )
 
     def _sampler(
@@ -67,7 +68,7 @@ class SegmentationData(ImageData):
         Raises ValueError where images lack maps: nothing is trained on half of the data.
         """
         source, members = self._source(split)
-        checks.require_sound(self.contents)
+        require_sound(self.contents)
         return SegmentationSplit(
             source=source,
             members=members,
@@ -112,7 +113,7 @@ class SegmentationData(ImageData):
         return checks.data_faults(self, full)
 
     def warnings(self) -> list[str]:
-        return checks.warnings(self)
+        return [*super().warnings(), *checks.warnings(self)]
 
     def _source(self, split: str) -> tuple[MappedSource, np.ndarray]:
         self._require(split)

@@ -10,22 +10,25 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from vit.data.annotation_checks import few
 from vit.data.checks import (
     HEADERS_READ,
     IMAGES_DECODED,
+    NAMED,
     SIZES_HASHED,
     add_samples,
+    all_bad,
     bad_images,
+    empty_splits,
+    reading_faults,
     spread,
     summed,
 )
-from vit.data.class_maps import MappedFiles, NoClass, SegmentationContents
+from vit.data.class_maps import BadMap, MappedFiles, NoClass, SegmentationContents, meanings
 from vit.data.images import BadImage, stored_size
-from vit.data.published import Bad
-from vit.data.same_images import repeated_images, repeated_warnings
-from vit.data.sources import Contents
-from vit.data.unsound import faults_of
+from vit.data.same_images import repeated_images
 from vit.faults import Fault
+from vit.structures import IGNORED
 
 if TYPE_CHECKING:
     from vit.data.segmentation import SegmentationData
@@ -33,48 +36,50 @@ if TYPE_CHECKING:
 
 def data_faults(data: SegmentationData, full: bool) -> list[Fault]:
     """Every fault that can be found without training; all images and maps decoded where `full`."""
-    try:
-        contents = cast(SegmentationContents, data.contents)
-        facts, splits = data.facts, data.splits
-    except (ValueError, OSError) as fault:
-        return faults_of(fault)
+    if unreadable := reading_faults(data):
+        return unreadable
+    contents, facts = cast(SegmentationContents, data.contents), data.facts
     faults = list(contents.faults)
     if facts.num_classes < 2:
         faults.append(Fault("data", f"only one class, {facts.class_names[0]!r}; wanted two."))
-    for split, (_, members) in splits.items():
-        if not len(members):
-            origin = contents.origin.get(split, f"data.{split}_fraction")
-            faults.append(Fault("data", f"{split} holds no image ({origin})."))
-    faults += repeated_images(data, full)
-    if contents.faults or data.on_bad_image == "skip":
+    empty = empty_splits(data)
+    faults += [*empty, *repeated_images(data, full)]
+    if contents.faults or empty:
         return faults  # what lacks its map is told; looking for it again would only repeat that
-    faults += summed(bad_images(data, full), full)
+    sound = data.on_bad_image == "error"
+    wrong = summed(bad_images(data, full), full) if sound else all_bad(data)
+    one_class: list[Fault] = []
     for name, source in contents.sources.items():
         if isinstance(source, MappedFiles):
-            faults += bad_maps(source, contents.origin[name], full)
-    return faults
+            bad, seen = bad_maps(source, contents.origin[name], full)
+            wrong += bad if sound or not seen else []
+            if name == "train" and (seen or not bad):
+                one_class = _one_class(source, seen, facts.class_names, contents.origin[name])
+    return faults + wrong + one_class
 
 
-def bad_maps(source: MappedFiles, origin: str, full: bool) -> list[Fault]:
-    """Maps that cannot be read, have values that are no class, or are of another size.
+def bad_maps(source: MappedFiles, origin: str, full: bool) -> tuple[list[Fault], set[int]]:
+    """Maps that cannot be read, have values that are no class, or are of another size; and which
+    classes, IGNORED among them, the others show.
 
     Decodes 256 maps and compares the sizes of 10,000, evenly spread, or of all where `full`.
     """
     positions = np.arange(len(source))
     decoded = set((positions if full else spread(positions, IMAGES_DECODED)).tolist())
     sized = (positions if full else spread(positions, HEADERS_READ)).tolist()
+    shown = np.zeros(256, dtype=bool)
 
-    def look(position: int) -> tuple[str, str] | None:
-        """The sort of fault and the file."""
+    def look(position: int) -> tuple[str, int, BadImage] | None:
+        """The sort of fault, whose it is, and what is wrong with it."""
         path = source.mask_path(position)
         try:
             if position in decoded:
-                source.class_map(position)
+                shown[source.class_map(position).ravel()] = True
             size = stored_size(path)[:2]
         except NoClass as fault:
-            return "pixels of no class", str(fault).rstrip(".")
+            return "pixels of no class", position, fault
         except BadImage as fault:
-            return "masks that cannot be read", str(fault).rstrip(".")
+            return "masks that cannot be read", position, fault
         try:
             height, width, orientation = stored_size(source.path(position))
         except BadImage:
@@ -83,39 +88,77 @@ def bad_maps(source: MappedFiles, origin: str, full: bool) -> list[Fault]:
         if size in (upright, (height, width)):
             return None
         told = f"{path} has {size[1]}×{size[0]}, {source.path(position)} {upright[1]}×{upright[0]}"
-        return "masks of another size than their images (width × height)", told
+        return "masks of another size than their images (width × height)", position, BadMap(told)
 
-    bad = Bad()
+    sorts: dict[str, list[tuple[str, BadImage]]] = {}
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         for found in pool.map(look, sorted(decoded.union(sized))):
             if found:
-                bad.add(*found)
-    return bad.faults(origin)
+                sort, position, fault = found
+                name = source.mask_names[position].decode(errors="replace")
+                sorts.setdefault(sort, []).append((name, fault))
+    faults = [Fault(origin, f"{sort}: {_summary(bad)}") for sort, bad in sorts.items()]
+    return faults, set(np.flatnonzero(shown).tolist())
+
+
+def _summary(bad: list[tuple[str, BadImage]]) -> str:
+    """One of each sort in full, the others by name, and what to do about them."""
+    alike: dict[str, list[tuple[str, BadImage]]] = {}
+    for name, fault in bad:
+        what = type(fault).__name__ if isinstance(fault, NoClass) else str(fault).partition(": ")[2]
+        alike.setdefault(what, []).append((name, fault))
+    lines = []
+    for (_, first), *others in list(alike.values())[:NAMED]:
+        more = f"; likewise {few([name for name, _ in others])}" if others else ""
+        lines.append(str(first).rstrip(".") + more)
+    hints = dict.fromkeys(getattr(fault, "hint", "") for _, fault in bad)
+    told = [f"{'; '.join(lines)} ({len(bad)} in all).", *[hint for hint in hints if hint][:2]]
+    return " ".join(told)
+
+
+def _one_class(
+    source: MappedFiles, seen: set[int], names: tuple[str, ...], origin: str
+) -> list[Fault]:
+    """Where nobody said anything of all pixels but those of one class, or of all."""
+    classes = sorted(seen - {IGNORED})
+    if IGNORED not in seen or len(classes) > 1:
+        return []
+    void = np.flatnonzero(source.meaning == IGNORED).tolist()
+    values = [int(np.flatnonzero(source.meaning == number)[0]) for number in classes]
+    left = f"all that is left is {names[classes[0]]!r}" if classes else "no class is left"
+    hint = ""
+    if classes and len(void) == 1:
+        both = sorted([*values, *void])
+        pairs = zip(both, names, strict=False)
+        told = " and ".join(f"{value} is {name!r}" for value, name in pairs)
+        hint = f" If {told}: +data.class_values={str(both).replace(' ', '')}."
+    message = (
+        f"the maps hold {_listed(sorted([*values, *void]))} only, and {_listed(void)} "
+        f"{'is' if len(void) == 1 else 'are'} where nobody said: {left}, and nothing can be "
+        f"learnt.{hint}"
+    )
+    return [Fault(origin, message)]
+
+
+def _listed(values: list[int]) -> str:
+    *rest, last = map(str, values)
+    return f"{', '.join(rest)} and {last}" if rest else last
 
 
 def warnings(data: SegmentationData) -> list[str]:
-    """What is odd and can be trained on all the same, and what became of it."""
+    """What is odd in the maps and can be trained on all the same, and what became of it."""
     try:
-        contents = cast(SegmentationContents, data.contents)
         told = data.describe()["train"]
     except (ValueError, OSError):
         return []  # a fault, told as such
     missing = [name for name, count in told["per_class"].items() if not count]
-    lines = [*contents.warnings, *repeated_warnings(data)]
-    if missing:
-        lines.append(
-            f"none of {told['maps_counted']} training maps shows {', '.join(missing[:5])}"
-            f"{f' and {len(missing) - 5} more classes' if len(missing) > 5 else ''}; what has no "
-            "example is not learnt."
-        )
-    return lines
-
-
-def require_sound(contents: Contents) -> None:
-    """Raises ValueError with every fault of the listing, where there are any."""
-    faults = cast(SegmentationContents, contents).faults
-    if faults:
-        raise ValueError("\n".join(str(fault) for fault in faults))
+    if not missing or not told["maps_counted"]:
+        return []
+    return [
+        f"none of {told['maps_counted']} training maps shows {', '.join(missing[:5])}"
+        f"{f' and {len(missing) - 5} more classes' if len(missing) > 5 else ''}; what has no "
+        "example is not learnt."
+    ]
 
 
 def fingerprint(data: SegmentationData) -> str:
@@ -135,7 +178,11 @@ def fingerprint(data: SegmentationData) -> str:
         if isinstance(source, MappedFiles):
             some = spread(members, SIZES_HASHED).tolist()
             sizes = [_file_size(source, position) for position in some]
-            digest.update(np.array([source.zero_ignored, *sizes], dtype=np.int64).tobytes())
+            first = source.meaning[0] == IGNORED and source.meaning[1] == 0
+            digest.update(np.array([first, *sizes], dtype=np.int64).tobytes())
+            usual = meanings(len(contents.class_names), zero_ignored=bool(first))
+            if (source.meaning != usual).any():
+                digest.update(source.meaning.tobytes())
     return digest.hexdigest()
 
 

@@ -69,8 +69,22 @@ class ArraySource:
         return self.images[position].tobytes()
 
 
+@dataclass(eq=False, kw_only=True)
+class Encoded:
+    """Images as their files have them. `white` is what deep_images.py finds for all of a set."""
+
+    white: float | None = None
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def file(self, position: int) -> Path | BytesIO:
+        """What Pillow opens."""
+        raise NotImplementedError
+
+
 @dataclass(eq=False)
-class FileSource:
+class FileSource(Encoded):
     """Image files under one root.
 
     Paths are kept as one array of bytes: a million of them as Python strings would be copied,
@@ -89,8 +103,11 @@ class FileSource:
     def path(self, position: int) -> Path:
         return self.root / self.name(position)
 
+    def file(self, position: int) -> Path | BytesIO:
+        return self.path(position)
+
     def read(self, position: int, channels: int) -> Image.Image:
-        return open_image(self.path(position), channels)
+        return open_image(self.path(position), channels, white=self.white)
 
     def size(self, position: int) -> tuple[int, int]:
         return image_size(self.path(position))
@@ -103,7 +120,7 @@ class FileSource:
 
 
 @dataclass(eq=False)
-class ArrowSource:
+class ArrowSource(Encoded):
     """Encoded images in a data set of the `datasets` package, mapped from disk."""
 
     dataset: Any  # datasets.Dataset whose image column is not decoded
@@ -113,11 +130,14 @@ class ArrowSource:
     def __len__(self) -> int:
         return len(self.dataset)
 
+    def file(self, position: int) -> BytesIO:
+        return BytesIO(self.content(position))
+
     def read(self, position: int, channels: int) -> Image.Image:
-        return open_image(BytesIO(self.content(position)), channels, self.name(position))
+        return open_image(self.file(position), channels, self.name(position), white=self.white)
 
     def size(self, position: int) -> tuple[int, int]:
-        return image_size(BytesIO(self.content(position)), self.name(position))
+        return image_size(self.file(position), self.name(position))
 
     def name(self, position: int) -> str:
         return f"row {position}"
@@ -136,7 +156,8 @@ class Contents:
     `sources` has "train" at least; "val" and "test" where the set comes with them.
     `image_size` is None where images differ or nobody has looked. `statistics` are the channel
     means and deviations as fractions of white, of one or three channels. `faults` are what was
-    found wrong in reading, `warnings` what is odd, or left out, and what became of it.
+    found wrong in reading what there is, `warnings` what is odd, or left out, and what became of
+    it.
     """
 
     sources: dict[str, Source]
@@ -158,6 +179,8 @@ def common_size(source: Source, looked_at: int = 64) -> tuple[int, int]:
     Those that cannot be read are passed over, for the check to name. Raises ValueError where the
     sizes differ, since then somebody has to choose, and BadImage where not one can be read.
     """
+    if not len(source):
+        raise ValueError("train holds no image.")
     positions = np.linspace(0, len(source) - 1, min(looked_at, len(source))).round().astype(int)
     sizes: set[tuple[int, int]] = set()
     fault = None

@@ -1,27 +1,21 @@
 """From a wav file to a picture of it: log-mel levels, time to the right, high notes above.
 
-No torchaudio: SciPy reads, resamples and transforms.
+No torchaudio: SciPy resamples.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-import struct
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 from PIL import Image
-from scipy.io import wavfile
 from scipy.signal import resample_poly
 
-from vit.data.images import BadImage, UnreachableImage
-
-RATES = (1_000, 400_000)  # Hz: what lies outside is a broken header
-FAINTEST = 1e-4  # of full scale; 16-bit sound whose loudest sample is below 4 steps is silence
+from vit.data.wav_files import RATES, read_wav
 
 
 @dataclass(frozen=True)
@@ -89,7 +83,8 @@ class Spectrogram:
 
     def picture(self, file: Path) -> Image.Image:
         """Of a wav file of any rate and number of channels. Raises BadImage naming the file."""
-        return self.drawn(*read_wav(file))
+        heard = read_wav(file)
+        return self.drawn(heard.rate, heard.samples)
 
     def drawn(self, rate: int, sound: Float[np.ndarray, " samples"]) -> Image.Image:
         """Of samples at a rate in Hz."""
@@ -132,38 +127,3 @@ def _triangles(sample_rate: int, transform: int, mels: int) -> np.ndarray:
     widths = np.diff(corners)[:, None]
     away = frequencies - corners[:, None]  # [mels + 2, frequencies]
     return np.minimum(away[:-2] / widths[:-1], -away[2:] / widths[1:]).clip(0)
-
-
-def read_wav(file: Path) -> tuple[int, Float[np.ndarray, " samples"]]:
-    """Rate in Hz, and the sound as fractions of full scale, its channels averaged.
-
-    Raises BadImage naming the file where it is no wav, breaks off, is empty or silent.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Chunk", wavfile.WavFileWarning)  # notes of editors
-            warnings.filterwarnings("error", "Reached EOF", wavfile.WavFileWarning)
-            rate, stored = wavfile.read(file)
-    except wavfile.WavFileWarning:
-        raise BadImage(f"{file}: breaks off before its end.") from None
-    except (ValueError, EOFError, struct.error, ZeroDivisionError, OverflowError) as fault:
-        what = "an empty file" if not file.stat().st_size else f"no wav file ({fault})"
-        raise BadImage(f"{file}: {what}; wanted uncompressed sound in a .wav.") from None
-    except OSError as fault:
-        raise UnreachableImage(f"{file}: {fault.strerror}.") from None
-    if not RATES[0] <= rate <= RATES[1]:
-        raise BadImage(f"{file}: says {rate} samples a second; wanted {RATES[0]} to {RATES[1]}.")
-    if not stored.size:
-        raise BadImage(f"{file}: holds no sound.")
-    sound = stored.astype(np.float64)
-    if stored.dtype == np.uint8:
-        sound = (sound - 128) / 128  # the only unsigned kind
-    elif stored.dtype.kind == "i":
-        sound /= -float(np.iinfo(stored.dtype).min)
-    elif not np.isfinite(sound).all():
-        raise BadImage(f"{file}: holds values that are not finite.")
-    if sound.ndim == 2:
-        sound = sound.mean(axis=1)
-    if np.abs(sound).max() < FAINTEST:
-        raise BadImage(f"{file}: is silent.")
-    return rate, sound

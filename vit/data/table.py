@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from vit.data.cells import as_text, cells
 from vit.data.class_names import require_distinct, sorted_names
 from vit.data.classification import ClassificationData
 from vit.data.file_names import stored
 from vit.data.folder import PHOTO_MEAN, PHOTO_STD, existing_folder
+from vit.data.label_checks import columns_of_classes, like_gaps, other_labels, spaced
 from vit.data.plain_text import read_text
 from vit.data.sources import Contents, FileSource, Source
+from vit.data.split_names import split_of
 from vit.faults import did_you_mean
 
 SPLITS = ("train", "val", "test")
@@ -49,12 +52,22 @@ class Table(ClassificationData):
         columns = read_columns(file)
         for key in ("path_column", "label_column", "split_column"):
             _require_column(columns, getattr(self, key), key, file)
-        paths = [as_text(path) for path in columns[self.path_column]]
-        labels = [self._labels(value) for value in columns[self.label_column]]
+        if self.path_column == self.label_column:
+            raise ValueError(
+                f"data.path_column={self.path_column} is data.label_column too; wanted two."
+            )
         several = self.separator is not None
-        _require_filled(paths, file, self.path_column)
-        if not several:
-            _require_filled([label[0] for label in labels], file, self.label_column)
+        paths, wrong = cells(columns[self.path_column], "path", self.path_column)
+        if several:
+            labels = [self._labels(value) for value in columns[self.label_column]]
+        else:
+            single, bad = cells(columns[self.label_column], "label", self.label_column)
+            labels = [[label] for label in single]
+            wrong += bad
+            if any("a list" in line for line in bad):
+                wrong.append("several labels an image are read with data.separator='|'")
+        if wrong:
+            raise ValueError("\n".join(f"{file}, {line}." for line in wrong))
         class_names = self._class_names(labels, file)
         numbers = label_array(labels, class_names, several)
         names = stored(paths, str(file))
@@ -69,11 +82,32 @@ class Table(ClassificationData):
             std=PHOTO_STD,
             multi_label=several,
             origin={split: str(file) for split in sources},
+            warnings=[*self._oddities(columns, file), *like_gaps(class_names)],
         )
 
+    def own_classes_hint(self) -> str:
+        """Which columns hold classes, where each sample has one of its own."""
+        columns = read_columns(Path(self.table).expanduser())
+        return columns_of_classes(columns, {self.label_column})
+
+    def _oddities(self, columns: dict[str, list], file: Path) -> list[str]:
+        """What a column that is not asked for tells of those that are."""
+        told = spaced(columns[self.label_column], f"{file}: {self.label_column}")
+        for name, values in columns.items() if self.split_column is None else ():
+            words = {as_text(value).lower() for value in values}
+            meant = {split_of(word) for word in words}
+            asked_for = name in (self.path_column, self.label_column)
+            if "train" in meant and None not in meant and not asked_for:
+                told.append(
+                    f"{file}: the column {name!r} has {', '.join(sorted(words))}, and all rows are "
+                    f"trained on; data.split_column={name} keeps them apart"
+                )
+        if self.label_column == "label":
+            told += other_labels(columns, self.label_column, file)
+        return told
+
     def _labels(self, value: Any) -> list[str]:
-        if self.separator is None:
-            return [as_text(value)]
+        assert self.separator is not None
         parts = value if isinstance(value, list) else as_text(value).split(self.separator)
         return [text for text in map(as_text, parts) if text]
 
@@ -119,14 +153,20 @@ def read_columns(file: Path) -> dict[str, list]:
                 f"{file}: parquet needs pyarrow: pip install 'vit-experiments[parquet]'"
             ) from None
         try:
-            return pyarrow.parquet.read_table(file).to_pydict()
+            table = pyarrow.parquet.read_table(file)
+            twice = [name for name, n in Counter(table.column_names).items() if n > 1]
+            if twice:
+                raise ValueError(f"{file} has more than one column {twice[0]!r}.")
+            return table.to_pydict()
         except (OSError, pyarrow.ArrowException) as fault:
             raise ValueError(f"{file} cannot be read as parquet: {fault}") from None
     if suffix not in (".csv", ".tsv"):
         raise ValueError(f"data.table={file}; wanted .csv, .tsv or .parquet.")
     try:
         text = StringIO(read_text(file), newline="")
-        rows = list(csv.reader(text, delimiter="\t" if suffix == ".tsv" else ",", strict=True))
+        mark = _separator(text.readline(), suffix)
+        text.seek(0)
+        rows = list(csv.reader(text, delimiter=mark, strict=True))
     except (csv.Error, ValueError) as fault:
         raise ValueError(f"{file} cannot be read as a table: {fault}") from None
     rows = [row for row in rows if row]
@@ -144,13 +184,14 @@ def read_columns(file: Path) -> dict[str, list]:
     return {name.strip(): [row[i] for row in body] for i, name in enumerate(header)}
 
 
-def as_text(value: Any) -> str:
-    """A cell as people write it: nothing for a gap, and 3 for the 3.0 that gaps make of it."""
-    if value is None or value != value:  # NaN is not itself
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()
+def _separator(header: str, suffix: str) -> str:
+    """What parts the columns: what the names suggest, where what the ending says does not occur.
+
+    Spreadsheets of countries with decimal commas write semicolons into a .csv.
+    """
+    usual = "\t" if suffix == ".tsv" else ","
+    found = [mark for mark in (usual, ";", "\t", ",") if mark in header]
+    return found[0] if found else usual
 
 
 def label_array(labels: list[list[str]], class_names: tuple[str, ...], several: bool) -> np.ndarray:
@@ -170,9 +211,3 @@ def _require_column(columns: dict[str, list], name: str | None, key: str, file: 
             f"{file} has no column {name!r} (data.{key}), only {', '.join(columns)}."
             + did_you_mean(name, columns)
         )
-
-
-def _require_filled(values: list[str], file: Path, column: str) -> None:
-    for row, value in enumerate(values):
-        if not value:
-            raise ValueError(f"{file}, row {row + 1}: {column} is empty.")

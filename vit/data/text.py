@@ -51,6 +51,7 @@ class TextContents:
     sources: dict[str, TextSource]
     class_names: tuple[str, ...] | None = None
     origin: dict[str, str] = field(default_factory=dict)  # split → where it is from, in words
+    warnings: list[str] = field(default_factory=list)  # what is odd in them
 
 
 @dataclass(eq=False)
@@ -266,7 +267,7 @@ class TextData(SampleData):
         return faults
 
     def warnings(self) -> list[str]:
-        told = []
+        told = list(self.contents.warnings)
         for split, (_, cut) in self._encoded.items():
             if cut:
                 facts = self.facts

@@ -6,10 +6,12 @@ from typing import Literal
 
 import numpy as np
 
+from vit.data.cells import cells
 from vit.data.class_names import require_distinct, sorted_names
-from vit.data.plain_text import require_text
+from vit.data.column_checks import better_columns, looks_odd, without_header
+from vit.data.label_checks import alike, each_its_own, like_gaps
 from vit.data.text import TextContents, TextData, TextSource
-from vit.data.text_files import columns_of
+from vit.data.text_files import Column, Rows, rows_of
 from vit.faults import did_you_mean
 
 
@@ -34,45 +36,86 @@ class TextTable(TextData):
     header: bool = False
 
     def read(self) -> TextContents:
+        if self.input_column == self.target_column:
+            raise ValueError(
+                f"data.input_column={self.input_column} is data.target_column too; wanted two."
+            )
         files = {"train": self.train, "val": self.val, "test": self.test}
         _require_several(files)
-        read = {name: self._columns(file, name) for name, file in files.items() if file is not None}
-        origin = {name: str(files[name]) for name in read}
+        tables = {split: self._rows(name, split) for split, name in files.items() if name}
+        read, wrong = {}, []
+        for split, rows in tables.items():
+            what = "text" if self.target == "text" else "class"
+            texts, bad = _column(rows, "text", self.input_column)
+            others, bad_others = _column(rows, what, self.target_column)
+            read[split] = texts, others
+            wrong += bad + bad_others
+        if not wrong and self.target == "class":
+            wrong = self._class_faults(tables["train"], read["train"][1])
+        if wrong:
+            raise ValueError("\n".join(wrong))
+        origin = {split: str(files[split]) for split in read}
+        warnings = looks_odd(tables["train"], self.input_column, self.target_column)
         row = 2 if self.header else 1
         if self.target == "text":
             sources = {
                 name: TextSource(texts, np.zeros(len(texts), dtype=np.int64), others, row)
                 for name, (texts, others) in read.items()
             }
-            return TextContents(sources, None, origin)
-        found = {label for label in read["train"][1] if label}
-        require_distinct(found, self.train)
-        names = sorted_names(found)
+            return TextContents(sources, None, origin, warnings)
+        require_distinct(read["train"][1], self.train)
+        names = sorted_names(read["train"][1])
+        warnings += [*alike(names), *like_gaps(names)]
+        if self.header and (twice := set(tables["train"].names) & set(names)):
+            warnings.append(
+                f"{self.train}: its first row, which is taken for the names of columns, has the "
+                f"class {sorted(twice)[0]!r}; without such a row: data.header=false"
+            )
         sources = {}
         number = {name: position for position, name in enumerate(names)}
         for split, (texts, labels) in read.items():
-            for place, label in enumerate(labels):
-                if label not in number:
-                    raise ValueError(
-                        f"{files[split]}, row {place + row}: the class {label!r} is not in "
-                        f"{self.train}.{did_you_mean(label, names)}"
-                    )
+            unknown = [at for at, label in enumerate(labels) if label not in number]
+            if unknown:
+                label = labels[unknown[0]]
+                raise ValueError(
+                    f"{files[split]}, row {tables[split].numbers[unknown[0]]}: the class {label!r} "
+                    f"is not in {self.train}.{did_you_mean(label, names)} {len(unknown)} rows have "
+                    "such classes."
+                )
             numbers = np.array([number[label] for label in labels], dtype=np.int64)
             sources[split] = TextSource(texts, numbers, None, row)
-        return TextContents(sources, names, origin)
+        return TextContents(sources, names, origin, warnings)
 
-    def _columns(self, name: str, key: str) -> tuple[list[str], list[str]]:
+    def _rows(self, name: str, key: str) -> Rows:
         file = Path(name).expanduser()
         if not file.is_file():
             raise ValueError(
                 f"data.{key}={name} is no file; wanted .tsv or .jsonl, maybe with .gz."
             )
-        inputs, targets = columns_of(file, (self.input_column, self.target_column), self.header)
-        if not inputs:
+        rows = rows_of(file, self.header)
+        if not rows.rows:
             raise ValueError(f"{file} holds no rows.")
-        for values in (inputs, targets):
-            require_text(values, str(file), 2 if self.header else 1)
-        return inputs, targets
+        return rows
+
+    def _class_faults(self, rows: Rows, labels: list[str]) -> list[str]:
+        """Where the classes are no classes, and which columns may be meant."""
+        own = each_its_own(labels)
+        if own is None:
+            return [] if self.header else without_header(rows, labels)
+        return [
+            f"{rows.file}: {own} in column {self.target_column!r}. "
+            f"{better_columns(rows, self.target_column)}"
+        ]
+
+
+def _column(rows: Rows, what: str, column: Column) -> tuple[list[str], list[str]]:
+    texts, wrong = cells(rows.values(column), what, f"column {column!r}", rows.numbers)
+    if rows.names and wrong and isinstance(rows.rows[0], dict):
+        lacking = [at for at, row in enumerate(rows.rows) if column not in row]
+        if lacking:
+            keys = ", ".join(rows.rows[lacking[0]])
+            wrong[0] += f"; row {rows.numbers[lacking[0]]} has no {column!r}, only {keys}"
+    return texts, [f"{rows.file}, {line}." for line in wrong]
 
 
 def _require_several(files: dict[str, str | None]) -> None:

@@ -51,6 +51,7 @@ class EvaluationTransform:
     std: tuple[float, ...]
     crop_fraction: float = 1.0
     fit: str = "crop"
+    white: float | None = None  # see vit.data.images.eight_bit
 
     def fitted(self, image: Image.Image) -> Image.Image:
         """The image at `image_size`, not yet a tensor."""
@@ -67,7 +68,7 @@ class EvaluationTransform:
 
     def __call__(self, image: Image.Image) -> Float[Tensor, "channels height width"]:
         """Any Pillow image, of any mode and size, as the model wants it."""
-        whole = self.fitted(eight_bit(image, self.channels))
+        whole = self.fitted(eight_bit(image, self.channels, self.white))
         return normalised(pixels([whole]), self.mean, self.std)[0]
 
 

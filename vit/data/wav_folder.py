@@ -4,6 +4,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from vit.data.checks import spread
+from vit.data.annotation_checks import few
+from vit.data.checks import IMAGES_DECODED, spread
 from vit.data.class_names import require_distinct
 from vit.data.classification import ClassificationData
 from vit.data.file_names import stored
@@ -21,6 +23,7 @@ from vit.data.images import BadImage, eight_bit
 from vit.data.sources import Contents, FileSource, Source
 from vit.data.spectrograms import Spectrogram
 from vit.data.split_names import split_of
+from vit.data.wav_files import format_of, read_wav
 from vit.faults import did_you_mean
 
 LOOKED_AT = 128  # training files from which mean and deviation are taken
@@ -156,6 +159,33 @@ class WavFolder(ClassificationData):
             origin={split: self._told(root, split) for split in sources},
             warnings=[f"{root}: files that are left out, as no .wav: {told}."] if told else [],
         )
+
+    def warnings(self) -> list[str]:
+        """Also of rates that differ and of channels that cancel each other, in 256 a split."""
+        rates: Counter[int] = Counter()
+        cancelled = []
+        for source in self.contents.sources.values():
+            assert isinstance(source, WavSource)
+            for position in spread(np.arange(len(source)), IMAGES_DECODED).tolist():
+                path = source.path(position)
+                with suppress(BadImage):  # a fault, told as such
+                    form = format_of(path)
+                    rates[form.rate] += 1
+                    if form.channels > 1 and read_wav(path).cancelled:
+                        cancelled.append(source.name(position))
+        told = super().warnings()
+        if len(rates) > 1:
+            counts = ", ".join(f"{count} of {rate:,} Hz" for rate, count in rates.most_common())
+            told.append(
+                f"sounds of {len(rates)} rates ({counts}) are resampled to {self.sample_rate:,} "
+                "Hz; one of a lower rate has no high notes, and a model may go by that"
+            )
+        if cancelled:
+            told.append(
+                f"{len(cancelled)} sounds have channels of opposite phases, whose mean is nothing; "
+                f"their loudest channel is taken: {few(cancelled)}"
+            )
+        return told
 
     def _told(self, root: Path, split: str) -> str:
         groups = {"test": self.test_groups, "val": self.val_groups}.get(split, ())

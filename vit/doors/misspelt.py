@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from vit.doors.config_groups import Groups
@@ -81,6 +84,8 @@ def _value_fault(word: str, base: Any, problem: Exception) -> Fault:
     for part in key.split("."):
         if not isinstance(node, DictConfig):
             return Fault(key, f"{above!r} holds a value, so it has no {part!r}")
+        if part not in node and _takes(node.get("_target_"), part):
+            return Fault(key, f"stands in no file of conf, and is added with a plus: +{word}")
         if part not in node:
             known = [str(name) for name in node]
             guess = did_you_mean(part, known) or did_you_mean(key, _dotted(base))
@@ -91,6 +96,22 @@ def _value_fault(word: str, base: Any, problem: Exception) -> Fault:
         above = f"{above}.{part}" if above else part
         node = OmegaConf.select(node, part, throw_on_missing=False)
     return Fault(word, first_line(problem))
+
+
+def _takes(target: object, key: str) -> bool:
+    """Whether a class of ours has such a key of its own; read, since to import it takes torch."""
+    module, _, name = str(target).rpartition(".")
+    spec = find_spec(module) if module.startswith("vit.") else None
+    if spec is None or spec.origin is None:
+        return False
+    return any(
+        isinstance(line, ast.AnnAssign)
+        and isinstance(line.target, ast.Name)
+        and line.target.id == key
+        for each in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
+        if isinstance(each, ast.ClassDef) and each.name == name
+        for line in each.body
+    )
 
 
 def _dotted(node: Any, above: str = "") -> list[str]:

@@ -98,6 +98,8 @@ def main(argv: list[str]) -> int:
         return _show_texts(result, arguments)
     for bad in result["left_out"]:
         print(f"left out: {bad}", file=sys.stderr)
+    for odd in result.get("warnings", ()):
+        print(f"warning: {odd}", file=sys.stderr)
     if arguments.json:
         print(json.dumps(result, indent=1))
     else:

@@ -8,6 +8,8 @@ from typing import Any
 
 from PIL import Image
 
+from vit.data.deep_images import Deep, deep_in
+from vit.data.deep_images import told as deep_told
 from vit.data.images import BadImage
 from vit.facts import TextFacts
 from vit.faults import Fault, Refused
@@ -49,9 +51,11 @@ def predict(
     trained = load(run_dir, checkpoint=checkpoint, device=device, allow_targets=allow_targets)
     told: list[dict[str, Any]] = []
     drawing: Drawing | None = None
+    deep: list[Deep] = []
     for start in range(0, len(paths), AT_ONCE):
         part = paths[start : start + AT_ONCE]
         images = [opened(Path(path)) for path in part]
+        deep += [found for image in images if (found := deep_in(image))]
         for path, image, row in zip(part, images, answered(trained, images), strict=True):
             if out is not None and ("objects" in row or "class_map" in row):
                 drawing = drawing or Drawing(Path(out), trained.facts)
@@ -59,7 +63,10 @@ def predict(
             row.pop("class_map", None)  # a file, and none of the words
             told.append({"path": path, **row})
     left_out = [str(fault) for fault in faults]
-    more = {} if drawing is None else {"pictures": str(drawing.finish())}
+    more: dict[str, Any] = {} if drawing is None else {"pictures": str(drawing.finish())}
+    white = getattr(trained.transform, "white", None)
+    if odd := deep_told(deep, f"{len(deep)} of {len(paths)} images", white):
+        more["warnings"] = odd
     return {"schema_version": 1, "run": run_dir, "images": told, "left_out": left_out, **more}
 
 

@@ -117,10 +117,6 @@ class Segmentation(Task):
         return None if found == wanted else f"gives {found} classes; wanted {wanted}"
 
     @classmethod
-    def oddities(cls, data: Any, output: Any) -> list[str]:
-        return data.warnings() if isinstance(data, SegmentationData) else []
-
-    @classmethod
     def made_up_loss(cls, output: Any) -> Tensor:
         return made_up_loss(output)
 

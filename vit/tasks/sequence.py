@@ -96,10 +96,6 @@ class TextToText(Task):
         return None if found == wanted else f"gives {found} for {images} texts; wanted {wanted}"
 
     @classmethod
-    def oddities(cls, data: Any, output: Any) -> list[str]:
-        return data.warnings() if isinstance(data, TextData) else []
-
-    @classmethod
     def made_up_loss(cls, output: Tensor) -> Tensor:
         targets = torch.zeros(output.shape[:2], dtype=torch.long, device=output.device)
         return F.cross_entropy(output.float().flatten(0, 1), targets.flatten())

@@ -96,7 +96,7 @@ class Task(lightning.LightningModule):
     @classmethod
     def oddities(cls, data: Any, output: Any) -> list[str]:
         """What the check is to warn of, from the data and the model's answer to two images."""
-        return []
+        return data.warnings()
 
     @classmethod
     def made_up_loss(cls, output: Any) -> Tensor:

@@ -72,10 +72,6 @@ class TextClassification(Task):
         return None if found == wanted else f"gives {found} for {images} texts; wanted {wanted}"
 
     @classmethod
-    def oddities(cls, data: Any, output: Any) -> list[str]:
-        return data.warnings() if isinstance(data, TextData) else []
-
-    @classmethod
     def made_up_loss(cls, output: Tensor) -> Tensor:
         targets = torch.zeros(len(output), dtype=torch.long, device=output.device)
         return cross_entropy(output.float(), targets).mean()
