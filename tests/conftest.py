@@ -23,6 +23,15 @@ def same_numbers():
 
 
 @pytest.fixture(autouse=True)
+def the_environment_is_left_as_it_was():
+    """Commands that are run here set what their child processes need."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
 def ctrl_c_counts():
     """A shell that starts pytest in the background has SIGINT ignored; here it is Python's own."""
     signal.signal(signal.SIGINT, signal.default_int_handler)

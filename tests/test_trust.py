@@ -58,7 +58,7 @@ def stranger(folder, **parts):
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump({**config, **parts}))
     (folder / "checkpoints").mkdir()
-    torch.save({"state_dict": {}}, folder / "checkpoints" / "last.ckpt")
+    torch.save({"state_dict": {"w": torch.ones(1)}}, folder / "checkpoints" / "last.ckpt")
     return folder
 
 
@@ -172,12 +172,15 @@ def begun(place, *words, **told):
     place.mkdir(parents=True)
     arguments = ["-m", "experiment=digits", "seed=0,1", *words]
     told = {"arguments": arguments, "folder": str(Path.cwd()), "command": "vit train", **told}
-    write_json(place / "sweep.json", {"schema_version": 1, "path": str(place), **told})
+    objective = {"metrics": ["val/loss"], "modes": ["min"]}
+    told |= {"schema_version": 1, "path": str(place), "objective": objective}
+    write_json(place / "sweep.json", told)
     return Ledger(place)
 
 
 def given(*words, **more):
     told = {"words": list(words), "config_dir": None, "config_name": None, "allow_target": []}
+    told["allow_changed"] = False
     return argparse.Namespace(**{**told, **more})
 
 

@@ -12,11 +12,6 @@ from vit.doors.main import main
 from vit.runs import process
 
 
-@pytest.fixture(autouse=True)
-def the_environment_is_left_as_it_was(monkeypatch):
-    monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
-
-
 def test_a_terminal_of_ascii_shows_question_marks(monkeypatch):
     paper = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", paper)

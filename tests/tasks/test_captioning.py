@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from vit.build import build
+from vit.build import build_slot
 from vit.check.preflight import preflight
 from vit.data.digit_captions import DigitCaptions, caption
 from vit.data.digits import Digits
@@ -118,7 +118,7 @@ def test_captioning_wants_images_with_texts():
         Captioning.given_by(Digits())
     config = {"_target_": "vit.data.digit_captions.DigitCaptions", **SCENES}
     with pytest.raises(ValueError, match="task=text_to_text wants texts"):
-        TextToText.given_by(build(config))
+        TextToText.given_by(build_slot("data", {"data": config}))
 
 
 def test_the_shipped_experiment_is_checked_and_counted():

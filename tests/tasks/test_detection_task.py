@@ -192,11 +192,15 @@ def test_pictures_are_logged_after_the_first_validations_and_the_last(trainer):
         (["head=linear"], "head", "no head that task=detection can build"),
         (["task=classification"], "task", "Take task=detection"),
         (["data=digits"], "task", "wants pictures with boxes"),
-        (["task.max_detections=0"], "task", "wanted 1 or more"),
+        (["task.max_detections=0"], "task.max_detections", "wanted at least 1"),
         ([], "checkpoint.monitor", "'val/accuracy' is never logged"),
         (["data.train_sizes=[90]"], "data.train_sizes", "image is 90x90 px"),
         (["trainer.precision=bf16-true"], "trainer.precision", "wanted bf16-mixed"),
-        (["data/augment_boxes=flip", "data.augment_boxes.flip=2"], "data", "flip=2"),
+        (
+            ["data/augment_boxes=flip", "data.augment_boxes.flip=2"],
+            "data.augment_boxes.flip",
+            "at most 1",
+        ),
     ],
 )
 def test_what_does_not_fit_is_told_before_training(words, where, message):

@@ -9,7 +9,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-from vit.runs.environment import hidden
+from vit.runs.environment import by_name, hidden
 from vit.runs.secrets import BLACK, without_secrets
 from vit.runs.stamp import DIFF_SWITCH, LEFT_OUT, stamp
 
@@ -68,10 +68,11 @@ def _tracker(tracking: dict[str, Any]) -> list[Held]:
     mode = tracking.get("mode")
     if mode in (None, "disabled"):
         return [Held("W&B", "nothing: there is no tracker")]
+    said = without_secrets(by_name(tracking))
     where = "W&B's server" if mode == "online" else "wandb/ (not uploaded)"
     return [
         Held(where, "the config as above, numbers, and in full what is said to W&B itself"),
-        *(Held(where, key, _short(str(tracking[key]))) for key in SAID if tracking.get(key)),
+        *(Held(where, key, _short(str(said[key]))) for key in SAID if tracking.get(key)),
         Held(where, "what wandb itself notes: host, Python, hardware, this repository's address"),
     ]
 

@@ -87,13 +87,15 @@ def _git() -> dict[str, Any] | None:
 
     Keys and passwords in the changes are blacked out; VIT_STAMP_DIFF=0 leaves the changes out.
     """
-    commit = _git_says("rev-parse", "HEAD")
+    commit = _output("git", "rev-parse", "HEAD")
     if commit is None:
         return None
-    diff = _git_says(*DIFF, "HEAD") or ""
+    harmless = _harmless()
+    diff = _output("git", *DIFF, "HEAD", **harmless) or ""
     if diff and os.environ.get(DIFF_SWITCH) == "0":
         diff = LEFT_OUT
-    untracked = (_git_says("ls-files", "--others", "--exclude-standard") or "").splitlines()
+    others = _output("git", "ls-files", "--others", "--exclude-standard", **harmless)
+    untracked = (others or "").splitlines()
     return {
         "commit": commit.strip(),
         "diff": blacked_out(diff[:LARGEST_DIFF]),
@@ -102,8 +104,8 @@ def _git() -> dict[str, Any] | None:
     }
 
 
-def _git_says(*words: str) -> str | None:
-    """What git answers, of a repository whose own settings must not start a program.
+def _harmless() -> dict[str, str]:
+    """Environment for git in a repository whose own settings must not start a program.
 
     The folder may be one that was downloaded with its `.git`, and settings there name commands for
     watching files, showing differences, filtering content and fetching what is missing.
@@ -117,7 +119,7 @@ def _git_says(*words: str) -> str | None:
     own = {"GIT_CONFIG_COUNT": str(len(settings)), "GIT_ALLOW_PROTOCOL": "none"}
     for at, (name, value) in enumerate(settings):
         own |= {f"GIT_CONFIG_KEY_{at}": name, f"GIT_CONFIG_VALUE_{at}": value}
-    return _output("git", *words, **own)
+    return own
 
 
 def _output(*command: str, **more: str) -> str | None:
