@@ -1,6 +1,8 @@
 """Folders of images, in the layouts in which they come, and what is said of those that fail."""
 
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -114,3 +116,14 @@ def test_a_known_set_is_read_from_folders_too(photos, tmp_path):
     assert data.lengths == {"train": 27, "val": 3, "test": 30}
     assert data.facts.mean == (0.4914, 0.4822, 0.4465)
     assert next(iter(data.loader("test"))).images.shape == (30, 3, 32, 32)
+
+
+def test_names_in_other_encodings_than_utf_8_are_files_like_others(photos):
+    name = os.fsencode(photos / "cat") + b"/\xe4.png"
+    os.rename(photos / "cat" / "000.png", name)  # noqa: PTH104 - bytes are no Path
+    data = Folder(root=str(photos))
+    assert data.faults() == data.faults(full=True) == []
+    Path(os.fsdecode(name)).write_text("no image")
+    (fault, _) = Folder(root=str(photos)).faults(full=True)
+    assert "not an image" in str(fault)
+    assert len(Folder(root=str(photos)).faults(full=True)) == 2  # as it was remembered

@@ -155,6 +155,47 @@ def test_a_picture_lies_as_its_mask_does(mask_files):
     assert data.picture("train", 0).size == (30, 40)
 
 
+@pytest.mark.parametrize(("orientation", "size"), [(2, (30, 40)), (3, (30, 40)), (6, (40, 40))])
+def test_a_turn_that_the_size_of_the_mask_does_not_tell_is_a_warning(mask_files, orientation, size):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = mask_files.root / "images" / "train" / "1.jpg"
+    Image.fromarray(np.zeros((*size, 3), dtype=np.uint8)).save(path, exif=exif)
+    values = np.zeros(size, dtype=np.uint8)
+    values[0, 0] = 1
+    mask_files.save("train/1", values)
+    faults, (warning,), data = told(mask_files)
+    assert faults == []
+    assert "1 images are turned by EXIF" in warning
+    assert "whether the masks were made before or after; taken as after: train/1.jpg" in warning
+    # A mask with a turn of its own leaves nothing to guess.
+    mask_files.save("train/1", values, palette=False, exif=exif)
+    faults, warnings, data = told(mask_files)
+    assert faults == warnings == []
+    corner = {2: (0, -1), 3: (-1, -1), 6: (0, -1)}[orientation]
+    assert data.class_map("train", 0)[corner] == 1
+    assert data.class_map("train", 0).sum() == 1
+
+
+def test_an_image_that_lies_as_its_mask_does_is_a_warning(mask_files):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = mask_files.root / "images" / "train" / "1.jpg"
+    Image.fromarray(np.zeros((30, 40, 3), dtype=np.uint8)).save(path, exif=exif)
+    (warning,) = told(mask_files)[1]
+    assert "1 images are annotated as they lie in the file" in warning
+
+
+def test_masks_of_other_names_are_one_fault_and_no_warning(mask_files):
+    for split, numbers in (("train", (1, 2, 3)), ("val", (4, 5))):
+        for n in numbers:
+            path = mask_files.root / "masks" / split / f"{n}.png"
+            path.rename(path.with_name(f"{n}_mask.png"))
+    faults, warnings, _ = told(mask_files)
+    assert all("Rename the masks without '_mask'" in fault for fault in faults)
+    assert warnings == []
+
+
 def test_zero_is_where_nobody_said_if_told_so(mask_files):
     values = mask_files.values("train/1")
     data = told(mask_files, reduce_zero_label=True, classes=("leaf", "rot"))[2]

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from vit.data.images import BadImage, UnreachableImage, open_image, with_image
+from vit.data.images import BadImage, UnreachableImage, open_image, upright, with_image
 from vit.data.sources import Contents, FileSource, Source
 from vit.structures import IGNORED
 
@@ -54,7 +54,8 @@ class SegmentationContents(Contents):
 class MappedFiles(FileSource):
     """Image files, each with a file of its classes; a MappedSource.
 
-    `meaning` tells of each value in a file what it is: see `meanings`.
+    `meaning` tells of each value in a file what it is: see `meanings`. Images and maps are upright
+    as their own EXIF says; an image that has its map's size only as it lies in the file is left so.
     """
 
     masks_root: Path = field(kw_only=True)
@@ -158,7 +159,7 @@ def _hint(present: list[int], none: list[int], wanted: list[int]) -> str:
 
 def _values(image: Image.Image) -> np.ndarray | BadMap:
     if image.format == "PNG" and image.mode in SHOWN_MODES:
-        return np.asarray(image).astype(np.uint8)
+        return np.asarray(upright(image)).astype(np.uint8)
     hint = "Write the number of its class into each pixel of a grey PNG of 8 bits."
     if image.format == "JPEG":
         hint = "JPEG changes values: write the maps anew, as PNG, from where they come from."

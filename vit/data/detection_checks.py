@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from vit.data.annotation_checks import few
 from vit.data.annotations import DetectionContents, MarkedSource
 from vit.data.checks import (
     HEADERS_READ,
@@ -21,9 +20,10 @@ from vit.data.checks import (
     spread,
     summed,
 )
-from vit.data.images import BadImage, other_size, stored_size
+from vit.data.images import BadImage, other_size
 from vit.data.same_images import copied_images
 from vit.data.sources import FileSource
+from vit.data.turned_images import turn_warnings, upright_size
 from vit.faults import Fault
 
 if TYPE_CHECKING:
@@ -104,33 +104,17 @@ def image_sizes(source: MarkedSource, full: bool = False) -> tuple[list[str], li
         """The sort of oddity and the image."""
         told = tuple(source.annotations.sizes[position].tolist())
         try:
-            height, width, orientation = stored_size(source.path(position))
+            upright, sort = upright_size(source.path(position), told)
         except BadImage:
             return None
-        name = source.name(position)
-        upright = (width, height) if orientation >= 5 else (height, width)
-        if told not in (upright, (height, width)):
-            return "wrong", f"{source.path(position)}: {other_size(upright, told)}"
-        if orientation == 1:
-            return None
-        if upright == (height, width):
-            return "unclear", name
-        return ("lying", name) if told == (height, width) else None
+        if sort == "wrong":
+            return sort, f"{source.path(position)}: {other_size(upright, told)}"
+        return (sort, source.name(position)) if sort else None
 
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         found = [one for one in pool.map(look, positions.tolist()) if one]
     sorts = {sort: [name for kind, name in found if kind == sort] for sort, _ in found}
-    odd = []
-    if unclear := sorts.get("unclear"):
-        odd.append(
-            f"{len(unclear)} images are turned by EXIF, and their size does not tell whether the "
-            f"annotations were made before or after; taken as after: {few(unclear)}."
-        )
-    if lying := sorts.get("lying"):
-        odd.append(
-            f"{len(lying)} images are annotated as they lie in the file, without EXIF's turn; they "
-            f"are read so: {few(lying)}."
-        )
+    odd = turn_warnings(sorts, "annotations")
     return sorts.get("wrong", []), odd
 
 

@@ -49,7 +49,7 @@ def bad_files(paths: list[Path], depth: int) -> dict[Path, str]:
     an earlier look at least as close are not opened.
     """
     stamps = {path: _stamp(path) for path in paths}
-    keys = {path: str(path.absolute()) for path in paths}
+    keys = {path: _as_text(str(path.absolute())) for path in paths}
     known = _recall(list(keys.values()))
     found: dict[Path, str] = {}
     unseen: list[Path] = []
@@ -65,11 +65,16 @@ def bad_files(paths: list[Path], depth: int) -> dict[Path, str]:
         faults = list(pool.map(lambda path: _look(path, depth), unseen))
     found |= {path: str(fault) for path, fault in zip(unseen, faults, strict=True) if fault}
     _remember(
-        _Seen(keys[path], *stamps[path], depth, str(fault or ""))
+        _Seen(keys[path], *stamps[path], depth, _as_text(str(fault or "")))
         for path, fault in zip(unseen, faults, strict=True)
         if not isinstance(fault, UnreachableImage)
     )
     return found
+
+
+def _as_text(name: str) -> str:
+    """What a database can hold of names of files in other encodings than UTF-8."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _stamp(path: Path) -> tuple[int, int]:

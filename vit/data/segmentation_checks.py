@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -25,8 +25,9 @@ from vit.data.checks import (
     summed,
 )
 from vit.data.class_maps import BadMap, MappedFiles, NoClass, SegmentationContents, meanings
-from vit.data.images import BadImage, stored_size
+from vit.data.images import BadImage, image_size, stored_size
 from vit.data.same_images import repeated_images
+from vit.data.turned_images import turn_warnings, upright_size
 from vit.faults import Fault
 from vit.structures import IGNORED
 
@@ -75,17 +76,16 @@ def bad_maps(source: MappedFiles, origin: str, full: bool) -> tuple[list[Fault],
         try:
             if position in decoded:
                 shown[source.class_map(position).ravel()] = True
-            size = stored_size(path)[:2]
+            size = image_size(path)
         except NoClass as fault:
             return "pixels of no class", position, fault
         except BadImage as fault:
             return "masks that cannot be read", position, fault
         try:
-            height, width, orientation = stored_size(source.path(position))
+            upright, sort = upright_size(source.path(position), size)
         except BadImage:
             return None  # the check of images tells it
-        upright = (width, height) if orientation >= 5 else (height, width)
-        if size in (upright, (height, width)):
+        if sort != "wrong":
             return None
         told = f"{path} has {size[1]}×{size[0]}, {source.path(position)} {upright[1]}×{upright[0]}"
         return "masks of another size than their images (width × height)", position, BadMap(told)
@@ -149,8 +149,43 @@ def warnings(data: SegmentationData) -> list[str]:
     """What is odd in the maps and can be trained on all the same, and what became of it."""
     try:
         told = data.describe()["train"]
+        contents = data.contents
     except (ValueError, OSError):
         return []  # a fault, told as such
+    if contents.faults:
+        return []  # of images without maps no more can be said
+    lines = []
+    for name, source in contents.sources.items():
+        if isinstance(source, MappedFiles):
+            lines += [f"{contents.origin[name]}: {line}" for line in _turns(source)]
+    return lines + _missing(told)
+
+
+def _turns(source: MappedFiles) -> list[str]:
+    """What is said of images that EXIF turns; reads the headers of 10,000, evenly spread."""
+
+    def look(position: int) -> tuple[str, str] | None:
+        """The sort of oddity and the image."""
+        try:
+            # Most images are not turned, and need no look at their maps.
+            if stored_size(source.path(position))[2] == 1:
+                return None
+            size = image_size(source.mask_path(position))
+            sort = upright_size(source.path(position), size)[1]
+            own = stored_size(source.mask_path(position))[2] != 1
+        except BadImage:
+            return None
+        return (sort, source.name(position)) if sort and not own else None
+
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+        looked_at = spread(np.arange(len(source)), HEADERS_READ).tolist()
+        found = [one for one in pool.map(look, looked_at) if one]
+    sorts = {sort: [name for kind, name in found if kind == sort] for sort, _ in found}
+    return turn_warnings(sorts, "masks")
+
+
+def _missing(told: dict[str, Any]) -> list[str]:
+    """A line for the classes that no map of train shows."""
     missing = [name for name, count in told["per_class"].items() if not count]
     if not missing or not told["maps_counted"]:
         return []
