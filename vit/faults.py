@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
+from unicodedata import normalize
 
 
 @dataclass(frozen=True)
@@ -40,5 +41,12 @@ class Misfit(ValueError):
 
 def did_you_mean(word: str, known: Iterable[str], alike: float = 0.6) -> str:
     """` Did you mean 'depth'?`, or an empty string where nothing is near."""
-    near = get_close_matches(word, list(known), n=1, cutoff=alike)
+    known = list(known)
+    form = normalize("NFC", word)
+    if other := next((one for one in known if one != word and normalize("NFC", one) == form), None):
+        return (
+            f" {other!r} differs from it by its Unicode form alone, as é written as one character "
+            "or as e with an accent; write both alike."
+        )
+    near = get_close_matches(word, known, n=1, cutoff=alike)
     return f" Did you mean {near[0]!r}?" if near else ""

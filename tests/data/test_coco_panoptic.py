@@ -94,3 +94,12 @@ def test_the_fingerprint_changes_with_the_colours(files):
     colours = np.full((30, 40), 70001)
     files.save("train", 1, colours)
     assert files.data().fingerprint() != before
+
+
+def test_a_listed_segment_without_a_pixel_is_a_fault(files):
+    infos = files.content["train"]["annotations"][0]["segments_info"]
+    infos.append({**infos[1], "id": 999})
+    (fault,) = files.data().faults(full=True)
+    assert "segments are listed that have no pixel in their PNG: 1.jpg (1, such as 999)" in str(
+        fault
+    )

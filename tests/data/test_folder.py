@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from vit.data.folder import Folder
 from vit.data.torchvision_sets import TorchvisionSet
@@ -127,3 +128,39 @@ def test_names_in_other_encodings_than_utf_8_are_files_like_others(photos):
     (fault, _) = Folder(root=str(photos)).faults(full=True)
     assert "not an image" in str(fault)
     assert len(Folder(root=str(photos)).faults(full=True)) == 2  # as it was remembered
+
+
+def test_classes_that_differ_by_capitals_are_a_warning(photos):
+    shutil.copytree(photos / "owl", photos / "Cat")
+    warnings = Folder(root=str(photos)).warnings()
+    assert any("the classes 'Cat', 'cat' differ by capitals" in line for line in warnings)
+
+
+def test_splits_one_folder_further_down_are_named(photos, tmp_path):
+    for split in ("train", "val"):
+        shutil.copytree(photos, tmp_path / "root" / "x" / split)
+    root = tmp_path / "root"
+    said = refusal(root=str(root))
+    assert f"holds 'x' alone, and that holds train, val; set data.root={root / 'x'}" in said
+
+
+def test_names_that_differ_by_their_unicode_form_are_told_so(photos, tmp_path):
+    for split, name in (("train", "caf\u00e9"), ("val", "cafe\u0301")):
+        shutil.copytree(photos, tmp_path / "root" / split)
+        (tmp_path / "root" / split / "owl").rename(tmp_path / "root" / split / name)
+    assert "differs from it by its Unicode form alone" in refusal(root=str(tmp_path / "root"))
+
+
+def test_a_class_that_the_limit_leaves_out_is_told_so(photos):
+    said = "\n".join(str(fault) for fault in Folder(root=str(photos), train_limit=1).faults())
+    assert "data.train_limit=1 may leave it out" in said
+    assert "empty folder" not in said
+
+
+def test_animations_are_a_warning(photos):
+    frames = [Image.new("L", (12, 10), shade) for shade in (0, 99, 200)]
+    frames[0].save(photos / "cat" / "moving.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(photos / "cat" / "still.gif")
+    (warning,) = Folder(root=str(photos)).warnings()
+    assert "1 of 2 files looked at hold several frames or pages" in warning
+    assert "cat/moving.gif" in warning

@@ -132,3 +132,37 @@ def test_what_lies_beside_an_image_under_its_name_is_not_taken_for_it(voc):
     data = read(voc)
     assert data.faults() == []
     assert data.sample_name("train", 0).endswith("000.png")
+
+
+def test_fractions_are_no_pixels(voc):
+    for file in (voc / "Annotations").iterdir():
+        file.write_text(xml(("dog", 0, 0.1, 0.2, 0.5, 0.6), ("cat", 0, 0.3, 0.3, 0.6, 0.6)))
+    told = [str(fault) for fault in read(voc).faults()]
+    assert any("6 of 6 boxes are within 0 to 1: this looks normalised" in one for one in told)
+
+
+def test_lists_in_another_folder_are_not_passed_over(voc):
+    for file in (voc / "ImageSets" / "Main").iterdir():
+        file.rename(voc / "ImageSets" / file.name)
+    (voc / "ImageSets" / "Main").rmdir()
+    (fault,) = read(voc).faults()
+    assert "lists in 'ImageSets'; set data.lists=ImageSets" in str(fault)
+    assert read(voc, lists="ImageSets").lengths == {"train": 3, "val": 2}
+
+
+def test_an_empty_list_is_told_as_such(voc):
+    (voc / "ImageSets" / "Main" / "train.txt").write_text("\n")
+    (fault,) = read(voc).faults()
+    assert "train.txt is empty; wanted a name a line" in str(fault)
+
+
+def test_other_xml_is_a_fault_and_another_filename_a_warning(voc):
+    (voc / "Annotations" / "000.xml").write_text("<html></html>")
+    (voc / "Annotations" / "001.xml").write_text(
+        xml(("dog", 0, 1, 1, 9, 9), ("cat", 0, 1, 1, 9, 9)).replace("other", "001")
+    )
+    data = read(voc)
+    (fault,) = data.faults()
+    assert "XML that is no <annotation>: 000.xml (<html>) (1 in all)" in str(fault)
+    (warning,) = [line for line in data.warnings() if "<filename>" in line]
+    assert "002.xml (other.jpg)" in warning and "001.xml" not in warning

@@ -125,3 +125,28 @@ def test_the_fingerprint_does_not_know_where_the_data_lie(yolo, tmp_path):
     before = read(yolo).fingerprint()
     yolo.rename(tmp_path / "moved")
     assert read(tmp_path / "moved").fingerprint() == before
+
+
+def test_two_images_of_one_file_of_labels_are_told_as_that(yolo, write_images):
+    Image.new("RGB", (40, 30)).save(yolo / "images" / "train" / "001.jpg")
+    said = faults(yolo)
+    assert "one file of labels is of two or more images: labels/train/001.txt (1 in all)" in said
+    assert "same id" not in said
+
+
+def test_a_class_that_is_no_number_of_one_is_told_briefly(yolo):
+    (yolo / "labels" / "train" / "000.txt").write_text("1e300 0.5 0.5 0.5 0.2\n")
+    (line,) = faults(yolo).splitlines()
+    assert "the category is not listed: ann labels/train/000.txt:1: 1e+300" in line
+    assert len(line) < 300
+
+
+def test_a_file_of_names_that_says_them_twice_or_is_a_folder(yolo):
+    file = yolo / "data.yaml"
+    file.write_text("train: images/train\nval: images/val\nnames: [cat, cat]\n")
+    assert any("0, 1 are all called 'cat', and are taken for 2" in s for s in read(yolo).warnings())
+    file.write_text(file.read_text() + "names: [cat, dog]\n")
+    assert "data.yaml gives 'names' more than once" in faults(yolo)
+    file.unlink()
+    file.mkdir()
+    assert "data.yaml is a folder; wanted a YAML file" in faults(yolo)

@@ -23,6 +23,10 @@ NAMED = 5  # of one sort that are spelt out
 FARTHEST = 1e9  # pixels; a box beyond that is none
 OVERRUN = 0.5  # pixels by which a box leaves its image before it is worth a word; rounding does so
 NEARLY_ALL = 0.95  # share of the boxes that says what all were meant as
+SMALLEST = 2  # pixels of an image's side, up to which pixels and fractions look alike
+LOOKED_AT = 10_000  # polygons whose bounds are compared with their boxes
+ROUNDED = 2  # pixels by which a box may leave the bounds of its polygons
+SAME_BOX = 0.5  # of the area of both, shared by a box and the bounds of its polygons
 MANY_OVERRUN = 0.2  # share of the boxes from which on they look like xyxy
 
 
@@ -45,6 +49,7 @@ def judged(published: Published, masks: bool = False) -> Verdict:
     if not _wrong_format(published, verdict):
         _places(published, verdict)
     _repeated_boxes(published, verdict)
+    _elsewhere(published, verdict)
     if masks:
         _outlines(published, verdict)
     empty = sum(outline == [] for outline in published.outlines)
@@ -112,15 +117,17 @@ def _wrong_format(published: Published, verdict: Verdict) -> bool:
     """Whether the boxes as a whole are something else than x, y, width, height in pixels."""
     rows = np.flatnonzero(verdict.keep)
     sizes = published.sizes[published.image_of[rows]]
-    rows, sizes = rows[sizes.min(axis=1, initial=10) > 2], sizes[sizes.min(axis=1, initial=10) > 2]
+    large = sizes.min(axis=1, initial=10) > SMALLEST
+    rows, sizes = rows[large], sizes[large]
     if not len(rows):
         return False
     boxes = published.boxes_xywh[rows]
-    small = int((boxes <= 1).all(axis=1).sum())
+    # Corners that count from 1, as VOC's, begin below 0 where they are fractions.
+    within = (boxes <= 1).all(axis=1) | (boxes[:, :2] + boxes[:, 2:] <= 1).all(axis=1)
+    small = int((within & (boxes[:, :2] >= -1).all(axis=1)).sum())
     if small >= NEARLY_ALL * len(rows):
         message = (
-            f"{small} of {len(rows)} boxes are within 0 to 1: this looks normalised; wanted x, y, "
-            "width, height in pixels"
+            f"{small} of {len(rows)} boxes are within 0 to 1: this looks normalised; wanted pixels"
         )
     else:
         far = sizes[:, ::-1]
@@ -183,7 +190,66 @@ def _repeated_boxes(published: Published, verdict: Verdict) -> None:
         verdict.warnings.append(_told(published, message, told))
 
 
+def _elsewhere(published: Published, verdict: Verdict) -> None:
+    """Boxes that are not those of their polygons, among 10,000 objects, evenly spread."""
+    rows = np.flatnonzero(verdict.keep & ~published.crowd)
+    if len(rows) > LOOKED_AT:
+        rows = rows[np.linspace(0, len(rows) - 1, LOOKED_AT).round().astype(np.int64)]
+    told, polygons = [], 0
+    for row in rows.tolist():
+        outline = published.outlines[row]
+        height, width = published.sizes[published.image_of[row]].tolist()
+        if not isinstance(outline, list) or not outline or outline_fault(outline, height, width):
+            continue
+        polygons += 1
+        x, y, wide, tall = published.boxes_xywh[row].tolist()
+        across = [value for polygon in outline for value in polygon[::2]]
+        down = [value for polygon in outline for value in polygon[1::2]]
+        box = (x, y, x + wide, y + tall)
+        bounds = tuple(map(float, (min(across), min(down), max(across), max(down))))
+        if max(map(abs, np.subtract(box, bounds))) > ROUNDED and _overlap(box, bounds) < SAME_BOX:
+            told.append(f"ann {published.ids[row]}")
+    if told:
+        verdict.warnings.append(
+            f"{published.origin}: {len(told)} of {polygons} boxes looked at lie elsewhere than "
+            f"their `segmentation`; both are kept as they are: {few(told)}."
+        )
+
+
+def _overlap(box: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """The area that both share, as a part of the area that they cover together."""
+    wide = min(box[2], other[2]) - max(box[0], other[0])
+    tall = min(box[3], other[3]) - max(box[1], other[1])
+    shared = max(wide, 0) * max(tall, 0)
+    areas = [(one[2] - one[0]) * (one[3] - one[1]) for one in (box, other)]
+    return shared / (sum(areas) - shared) if sum(areas) > shared else 0.0
+
+
+def _fractions(published: Published, verdict: Verdict) -> bool:
+    """Whether the polygons as a whole are fractions of their images, and not pixels."""
+    small = polygons = 0
+    for row in np.flatnonzero(verdict.keep).tolist():
+        outline = published.outlines[row]
+        image = published.sizes[published.image_of[row]]
+        if not isinstance(outline, list) or not outline or not image.min() > SMALLEST:
+            continue
+        if outline_fault(outline, *image.tolist()):
+            continue
+        polygons += 1
+        small += all(0 <= value <= 1 for polygon in outline for value in polygon)
+    if not polygons or small < NEARLY_ALL * polygons:
+        return False
+    message = (
+        f"{small} of {polygons} `segmentation`s are within 0 to 1: this looks normalised; wanted "
+        "pixels."
+    )
+    verdict.faults.append(Fault(published.origin, message))
+    return True
+
+
 def _outlines(published: Published, verdict: Verdict) -> None:
+    if _fractions(published, verdict):
+        return
     missing, wrong = [], []
     for row in np.flatnonzero(verdict.keep).tolist():
         outline = published.outlines[row]

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from vit.data.deep_images import agree_on_white, deep_warnings
+from vit.data.frames import frame_warnings
 from vit.data.label_checks import alike
 from vit.data.same_files import Repeats, same_bytes
 from vit.data.same_images import repeated_warnings
@@ -106,6 +107,7 @@ class ImageData(SampleData):
             *repeated_warnings(self),
             *alike(contents.class_names),
             *deep_warnings(contents.sources),
+            *frame_warnings(contents.sources),
         ]
 
     @abstractmethod

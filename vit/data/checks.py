@@ -149,8 +149,12 @@ def _label_faults(data: ClassificationData) -> list[Fault]:
         missing = [name for name, count in counts.items() if count == 0]
         if missing:
             named = ", ".join(missing[:NAMED])
-            message = f"no training image has the class {named}; if it is an empty folder, "
-            faults.append(Fault("data", message + "fill or remove it."))
+            message = f"no training image has the class {named}; "
+            if data.train_limit is None:
+                message += "if it is an empty folder, fill or remove it."
+            else:
+                message += f"data.train_limit={data.train_limit} may leave it out: take more."
+            faults.append(Fault("data", message))
     return faults
 
 

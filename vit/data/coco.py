@@ -71,7 +71,10 @@ class Coco(DetectionData):
         }
         names = class_names(train)
         contents = contents_of(published, names, class_ids, self.masks, faults)
-        contents.warnings += unlisted(contents.sources)
+        contents.warnings += [
+            *unlisted(contents.sources),
+            *same_names(train, str(found["train"][0])),
+        ]
         return contents
 
 
@@ -102,8 +105,14 @@ def unlisted(sources: Mapping[str, Source]) -> list[str]:
     listed: dict[Path, set[str]] = {}
     for source in sources.values():
         if isinstance(source, FileSource):
-            told = (os.path.normpath(os.fsdecode(name)) for name in source.names.tolist())
-            listed.setdefault(source.root, set()).update(told)
+            # A name may be absolute, or lead out of the folder and back.
+            start = os.path.abspath(source.root)  # noqa: PTH100 - links stay as they are
+            told = (
+                os.path.normpath(f"{start}/{name}" if name[:1] != "/" else name)
+                for name in map(os.fsdecode, source.names.tolist())
+            )
+            within = (name.removeprefix(f"{start}/") for name in told)
+            listed.setdefault(source.root, set()).update(within)
     lines = []
     for root, names in listed.items():
         there = {os.fsdecode(name) for name in image_files(root, "")} if root.is_dir() else set()
@@ -218,6 +227,19 @@ def class_names(categories: Mapping[int, str]) -> tuple[str, ...]:
         name if names.count(name) == 1 else f"{name} ({number})"
         for number, name in sorted(categories.items())
     )
+
+
+def same_names(categories: Mapping[int, str], where: str) -> list[str]:
+    """A warning for each name that several classes have."""
+    numbers: dict[str, list[int]] = {}
+    for number, name in categories.items():
+        numbers.setdefault(name, []).append(number)
+    return [
+        f"{where}: {', '.join(map(str, several))} are all called {name!r}, and are taken for "
+        f"{len(several)} classes."
+        for name, several in numbers.items()
+        if len(several) > 1
+    ]
 
 
 def other_categories(file: Path, here: dict[int, str], train: dict[int, str]) -> Fault:

@@ -18,6 +18,7 @@ from vit.data.coco import (
     published_in,
     read_splits,
     require_named,
+    same_names,
     unlisted,
 )
 from vit.data.detection import DetectionData
@@ -80,7 +81,10 @@ class CocoPanoptic(DetectionData):
             maps[split] = _map_names(file, content, faults)
         names = class_names(train)
         contents = contents_of(published, names, class_ids, False, faults)
-        contents.warnings += unlisted(contents.sources)
+        contents.warnings += [
+            *unlisted(contents.sources),
+            *same_names(train, str(found["train"][0])),
+        ]
         contents.sources = {
             split: _with_maps(
                 cast(MarkedFiles, source), published[split], found[split], maps[split]
@@ -125,10 +129,18 @@ class CocoPanoptic(DetectionData):
             bad = Bad()
             positions = np.arange(len(source))
             for position in positions if full else spread(positions, IMAGES_DECODED):
+                files = cast(PanopticFiles, source)
                 try:
-                    cast(PanopticFiles, source).segments(int(position))
+                    present = np.unique(files.segments(int(position)))
                 except BadImage as fault:
                     bad.add("maps that do not go with it", str(fault).rstrip("."))
+                    continue
+                first, last = files.annotations.starts[position : position + 2].tolist()
+                bare = np.setdiff1d(np.arange(1, last - first + 1), present)
+                if len(bare):
+                    number = int(files.segment_ids[first + bare[0] - 1])
+                    told = f"{files.name(int(position))} ({len(bare)}, such as {number})"
+                    bad.add("segments are listed that have no pixel in their PNG", told)
             faults += bad.faults(self.contents.origin[split])
         return faults
 

@@ -100,6 +100,7 @@ def split_folders(
                 f"classes, but no class folders in {train!r}. Set data.train_folder to the one "
                 f"to train on{f': {words}' if words else ''}."
             )
+        _require_no_inner_splits(root, present)
         return {"train": root}
     wanted = {"train": train, "val": val, "test": test}
     found = {split: root / name for split, name in wanted.items() if name in present}
@@ -114,6 +115,19 @@ def split_folders(
             count = sum(1 for _ in image_files(root, name))
             warnings.append(f"{root}: the folder {name!r} with {count:,} images is left out.")
     return found
+
+
+def _require_no_inner_splits(root: Path, present: set[str]) -> None:
+    """Raises ValueError where ROOT holds one folder only, which holds the splits."""
+    if len(present) != 1:
+        return
+    (name,) = present
+    inner = sorted(folder.name for folder in subfolders(root / name))
+    if "train" in map(split_of, inner):
+        raise ValueError(
+            f"{root} holds {name!r} alone, and that holds {_few(inner)}; set "
+            f"data.root={root / name}."
+        )
 
 
 def read_folders(

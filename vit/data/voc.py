@@ -66,7 +66,7 @@ class Voc(DetectionData):
             raise ValueError(f"{root} holds no folder {self.annotations!r} (data.annotations).")
         if not images.is_dir():
             raise ValueError(f"{root} holds no folder {self.images!r} (data.images).")
-        bad = Bad()
+        bad, odd = Bad(), Bad()
         files = _by_stem(images, SUFFIXES)
         written = _by_stem(folder, (".xml",))
         for same in written.values():
@@ -82,6 +82,7 @@ class Voc(DetectionData):
                     files.get(stem, [None])[0],
                     self.difficult,
                     bad,
+                    odd,
                 )
                 for stem in stems
             ]
@@ -111,13 +112,14 @@ class Voc(DetectionData):
         }
         numbers = tuple(range(1, len(names) + 1))
         contents = contents_of(ready, tuple(names), numbers, False, bad.faults(str(folder)))
-        contents.warnings += warnings
+        contents.warnings += warnings + [str(one) for one in odd.faults(str(folder))]
         return contents
 
     def _stems(self, root: Path, written: Collection[str]) -> dict[str, list[str]]:
         """Split → names of its annotation files, without .xml."""
         lists = root / self.lists
         if not lists.is_dir():
+            self._require_no_lists(root)
             return {"train": sorted(written)}
         found: dict[str, list[str]] = {}
         for split in ("train", "val", "test"):
@@ -146,7 +148,20 @@ class Voc(DetectionData):
                 f"data.train_list={self.train_list}: {lists} has no such list; it has "
                 f"{_lists(lists)}."
             )
+        if not found["train"]:
+            raise ValueError(f"{lists / f'{self.train_list}.txt'} is empty; wanted a name a line.")
         return found
+
+    def _require_no_lists(self, root: Path) -> None:
+        """Raises ValueError where published lists would be passed over."""
+        for place in (".", "*", "*/*"):
+            for file in sorted(root.glob(f"{place}/{self.train_list}.txt")):
+                folder = file.parent.relative_to(root)
+                raise ValueError(
+                    f"{root} holds no folder {self.lists!r} (data.lists), but lists in "
+                    f"{str(folder)!r}; set data.lists={folder}, or remove them to take all files "
+                    "for train."
+                )
 
 
 def _lists(folder: Path) -> str:
@@ -176,8 +191,8 @@ def _left_out(*told: tuple[str, Collection[str]]) -> list[str]:
     ]
 
 
-def _read_xml(file: Path, image: str | None, difficult: str, bad: Bad) -> Found:
-    """The objects of one file; what is wrong with it as a whole goes into `bad`."""
+def _read_xml(file: Path, image: str | None, difficult: str, bad: Bad, odd: Bad) -> Found:
+    """The objects of one file; what is wrong with it goes into `bad`, what is odd into `odd`."""
     found = Found(image or f"{file.stem}.jpg")
     try:
         with open_regular(file) as stream:
@@ -188,6 +203,15 @@ def _read_xml(file: Path, image: str | None, difficult: str, bad: Bad) -> Found:
     except ValueError as fault:
         bad.add(str(fault.args[0]), f"{file.name} ({fault.args[-1]})")
         return found
+    if tree.tag != "annotation" and tree.find("object") is None:
+        bad.add("XML that is no <annotation>", f"{file.name} (<{tree.tag[:40]}>)")
+        return found
+    named = (tree.findtext("filename") or "").strip().replace("\\", "/").rpartition("/")[2]
+    if named and file.stem not in (named, os.path.splitext(named)[0]):  # noqa: PTH122
+        odd.add(
+            "files whose <filename> is of another image; the image of the file's own name is taken",
+            f"{file.name} ({named[:40]})",
+        )
     found.size = (_whole(tree, "size/height"), _whole(tree, "size/width"))
     if not is_size(*found.size):
         found.size = (0, 0)

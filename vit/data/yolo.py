@@ -11,7 +11,7 @@ import numpy as np
 
 from vit.data.annotation_checks import few
 from vit.data.annotations import DetectionContents
-from vit.data.coco import class_names
+from vit.data.coco import class_names, same_names
 from vit.data.detection import DetectionData
 from vit.data.file_names import name_fault
 from vit.data.folder import existing_folder, image_files
@@ -27,6 +27,7 @@ MANY_POINTS = 5
 POLYGONS = range(7, 1 << 20, 2)  # numbers of a line: the class, and x and y of three corners on
 NO_LABELS = ("classes.txt", "train.txt", "val.txt", "test.txt")  # what tools write beside them
 LARGEST_YAML = 1 << 20  # characters; of aliases and brackets more would take for ever
+MOST_CLASSES = 1e9  # a number beyond that is no class, and would be long to read
 MOST_OUTSIDE = 2  # what is farther off than so many images is no fraction
 
 
@@ -51,6 +52,8 @@ class Yolo(DetectionData):
     def read(self) -> DetectionContents:
         root = existing_folder(self.root, "data.root")
         file = root / self.file
+        if file.is_dir():
+            raise ValueError(f"data.file={self.file}: {file} is a folder; wanted a YAML file.")
         if not file.is_file():
             near = ", ".join(sorted(path.name for path in root.glob("*.y*ml"))) or "no .yaml"
             raise ValueError(f"data.file={self.file}: there is no {file}; {root} holds {near}.")
@@ -67,8 +70,21 @@ class Yolo(DetectionData):
             bad, origin = Bad(), f"{file}, {split}"
             warnings += [f"{origin}: {line}" for line in others]
             lines = Counter[int]()
+            labels_of = [beside.of(path) for path in dict.fromkeys(images)]
+            users = Counter(labels for labels in labels_of if labels)
+            shared = {labels for labels, count in users.items() if count > 1}
+            for labels in sorted(shared):
+                bad.add("one file of labels is of two or more images", _under(root, labels))
             found = [
-                _read_labels(path, beside.of(path), root, numbers, lines, bad) for path in images
+                _read_labels(
+                    path,
+                    None if (own := beside.of(path)) in shared else own,
+                    root,
+                    numbers,
+                    lines,
+                    bad,
+                )
+                for path in images
             ]
             faults += bad.faults(origin)
             warnings += [f"{origin}: {line}" for line in _meanings(lines, numbers)]
@@ -79,7 +95,9 @@ class Yolo(DetectionData):
                 )
             splits[split] = published(origin, root, found, class_of)
         contents = contents_of(splits, names, tuple(range(len(names))), self.masks, faults)
-        contents.warnings += warnings + beside.unused()
+        told_names = _list_of_names(told.get("names"))
+        contents.warnings += [*warnings, *beside.unused()]
+        contents.warnings += same_names(dict(enumerate(told_names)), f"{file}: names")
         return contents
 
 
@@ -94,7 +112,10 @@ def plain_yaml(file: Path) -> dict[str, Any]:
     if len(text) > LARGEST_YAML:
         raise ValueError(f"{file} is larger than {LARGEST_YAML:,} characters, too large for YAML.")
     try:
-        told = yaml.load(text, Loader=yaml.BaseLoader)
+        loader = yaml.BaseLoader(text)
+        node = loader.get_single_node()
+        twice = _keys_given_twice(node)
+        told = loader.construct_document(node) if node else None
     except yaml.YAMLError as fault:
         raise ValueError(f"{file} is no YAML: {fault}") from None
     except RecursionError:
@@ -103,7 +124,23 @@ def plain_yaml(file: Path) -> dict[str, Any]:
         raise ValueError(f"{file} is no YAML of data: {fault}") from None
     if not isinstance(told, dict):
         raise ValueError(f"{file} holds no keys; wanted train, val and names.")
+    if twice:
+        raise ValueError(f"{file} gives {few(twice)} more than once; wanted each key once.")
     return {key: value for key, value in told.items() if not _is_null(value)}
+
+
+def _keys_given_twice(node: Any) -> list[str]:
+    """The keys that stand twice in a mapping of YAML, or in one that it holds."""
+    import yaml
+
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    inner = [value for _, value in node.value if isinstance(value, yaml.MappingNode)]
+    twice = []
+    for one in (node, *inner):
+        counts = Counter(str(key.value) for key, _ in one.value)
+        twice += [repr(key[:40]) for key, count in counts.items() if count > 1]
+    return twice
 
 
 def _is_null(value: Any) -> bool:
@@ -111,9 +148,7 @@ def _is_null(value: Any) -> bool:
 
 
 def _names(file: Path, told: dict[str, Any]) -> tuple[str, ...]:
-    names = told.get("names")
-    if isinstance(names, dict) and set(names) == {str(number) for number in range(len(names))}:
-        names = [names[str(number)] for number in range(len(names))]
+    names = _list_of_names(told.get("names"))
     if not isinstance(names, list) or not names or not all(isinstance(one, str) for one in names):
         came = repr(names)[:80] if names is None or isinstance(names, str) else "something else"
         raise ValueError(f"{file}: names={came}; wanted a list, or 0, 1, 2, … with a name each.")
@@ -123,6 +158,13 @@ def _names(file: Path, told: dict[str, Any]) -> tuple[str, ...]:
         count = str(told["nc"])[:20]
         raise ValueError(f"{file}: nc={count}, but there are {len(names)} names.")
     return class_names(dict(enumerate(names)))
+
+
+def _list_of_names(names: Any) -> Any:
+    """A dictionary of 0, 1, 2, … as a list; anything else as it is."""
+    if isinstance(names, dict) and set(names) == {str(number) for number in range(len(names))}:
+        return [names[str(number)] for number in range(len(names))]
+    return names
 
 
 def _numbers_of_keypoints(file: Path, told: dict[str, Any]) -> int:
@@ -287,7 +329,8 @@ def _read_labels(
         if max(abs(value) for value in values[1:]) > MOST_OUTSIDE:
             bad.add("this looks like pixels; wanted fractions of the image", name)
             continue
-        label = int(values[0]) if values[0] == int(values[0]) else values[0]
+        whole = values[0].is_integer() and abs(values[0]) < MOST_CLASSES
+        label = int(values[0]) if whole else values[0]
         place = np.array(values[1:]).reshape(-1, 2) * [width, height]
         if len(values) == 5:
             (left, top), (wide, tall) = place[0] - place[1] / 2, place[1]
