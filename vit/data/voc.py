@@ -154,7 +154,7 @@ class Voc(DetectionData):
 
     def _require_no_lists(self, root: Path) -> None:
         """Raises ValueError where published lists would be passed over."""
-        for place in (".", "*", "*/*"):
+        for place in (".", "*", "ImageSets/*"):
             for file in sorted(root.glob(f"{place}/{self.train_list}.txt")):
                 folder = file.parent.relative_to(root)
                 raise ValueError(
