@@ -1,5 +1,6 @@
 """Texts from files: TSV or JSON lines, gzipped or not."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -123,7 +124,7 @@ def _require_several(files: dict[str, str | None]) -> None:
     seen: dict[Path, str] = {}
     for split, name in files.items():
         if name is not None:
-            other = seen.setdefault(Path(name).expanduser().resolve(), split)
+            other = seen.setdefault(Path(os.path.realpath(Path(name).expanduser())), split)
             if other != split:
                 raise ValueError(
                     f"data.{split}={name} is the file of {other} too; a test on what was trained "

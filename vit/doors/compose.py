@@ -305,9 +305,11 @@ def _resolved(
     hydra = composed.hydra
     choice = Path(str(hydra.runtime.choices.get("experiment") or "run")).name
     own_folder = OmegaConf.to_container(hydra.sweep, resolve=False)["subdir"] != SUBDIR  # type: ignore[index,call-overload]
-    own_name = frozen.get("name")
+    own_name: Any = frozen.get("name")
     if isinstance(own_name, str) and (faults := name_faults("name", own_name)):
         raise Refused(faults, frozen)
+    if own_name is not None and not isinstance(own_name, str):
+        raise Refused([Fault("name", f"is {own_name!r}; wanted text")], frozen)
     if not own_name:
         frozen["name"] = f"{choice}-{config_hash(frozen)[:8]}"
     with read_write(hydra), open_dict(composed):
@@ -325,10 +327,12 @@ def _resolved(
     where = "hydra.run.dir" if number is None else "hydra.sweep.dir"
     sweep_dir = Path()
     try:
+        if not str(chosen := hydra.run.dir if number is None else hydra.sweep.dir).strip():
+            raise Refused([Fault(where, "is empty; a dot is the current folder")], frozen)
         if number is None:
-            folder = Path(str(hydra.run.dir))
+            folder = Path(str(chosen))
         else:
-            sweep_dir = Path(str(hydra.sweep.dir))
+            sweep_dir = Path(str(chosen))
             folder = sweep_dir / str(hydra.sweep.subdir)
     except OmegaConfBaseException as error:
         raise Refused([Fault(where, f"does not resolve: {first_line(error)}")]) from error
