@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,8 @@ from pathlib import Path
 
 from vit.doors.compose import packages_named, written_out
 from vit.faults import Fault, Refused
+from vit.runs.environment import PUBLIC
+from vit.runs.identity import PATHS
 from vit.runs.trust import trusted
 from vit.sweeps.ledger import Ledger
 from vit.sweeps.policy import Policy
@@ -48,7 +51,7 @@ class Again:
             *_unconfirmed_words(begun.overrides, given.words, allowed),
             *_unconfirmed_files(begun, given, folder),
         ]
-        faults = []
+        faults = [] if folder.resolve() == Path.cwd() else _packages_there(folder, allowed)
         if missing:
             more = shlex.join(missing)
             message = (
@@ -82,11 +85,34 @@ def _unconfirmed_words(
 ) -> Iterator[str]:
     for word in words:
         key = word.lstrip("+~").partition("=")[0].partition("@")[0]
-        if not any(key == wide or key.startswith(f"{wide}.") for wide in WIDER) or word in given:
+        if word in given:
+            continue
+        if _reads_elsewhere(word):
+            yield word
+        if not any(key == wide or key.startswith(f"{wide}.") for wide in WIDER):
             continue
         names = packages_named([word])
         if not names or not set(names) <= set(allowed):
             yield word
+
+
+def _reads_elsewhere(word: str) -> bool:
+    """Whether a word takes a variable's value, other than where the data lie, or a file of a folder
+    that is not searched for configs."""
+    key, _, value = word.lstrip("+~").partition("=")
+    if "oc." in value and not set(re.findall(r"oc\.env:(\w+)", value)) <= set(PUBLIC):
+        return key not in [f"data.{name}" for name in PATHS]
+    is_group = "." not in key or ".." in key
+    return is_group and ".." in re.split(r"[^\w.-]", f"{key} {value}")
+
+
+def _packages_there(folder: Path, allowed: Iterable[str]) -> list[Fault]:
+    """The user trusts packages by name; those that lie in a folder of another's choice are not
+    what they mean."""
+    heads = dict.fromkeys(name.partition(".")[0] for name in allowed)
+    found = [name for name in heads if (folder / name).exists() or (folder / f"{name}.py").exists()]
+    message = "was begun there, where {} lies. If it is the one that you trust, go there first"
+    return [Fault(str(folder), message.format(name)) for name in found]
 
 
 def _unconfirmed_files(

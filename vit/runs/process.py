@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -128,9 +128,12 @@ def call(function: str, *arguments: Any) -> Any:
     return answer
 
 
-def run(function: str, *arguments: Any) -> int:
-    """The exit code that `module:function` returns in a fresh process; signals are passed on."""
-    child = _context().Process(target=_exit_with, args=(function, arguments))
+def run(function: str, *arguments: Any, environment: Mapping[str, str] | None = None) -> int:
+    """The exit code that `module:function` returns in a fresh process; signals are passed on.
+
+    Its environment is this one's as it was at `warm_up`, and `environment`.
+    """
+    child = _context().Process(target=_run, args=(function, arguments, dict(environment or {})))
     child.start()
     with passed_on(child.terminate):
         while child.is_alive():
@@ -182,6 +185,11 @@ def start(
     with CHILDREN:
         child.start()
     return child
+
+
+def _run(function: str, arguments: tuple[Any, ...], environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    _exit_with(function, arguments)
 
 
 def _apart(
