@@ -12,11 +12,13 @@ import yaml
 
 import vit
 from vit.doors import run
+from vit.doors import sweep as sweep_door
 from vit.doors.again import Again
 from vit.doors.compose import compose
 from vit.doors.multirun import Sweep
 from vit.faults import Refused
-from vit.runs.directory import write_json
+from vit.runs import process
+from vit.runs.directory import RunFolder, write_json
 from vit.runs.environment import GRANTED, FromEnvironment, granted_by
 from vit.runs.tracking import Wandb, run_id
 from vit.sweeps.ledger import Ledger
@@ -201,3 +203,18 @@ def test_trusted_packages_are_not_those_of_another_folder(tmp_path, monkeypatch)
         Again(ledger, given())
     monkeypatch.chdir(there)
     Again(ledger, given())
+
+
+def test_a_retry_that_is_refused_forgets_no_failure(tmp_path, monkeypatch):
+    ledger = begun(tmp_path / "sweep", f"hydra.sweep.dir={tmp_path}/precious")
+    trial = RunFolder(stranger(ledger.path / "a"))
+    told = {"id": "a", "group": "a", "label": "a", "seed": 0, "overrides": {}}
+    write_json(trial.path / "trial.json", {"schema_version": 1, **told})
+    trial.set_state("failed", kind="diverged")
+    monkeypatch.setattr(process, "warm_up", lambda many=False: None)
+    with pytest.raises(Refused, match="for another folder"):
+        sweep_door.main(["retry", str(ledger.path), "a"])
+    assert trial.state()["kind"] == "diverged"
+    monkeypatch.setattr(Again, "run", lambda self, begin: begin() or 7)
+    assert sweep_door.main(["retry", str(ledger.path)]) == 7
+    assert trial.state()["state"] == "planned" and "kind" not in trial.state()

@@ -11,7 +11,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from vit.doors.compose import packages_named, written_out
@@ -71,12 +71,14 @@ class Again:
         self._begun, self._words, self._told = begun, words, str(told.get("command"))
         self._allowed, self._given = allowed, given.words
 
-    def run(self) -> int:
+    def run(self, begin: Callable[[], None] = lambda: None) -> int:
+        """`begin` is called before the first trial is started, once nothing is refused any more."""
         from vit.doors import train
 
         os.chdir(self._folder)
         print(self._told, file=sys.stderr)
         trust = {"allow_targets": self._allowed, "home": self._home, "given": self._given}
+        trust["begin"] = begin
         return train.sweep(self._begun, self._words, **trust)
 
 

@@ -8,7 +8,7 @@ import os
 import shlex
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -272,12 +272,13 @@ def launch(
     allow_targets: Iterable[str] = (),
     home: Path | None = None,
     given: Sequence[str] = (),
+    begin: Callable[[], None] = lambda: None,
 ) -> int:
     """`vit train -m …` from its parsed arguments; `argv` are the words after `vit train`.
 
     Where a file says what its words are, `home` is the only folder that the sweep may be in, and
     `given` are the words that stand on the command line; `allow_targets` are the packages that the
-    user trusts besides those in the words.
+    user trusts besides those in the words. `begin` is called once nothing is refused any more.
     """
     with composer(arguments, allow_targets) as compose_one:
         try:
@@ -294,6 +295,7 @@ def launch(
             raise _with_hidden_faults(refused, arguments, argv, compose_one) from None
         if home is None:  # the user's own words
             os.environ.update(granted_by(sweep.base.config["tracking"]))
+        begin()
         return sweep.run()
 
 

@@ -29,7 +29,11 @@ from typing import Any
 from vit.faults import Refused
 from vit.runs.files import appending
 from vit.runs.own_packages import leave_current_folder
-from vit.runs.temporary import own_temporary_folder, remove_if_nothing_was_compiled
+from vit.runs.temporary import (
+    clear_temporary_folders,
+    own_temporary_folder,
+    remove_if_nothing_was_compiled,
+)
 from vit.terminal import printable
 
 RANK_VARIABLES = (
@@ -65,6 +69,7 @@ def warm_up(many: bool = False) -> None:
     """
     strip_rank_variables()
     same_code_for_children()
+    clear_temporary_folders()
     atexit.register(remove_if_nothing_was_compiled)
     modules = [*PRELOAD, *(PRELOAD_FOR_MANY if many else [])]
     if "forkserver" in multiprocessing.get_all_start_methods() and sys.platform != "darwin":
