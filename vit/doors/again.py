@@ -55,8 +55,8 @@ class Again:
         if missing:
             more = shlex.join(missing)
             message = (
-                f"its command has {more}, which lets other code or files in, and a sweep's own "
-                "file is not enough for that. If you trust them, give them again: "
+                f"its command has {more}, which lets other code, files or variables in, and a "
+                "sweep's own file is not enough for that. If you trust them, give them again: "
                 f"vit sweep resume {ledger.path} {more}"
             )
             faults.append(Fault(str(ledger.path), message))

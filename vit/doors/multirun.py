@@ -293,8 +293,8 @@ def launch(
                 sweep.refuse_uploads()
         except Refused as refused:
             raise _with_hidden_faults(refused, arguments, argv, compose_one) from None
-        if home is None:  # the user's own words
-            os.environ.update(granted_by(sweep.base.config["tracking"]))
+        own = sweep.base.config["tracking"] if home is None else list(given)  # the user's words
+        os.environ.update(granted_by(own))
         begin()
         return sweep.run()
 
