@@ -62,7 +62,8 @@ class PlainStream:
 def plain_streams() -> Iterator[None]:
     """Whatever is printed meanwhile goes through a PlainStream."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = PlainStream(before[0]), PlainStream(before[1])
+    # One that the shell has closed is None, to which print says nothing.
+    sys.stdout, sys.stderr = (stream and PlainStream(stream) for stream in before)
     try:
         yield
     finally:

@@ -1,5 +1,6 @@
 """Who is in which split: every sample once, found again by its name, for every kind of data."""
 
+import gzip
 import json
 import os
 
@@ -118,3 +119,21 @@ def test_odd_files_are_none(tmp_path):
     splits_file(tmp_path).unlink()
     splits_file(tmp_path).with_name("splits.json.gz").write_bytes(b"\x1f\x8b broken")
     assert read_splits(tmp_path) is None
+
+
+def test_splits_of_a_stranger_are_waited_for_by_nobody(tmp_path, monkeypatch):
+    run_dir, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    for folder in (run_dir, elsewhere):
+        folder.mkdir()
+    packed = run_dir / "splits.json.gz"
+    os.mkfifo(packed)
+    assert read_splits(run_dir) is None
+    packed.unlink()
+    write_splits(elsewhere, Splits("image", "index", {"val": "x"}, {"val": [1]}))
+    splits_file(run_dir).symlink_to(splits_file(elsewhere))
+    assert read_splits(elsewhere) and read_splits(run_dir) is None
+    splits_file(run_dir).unlink()
+    packed.write_bytes(gzip.compress(splits_file(elsewhere).read_bytes()))
+    assert read_splits(run_dir) == read_splits(elsewhere)
+    packed.write_bytes(gzip.compress(b" " * (1 << 26) + splits_file(elsewhere).read_bytes()))
+    assert read_splits(run_dir) is None

@@ -233,3 +233,11 @@ def test_a_training_s_summary_failure_and_check_are_plain(swept, capsys):
     report["data"]["train"]["per_class"] = {ESCAPES: 1}
     show_report(report)
     assert is_plain(capsys.readouterr().out)
+
+
+def test_a_stream_that_is_closed_is_printed_to_by_nobody(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
+    assert main(["--version"]) == 0
+    assert sys.stdout is None

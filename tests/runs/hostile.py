@@ -309,6 +309,8 @@ def stop_at_the_work(monkeypatch) -> None:
 
     monkeypatch.setattr(process, "warm_up", lambda many=False: None)
     monkeypatch.setattr(process, "call", called)
+    monkeypatch.setattr("vit.tasks.training.train", called)
+    monkeypatch.setattr("vit.runs.torchrun.train_together", called)
 
 
 def commands(sweep: Path, run: Path, other: Path, image: Path, out: Path) -> dict[str, list[str]]:
@@ -325,13 +327,14 @@ def commands(sweep: Path, run: Path, other: Path, image: Path, out: Path) -> dic
         "predict": ["predict", str(run), str(image), "--out", str(out)],
         "attend": ["attend", str(run), str(image), "--out", str(out)],
         "export": ["export", str(run)],
+        "run": ["run", str(run)],
     }
 
 
 # Which commands read which file.
 OF_A_RUN = ("report", "json", "diff", "status", "list", "clean")
 READERS = {
-    "config.yaml": (*OF_A_RUN, "evaluate", "predict", "attend", "export"),
+    "config.yaml": (*OF_A_RUN, "evaluate", "predict", "attend", "export", "run"),
     "state.json": (*OF_A_RUN, "status --json"),
     "trial.json": (*OF_A_RUN, "status --json"),
     "metrics.json": (*OF_A_RUN, "status --json"),

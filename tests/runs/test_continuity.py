@@ -245,7 +245,8 @@ def test_odd_stamps_stop_nobody(tmp_path):
         refuse_changed_data(folder, "2")
         keep_stamp(folder, {"code": code(), "data": {"fingerprint": "2"}})
     folder.stamp_file.write_text(json.dumps([1]))
-    refuse_changed_data(folder, "2")
+    with pytest.raises(Refused, match="a list; wanted a mapping"):  # no stamp at all
+        refuse_changed_data(folder, "2")
 
 
 def test_the_content_of_a_checkpoint_needs_no_name_and_no_whole_file(tmp_path):
@@ -259,3 +260,16 @@ def test_the_content_of_a_checkpoint_needs_no_name_and_no_whole_file(tmp_path):
     assert one == two != other
     (tmp_path / "cut").write_bytes((tmp_path / "one.ckpt").read_bytes()[:100])
     assert content_of(tmp_path / "cut") is content_of(tmp_path / "none") is None
+
+
+def test_a_stamp_that_cannot_be_read_is_neither_ignored_nor_lost(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.metrics_file.write_text("")
+    cut = '{"git": {"commit": "abc"}, "data": {"finger'
+    folder.stamp_file.write_text(cut)
+    with pytest.raises(Refused, match=r"stamp\.json: is cut short.*--allow-changed"):
+        refuse_changed_data(folder, "f" * 32)
+    (told,) = keep_stamp(folder, {"data": {"fingerprint": "f" * 32}})
+    assert "stamp.unreadable.json" in told
+    assert (tmp_path / "stamp.unreadable.json").read_text() == cut
+    refuse_changed_data(folder, "f" * 32)

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from vit.runs import secrets
 from vit.runs.secrets import BLACK, blacked_out, without_secrets
 
 SECRETS = [
@@ -96,3 +97,16 @@ def test_a_megabyte_of_anything_takes_no_time_that_grows_faster_than_it(piece):
         return time.process_time() - began
 
     assert seconds(200_000) < 2.0
+
+
+def test_a_megabyte_with_a_few_suspect_lines_is_looked_through_for_those_alone(monkeypatch):
+    asked = []
+    looked = secrets._named_blacked_out
+    monkeypatch.setattr(secrets, "_named_blacked_out", lambda t: asked.append(t) or looked(t))
+    plain = "+    for row in rows: print(row)\n" * 30_000
+    odd = "password:\n\n  'hunter2'\nplain\napi_key = abc123def456"
+    told = blacked_out(f"{plain}{odd}\n{plain}")
+    assert told == f"{plain}{looked(odd)}\n{plain}" and "hunter2" not in told
+    assert "abc123" not in told and sum(map(len, asked)) < 200
+    for text in ("", "\n", "key", "\n\nkey=\n\n", "a\nkey\nb\nc\n"):
+        assert blacked_out(text) == text

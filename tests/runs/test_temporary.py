@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from vit.runs import temporary
-from vit.runs.temporary import COMPILED, own_temporary_folder, remove_if_nothing_was_compiled
+from vit.runs.temporary import (
+    COMPILED,
+    PREFIX,
+    clear_temporary_folders,
+    own_temporary_folder,
+    remove_if_nothing_was_compiled,
+)
 
 
 @pytest.fixture
@@ -47,6 +53,27 @@ def test_what_torch_compiled_stays_where_torch_keeps_it(shared, monkeypatch):
     Path(wanted, "kernel").mkdir(parents=True)
     remove_if_nothing_was_compiled()
     assert Path(wanted, "kernel").exists()
+
+
+def test_what_killed_processes_left_is_cleared_and_nothing_else(shared):
+    def old(folder):
+        folder.mkdir(exist_ok=True)
+        (folder / "file").touch()
+        os.utime(folder, (0, 0))
+        return folder
+
+    left = old(shared / f"{PREFIX}abcd1234")
+    fresh = shared / f"{PREFIX}abcd5678"
+    fresh.mkdir()
+    others = [old(shared / name) for name in ("vit-experiments", f"{PREFIX}of-mine", "abcd")]
+    (shared / f"{PREFIX}link1234").symlink_to(others[0])
+    with own_temporary_folder():
+        running = old(Path(os.environ["TMPDIR"]))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tempfile, "tempdir", str(shared))
+            clear_temporary_folders()
+        assert running.exists() and not left.exists()
+        assert fresh.exists() and all((other / "file").exists() for other in others)
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from vit.sweeps.follow import Follower
 from vit.sweeps.ledger import Ledger, changes, counts, finite
 from vit.sweeps.plan import gathered, merged, readable
 from vit.sweeps.results import write_results
+from vit.sweeps.trial import note_attempt
 
 
 def test_rows_tell_each_trial_in_the_order_of_the_plan(tmp_path, make_trial, finish):
@@ -156,3 +157,18 @@ def test_folders_that_hold_something_else_are_no_trials(tmp_path):
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "trial.json").write_bytes(b"\xff\xfe")
     assert Ledger(tmp_path).rows() == []
+
+
+def test_one_odd_value_of_a_trial_loses_none_of_the_others(tmp_path, make_trial):
+    ledger, trial = Ledger(tmp_path), make_trial()
+    ledger.enter(trial)
+    file = trial.run_dir / "trial.json"
+    whole = json.loads(file.read_text())
+    write_json(file, {**whole, "cost": "1e400", "attempts": [{"started": 1.0}, 3]})
+    note_attempt(trial.folder, started=2.0, pid=7)
+    told = json.loads(file.read_text())
+    assert {**told, "cost": whole["cost"], "attempts": None} == {**whole, "attempts": None}
+    assert told["attempts"] == [{"started": 1.0}, {"started": 2.0, "pid": 7}]
+    ledger.enter(trial)
+    assert json.loads(file.read_text()) == {**whole, "attempts": told["attempts"]}
+    assert ledger.rows()[0]["label"] == whole["label"]

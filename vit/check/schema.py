@@ -93,6 +93,24 @@ def schema_faults(config: Mapping[str, Any]) -> list[Fault]:
     return faults + [fault for fault in number_faults(config) if fault.where not in told]
 
 
+def frozen_faults(config: Mapping[str, Any]) -> list[Fault]:
+    """What of a run's own file cannot be trained, told in milliseconds and without any part's code.
+
+    Keys may be missing that came with an upgrade, and others stand there; parts are judged where
+    they are built.
+    """
+    faults = []
+    for key, hint in PLAIN.items():
+        if key in config or key in ("name", "seed", "threads"):
+            faults += _value_faults(key, config.get(key), hint)
+    for key in ("checkpoint", *(part for part in GIVEN if part not in OPTIONAL_PARTS)):
+        if not isinstance(node := config.get(key), Mapping):
+            faults.append(Fault(key, f"wanted a mapping, got {node!r}"))
+    faults += _process_faults(config.get("trainer"))
+    told = {fault.where for fault in faults}
+    return faults + [fault for fault in number_faults(config) if fault.where not in told]
+
+
 def slot_faults(
     slot: str, node: object, given: Iterable[str], allow_targets: Iterable[str]
 ) -> list[Fault]:

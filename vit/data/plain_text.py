@@ -7,18 +7,15 @@ the file and the row, a mark of byte order is part of no name, and nothing waits
 from __future__ import annotations
 
 import errno
-import gzip
 import json
 import os
 import stat
-import zlib
-from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from vit.gzipped import unpacked
+
 MOST_BYTES = 1 << 32  # of one file of text; it is held in memory several times over
-# Of a gzipped file: text seldom shrinks to less than a fiftieth, a bomb to a thousandth.
-UNPACKED_ANYWAY, MOST_TIMES = 1 << 26, 200
 MARKS = (  # the longest first: that of UTF-16 begins one of UTF-32
     (b"\xef\xbb\xbf", "utf-8-sig"),
     (b"\xff\xfe\0\0", "utf-32"),
@@ -70,22 +67,6 @@ def read_text(file: Path) -> str:
 def lines_of(file: Path) -> list[str]:
     """Its lines without blanks at either end, and without those that are empty."""
     return [line.strip() for line in read_text(file).splitlines() if line.strip()]
-
-
-def unpacked(content: bytes, name: str) -> bytes:
-    """What was gzipped; ValueError where it is damaged, or grows beyond what text does."""
-    most = max(UNPACKED_ANYWAY, MOST_TIMES * len(content))
-    try:
-        with gzip.GzipFile(fileobj=BytesIO(content)) as stream:
-            found = stream.read(most + 1)
-    except (OSError, EOFError, zlib.error) as fault:
-        raise ValueError(f"{name} cannot be unpacked: {fault}.") from None
-    if len(found) > most:
-        raise ValueError(
-            f"{name} unpacks to more than {MOST_TIMES} times its size, as a bomb does; if it is "
-            "meant, unpack it by gunzip and name the file without .gz."
-        )
-    return found
 
 
 def decoded(content: bytes, name: str) -> str:

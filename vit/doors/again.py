@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from vit.doors.compose import packages_named, written_out
 from vit.faults import Fault, Refused
+from vit.runs.environment import PUBLIC
+from vit.runs.identity import PATHS
 from vit.runs.trust import trusted
 from vit.sweeps.ledger import Ledger
 from vit.sweeps.policy import Policy
@@ -48,12 +51,12 @@ class Again:
             *_unconfirmed_words(begun.overrides, given.words, allowed),
             *_unconfirmed_files(begun, given, folder),
         ]
-        faults = []
+        faults = [] if folder.resolve() == Path.cwd() else _packages_there(folder, allowed)
         if missing:
             more = shlex.join(missing)
             message = (
-                f"its command has {more}, which lets other code or files in, and a sweep's own "
-                "file is not enough for that. If you trust them, give them again: "
+                f"its command has {more}, which lets other code, files or variables in, and a "
+                "sweep's own file is not enough for that. If you trust them, give them again: "
                 f"vit sweep resume {ledger.path} {more}"
             )
             faults.append(Fault(str(ledger.path), message))
@@ -68,12 +71,14 @@ class Again:
         self._begun, self._words, self._told = begun, words, str(told.get("command"))
         self._allowed, self._given = allowed, given.words
 
-    def run(self) -> int:
+    def run(self, begin: Callable[[], None] = lambda: None) -> int:
+        """`begin` is called before the first trial is started, once nothing is refused any more."""
         from vit.doors import train
 
         os.chdir(self._folder)
         print(self._told, file=sys.stderr)
         trust = {"allow_targets": self._allowed, "home": self._home, "given": self._given}
+        trust["begin"] = begin
         return train.sweep(self._begun, self._words, **trust)
 
 
@@ -82,11 +87,34 @@ def _unconfirmed_words(
 ) -> Iterator[str]:
     for word in words:
         key = word.lstrip("+~").partition("=")[0].partition("@")[0]
-        if not any(key == wide or key.startswith(f"{wide}.") for wide in WIDER) or word in given:
+        if word in given:
+            continue
+        if _reads_elsewhere(word):
+            yield word
+        if not any(key == wide or key.startswith(f"{wide}.") for wide in WIDER):
             continue
         names = packages_named([word])
         if not names or not set(names) <= set(allowed):
             yield word
+
+
+def _reads_elsewhere(word: str) -> bool:
+    """Whether a word takes a variable's value, other than where the data lie, or a file of a folder
+    that is not searched for configs."""
+    key, _, value = word.lstrip("+~").partition("=")
+    if "oc." in value and not set(re.findall(r"oc\.env:(\w+)", value)) <= set(PUBLIC):
+        return key not in [f"data.{name}" for name in PATHS]
+    is_group = "." not in key or ".." in key
+    return is_group and ".." in re.split(r"[^\w.-]", f"{key} {value}")
+
+
+def _packages_there(folder: Path, allowed: Iterable[str]) -> list[Fault]:
+    """The user trusts packages by name; those that lie in a folder of another's choice are not
+    what they mean."""
+    heads = dict.fromkeys(name.partition(".")[0] for name in allowed)
+    found = [name for name in heads if (folder / name).exists() or (folder / f"{name}.py").exists()]
+    message = "was begun there, where {} lies. If it is the one that you trust, go there first"
+    return [Fault(str(folder), message.format(name)) for name in found]
 
 
 def _unconfirmed_files(

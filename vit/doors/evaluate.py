@@ -14,6 +14,7 @@ from vit.faults import Fault, Refused, did_you_mean
 from vit.runs import process
 from vit.runs.counted import BEFORE, differing, way, ways
 from vit.runs.directory import RunFolder
+from vit.runs.environment import FromEnvironment
 from vit.runs.trust import require_trusted
 
 ABOUT = """Measure a trained run on its test split (val where it has none), or on other data.
@@ -106,7 +107,7 @@ def _data(
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    frozen = OmegaConf.create(config["data"])
+    frozen = OmegaConf.create(_plain(config["data"]))
     OmegaConf.set_struct(frozen, True)
     try:
         change = OmegaConf.from_dotlist([word.removeprefix("data.") for word in overrides])
@@ -117,7 +118,25 @@ def _data(
     # What the run's file has was resolved when it was frozen: a `${…}` in it is just text.
     plain = OmegaConf.to_container(merged, resolve=False)
     assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    return {str(key): _named_again(value, config["data"].get(key)) for key, value in plain.items()}
+
+
+def _plain(node: Any) -> Any:
+    """The same with values from the environment as text: OmegaConf takes no other kind of it."""
+    if isinstance(node, dict):
+        return {key: _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    return str(node) if isinstance(node, FromEnvironment) else node
+
+
+def _named_again(node: Any, before: Any) -> Any:
+    """The reverse, where a value is still the one that it was."""
+    if isinstance(node, dict) and isinstance(before, dict):
+        return {key: _named_again(value, before.get(key)) for key, value in node.items()}
+    if isinstance(node, list) and isinstance(before, list) and len(node) == len(before):
+        return [_named_again(*pair) for pair in zip(node, before, strict=True)]
+    return before if isinstance(before, FromEnvironment) and before == node else node
 
 
 def _tell_other_ways(results: dict[str, Any], result: dict[str, Any]) -> None:

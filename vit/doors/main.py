@@ -8,7 +8,7 @@ import os
 import sys
 
 from vit import __version__
-from vit.terminal import plain_streams
+from vit.runs.own_packages import leave_current_folder
 
 DOORS = {
     "train": "train a model: vit train experiment=digits backbone.depth=6 seed=1",
@@ -43,6 +43,9 @@ first steps:
 
 def main(argv: list[str] | None = None) -> int:
     """Opens a door and returns its exit code; Refused becomes 2, Ctrl-C 130."""
+    leave_current_folder()  # before anything is imported that might lie there
+    from vit.terminal import plain_streams
+
     _print_what_the_terminal_can()
     with plain_streams():
         return _open(sys.argv[1:] if argv is None else argv)
@@ -94,7 +97,8 @@ def _print_what_the_terminal_can() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    os.environ["PYTHONIOENCODING"] = f"{sys.stdout.encoding or 'utf-8'}:replace"
+    encoding = getattr(sys.stdout, "encoding", None)  # a closed one is None
+    os.environ["PYTHONIOENCODING"] = f"{encoding or 'utf-8'}:replace"
 
 
 if __name__ == "__main__":

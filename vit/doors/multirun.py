@@ -8,7 +8,7 @@ import os
 import shlex
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,13 @@ from vit.faults import Fault, Refused, did_you_mean
 from vit.metrics.direction import wrong_direction
 from vit.runs.claim import claim, owner
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
+from vit.runs.environment import granted_by
 from vit.runs.files import clear_leftovers, links_out, read_json
 from vit.runs.identity import trial_id
 from vit.runs.secrets import blacked_out
 from vit.runs.shapes import STAMP, SWEEP
 from vit.runs.stamp import code
+from vit.runs.tracking import untold_upload
 from vit.runs.wandb_links import link_wandb
 from vit.sweeps.board import Board
 from vit.sweeps.driver import Driver
@@ -36,6 +38,7 @@ from vit.sweeps.plan import merged
 from vit.sweeps.roles import FACTS, TIMES, Sampler, Space, Trial
 from vit.sweeps.samplers import Planned
 
+ONLINE = "tracking.mode=online"
 WRITTEN = ("wandb", ".claims", "study.journal", "stop")  # in a sweep's folder, where they lie
 MOST_HIDDEN = 4  # words that are left out in turn to find the faults behind them
 
@@ -88,6 +91,12 @@ class Sweep:
                 self._notes.append("no key has several values, so this is a sweep of one trial")
         self._refuse_unknown_metrics()
         return trials
+
+    def refuse_uploads(self) -> None:
+        """Raises Refused where a trial's tracker would send it away."""
+        for config in (self.base.config, *(trial.config for trial in self._trials)):
+            if faults := untold_upload(config["tracking"], ONLINE):
+                raise Refused(faults)
 
     def run(self) -> int:
         """Shows the plan, then carries it out."""
@@ -263,12 +272,13 @@ def launch(
     allow_targets: Iterable[str] = (),
     home: Path | None = None,
     given: Sequence[str] = (),
+    begin: Callable[[], None] = lambda: None,
 ) -> int:
     """`vit train -m …` from its parsed arguments; `argv` are the words after `vit train`.
 
     Where a file says what its words are, `home` is the only folder that the sweep may be in, and
     `given` are the words that stand on the command line; `allow_targets` are the packages that the
-    user trusts besides those in the words.
+    user trusts besides those in the words. `begin` is called once nothing is refused any more.
     """
     with composer(arguments, allow_targets) as compose_one:
         try:
@@ -279,8 +289,13 @@ def launch(
             if home is not None and (faults := unconfirmed_reach(sweep.policy, given)):
                 raise Refused(faults)
             sweep.plan()
+            if home is not None and ONLINE not in given:
+                sweep.refuse_uploads()
         except Refused as refused:
             raise _with_hidden_faults(refused, arguments, argv, compose_one) from None
+        own = sweep.base.config["tracking"] if home is None else list(given)  # the user's words
+        os.environ.update(granted_by(own))
+        begin()
         return sweep.run()
 
 

@@ -43,18 +43,27 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--allow-changed", action="store_true", help="go on though it was begun with other data"
     )
+    parser.add_argument(
+        "--online", action="store_true", help="send it to W&B where its folder says so"
+    )
     arguments = parser.parse_args(argv)
     same_code_for_children()
     one_of_several = "RANK" in os.environ
     if one_of_several:
         # Of torchrun's agent. A process that waits for others would not answer SIGTERM.
         die_with_parent(signal.SIGKILL)
+    from vit.check.schema import frozen_faults
     from vit.runs.directory import RunFolder
+    from vit.runs.tracking import untold_upload
     from vit.runs.trust import require_trusted
 
     folder = RunFolder(arguments.run_dir)
     config = folder.config()  # refuses a folder that is no run before torch is imported
     allowed = require_trusted(config, arguments.allow_target)
+    if faults := frozen_faults(config):
+        raise Refused(faults)
+    if not arguments.online and (faults := untold_upload(config.get("tracking"), "--online")):
+        raise Refused(faults)
     if folder.is_done():
         print(f"{arguments.run_dir} is done already; nothing to do.")
         return 0

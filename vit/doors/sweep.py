@@ -84,10 +84,14 @@ def main(argv: list[str]) -> int:
     trials = [word for word in words if "=" not in word]
     if arguments.door == "resume" and trials:
         raise Refused([Fault(trials[0], "wanted key=value; vit sweep retry takes trials")])
-    again = Again(ledger, arguments)  # refuses before a trial's failure is forgotten
-    if arguments.door == "retry" and not _reset(ledger, trials):
+    again = Again(ledger, arguments)
+    if arguments.door == "resume":
+        return again.run()
+    chosen = _to_retry(ledger, trials)
+    if not chosen:
+        print("0 trials to retry")
         return 0
-    return again.run()
+    return again.run(lambda: _reset(chosen))  # nothing is forgotten where it is refused
 
 
 def _status(ledger: Ledger, told: dict[str, Any], as_json: bool) -> int:
@@ -166,8 +170,8 @@ def _stop(ledger: Ledger) -> int:
     return 0
 
 
-def _reset(ledger: Ledger, names: list[str]) -> int:
-    """Forgets the failure of failed trials, so that they are run once more."""
+def _to_retry(ledger: Ledger, names: list[str]) -> list[dict[str, Any]]:
+    """The rows of the trials that are named, or of all that failed. Raises Refused."""
     rows = ledger.rows()
     known = {row["id"]: row for row in rows} | {row["label"]: row for row in rows}
     missing = [name for name in names if name not in known]
@@ -177,8 +181,12 @@ def _reset(ledger: Ledger, names: list[str]) -> int:
     finished = [found["label"] for found in chosen if found["state"] in FINISHED]
     if finished:
         raise Refused([Fault(name, "ended well; nothing to retry") for name in finished])
+    return chosen
+
+
+def _reset(chosen: list[dict[str, Any]]) -> None:
+    """Forgets the failure of trials, so that they are run once more."""
     for found in chosen:
         folder = RunFolder(Path(found["run_dir"]))
         folder.set_state("planned", **folder.spent())
     print(f"{len(chosen)} trial{'' if len(chosen) == 1 else 's'} to retry")
-    return len(chosen)

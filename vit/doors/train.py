@@ -25,7 +25,7 @@ from vit.runs import process
 from vit.runs.continuity import keep_stamp, refuse_changed_data
 from vit.runs.counted import BEFORE, is_outdated, ways
 from vit.runs.directory import RunFolder
-from vit.runs.environment import hidden, told_by_name
+from vit.runs.environment import granted_by, hidden, told_by_name
 from vit.runs.stamp import stamp
 from vit.runs.torchrun import train_on_nodes, train_together
 from vit.sweeps.roles import FACTS
@@ -202,11 +202,13 @@ def execute(folder: RunFolder, config: dict[str, Any]) -> int:
     """Trains a frozen folder in fresh processes: one, or as many as promised under torchrun."""
     count, allowed = config["trainer"]["devices"], tuple(config["allow_targets"])
     nodes = config["trainer"].get("num_nodes", 1)
+    granted = granted_by(config["tracking"])
+    os.environ.update(granted)
     if nodes > 1:
         return train_on_nodes(folder, nodes, allowed)
     if count > 1:
         return train_together(folder, count, config["threads"], allowed)
-    return process.run("vit.tasks.training:train", folder.path, allowed)
+    return process.run("vit.tasks.training:train", folder.path, allowed, environment=granted)
 
 
 def summary(folder: RunFolder, seconds: float | None = None) -> None:

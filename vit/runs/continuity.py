@@ -10,7 +10,7 @@ from typing import Any
 
 from vit.faults import Fault, Refused
 from vit.runs.directory import RunFolder, write_json
-from vit.runs.files import read_json
+from vit.runs.files import json_of
 
 GO_ON = "--allow-changed"
 
@@ -44,9 +44,15 @@ def changed_data(old: Any, new: Any) -> list[str]:
 
 def refuse_changed_data(folder: RunFolder, fingerprint: str) -> None:
     """Raises Refused where a run would go on with other data than it was begun with."""
-    stamp = read_json(folder.stamp_file) or {}
-    found = changed_data(_fingerprint(stamp), fingerprint)
-    if found and begun(folder) and not folder.is_done():
+    if not begun(folder) or folder.is_done():
+        return
+    try:
+        stamp = json_of(folder.stamp_file) or {}
+    except Refused as refused:
+        (fault,) = refused.faults
+        message = f"{fault.message}. It tells what the run was begun with; {GO_ON} goes on "
+        raise Refused([Fault(fault.where, message + "all the same")]) from refused
+    if found := changed_data(_fingerprint(stamp), fingerprint):
         message = (
             f"was begun with something else: {found[0]}. What it has learnt and measured is of the "
             f"data before. {GO_ON} goes on all the same; hydra.run.dir=… begins another."
@@ -59,7 +65,13 @@ def keep_stamp(folder: RunFolder, stamp: dict[str, Any]) -> list[str]:
 
     What was stamped before then stands under `history`, the oldest first.
     """
-    before = read_json(folder.stamp_file)
+    try:
+        before = json_of(folder.stamp_file)
+    except Refused as refused:
+        kept = folder.stamp_file.with_name("stamp.unreadable.json")
+        folder.stamp_file.replace(kept)  # git's state and history may still be told from it
+        write_json(folder.stamp_file, stamp)
+        return [f"{refused}; it is kept as {kept.name}"]
     if before is None:
         write_json(folder.stamp_file, stamp)
         return []

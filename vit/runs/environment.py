@@ -15,6 +15,7 @@ from typing import Any
 from vit.faults import Fault, Refused
 
 VARIABLE = re.compile(r"\$\{oc\.env:([A-Za-z_]\w*)(?:,([^${}]*))?\}")
+GRANTED = "VIT_TRACKING_VARIABLES"
 PUBLIC = ("WANDB_MODE",)  # a word of W&B's own; the run keeps the mode that it was begun with
 SHORTEST = 6  # letters of a value that is looked for in other words
 
@@ -63,6 +64,26 @@ def named(resolved: Any, raw: Any) -> Any:
     values = sorted(((os.environ[name], name) for name in found), key=lambda one: -len(one[0]))
     whole = _named(resolved, raw, values, False)
     return {**whole, "name": resolved["name"]} if "name" in resolved else whole
+
+
+def for_the_tracker(written: Any) -> Any:
+    """`tracking` as a run's file has it, with those values that the user's own command asked for.
+
+    A tracker sends away what it is given, and the file may be a stranger's: all other variables
+    stay the text that names them. VIT_TRACKING_VARIABLES tells which may be looked up.
+    """
+    granted = {*PUBLIC, *os.environ.get(GRANTED, "").split(",")}
+    if isinstance(written, dict):
+        return {key: for_the_tracker(value) for key, value in written.items()}
+    if isinstance(written, list):
+        return [for_the_tracker(value) for value in written]
+    return with_values(written) if granted.issuperset(_variables(written)) else written
+
+
+def granted_by(tracking: Any) -> dict[str, str]:
+    """For the environment of a training whose `tracking` the user's own command has composed."""
+    names = ",".join(dict.fromkeys(_variables(by_name(tracking))))
+    return {GRANTED: names} if names else {}
 
 
 def hidden(node: Any) -> dict[str, str]:

@@ -18,8 +18,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import yaml
-
 from vit.faults import Fault, Refused
 from vit.runs.shapes import Shape, misfit
 
@@ -39,8 +37,6 @@ SPECIAL = {
     stat.S_IFSOCK: "a socket",
     stat.S_IFDIR: "a folder",
 }
-# A yaml file can be parsed by C or by Python, which takes ten times as long.
-Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def reading(path: Path, root: Path | None = None, most: int = MOST_BYTES) -> BinaryIO:
@@ -133,11 +129,15 @@ def read_json(
 
 def yaml_of(path: Path, root: Path | None = None) -> Any:
     """Plain values; raises FileNotFoundError, and Refused where it cannot be read."""
+    import yaml  # here, since this module is imported before the current folder is off the path
+
+    # It can be parsed by C or by Python, which takes ten times as long.
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     told = text(path, root, MOST_YAML_BYTES)
     try:
-        if problem := _problem_of_yaml(told):
+        if problem := _problem_of_yaml(told, loader):
             raise _refused(path, problem)
-        return yaml.load(told, Loader)
+        return yaml.load(told, loader)
     except (yaml.YAMLError, ValueError, OverflowError, TypeError, RecursionError) as error:
         raise _refused(path, f"is not YAML: {str(error) or type(error).__name__}") from error
 
@@ -321,15 +321,17 @@ def _in_words(error: OSError) -> str:
     return f"cannot be read: {error.strerror}"
 
 
-def _problem_of_yaml(told: str) -> str | None:
+def _problem_of_yaml(told: str, loader: Any) -> str | None:
     """Bounds depth and size before anything is built: libyaml's own recursion ends in a crash.
 
     Aliases are counted as what they stand for, since whoever walks the values meets them so.
     """
+    import yaml
+
     sizes: dict[str, int] = {}
     open_nodes: list[list[Any]] = []  # the anchor and the nodes so far of each
     total = 0
-    for event in yaml.parse(told, Loader):
+    for event in yaml.parse(told, loader):
         count = 0
         if isinstance(event, yaml.CollectionStartEvent):
             open_nodes.append([event.anchor, 1])

@@ -15,6 +15,7 @@ from typing import Any
 
 from vit.runs import process
 from vit.runs.directory import RunFolder
+from vit.runs.environment import GRANTED
 
 
 class Launched:
@@ -65,5 +66,7 @@ def launch(
         arguments: tuple[Any, ...] = (folder, count, config["threads"], allowed)
     else:
         function, arguments = "vit.tasks.training:train", (folder.path, allowed)
-    child = process.start(function, arguments, dict(environment), str(folder.console_file))
+    told = {name: os.environ[name] for name in (GRANTED,) if name in os.environ}
+    console = str(folder.console_file)
+    child = process.start(function, arguments, {**told, **environment}, console)
     return Launched(child)

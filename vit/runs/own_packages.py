@@ -11,11 +11,12 @@ import os
 import os.path
 import sys
 from importlib.machinery import ModuleSpec, PathFinder
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # imports nothing that might lie in that folder
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from types import ModuleType
+    from typing import Any
 
 
 class OwnPackages:

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -29,7 +29,11 @@ from typing import Any
 from vit.faults import Refused
 from vit.runs.files import appending
 from vit.runs.own_packages import leave_current_folder
-from vit.runs.temporary import own_temporary_folder, remove_if_nothing_was_compiled
+from vit.runs.temporary import (
+    clear_temporary_folders,
+    own_temporary_folder,
+    remove_if_nothing_was_compiled,
+)
 from vit.terminal import printable
 
 RANK_VARIABLES = (
@@ -65,6 +69,7 @@ def warm_up(many: bool = False) -> None:
     """
     strip_rank_variables()
     same_code_for_children()
+    clear_temporary_folders()
     atexit.register(remove_if_nothing_was_compiled)
     modules = [*PRELOAD, *(PRELOAD_FOR_MANY if many else [])]
     if "forkserver" in multiprocessing.get_all_start_methods() and sys.platform != "darwin":
@@ -128,9 +133,12 @@ def call(function: str, *arguments: Any) -> Any:
     return answer
 
 
-def run(function: str, *arguments: Any) -> int:
-    """The exit code that `module:function` returns in a fresh process; signals are passed on."""
-    child = _context().Process(target=_exit_with, args=(function, arguments))
+def run(function: str, *arguments: Any, environment: Mapping[str, str] | None = None) -> int:
+    """The exit code that `module:function` returns in a fresh process; signals are passed on.
+
+    Its environment is this one's as it was at `warm_up`, and `environment`.
+    """
+    child = _context().Process(target=_run, args=(function, arguments, dict(environment or {})))
     child.start()
     with passed_on(child.terminate):
         while child.is_alive():
@@ -182,6 +190,11 @@ def start(
     with CHILDREN:
         child.start()
     return child
+
+
+def _run(function: str, arguments: tuple[Any, ...], environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    _exit_with(function, arguments)
 
 
 def _apart(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -53,8 +53,27 @@ def blacked_out(text: str) -> str:
     """The text with *** for keys by their form, and for values by the name before them."""
     text = KEYS.sub(BLACK, text)
     text = BEARER.sub(BLACK, ADDRESS.sub(BLACK, text))
-    if not any(word in text.lower() for word in SUSPECT):
-        return text  # nearly all: the rest takes a second for a megabyte
+    # The rest takes a second for a megabyte, and is for few lines of it.
+    return "\n".join(_named_blacked_out(part) if odd else part for odd, part in _parts(text))
+
+
+def _parts(text: str) -> Iterator[tuple[bool, str]]:
+    """The text in parts of whole lines, and whether a part may hold a secret by its name: a line
+    with such a word, with all that follows up to the end of the next line that is not blank."""
+    lines = text.split("\n")
+    at, odd, wanted = 0, False, False  # `wanted`: the value may stand in the next line
+    for number, line in enumerate(lines):
+        low = line.lower()
+        suspect = any(word in low for word in SUSPECT)
+        if (suspect or wanted) != odd:
+            if number > at:
+                yield odd, "\n".join(lines[at:number])
+            at, odd = number, not odd
+        wanted = suspect or (wanted and not line.strip())
+    yield odd, "\n".join(lines[at:])
+
+
+def _named_blacked_out(text: str) -> str:
     for pattern, shortest in NAMED:
         text = pattern.sub(partial(_without, shortest=shortest), text)
     return text

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vit.faults import Refused
+from vit.gzipped import unpacked
 from vit.runs.directory import SCHEMA_VERSION
+from vit.runs.files import content
 
 MOST_PLAIN = 100_000  # samples; more are written compressed
 NAMED_BY = ("file", "row", "index")
-LARGEST = 1_000_000_000  # bytes that a compressed file may unpack to
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,11 @@ def read_splits(run_dir: Path) -> Splits | None:
     """None where a run has none, or none that can be read."""
     file = splits_file(run_dir)
     try:
-        if file.is_file():
-            text = file.read_bytes()
-        else:
-            with gzip.open(f"{file}.gz", "rb") as opened:
-                text = opened.read(LARGEST)
+        try:
+            text = content(file, run_dir)
+        except FileNotFoundError:
+            packed = file.with_name(f"{file.name}.gz")
+            text = unpacked(content(packed, run_dir), str(packed))
         told = json.loads(text)
         if told["schema_version"] != SCHEMA_VERSION or told["named_by"] not in NAMED_BY:
             return None
@@ -82,7 +84,7 @@ def read_splits(run_dir: Path) -> Splits | None:
         }
         sources = {split: str(told["sources"][split]) for split in members}
         return Splits(str(told["unit"]), str(told["named_by"]), sources, members)
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (Refused, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

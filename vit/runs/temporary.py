@@ -6,15 +6,19 @@ wandb) makes folders that nobody would remove.
 
 from __future__ import annotations
 
+import fcntl
 import getpass
 import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+PREFIX = "vit-process-"
+OLD_SECONDS = 60.0
 COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 
 
@@ -23,7 +27,10 @@ def own_temporary_folder() -> Iterator[None]:
     """For this process and all that it starts; what torch has compiled stays where it was."""
     if (kept := compiled_folder()) is not None:
         os.environ.setdefault(COMPILED, str(kept))
-    folder = tempfile.mkdtemp(prefix="vit-")
+    folder = tempfile.mkdtemp(prefix=PREFIX)
+    held = os.open(folder, os.O_RDONLY)
+    with suppress(OSError):  # some network's folders know no locks
+        fcntl.flock(held, fcntl.LOCK_SH)
     before = tempfile.tempdir, os.environ.get("TMPDIR")
     tempfile.tempdir = os.environ["TMPDIR"] = folder
     try:
@@ -35,6 +42,25 @@ def own_temporary_folder() -> Iterator[None]:
         else:
             os.environ["TMPDIR"] = before[1]
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+def clear_temporary_folders() -> None:
+    """Removes what killed processes of this user left: nobody holds the lock of such a folder.
+
+    Not their numbers tell it, since containers may share the disk and count for themselves.
+    """
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}????????"):
+        with suppress(OSError):
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                told = os.fstat(handle)
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # One that is made just now is not locked yet.
+                if told.st_uid == os.getuid() and time.time() - told.st_mtime > OLD_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(handle)
 
 
 def compiled_folder() -> Path | None:

@@ -15,6 +15,7 @@ from vit.runs.directory import RunFolder
 from vit.runs.nodes import Node
 from vit.runs.process import passed_on
 
+ONLINE = "--online"  # whoever starts a run's processes was asked already
 TOLD_SECONDS = 10.0  # for the first machine's word on why all ended
 
 
@@ -36,7 +37,7 @@ def train_together(
     and they wait for one another for ever (torch 2.14.1). The same command goes on.
     """
     words = [f"--nproc-per-node={count}", *(_meeting(node) if node else ["--standalone"])]
-    words += ["-m", "vit", "run", str(folder.path), *_allowed(allow_targets)]
+    words += ["-m", "vit", "run", str(folder.path), ONLINE, *_allowed(allow_targets)]
     words += [GO_ON] if allow_changed else []
     command = [sys.executable, "-P", "-m", "vit.runs.agent", *words]
     before = folder.state()
@@ -48,7 +49,8 @@ def train_together(
 def train_on_nodes(folder: RunFolder, count: int, allow_targets: Iterable[str]) -> int:
     """The same on `count` machines of the Slurm job that this process is the first of."""
     words = [f"--nodes={count}", f"--ntasks={count}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
-    words += [sys.executable, "-P", "-m", "vit", "run", str(folder.path), *_allowed(allow_targets)]
+    words += [sys.executable, "-P", "-m", "vit", "run", str(folder.path), ONLINE]
+    words += _allowed(allow_targets)
     before = folder.state()
     code = _wait(["srun", *words], {})
     return (_told(folder, before) or code) if code else 0

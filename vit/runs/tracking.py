@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from vit.faults import Fault
 from vit.runs.directory import write_json
 from vit.runs.environment import by_name
 from vit.runs.files import read_json, refuse_links
@@ -61,7 +62,7 @@ class Wandb:
 
         # Opened here, since Lightning's way to open it warns of an option that it sets itself.
         run = wandb.init(
-            name=config["name"],
+            name=by_name(config["name"]),
             id=run_id(run_dir, config),
             dir=str(run_dir),
             project=self.project,
@@ -116,6 +117,21 @@ def keep_inside(run_dir: Path, *, offline: bool) -> None:
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
 
+def untold_upload(tracking: Any, word: str) -> list[Fault]:
+    """A fault where a file's `tracking` sends the run away, and the user has not said so.
+
+    `word` is how they say so in this command, or by WANDB_MODE=online in the environment.
+    """
+    told = tracking if isinstance(tracking, dict) else {}
+    if told.get("mode") != "online" or os.environ.get("WANDB_MODE") == "online":
+        return []
+    there = "/".join(str(told[key]) for key in ("entity", "project") if told.get(key))
+    message = f"is online in a file, which would send this run to {there or 'your own account'} "
+    message += "on W&B; a file's word is not enough for that. If you want it, "
+    message += f"add {word}, or set WANDB_MODE=online"
+    return [Fault("tracking.mode", message)]
+
+
 def run_id(run_dir: Path, config: dict[str, Any]) -> str:
     """The W&B id of this folder: readable, kept in `wandb/id.json` from the first start on."""
     kept = run_dir / "wandb" / "id.json"
@@ -124,7 +140,7 @@ def run_id(run_dir: Path, config: dict[str, Any]) -> str:
         return str(known["id"])
     # Two folders with one config are two runs, so the folder takes part.
     unique = config_hash({"folder": str(run_dir.absolute()), "config": config_hash(config)})[:6]
-    fresh = f"{config['name']}-{unique}"
+    fresh = f"{by_name(config['name'])}-{unique}"
     fresh = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in fresh)
     kept.parent.mkdir(parents=True, exist_ok=True)
     write_json(kept, {"id": fresh})

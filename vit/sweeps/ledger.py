@@ -21,7 +21,7 @@ from vit.runs.counted import BEFORE, differing, ways
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
 from vit.runs.files import is_inside, json_of, read_json, told_of_link
 from vit.runs.record import read_records
-from vit.runs.shapes import BEGUN_SWEEP, PLANNED_TRIAL, STATE, SWEEP, TRIAL
+from vit.runs.shapes import BEGUN_SWEEP, PLANNED_TRIAL, STATE, SWEEP, TRIAL, misfit
 from vit.sweeps.roles import FACTS, Objective, Trial
 from vit.sweeps.trial import HOPELESS
 
@@ -76,8 +76,9 @@ class Ledger:
             "cost": cost(trial.report),
             "facts": {name: trial.report[name] for name in FACTS if name in trial.report},
         }
-        before = read_json(file, TRIAL) or {}
-        if before.get("id") != trial.id or before.get("overrides") != trial.varies:
+        before = read_json(file) or {}
+        same = before.get("id") == trial.id and before.get("overrides") == trial.varies
+        if not same or misfit(before, TRIAL):
             write_json(file, {**before, **told})
 
     def rows(self) -> list[dict[str, Any]]:

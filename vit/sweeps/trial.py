@@ -21,7 +21,6 @@ from vit.runs.directory import Order, RunFolder, write_json, write_text
 from vit.runs.files import read_json, refuse_links, tail_of
 from vit.runs.launch import Launched, launch
 from vit.runs.room import is_full
-from vit.runs.shapes import TRIAL
 from vit.runs.silence import Silence
 
 TAIL_LINES, TAIL_BYTES = 15, 20_000
@@ -220,11 +219,11 @@ def _death(code: int | None, oom_kill: bool) -> tuple[str, str]:
 def note_attempt(folder: RunFolder, *, started: float, **told: Any) -> None:
     """Adds to the attempt that began at `started`, in trial.json."""
     file = folder.path / "trial.json"
-    trial = read_json(file, TRIAL) or {}
-    attempts = [row for row in trial.get("attempts", []) if row["started"] != started]
-    before: dict[str, Any] = next(
-        (row for row in trial.get("attempts", []) if row["started"] == started), {}
-    )
+    trial = read_json(file) or {}  # whatever else is odd in it stays
+    rows = trial.get("attempts")
+    rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    attempts = [row for row in rows if row.get("started") != started]
+    before: dict[str, Any] = next((row for row in rows if row.get("started") == started), {})
     trial["attempts"] = [*attempts, {**before, "started": started, **told}]
     write_json(file, trial)
 
@@ -239,7 +238,7 @@ def halve_batch(folder: RunFolder) -> None:
     key = "trainer.accumulate_grad_batches"
     adapted = {key: trainer["accumulate_grad_batches"]}
     folder.last_checkpoint.unlink(missing_ok=True)  # its place in the epoch counts other batches
-    write_json(file, {**(read_json(file, TRIAL) or {}), "adapted": adapted})
+    write_json(file, {**(read_json(file) or {}), "adapted": adapted})
 
 
 def log_tail(folder: RunFolder) -> list[str]:

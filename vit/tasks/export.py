@@ -14,6 +14,7 @@ import vit
 from vit.faults import Fault, Refused
 from vit.runs.checkpoint import read_checkpoint
 from vit.runs.directory import RunFolder
+from vit.runs.secrets import without_secrets
 from vit.tasks.assembly import assemble_data, assemble_model
 from vit.trained import (
     facts_of,
@@ -63,7 +64,7 @@ def export(
         "averaged": averaged,
         "step": content.get("global_step"),
         "epoch": content.get("epoch"),
-        "config": config,
+        "config": without_secrets(folder.written_config()),
     }
     header = {key: json.dumps(value) for key, value in told.items()}
     header |= {"format": "pt", "vit": vit.__version__, "schema_version": str(SCHEMA_VERSION)}

@@ -30,6 +30,7 @@ from vit.callbacks.schedule_free import ScheduleFree
 from vit.callbacks.stopping import Stopping
 from vit.callbacks.throughput import Throughput
 from vit.callbacks.watch import Watch
+from vit.check.schema import frozen_faults
 from vit.data.membership import splits_of
 from vit.data.samples import SampleData
 from vit.explain.after_training import look_back
@@ -39,7 +40,7 @@ from vit.runs.clock import Clocks
 from vit.runs.continuity import begun, keep_stamp, refuse_changed_data
 from vit.runs.counted import BEFORE, differing, going_on, ways
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, content_of, write_json
-from vit.runs.environment import hidden, told_by_name
+from vit.runs.environment import for_the_tracker, hidden, told_by_name
 from vit.runs.failure import kind_of
 from vit.runs.files import clear_leftovers, refuse_links
 from vit.runs.identity import config_hash
@@ -73,7 +74,10 @@ def train(run_dir: Path, allow_targets: Iterable[str] = (), allow_changed: bool 
     """
     folder = RunFolder(run_dir)
     config = folder.config()
+    config["tracking"] = for_the_tracker(folder.written_config().get("tracking"))
     refuse_links(folder.path)
+    if faults := frozen_faults(config):
+        raise Refused(faults)
     secret, log_file = hidden(config), folder.log_file
     rank, world_size = _rank_and_world(config)
     torch.set_num_threads(config["threads"])
