@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from vit.doors.compose import packages_named, written_out
+from vit.doors.compose import own_configs, packages_named, written_out
 from vit.faults import Fault, Refused
 from vit.runs.environment import PUBLIC
 from vit.runs.identity import PATHS
@@ -60,7 +60,7 @@ class Again:
                 f"vit sweep resume {ledger.path} {more}"
             )
             faults.append(Fault(str(ledger.path), message))
-        if (folder / "conf").is_dir() and folder.resolve() != Path.cwd():
+        if own_configs(folder) is not None and folder.resolve() != Path.cwd():
             message = (
                 f"was begun in {folder}, whose conf/ it reads. If you trust it, go there first"
             )

@@ -53,6 +53,12 @@ def config_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "conf"
 
 
+def own_configs(folder: Path) -> Path | None:
+    """The user's own configs beside a command that is given in `folder`, if there are any."""
+    own = folder / "conf"
+    return own if own.is_dir() and own.resolve() != config_folder().resolve() else None
+
+
 def add_compose_arguments(parser: argparse.ArgumentParser) -> None:
     """Hydra's own words for choosing configs, under Hydra's own names."""
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="Hydra overrides")
@@ -166,8 +172,7 @@ def _hydra(config_dir: str | None, config_name: str) -> Iterator[list[str]]:
 
     shipped = config_folder()
     folders = [shipped]
-    own = Path.cwd() / "conf"
-    if own.is_dir() and own.resolve() != shipped.resolve():
+    if (own := own_configs(Path.cwd())) is not None:
         folders.append(own)
     if config_dir is not None:
         chosen = Path(config_dir).absolute()

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from vit.doors.compose import config_folder
+from vit.doors.compose import config_folder, own_configs
 from vit.doors.misspelt import composition_errors, first_line
 from vit.faults import Fault, Refused
 
@@ -44,9 +44,9 @@ def _unreached(config: object) -> None:
 
 
 def _with_own_folder(words: list[str]) -> list[str]:
-    own = Path.cwd() / "conf"
+    own = own_configs(Path.cwd())
     given = any(word.startswith("hydra.searchpath=") for word in words)
-    if own.is_dir() and own.resolve() != config_folder().resolve() and not given:
+    if own is not None and not given:
         return [*words, f"hydra.searchpath=[file://{own}]"]
     return words
 
