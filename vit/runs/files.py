@@ -143,7 +143,7 @@ def yaml_of(path: Path, root: Path | None = None) -> Any:
 
 
 def lines_of(path: Path, root: Path | None = None) -> list[bytes]:
-    """The whole lines of a file that is appended to; a last one that was cut off is left out.
+    """The lines of a file that is appended to; the last may be cut off, as whoever parses it knows.
 
     No file is no line. Raises Refused where it cannot be read.
     """
