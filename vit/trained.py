@@ -23,6 +23,7 @@ from vit.runs.tensor_file import bad_values
 from vit.runs.trust import require_trusted
 from vit.tasks.assembly import assemble_data, assemble_model, task_class
 from vit.tasks.inputs import answered, ready
+from vit.tasks.stored import stored_config
 
 
 @dataclass
@@ -103,8 +104,8 @@ def load(
     Raises Refused where something is missing or does not fit.
     """
     folder = RunFolder(Path(run_dir))
-    config = folder.config()
-    allowed = require_trusted(config, allow_targets)
+    allowed = require_trusted(folder.config(), allow_targets)
+    config = stored_config(folder, allowed)
     place = usable_device(device)
     path = selected(folder, checkpoint)
     content = read_checkpoint(path)

@@ -79,7 +79,9 @@ def test_activations_grow_with_the_batch_and_shrink_with_half_precision():
     assert half["activations"] < 0.8 * many
 
 
-@pytest.mark.parametrize(("name", "moments"), [("sgd", 1), ("lion", 1), ("adamw", 2)])
+@pytest.mark.parametrize(
+    ("name", "moments"), [("sgd", 1), ("lion", 1), ("adamw", 2), ("schedulefree", 2)]
+)
 def test_the_optimizers_state_is_counted_as_it_really_is(name, moments):
     config, _ = planned([*SMALL, f"optim={name}"])
     model = torch.nn.Sequential(torch.nn.Linear(30, 50), torch.nn.Linear(50, 7))

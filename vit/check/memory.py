@@ -112,6 +112,8 @@ def optimizer_state(model: nn.Module, config: dict[str, Any]) -> int:
     optimizer = build_slot("optim", config, config["allow_targets"]).build(model)
     for p in model.parameters():
         p.grad = torch.ones_like(p)
+    if callable(into_training := getattr(optimizer, "train", None)):
+        into_training()  # schedule-free ones refuse to step before
     optimizer.step()
     total = 0.0
     for name, p in model.named_parameters():

@@ -15,7 +15,7 @@ from vit.runs import process
 from vit.runs.counted import BEFORE, differing, way, ways
 from vit.runs.directory import RunFolder
 from vit.runs.environment import FromEnvironment
-from vit.runs.trust import require_trusted
+from vit.runs.trust import require_trusted, without_fetching
 
 ABOUT = """Measure a trained run on its test split (val where it has none), or on other data.
 
@@ -64,7 +64,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--allow-target", action="append", default=[], metavar="PACKAGE")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     arguments = parser.parse_intermixed_args(argv)
-    config = RunFolder(arguments.run_dir).config()
+    config = without_fetching(RunFolder(arguments.run_dir).config())
     allowed = require_trusted(config, arguments.allow_target)
     process.warm_up()
     data = _data(config, arguments.overrides, allowed)

@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
     linker = threading.Thread(target=_keep_up, args=(folder, ended), daemon=True)
     linker.start()
     try:
-        viewer = [sys.executable, "-m", "wandb", "leet", "run", str(home)]
+        viewer = [sys.executable, "-P", "-m", "wandb", "leet", "run", str(home)]
         return subprocess.run(viewer, check=False).returncode
     finally:
         ended.set()

@@ -85,7 +85,7 @@ def uploaded(part: Path) -> bool:
 
 def _upload(run: Path, parts: list[Path], again: bool) -> bool:
     keep_inside(run, offline=False)
-    words = [sys.executable, "-m", "wandb", "sync", "--yes"]
+    words = [sys.executable, "-P", "-m", "wandb", "sync", "--yes"]
     words += ["--include-synced"] if again else []
     done = subprocess.run(
         [*words, *map(str, parts)],

@@ -67,3 +67,22 @@ def used(config: Any) -> Iterator[str]:
     if isinstance(config, list):
         for item in config:
             yield from used(item)
+
+
+def without_fetching(config: dict[str, Any]) -> dict[str, Any]:
+    """The same config with every `download: true` of its data taken as false.
+
+    Whether something is fetched is the word of whoever gives the command, not of a file.
+    """
+    return {**config, "data": _without_fetching(config.get("data"))}
+
+
+def _without_fetching(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {
+            key: False if key == "download" and value else _without_fetching(value)
+            for key, value in node.items()
+        }
+    if isinstance(node, list):
+        return [_without_fetching(item) for item in node]
+    return node

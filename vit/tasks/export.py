@@ -16,6 +16,7 @@ from vit.runs.checkpoint import read_checkpoint
 from vit.runs.directory import RunFolder
 from vit.runs.secrets import without_secrets
 from vit.tasks.assembly import assemble_data, assemble_model
+from vit.tasks.stored import stored_config
 from vit.trained import (
     facts_of,
     of_model,
@@ -47,12 +48,15 @@ def export(
     """
     folder = RunFolder(Path(run_dir))
     config = folder.config()
+    outside = set(config.get("allow_targets") or []) - set(allow_targets)  # whose code runs not
+    if not outside:
+        config = stored_config(folder, allow_targets)
     source = selected(folder, checkpoint)
     content = read_checkpoint(source)
     weights, averaged = _weights(content, average)
     with refusing_targets(folder):
         facts = facts_of(content) or assemble_data(config, allow_targets).facts
-    if not set(config.get("allow_targets") or []) - set(allow_targets):  # else code from outside
+    if not outside:
         with refusing_targets(folder), torch.device("meta"):
             model = assemble_model(without_downloads(config), facts, allow_targets)
         require_fit(weights, model, source, folder)

@@ -17,6 +17,7 @@ from vit.runs.directory import RunFolder
 from vit.tasks.assembly import assemble_data
 from vit.tasks.drawing import Drawing
 from vit.tasks.inputs import AT_ONCE, answered, open_picture, open_with
+from vit.tasks.stored import stored_config
 from vit.trained import load
 
 INSTEAD = "--text TEXT, or --file FILE with a text a line"
@@ -96,7 +97,7 @@ def opener(
     Raises Refused for a run that reads texts, saying what is wanted `instead`.
     """
     try:
-        data = assemble_data(RunFolder(Path(run_dir)).config(), allow_targets)
+        data = assemble_data(stored_config(RunFolder(Path(run_dir)), allow_targets), allow_targets)
     except (ValueError, TypeError):  # to be told in full when the run is loaded
         return open_picture
     if data.unit == "text":

@@ -16,6 +16,7 @@ from vit.runs.files import read_json
 from vit.runs.splits import Splits, read_splits, splits_file
 from vit.tasks.assembly import assemble_data
 from vit.tasks.prediction import predict, predict_texts
+from vit.tasks.stored import stored_config
 
 
 def predict_split(
@@ -35,7 +36,7 @@ def predict_split(
     """
     allow_targets = tuple(allow_targets)
     try:
-        data = assemble_data(RunFolder(Path(run_dir)).config(), allow_targets)
+        data = assemble_data(stored_config(RunFolder(Path(run_dir)), allow_targets), allow_targets)
         splits = _recorded(Path(run_dir), data)
         if split not in splits.members:
             known = ", ".join(splits.members)

@@ -49,6 +49,7 @@ from vit.runs.record import Recorder, read_records
 from vit.runs.secrets import concealed
 from vit.runs.splits import write_splits
 from vit.runs.stamp import code
+from vit.runs.trust import without_fetching
 from vit.tasks.assembly import (
     accumulation,
     assemble_data,
@@ -154,7 +155,8 @@ def _train(
     allow_changed: bool,
 ) -> int:
     lightning.seed_everything(config["seed"], verbose=False)
-    data = assemble_data(config, allow_targets)
+    # What was to be fetched, the check of the command that said so has fetched.
+    data = assemble_data(without_fetching(config), allow_targets)
     if begun(folder):
         if not allow_changed:
             refuse_changed_data(folder, data.fingerprint())

@@ -1,0 +1,104 @@
+"""What stands in a run's own config is checked before anything is built, and fetches nothing."""
+
+import subprocess
+
+import pytest
+import yaml
+
+import vit
+from vit.doors import leet, sync
+from vit.doors.compose import compose
+from vit.faults import Refused
+from vit.runs.directory import RunFolder
+from vit.runs.trust import without_fetching
+from vit.tasks.export import export
+from vit.tasks.split_prediction import predict_split
+from vit.tasks.stored import stored_config
+
+SMALL = ["data=digits", "threads=1", "tracking=none"]
+GONE = object()
+
+
+def folder_of(path, words, changes):
+    folder = RunFolder(path / "run")
+    folder.freeze(compose(words))
+    config = yaml.safe_load(folder.config_file.read_text())
+    for key, value in changes.items():
+        *above, last = key.split(".")
+        node = config
+        for name in above:
+            node = node[name]
+        if value is GONE:
+            del node[last]
+        else:
+            node[last] = value
+    folder.config_file.write_text(yaml.safe_dump(config))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("threads", 1_000_000_000),
+        ("backbone.depth", 10_000_000),
+        ("data.num_workers", 5_000),
+        ("backbone", GONE),
+        ("backbone.patch_size", None),
+        ("backbone._target_", 5),
+        ("backbone.dim", "x"),
+        ("backbone._target_", "os.system"),
+    ],
+)
+def test_odd_values_are_refused_with_the_file_and_the_key(tmp_path, key, value):
+    folder = folder_of(tmp_path, SMALL, {key: value})
+    for use in (vit.load, lambda run: export(run, str(tmp_path / "out.safetensors"))):
+        with pytest.raises(Refused) as refused:
+            use(str(folder.path))
+        told = str(refused.value)
+        assert str(folder.config_file) in told and key in told, told
+
+
+def test_configs_from_before_there_were_newer_keys_are_taken(tmp_path):
+    newer = ["watch", "checkpoint.keep_last", "checkpoint.keep_best"]
+    words = [*SMALL]
+    present = compose(words)
+    gone = {
+        key: GONE for key in newer if key.split(".")[-1] in {**present, **present["checkpoint"]}
+    }
+    folder = folder_of(tmp_path, words, gone)
+    assert stored_config(folder) == without_fetching(folder.config())
+
+
+def test_a_files_word_starts_no_download(tmp_path):
+    root = tmp_path / "nowhere"
+    words = ["data=fashion_mnist", *SMALL[1:], f"data.root={root}", "data.download=true"]
+    folder = folder_of(tmp_path, words, {})
+    assert folder.config()["data"]["download"] is True
+    assert stored_config(folder)["data"]["download"] is False
+    with pytest.raises(Refused, match="is not in"):
+        predict_split(str(folder.path), "test", "best", "cpu")
+    assert not root.exists()
+
+
+def test_downloads_within_parts_are_left_out_too():
+    config = {"data": {"of": [{"download": True, "name": "a"}]}, "name": "b"}
+    left = {"data": {"of": [{"download": False, "name": "a"}]}, "name": "b"}
+    assert without_fetching(config) == left
+
+
+def test_wandb_is_never_that_of_the_current_folder(tmp_path, monkeypatch):
+    started = []
+
+    def note(words, **_):
+        started.append(words)
+        return subprocess.CompletedProcess(words, 1, "", "")
+
+    monkeypatch.setattr(subprocess, "run", note)
+    monkeypatch.setattr(leet, "link_wandb", lambda folder: tmp_path)
+    monkeypatch.setattr(leet.sys.stdout, "isatty", lambda: True, raising=False)
+    (tmp_path / "run-1").mkdir()
+    (tmp_path / "run-1" / "run-1.wandb").touch()
+    leet.main([str(tmp_path)])
+    sync._upload(tmp_path, [tmp_path], again=False)
+    assert len(started) == 2
+    assert all(words[1:4] == ["-P", "-m", "wandb"] for words in started)
