@@ -102,3 +102,15 @@ def test_wandb_is_never_that_of_the_current_folder(tmp_path, monkeypatch):
     sync._upload(tmp_path, [tmp_path], again=False)
     assert len(started) == 2
     assert all(words[1:4] == ["-P", "-m", "wandb"] for words in started)
+
+
+@pytest.mark.parametrize("name", ["checkpoints/last.ckpt", "metrics.jsonl"])
+def test_what_is_left_of_a_run_without_its_config_is_gone_on_with_by_no_command(tmp_path, name):
+    config = compose(SMALL)
+    folder = RunFolder(tmp_path)
+    folder.refuse_conflicts(config)
+    left = tmp_path / name
+    left.parent.mkdir(exist_ok=True)
+    left.touch()
+    with pytest.raises(Refused, match=r"config\.yaml is gone"):
+        folder.refuse_conflicts(config)

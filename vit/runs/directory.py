@@ -214,6 +214,12 @@ class RunFolder:
                         )
                     ]
                 )
+        elif left := [path for path in self._trained() if os.path.lexists(path)]:
+            message = (
+                f"holds {left[0].name} of a run whose config.yaml is gone: of what run, nobody can "
+                "tell; put the file back, choose another hydra.run.dir, or remove the folder"
+            )
+            raise Refused([Fault(str(self.path), message)])
         nearest = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
         if not nearest.is_dir():
             raise Refused([Fault(str(nearest), "is a file; wanted a folder for the run")])
@@ -222,6 +228,15 @@ class RunFolder:
         if idle and self.config_file.is_file():
             with self.locked():
                 pass
+
+    def _trained(self) -> tuple[Path, ...]:
+        """What only a training leaves."""
+        return (
+            self.last_checkpoint,
+            self.best_checkpoint,
+            self.metrics_file,
+            self.results_file,
+        )
 
     def freeze(self, config: dict[str, Any]) -> None:
         """Writes the config, once; the same one again changes only what no number depends on.
