@@ -1,7 +1,11 @@
 import pytest
 
+from vit.check.preflight import preflight
+from vit.check.schema import schema_faults
 from vit.check.trainer import trainer_faults
 from vit.doors.compose import compose
+from vit.faults import Refused
+from vit.tasks.trainer import completed
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +35,7 @@ def test_shipped_trainers_are_sound(config):
         ("max_time", "x", "DD:HH:MM:SS"),
         ("max_time", {"x": 1}, "x"),
         ("barebones", True, "wanted false"),
+        ("fast_dev_run", 3, "debug=one_batch"),
         ("enable_checkpointing", False, "wanted true"),
         ("limit_train_batches", 1.5, "[0.0, 1.0]"),
         ("gradient_clip_algorithm", "x", "norm"),
@@ -41,6 +46,26 @@ def test_what_lightning_would_refuse_is_told_by_its_key(config, key, value, said
     ((where, message),) = faults(config, **{key: value})
     assert where == f"trainer.{key}"
     assert said in message
+
+
+def test_a_profiler_may_be_a_part(config, tmp_path):
+    part = {"_target_": "pytorch_lightning.profilers.SimpleProfiler"}
+    assert faults(config, profiler=part) == []
+    trainer = {**config["trainer"], "profiler": part}
+    assert completed({**config, "trainer": trainer}, tmp_path, 1)["profiler"] == part
+
+
+@pytest.mark.parametrize(("share", "few"), [(1, True), (0.1, True), (1.0, False), (None, False)])
+def test_evaluation_on_a_few_batches_is_told(config, share, few):
+    told = preflight({**config, "trainer": {**config["trainer"], "limit_test_batches": share}})
+    assert any("limit_test_batches" in line for line in told["warnings"]) == few
+
+
+def test_what_must_be_given_is_the_only_fault():
+    with pytest.raises(Refused) as caught:
+        compose(["experiment=detection"])
+    assert [fault.where for fault in caught.value.faults] == ["data.root"]
+    assert "name" not in {fault.where for fault in schema_faults(caught.value.rest)}
 
 
 def test_several_faults_are_told_together(config):

@@ -267,7 +267,9 @@ def _world(
         if config["trainer"].get(key, 1.0) == 0:
             rest = NOT_SELECTED if key == "limit_val_batches" else ""
             warnings.append(f"trainer.{key}=0: there is no {key.split('_')[1]} at all{rest}")
-        elif config["trainer"].get(key, 1.0) not in (1.0, None):
+            continue
+        share = config["trainer"].get(key)
+        if share is not None and (isinstance(share, int) or share != 1.0):  # 1 is one batch
             warnings.append(
                 f"trainer.{key}: evaluation sees the first images only, which may be of few "
                 "classes; its numbers then tell that it runs, and no more"

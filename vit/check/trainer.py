@@ -29,6 +29,9 @@ def trainer_faults(config: Mapping[str, Any], allow_targets: Iterable[str]) -> l
     if trainer.get("barebones"):
         message = "leaves out checkpoints and the record, which a run is made of; wanted false"
         faults.append(Fault("trainer.barebones", message))
+    if trainer.get("fast_dev_run"):
+        message = "ends as a whole run would, with nothing trained; debug=one_batch is for that"
+        faults.append(Fault("trainer.fast_dev_run", message))
     if trainer.get("enable_checkpointing") is False:
         message = "a run goes on from its checkpoints, and is tested with the best; wanted true"
         faults.append(Fault("trainer.enable_checkpointing", message))

@@ -376,6 +376,7 @@ def _without(job: Any, faults: list[Fault]) -> dict[str, Any] | None:
             del node[key]
     config: Any = OmegaConf.to_container(job, resolve=True)
     policy = config.pop("sweep", None)
+    config["name"] = config.get("name") or "run"  # which only a whole config gets
     return _frozen(config, policy, None)
 
 

@@ -52,6 +52,6 @@ def _with_profiler(trainer: dict[str, Any], folder: Path) -> dict[str, Any]:
         "pytorch": PyTorchProfiler,
     }
     chosen = trainer.get("profiler")
-    if chosen not in kinds:
+    if not isinstance(chosen, str) or chosen not in kinds:  # a part is built as it is
         return trainer
     return {**trainer, "profiler": kinds[chosen](dirpath=str(folder), filename="profile")}
