@@ -13,6 +13,7 @@ from vit.data.sampling import Key
 from vit.data.spectrograms import Spectrogram
 from vit.data.wav_files import read_wav
 from vit.data.wav_folder import WavFolder
+from vit.doors.compose import compose
 from vit.tasks.prediction import predict
 
 SOUND = {
@@ -197,8 +198,7 @@ def test_masks_cover_no_more_than_their_share(sounds):
 
 def test_a_run_that_reads_sounds_opens_them_and_says_so_of_images(sounds, tmp_path, monkeypatch):
     config = {
-        "schema_version": 1,
-        "seed": 0,
+        **compose(["experiment=digits"]),
         "data": {"_target_": "vit.data.wav_folder.WavFolder", "root": str(sounds), **SOUND},
     }
     run = tmp_path / "run"

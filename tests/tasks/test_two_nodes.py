@@ -67,7 +67,7 @@ def test_what_an_earlier_start_wrote_down_is_not_the_answer_of_this_one(tmp_path
     assert train_on_nodes(folder, 2, []) == 7
     script = "from pathlib import Path; from vit.runs.directory import RunFolder as R; "
     script += f"R(Path('{folder.path}')).set_state('failed', exit_code=1)"
-    (tools / "srun").write_text(f'#!/bin/sh\n{sys.executable} -c "{script}"\nexit 7\n')
+    (tools / "srun").write_text(f'#!/bin/sh\n"{sys.executable}" -c "{script}"\nexit 7\n')
     assert train_on_nodes(folder, 2, []) == 1
 
 
@@ -81,9 +81,13 @@ def test_words_for_several_machines_are_refused_where_there_is_one(tmp_path):
 def put_slurm(folder, monkeypatch):
     tools = folder / "tools"
     tools.mkdir()
+    (folder / "scripts").mkdir()
     for name in ("srun", "scontrol"):
-        text = (Path(__file__).parent / "srun.py").read_text()
-        (tools / name).write_text(text.replace("/usr/bin/env python", sys.executable, 1))
+        script = (
+            folder / "scripts" / name
+        )  # called by its name; a first line takes no path of blanks
+        script.write_text((Path(__file__).parent / "srun.py").read_text())
+        (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" "$@"\n')
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
 
