@@ -1,7 +1,5 @@
 """Wav files as pictures: the transform, the folder, bad input, augmentation."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -14,6 +12,7 @@ from vit.data.spectrograms import Spectrogram
 from vit.data.wav_files import read_wav
 from vit.data.wav_folder import WavFolder
 from vit.doors.compose import compose
+from vit.runs.directory import RunFolder
 from vit.tasks.prediction import predict
 
 SOUND = {
@@ -202,8 +201,7 @@ def test_a_run_that_reads_sounds_opens_them_and_says_so_of_images(sounds, tmp_pa
         "data": {"_target_": "vit.data.wav_folder.WavFolder", "root": str(sounds), **SOUND},
     }
     run = tmp_path / "run"
-    run.mkdir()
-    (run / "config.yaml").write_text(json.dumps(config))
+    RunFolder(run).freeze(config)
     picture = tmp_path / "photo.png"
     data_of(sounds).open_file(sounds / "low_ann_0.wav").save(picture)
     with pytest.raises(Exception, match=r"photo\.png: no wav file .*wanted uncompressed sound"):
