@@ -150,12 +150,6 @@ def in_own_code(error: Exception, allow: list[str]) -> str:
     return str(error) if isinstance(error, ValueError) else f"{name}: {error}"
 
 
-def backbone_fault(backbone: Any, data: SampleData) -> str | None:
-    """What is wrong with what a backbone of the user's own gives, and says of itself."""
-    with torch.no_grad():
-        return features_fault(backbone, data.facts.example) or told_fault(backbone)
-
-
 def recipe_fault(optim: Any, schedule: Any, model: Any) -> Fault | None:
     """What is wrong with an optimizer or a schedule of the user's own; None if nothing."""
     if not callable(getattr(optim, "build", None)):
