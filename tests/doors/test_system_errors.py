@@ -8,8 +8,10 @@ import sys
 import pytest
 
 from vit.doors import diff
+from vit.doors.compose import compose
 from vit.doors.main import main
 from vit.runs import process
+from vit.runs.directory import RunFolder
 
 
 def test_a_terminal_of_ascii_shows_question_marks(monkeypatch):
@@ -28,6 +30,13 @@ def test_what_the_system_refuses_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr(diff, "main", full)
     assert main(["diff"]) == 1
     assert capsys.readouterr().err == "failed: runs/a/state.json: No space left on device\n"
+
+
+def test_weights_are_not_exported_where_nothing_can_be_written(tmp_path, monkeypatch, capsys):
+    RunFolder(tmp_path).freeze(compose(["experiment=digits"]))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert main(["export", str(tmp_path)]) == 2
+    assert f"no permission to write in {tmp_path}" in capsys.readouterr().err
 
 
 def test_what_the_system_refuses_a_child_is_the_parents_error():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from vit.faults import Fault, Refused
@@ -43,6 +44,8 @@ def main(argv: list[str]) -> int:
         raise Refused([Fault("--out", f"is {out}; wanted a name that ends in .safetensors")])
     if not out.absolute().parent.is_dir():
         raise Refused([Fault("--out", f"there is no folder {out.absolute().parent}")])
+    if not os.access(out.absolute().parent, os.W_OK):
+        raise Refused([Fault("--out", f"no permission to write in {out.absolute().parent}")])
     process.warm_up()
     told = process.call(
         "vit.tasks.export:export",
