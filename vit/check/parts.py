@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from vit.build import build_slot, factory_for
+from vit.build import build_slot, factory_for, is_own
 from vit.check.communication import weight_dtype
 from vit.data.samples import SampleData
 from vit.faults import Fault, Misfit
@@ -131,8 +131,7 @@ def optimizer_faults(config: Mapping[str, Any], model: Any) -> list[Fault]:
 
 def own_code(part: Mapping[str, Any], allow: list[str]) -> bool:
     """Whether a part comes from a package that only the user allowed."""
-    target = str(part.get("_target_"))
-    return any(target == each or target.startswith(f"{each}.") for each in allow)
+    return is_own(str(part.get("_target_")), allow)
 
 
 def in_own_code(error: Exception, allow: list[str]) -> str:
