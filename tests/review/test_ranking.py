@@ -1,6 +1,7 @@
 """Configurations over seeds: what tells them apart, which is best, and whether that is known."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -152,3 +153,10 @@ def test_the_metric_is_what_checkpoints_were_selected_by(tmp_path):
     assert choose_metric(runs, "val/accuracy", "min") == ("val/accuracy", "min")
     with pytest.raises(Refused, match="Did you mean 'val/accuracy'"):
         choose_metric(runs, "val/acuracy", None)
+
+
+def test_nothing_is_ranked_by_a_number_that_is_best_at_zero_unless_a_direction_is_said():
+    runs = [SimpleNamespace(monitor=None, metrics={"val/overconfidence": 0.1}, history={})]
+    with pytest.raises(Refused, match=r"best at 0.*val/ece"):
+        choose_metric(runs, "val/overconfidence", None)
+    assert choose_metric(runs, "val/overconfidence", "min") == ("val/overconfidence", "min")

@@ -37,7 +37,13 @@ from vit.check.parts import (
     trying,
 )
 from vit.check.schema import OPTIONAL_PARTS, schema_faults
-from vit.check.selection import NOT_SELECTED, directions, monitor_faults, validation_faults
+from vit.check.selection import (
+    NOT_SELECTED,
+    directions,
+    monitor_faults,
+    signed,
+    validation_faults,
+)
 from vit.check.trainer import trainer_faults
 from vit.data.samples import SampleData
 from vit.faults import Fault, Refused
@@ -153,6 +159,7 @@ def preflight(
         if task is not None:
             told["monitors"] = list(task.monitors())
             told["better"] = directions(task)
+            told["signed"] = signed(task)
             if task.counted:
                 told["counted"] = dict(task.counted)
         if task is not None and "checkpoint" not in broken:
