@@ -1,7 +1,6 @@
 """What a sweep's words ask for, before anything is run."""
 
 import argparse
-
 from types import SimpleNamespace
 
 import pytest

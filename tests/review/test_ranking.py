@@ -1,7 +1,6 @@
 """Configurations over seeds: what tells them apart, which is best, and whether that is known."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -156,7 +155,8 @@ def test_the_metric_is_what_checkpoints_were_selected_by(tmp_path):
 
 
 def test_nothing_is_ranked_by_a_number_that_is_best_at_zero_unless_a_direction_is_said():
-    runs = [SimpleNamespace(monitor=None, metrics={"val/overconfidence": 0.1}, history={})]
+    results = {"metrics": {"val/overconfidence": 0.1}}
+    runs = [Run(Path("a"), {}, {}, results, {}, {}, {}, state="done")]
     with pytest.raises(Refused, match=r"best at 0.*val/ece"):
         choose_metric(runs, "val/overconfidence", None)
     assert choose_metric(runs, "val/overconfidence", "min") == ("val/overconfidence", "min")

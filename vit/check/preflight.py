@@ -24,6 +24,7 @@ from vit.check.communication import communication, is_sharded, warn_of_padding
 from vit.check.determinism import determinism
 from vit.check.machine import lacking_for, require_room, warn_of_memory
 from vit.check.memory import memory_or_none
+from vit.check.numbers import idle_faults
 from vit.check.parts import (
     cost_of,
     data_of,
@@ -103,6 +104,7 @@ def preflight(
     """
     shared = shared or Shared()
     faults = schema_faults(config)
+    faults += idle_faults(config)
     broken = {fault.where.split(".")[0] for fault in faults}
     allow = config.get("allow_targets") or []
     for key in ("optim", "schedule"):
