@@ -12,9 +12,9 @@ from vit.runs import temporary
 from vit.runs.temporary import (
     COMPILED,
     PREFIX,
+    apart_from_the_compiled,
     clear_temporary_folders,
     own_temporary_folder,
-    remove_if_nothing_was_compiled,
 )
 
 
@@ -46,13 +46,35 @@ def test_what_torch_compiled_stays_where_torch_keeps_it(shared, monkeypatch):
     assert str(temporary.compiled_folder()) == wanted
     with own_temporary_folder():
         assert os.environ[COMPILED] == wanted
-    monkeypatch.delenv(COMPILED)
-    Path(wanted).mkdir(exist_ok=True)
-    remove_if_nothing_was_compiled()
-    assert not Path(wanted).exists()
-    Path(wanted, "kernel").mkdir(parents=True)
-    remove_if_nothing_was_compiled()
-    assert Path(wanted, "kernel").exists()
+
+
+WARM = """
+import os
+from vit.runs import process
+process.warm_up()
+name = "TORCHINDUCTOR_CACHE_DIR"
+print(process.call("os:getenv", name), os.environ.get(name))
+"""
+
+
+@pytest.mark.parametrize("others", [True, False], ids=["somebody's", "nobody's"])
+def test_the_folder_of_what_was_compiled_is_neither_made_nor_taken_away(shared, others):
+    """torch's import fails where an empty one goes away between two of its steps."""
+    folder = temporary.compiled_folder()
+    if others:
+        folder.mkdir()
+    done = subprocess.run([sys.executable, "-c", WARM], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(folder), "None"]
+    assert list(shared.iterdir()) == ([folder] if others else [])
+
+
+def test_a_child_compiles_where_everybody_does_whatever_its_parent_imported_with(shared):
+    with apart_from_the_compiled():
+        parents = Path(os.environ[COMPILED])
+        assert parents.parent == shared and parents.name.startswith(PREFIX)
+        with own_temporary_folder():
+            assert os.environ[COMPILED] == str(shared / temporary.compiled_folder().name)
+    assert COMPILED not in os.environ
 
 
 def test_what_killed_processes_left_is_cleared_and_nothing_else(shared):

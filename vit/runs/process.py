@@ -7,7 +7,6 @@ device, no random state of another run. On systems without a forkserver children
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import importlib
 import multiprocessing
@@ -30,9 +29,9 @@ from vit.faults import Refused
 from vit.runs.files import appending
 from vit.runs.own_packages import leave_current_folder
 from vit.runs.temporary import (
+    apart_from_the_compiled,
     clear_temporary_folders,
     own_temporary_folder,
-    remove_if_nothing_was_compiled,
 )
 from vit.terminal import printable
 
@@ -70,7 +69,6 @@ def warm_up(many: bool = False) -> None:
     strip_rank_variables()
     same_code_for_children()
     clear_temporary_folders()
-    atexit.register(remove_if_nothing_was_compiled)
     modules = [*PRELOAD, *(PRELOAD_FOR_MANY if many else [])]
     if "forkserver" in multiprocessing.get_all_start_methods() and sys.platform != "darwin":
         multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
@@ -79,7 +77,8 @@ def warm_up(many: bool = False) -> None:
         multiprocessing.resource_tracker.ensure_running()  # its start unblocks SIGTERM
         before = signal.pthread_sigmask(signal.SIG_BLOCK, TO_THE_GROUP)
         try:
-            multiprocessing.forkserver.ensure_running()
+            with apart_from_the_compiled():
+                multiprocessing.forkserver.ensure_running()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -6,6 +6,7 @@ wandb) makes folders that nobody would remove.
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import getpass
 import os
@@ -25,6 +26,8 @@ COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 @contextmanager
 def own_temporary_folder() -> Iterator[None]:
     """For this process and all that it starts; what torch has compiled stays where it was."""
+    if Path(os.environ.get(COMPILED, "")).name.startswith(PREFIX):  # of its parent's imports
+        del os.environ[COMPILED]
     if (kept := compiled_folder()) is not None:
         os.environ.setdefault(COMPILED, str(kept))
     folder = tempfile.mkdtemp(prefix=PREFIX)
@@ -73,9 +76,24 @@ def compiled_folder() -> Path | None:
     return Path(tempfile.gettempdir()) / f"torchinductor_{name}"
 
 
-def remove_if_nothing_was_compiled() -> None:
-    """torchvision's import makes that folder; an empty one is of no use to anybody."""
-    folder = compiled_folder()
-    if folder is not None and COMPILED not in os.environ:
-        with suppress(OSError):
-            folder.rmdir()  # fails where something lies in it
+@contextmanager
+def apart_from_the_compiled() -> Iterator[None]:
+    """For the start of a process that only imports: what torch makes then is nobody else's.
+
+    torch 2.14.1 makes its folder for what it compiles when it is imported, and where another
+    process takes that away in the same moment its import fails; so the shared folder is left alone
+    here, and an empty one of our own is removed when this process ends.
+    """
+    if COMPILED in os.environ:
+        yield
+        return
+    folder = tempfile.mkdtemp(prefix=PREFIX)
+    held = os.open(folder, os.O_RDONLY)
+    with suppress(OSError):
+        fcntl.flock(held, fcntl.LOCK_SH)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # as is the lock, let go by its end
+    os.environ[COMPILED] = folder
+    try:
+        yield
+    finally:
+        del os.environ[COMPILED]
