@@ -174,7 +174,7 @@ def test_one_thing_in_place_of_a_list_is_told(trained, method):
     """In a list of nothing but rows each would be taken for an image."""
     look = getattr(trained("classes"), method)
     for one in ("a.png", Image.new("L", (8, 8)), None, grey(32, 32, 3), np.array(1)):
-        with pytest.raises(Refused, match="got one .*wanted a list of"):
+        with pytest.raises(Refused, match=r"got one .*wanted a list of"):
             look(one)
 
 

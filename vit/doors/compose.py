@@ -167,7 +167,7 @@ def packages_named(overrides: list[str]) -> list[str]:
 
 @contextmanager
 def _hydra(config_dir: str | None, config_name: str) -> Iterator[tuple[list[str], list[Path]]]:
-    """The words for, and the folders of, Hydra with the shipped configs, the user's `./conf`, and `--config-dir`."""
+    """Hydra with the shipped configs, the user's `./conf`, and `--config-dir`: words, folders."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
