@@ -15,6 +15,7 @@ from vit.runs.temporary import (
     apart_from_the_compiled,
     clear_temporary_folders,
     own_temporary_folder,
+    remove_if_nothing_was_compiled,
 )
 
 
@@ -32,7 +33,7 @@ def test_what_is_made_within_is_gone_afterwards_even_after_an_error(shared):
         Path(tempfile.mkdtemp(), "file").touch()
         code = "import tempfile; tempfile.mkdtemp()"
         subprocess.run([sys.executable, "-c", code], check=True)
-        (own,) = shared.iterdir()
+        (own,) = shared.glob(f"{PREFIX}*")
         assert len(list(own.iterdir())) == 2
         raise ValueError("broken")
     assert list(shared.iterdir()) == []
@@ -46,6 +47,8 @@ def test_what_torch_compiled_stays_where_torch_keeps_it(shared, monkeypatch):
     assert str(temporary.compiled_folder()) == wanted
     with own_temporary_folder():
         assert os.environ[COMPILED] == wanted
+        Path(wanted, "kernel").mkdir(parents=True)
+    assert Path(wanted, "kernel").exists()
 
 
 WARM = """
@@ -57,15 +60,44 @@ print(process.call("os:getenv", name), os.environ.get(name))
 """
 
 
-@pytest.mark.parametrize("others", [True, False], ids=["somebody's", "nobody's"])
-def test_the_folder_of_what_was_compiled_is_neither_made_nor_taken_away(shared, others):
+def test_a_warm_parent_imports_beside_the_folder_of_what_was_compiled(shared):
     """torch's import fails where an empty one goes away between two of its steps."""
-    folder = temporary.compiled_folder()
-    if others:
-        folder.mkdir()
     done = subprocess.run([sys.executable, "-c", WARM], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [str(folder), "None"]
-    assert list(shared.iterdir()) == ([folder] if others else [])
+    assert done.stdout.split() == [str(temporary.compiled_folder()), "None"]
+    assert list(shared.iterdir()) == []
+
+
+def test_nobody_takes_away_the_folder_that_another_process_holds(shared):
+    folder = temporary.compiled_folder()
+    handle = temporary._held(folder)
+    remove_if_nothing_was_compiled()
+    assert folder.exists()
+    os.close(handle)
+    Path(folder, "kernel").mkdir()
+    remove_if_nothing_was_compiled()
+    assert folder.exists()
+    Path(folder, "kernel").rmdir()
+    remove_if_nothing_was_compiled()
+    assert not folder.exists()
+
+
+TURNS = """
+import os, sys
+from pathlib import Path
+from vit.runs import temporary
+for _ in range(300):
+    with temporary.own_temporary_folder():
+        os.makedirs(os.environ["TORCHINDUCTOR_CACHE_DIR"], exist_ok=True)  # as torch does
+    del os.environ["TORCHINDUCTOR_CACHE_DIR"]
+"""
+
+
+def test_processes_that_come_and_go_together_never_fail(shared):
+    command = [sys.executable, "-c", TURNS]
+    together = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [process.communicate(timeout=100)[1] for process in together] == [""] * 4
+    assert [process.returncode for process in together] == [0] * 4
+    assert list(shared.iterdir()) == []
 
 
 def test_a_child_compiles_where_everybody_does_whatever_its_parent_imported_with(shared):

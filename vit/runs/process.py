@@ -7,6 +7,7 @@ device, no random state of another run. On systems without a forkserver children
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import importlib
 import multiprocessing
@@ -32,6 +33,7 @@ from vit.runs.temporary import (
     apart_from_the_compiled,
     clear_temporary_folders,
     own_temporary_folder,
+    remove_if_nothing_was_compiled,
 )
 from vit.terminal import printable
 
@@ -69,6 +71,7 @@ def warm_up(many: bool = False) -> None:
     strip_rank_variables()
     same_code_for_children()
     clear_temporary_folders()
+    atexit.register(remove_if_nothing_was_compiled)
     modules = [*PRELOAD, *(PRELOAD_FOR_MANY if many else [])]
     if "forkserver" in multiprocessing.get_all_start_methods() and sys.platform != "darwin":
         multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
