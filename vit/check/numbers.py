@@ -264,10 +264,10 @@ def _of(value: Any, path: str, bound: Bound | None) -> Iterator[Fault]:
         target = str(value.get("_target_", ""))
         words = words_of(target)
         for key, item in value.items():
-            told = list(_of(item, f"{path}.{key}", words.get(key)))
-            if not told and target.startswith("vit.") and key in RANGES:
-                told = list(_range_fault(item, f"{path}.{key}"))
-            yield from told
+            found = list(_of(item, f"{path}.{key}", words.get(key)))
+            if not found and target.startswith("vit.") and key in RANGES:
+                found = list(_range_fault(item, f"{path}.{key}"))
+            yield from found
         yield from _order_faults(value, path)
     elif isinstance(value, list | tuple):
         for item in value:
@@ -309,7 +309,8 @@ def _range_fault(value: Any, path: str) -> Iterator[Fault]:
 
 def _order_faults(node: Mapping[str, Any], path: str) -> Iterator[Fault]:
     for least, most in ORDERED:
-        low, high = node.get(least), node.get(most)
+        low: Any = node.get(least)
+        high: Any = node.get(most)
         if not (_is_number(low) and _is_number(high)) or high == -1:  # of Lightning's: no end
             continue
         if low > high:
