@@ -12,7 +12,7 @@ from vit.metrics.panoptic import PanopticMetrics
 from vit.structures import Detections, Stage
 from vit.tasks import found
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
-from vit.tasks.panoptic import parted
+from vit.tasks.panoptic import _owners, parted
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -129,6 +129,7 @@ def test_more_queries_than_two_bytes_count_keep_their_numbers():
     masks[0, -2, :, 0] = masks[0, -1, :, 1] = 9.0
     logits[0, -2:] = torch.tensor([50.0, 0, 0])
     scores = logits[0].softmax(-1).amax(-1)
-    owner, kept = _owners(masks[0], scores, Frame((2, 2), (2, 2)))
+    frame = DetectionTransform((2, 2), 1, (0.5,), (0.5,)).frame(2, 2)
+    owner, kept = _owners(masks[0], scores, frame)
     assert owner.tolist() == [[queries - 2, queries - 1]] * 2
     assert kept[-2:] == [True, True]
