@@ -6,7 +6,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -84,6 +84,8 @@ class TorchvisionSet(ClassificationData):
         root: the folder; None is $VIT_DATA, or `vit/data` in the cache folder.
         download: let torchvision fetch what is missing, once.
     """
+
+    splits_are_published: ClassVar[bool] = True
 
     name: Name
     root: str | None = None
