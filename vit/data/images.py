@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
@@ -38,6 +38,12 @@ class BadImage(ValueError):
 
 class UnreachableImage(BadImage):
     """A file that the system does not give out: absent, not permitted, a failing disk."""
+
+
+def none_left(left_out: Sequence[str]) -> str:
+    """What to say where nothing of a batch can be read, though what is bad may be skipped."""
+    more = f" {len(left_out) - 1} more are like it." if len(left_out) > 1 else ""
+    return f"no image of this batch can be read: {left_out[0]}{more}"
 
 
 def open_image(

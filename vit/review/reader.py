@@ -12,6 +12,7 @@ from typing import Any
 
 from vit.faults import Fault, Refused
 from vit.review.history import Series, read_history
+from vit.review.missing import without_curves
 from vit.review.wandb_files import read_wandb, wandb_runs
 from vit.runs.claim import owner
 from vit.runs.counted import mark, ways
@@ -240,4 +241,7 @@ def load(sources: Iterable[Path | str], *, cache: bool = True) -> Runs:
     if not found:
         nothing = Fault(", ".join(map(str, sources)), "holds nothing but reports")
         raise Refused(problems or [nothing])
-    return Runs(list(found.values()), [f"left out, {fault}" for fault in problems])
+    bare = [run for run in found.values() if run.state == "done" and not run.history]
+    gone = {run.name: told for run in bare if run.config and (told := without_curves(run.path))}
+    notes = [f"{name} is done, but has no curves: {told}" for name, told in gone.items()]
+    return Runs(list(found.values()), [*[f"left out, {fault}" for fault in problems], *notes])
