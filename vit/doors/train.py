@@ -90,7 +90,8 @@ def main(argv: list[str]) -> int:
             check = "vit.check.preflight:preflight_or_refuse"
             report = process.call(check, run.config, *asked)
             if not arguments.allow_changed:
-                refuse_changed_data(folder, report["data"]["fingerprint"])
+                known = report["data"]["fingerprint"], report.get("changes", ())
+                refuse_changed_data(folder, *known)
     except Refused as refused:
         raise with_faults_of_the_rest(refused, arguments) from None
     return _train(run, report, ["vit", "train", *argv], arguments.prepare)

@@ -31,6 +31,7 @@ from vit.callbacks.schedule_free import ScheduleFree
 from vit.callbacks.stopping import Stopping
 from vit.callbacks.throughput import Throughput
 from vit.callbacks.watch import Watch
+from vit.check.changed import changes_of
 from vit.check.schema import frozen_faults
 from vit.data.membership import splits_of
 from vit.data.samples import SampleData
@@ -169,7 +170,8 @@ def _train(
     data = assemble_data(without_fetching(config), allow_targets)
     if begun(folder):
         if not allow_changed:
-            refuse_changed_data(folder, data.fingerprint())
+            found = data.fingerprint()
+            refuse_changed_data(folder, found, changes_of(folder, data, found))
         elif rank == 0:
             _note_changes(folder, data)
     if rank == 0:
