@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
+from vit.data.class_names import same_numbers
 from vit.data.classification import ClassificationData
 from vit.data.folder import PHOTO_MEAN, PHOTO_STD, read_folders
 from vit.data.sources import ArraySource, Contents, FileSource, Source
@@ -113,6 +114,7 @@ class TorchvisionSet(ClassificationData):
             std=known.std,
             image_size=known.size,
             origin=origin,
+            faults=same_numbers(class_names, str(root)),
             warnings=warnings,
         )
 
