@@ -83,8 +83,10 @@ def test_training_and_testing_have_the_classes_within(photos, tmp_path):
 
 def test_a_folder_counts_what_it_leaves_out(photos, tmp_path):
     root = tmp_path / "root"
-    for name in ("train", "val", "Validation"):
+    for number, name in enumerate(("train", "val", "Validation")):
         shutil.copytree(photos, root / name)
+        for file in (root / name).rglob("*.png"):  # no copies of one another
+            file.write_bytes(file.read_bytes() + bytes(number))
     (root / "train" / "loose.JPG").write_text("")
     (root / "train" / "cat" / "a.heic").write_text("")
     (root / "train" / "dog" / "b.HEIC").write_text("")

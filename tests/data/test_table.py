@@ -152,7 +152,7 @@ def test_names_in_other_capitals_are_told_as_such(table, folder):
     assert fault.message.endswith("002.png is there, in other capitals.")
     rows = [(path.upper(), label) for path, label in SINGLE]
     faults = table([*rows, ("gone.png", "a")]).faults()
-    (line,) = [fault.message for fault in faults if "capitals" in fault.message]
+    (line,) = [fault.message for fault in faults if "other capitals" in fault.message]
     assert line.startswith("4 files are there in other capitals alone, such as ")
     assert "but cat/000.png is there" in line
 

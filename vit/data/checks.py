@@ -171,9 +171,7 @@ def summed(lines: list[str], full: bool) -> list[Fault]:
     other = [line for line in lines if line.endswith(IN_OTHER_CAPITALS)]
     if len(other) > 1:
         first = other[0].removesuffix(".")
-        told = (
-            f"{len(other):,} files are there under names in other capitals alone, such as {first}."
-        )
+        told = f"{len(other):,} files are there in other capitals alone, such as {first}."
         lines = [told, *(line for line in lines if not line.endswith(IN_OTHER_CAPITALS))]
     faults = [Fault("data", line) for line in lines[:NAMED]]
     if len(lines) > NAMED:
