@@ -204,7 +204,7 @@ def test_opposite_phases_are_heard_and_told(tmp_path):
     assert sound.cancelled and np.abs(sound.samples - TONE).max() < 1e-3
     data = folder(tmp_path / "set", {"a": [stereo] * 10, "b": [wav(DATA)] * 10})
     assert data.faults() == []
-    (warning,) = data.warnings()
+    (warning,) = [line for line in data.warnings() if "same bytes" not in line]
     assert "10 sounds have channels of opposite phases" in warning and "a/0.wav" in warning
 
 
@@ -222,7 +222,7 @@ def test_rates_that_differ_are_told(tmp_path):
     other = wav(DATA, rate=11025)
     data = folder(tmp_path / "set", {"a": [wav(DATA)] * 10, "b": [other] * 5 + [wav(DATA)] * 5})
     assert data.faults() == []
-    (warning,) = data.warnings()
+    (warning,) = [line for line in data.warnings() if "same bytes" not in line]
     assert "sounds of 2 rates (15 of 8,000 Hz, 5 of 11,025 Hz) are resampled to 8,000" in warning
 
 
@@ -245,7 +245,7 @@ def test_streamed_sounds_train_and_broken_ones_are_faults_by_name(tmp_path):
 
 def test_classes_that_differ_by_capitals_alone_are_told(tmp_path):
     data = folder(tmp_path / "set", {"Dog": [wav(DATA)] * 8, "dog": [wav(DATA)] * 8})
-    (warning,) = data.warnings()
+    (warning,) = [line for line in data.warnings() if "same bytes" not in line]
     assert "the classes 'Dog', 'dog' differ by capitals" in warning
 
 

@@ -57,6 +57,8 @@ def reading_faults(data: ImageData) -> list[Fault]:
         return faults_of(fault)
     try:
         _ = data.facts, data.splits
+    except BadImage as fault:  # the last of many, as where all names are wrong
+        return [*contents.faults, *(summed(bad_images(data), False) or faults_of(fault))]
     except (ValueError, OSError) as fault:
         return [*contents.faults, *faults_of(fault)]
     return []

@@ -79,11 +79,11 @@ class TextTable(TextData):
             if unknown:
                 label = labels[unknown[0]]
                 message = (
-                    f"row {tables[split].numbers[unknown[0]]}: the class {label!r} is not in "
-                    f"{self.train}.{did_you_mean(label, names)} {len(unknown)} rows have such "
-                    "classes."
+                    f"{files[split]}, row {tables[split].numbers[unknown[0]]}: the class {label!r} "
+                    f"is not in {self.train}.{did_you_mean(label, names)} {len(unknown)} rows have "
+                    "such classes."
                 )
-                faults.append(Fault(f"{files[split]}", message))
+                faults.append(Fault("data", message))
             numbers = np.array([number.get(label, 0) for label in labels], dtype=np.int64)
             sources[split] = TextSource(texts, numbers, None, row)
         return TextContents(sources, names, origin, warnings, faults)
