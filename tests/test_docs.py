@@ -1,0 +1,316 @@
+"""The pages that people read: links lead somewhere, commands parse, keys and choices exist."""
+
+import argparse
+import os
+import re
+import shlex
+from functools import cache
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import yaml
+
+from vit.doors.compose import compose_runs
+from vit.doors.main import main
+from vit.faults import Refused
+
+ROOT = Path(__file__).parents[1]
+CONF = ROOT / "conf"
+GUIDE = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINKING = [
+    *GUIDE,
+    ROOT / "CHANGELOG.md",
+    ROOT / "vit/models/article.md",
+    *sorted((ROOT / "experiments").glob("*/README.md")),
+]
+MOST_BYTES_OF_README = 10_240
+PLACEHOLDER = re.compile(r"[A-Z]{3,}|…|mine|\*|mypackage")
+COMPOSING = ("train", "check", "data")
+
+
+def name_of(page):
+    return page.relative_to(ROOT).as_posix()
+
+
+def fences(text):
+    return re.findall(r"^```[^\n]*\n(.*?)^```", text, flags=re.M | re.S)
+
+
+def prose(text):
+    return re.sub(r"^```[^\n]*\n.*?^```", "", text, flags=re.M | re.S)
+
+
+def spans(text):
+    """What stands between backticks, a line break within it read as a blank."""
+    return [span.replace("\n", " ") for span in re.findall(r"`([^`]+)`", prose(text))]
+
+
+def links(text):
+    return re.findall(r"\[[^\]]*\]\(([^)\s]+)\)", re.sub(r"`[^`]*`", "code", prose(text)))
+
+
+def anchors(text):
+    """The names that GitHub gives to headings."""
+    found = []
+    for heading in re.findall(r"^#{1,6} +(.+)$", prose(text), flags=re.M):
+        slug = re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+        found.append(f"{slug}-{found.count(slug)}" if slug in found else slug)
+    return found
+
+
+def is_broken(page, link):
+    if re.match(r"[a-z]+:", link):
+        return False
+    path, _, anchor = link.partition("#")
+    target = (page.parent / path).resolve() if path else page
+    if not target.exists() or not target.is_relative_to(ROOT):
+        return True
+    return bool(anchor) and (target.is_dir() or anchor not in anchors(target.read_text()))
+
+
+def commands(text):
+    """Each `vit …` of a page as words; those of fences over several lines are joined."""
+    lines = [line for block in fences(text) for line in block.replace("\\\n", " ").splitlines()]
+    for line in [line.removeprefix("$ ") for line in lines] + spans(text):
+        if not line.startswith("vit ") or line.startswith(("vit --", "vit -")):
+            continue
+        line = re.split(r" \|\| | {2,}(?=[a-z])", line)[0]  # the shell's "or", remarks in columns
+        words = [word for word in shlex.split(line, comments=True)[1:] if word != "…"]
+        for name in words[1].split("|") if words[1:] and words[0] == "sweep" else [None]:
+            yield tuple(words if name is None else [words[0], name, *words[2:]])
+
+
+def every_command():
+    found = {}
+    for page in GUIDE:
+        for words in commands(page.read_text()):
+            found.setdefault(words, name_of(page))
+    return found
+
+
+COMMANDS = every_command()
+
+
+class Parsed(BaseException):
+    """What a command's parser made of its words, raised before the command acts on it."""
+
+    def __init__(self, namespace, unknown=()):
+        self.namespace, self.unknown = namespace, list(unknown)
+
+
+def parsed(words):
+    """The arguments of a command, by its own parser. Raises AssertionError where it refuses them."""
+    known, intermixed = (
+        argparse.ArgumentParser.parse_known_args,
+        argparse.ArgumentParser.parse_intermixed_args,
+    )
+    depth = 0
+
+    def parse_known(self, *args, **more):
+        nonlocal depth
+        depth += 1
+        result = known(self, *args, **more)
+        depth -= 1
+        if depth == 0:
+            raise Parsed(*result)
+        return result
+
+    def parse_intermixed(self, *args, **more):
+        nonlocal depth
+        depth += 1
+        raise Parsed(intermixed(self, *args, **more))
+
+    numbers = {"--node-rank": "1", "--keep": "3"}
+    words = [numbers.get(before, word) for before, word in zip(["", *words], words)]  # noqa: B905
+    with (
+        mock.patch.object(argparse.ArgumentParser, "parse_known_args", parse_known),
+        mock.patch.object(argparse.ArgumentParser, "parse_intermixed_args", parse_intermixed),
+    ):
+        try:
+            code = main(list(words))
+        except Parsed as result:
+            may = hasattr(result.namespace, "words")  # `vit sweep resume DIR key=value`
+            unknown = [w for w in result.unknown if w.startswith("-") or not may]
+            assert unknown == [], f"vit {shlex.join(words)}"
+            return result.namespace
+        except SystemExit as refused:
+            code = refused.code
+    raise AssertionError(f"vit {shlex.join(words)}: ended with {code} before it was parsed")
+
+
+@cache
+def composition_faults(words):
+    """What Hydra says of a command's words, but for data that the reader is to name."""
+    arguments = argparse.Namespace(
+        overrides=list(words), config_name="train", config_dir=None, multirun=False
+    )
+    try:
+        compose_runs(arguments)
+    except Refused as refused:
+        return [f for f in refused.faults if not f.message.startswith("must be given")]
+    return []
+
+
+def one_point(word):
+    """Of the axis of a sweep one value that the key would take."""
+    key, equals, value = word.partition("=")
+    if re.match(r"(range|tag|interval|choice|glob)\(", value):
+        return f"{key}=1"
+    return key + equals + (value if value[:1] in "['\"{" else value.split(",")[0])
+
+
+@pytest.mark.parametrize("page", LINKING, ids=name_of)
+def test_every_link_leads_to_something(page):
+    broken = [link for link in links(page.read_text()) if is_broken(page, link)]
+    assert broken == []
+
+
+def test_a_broken_link_and_a_missing_heading_are_seen():
+    page = ROOT / "docs/README.md"
+    assert is_broken(page, "nothing.md") and is_broken(page, "runs.md#nothing")
+    assert is_broken(page, "../../outside.md")
+    assert not is_broken(page, "runs.md#exit-codes") and not is_broken(page, "#guide")
+
+
+def test_every_page_of_the_guide_is_in_its_index():
+    listed = links((ROOT / "docs/README.md").read_text())
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert pages <= set(listed)
+
+
+def test_the_readme_is_short():
+    assert (ROOT / "README.md").stat().st_size <= MOST_BYTES_OF_README
+
+
+def test_every_experiment_stands_among_what_was_measured():
+    notes = {page.parent.name for page in LINKING if page.parent.parent.name == "experiments"}
+    named = {Path(link).name for link in links((ROOT / "docs/measured.md").read_text())}
+    assert notes <= named
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: shlex.join(words)[:60])
+def test_every_command_parses(words, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    if len(words) == 1 or words[1:] == ("--help",):  # a command's name in a sentence
+        with pytest.raises(SystemExit, match="0"):
+            main([words[0], "--help"])
+        return
+    words = [word for word in words if word not in ("--cfg", "job")]  # Hydra's own
+    arguments = parsed(words)
+    if words[0] not in COMPOSING or arguments.config_dir is not None:  # a folder of the reader's
+        return
+    several = arguments.multirun
+    composed = tuple(one_point(w) if several else w for w in arguments.overrides)
+    if not [word for word in composed if PLACEHOLDER.fullmatch(word.split("=")[-1])]:
+        assert composition_faults(composed) == []
+
+
+def test_a_wrong_option_and_a_wrong_key_are_seen():
+    with pytest.raises(AssertionError, match="no-such-option"):
+        parsed(["predict", "RUN_DIR", "--no-such-option"])
+    with pytest.raises(AssertionError, match="ended with 2"):
+        parsed(["no_such_command"])
+    assert composition_faults(("backbone.no_such_key=1",))
+    assert composition_faults(("experiment=no_such_experiment",))
+
+
+def shipped():
+    """Group → its choices, without the files that others build upon."""
+    groups = {}
+    for file in CONF.glob("**/*.yaml"):
+        group = file.parent.relative_to(CONF).as_posix()
+        if group != "." and not file.stem.endswith("base"):
+            groups.setdefault(group, set()).add(file.stem)
+    # Not to be chosen: what a kind of data sets of an augmentation.
+    inner = ("frame", "small_images", "small_sets")
+    return {group: names for group, names in groups.items() if Path(group).name not in inner}
+
+
+def test_the_table_of_choices_is_what_is_shipped():
+    page = (ROOT / "docs/config.md").read_text()
+    found = {}
+    for row in re.findall(r"^\| (`\S+=`.*?) \| (.*) \|$", page, flags=re.M):
+        groups = [span.rstrip("=") for span in spans(row[0])]
+        cells = row[1].split("; ") if len(groups) > 1 else [row[1]]
+        cells = cells * len(groups) if len(cells) == 1 else cells  # groups of the same choices
+        for group, cell in zip(groups, cells, strict=True):
+            named = {span for span in spans(cell) if "." not in span and "=" not in span}
+            for name in named:
+                inner, _, choice = name.rpartition("/")
+                found.setdefault(f"{group}/{inner}".rstrip("/"), set()).add(choice)
+    assert found == shipped()
+
+
+@cache
+def known_keys():
+    """Every dotted key that a file of conf sets, wherever it is mounted."""
+    keys = set()
+
+    def add(node, above):
+        for key, value in node.items() if isinstance(node, dict) else ():
+            keys.add(f"{above}{key}")
+            add(value, f"{above}{key}.")
+
+    for file in CONF.glob("**/*.yaml"):
+        text = file.read_text()
+        group = file.parent.relative_to(CONF)
+        top = group == Path() or "@package _global_" in text
+        parts = [part for part in group.parts if part not in ("frame", "token")]
+        add(yaml.safe_load(text), "" if top else ".".join(parts) + ".")
+    return keys | {"hydra.searchpath"}
+
+
+def is_file_name(word):
+    return Path(word).suffix in (".py", ".json", ".csv", ".yaml", ".md")
+
+
+@pytest.mark.parametrize("page", GUIDE, ids=name_of)
+def test_every_key_that_a_sentence_names_exists(page):
+    unknown = []
+    for span in spans(page.read_text()):
+        for word in span.split():
+            key, equals, _ = word.partition("=")
+            if not re.fullmatch(r"[a-z_0-9]+(\.[a-z_0-9]+)+", key):
+                continue
+            is_key = equals or ((CONF / key.split(".")[0]).is_dir() and not is_file_name(key))
+            if is_key and key not in known_keys():
+                unknown.append(word)
+    assert unknown == []
+
+
+@pytest.mark.parametrize("page", GUIDE, ids=name_of)
+def test_every_file_that_a_sentence_names_exists(page):
+    top = ("vit/", "tests/", "conf/", "experiments/", "docs/")
+    named = [span.split()[0] for span in spans(page.read_text()) if span.startswith(top)]
+    gone = [n for n in named if not PLACEHOLDER.search(n) and not (ROOT / n.split(":")[0]).exists()]
+    assert gone == []
+
+
+def newest(changelog):
+    return changelog.split("\n## ")[1]
+
+
+@pytest.mark.parametrize("page", [*GUIDE, ROOT / "CHANGELOG.md"], ids=name_of)
+def test_pages_are_in_the_words_of_the_field(page):
+    text = page.read_text()
+    text = newest(text) if page.name == "CHANGELOG.md" else text
+    assert re.findall(r"\b(?:told|doors?)\b", prose(text), flags=re.I) == []
+
+
+def rooms():
+    """The folders of the map in CONTRIBUTING.md."""
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    (block,) = [block for block in fences(page) if "layers/" in block]
+    names = [name for line in block.splitlines() for name in re.findall(r"^ *(\w+)/", line)]
+    return set(names)
+
+
+@pytest.mark.skipif(not (ROOT / "vit/cli").is_dir(), reason="drawn for the layout to come")
+def test_the_map_names_every_folder_of_the_package():
+    folders = {
+        os.path.basename(folder)
+        for folder in map(str, (ROOT / "vit").iterdir())
+        if os.path.isdir(folder) and not folder.endswith("__")
+    }
+    assert folders <= rooms()
