@@ -1,7 +1,6 @@
 """The pages that people read: links lead somewhere, commands parse, keys and choices exist."""
 
 import argparse
-import os
 import re
 import shlex
 from functools import cache
@@ -71,25 +70,18 @@ def is_broken(page, link):
 
 def commands(text):
     """Each `vit …` of a page as words; those of fences over several lines are joined."""
-    lines = [line for block in fences(text) for line in block.replace("\\\n", " ").splitlines()]
+    blocks = [re.sub(r"\\\n *", "", block) for block in fences(text)]
+    lines = [line for block in blocks for line in block.splitlines()]
     for line in [line.removeprefix("$ ") for line in lines] + spans(text):
-        if not line.startswith("vit ") or line.startswith(("vit --", "vit -")):
+        if not line.startswith("vit ") or line.startswith("vit -"):
             continue
-        line = re.split(r" \|\| | {2,}(?=[a-z])", line)[0]  # the shell's "or", remarks in columns
+        line = line.split(" || ")[0]  # the shell's "or"
         words = [word for word in shlex.split(line, comments=True)[1:] if word != "…"]
         for name in words[1].split("|") if words[1:] and words[0] == "sweep" else [None]:
             yield tuple(words if name is None else [words[0], name, *words[2:]])
 
 
-def every_command():
-    found = {}
-    for page in GUIDE:
-        for words in commands(page.read_text()):
-            found.setdefault(words, name_of(page))
-    return found
-
-
-COMMANDS = every_command()
+COMMANDS = list(dict.fromkeys(words for page in GUIDE for words in commands(page.read_text())))
 
 
 class Parsed(BaseException):
@@ -100,11 +92,9 @@ class Parsed(BaseException):
 
 
 def parsed(words):
-    """The arguments of a command, by its own parser. Raises AssertionError where it refuses them."""
-    known, intermixed = (
-        argparse.ArgumentParser.parse_known_args,
-        argparse.ArgumentParser.parse_intermixed_args,
-    )
+    """The arguments of a command by its own parser; AssertionError where that refuses them."""
+    known = argparse.ArgumentParser.parse_known_args
+    intermixed = argparse.ArgumentParser.parse_intermixed_args
     depth = 0
 
     def parse_known(self, *args, **more):
@@ -143,7 +133,10 @@ def parsed(words):
 def composition_faults(words):
     """What Hydra says of a command's words, but for data that the reader is to name."""
     arguments = argparse.Namespace(
-        overrides=list(words), config_name="train", config_dir=None, multirun=False
+        overrides=[word.replace("…", "given") for word in words],
+        config_name="train",
+        config_dir=None,
+        multirun=False,
     )
     try:
         compose_runs(arguments)
@@ -201,9 +194,27 @@ def test_every_command_parses(words, monkeypatch, tmp_path):
     if words[0] not in COMPOSING or arguments.config_dir is not None:  # a folder of the reader's
         return
     several = arguments.multirun
-    composed = tuple(one_point(w) if several else w for w in arguments.overrides)
-    if not [word for word in composed if PLACEHOLDER.fullmatch(word.split("=")[-1])]:
-        assert composition_faults(composed) == []
+    words = [one_point(word) if several else word for word in arguments.overrides]
+    if not [word for word in words if word.endswith("=mine")]:  # the reader's own file
+        assert composition_faults(tuple(words)) == []
+
+
+def test_a_shell_takes_every_command_as_it_is_written():
+    texts = [page.read_text() for page in [*LINKING, *CONF.glob("**/*.yaml")]]
+    lines = re.findall(r"^(?:\$ |# )?(vit [a-z].*[^:])$", "\n".join(texts), flags=re.M)
+    refused = []
+    for line in lines:
+        tokens = shlex.shlex(line.removesuffix("\\"), posix=True, punctuation_chars="()")
+        tokens.whitespace_split = True
+        refused += [line] if {"(", ")"} & set(tokens) else []
+    assert len(lines) > 200 and refused == []
+
+
+def test_what_the_readme_s_table_trains_composes():
+    """Cells hold the words after `vit train` alone."""
+    cells = [span for span in spans((ROOT / "README.md").read_text()) if "experiment=" in span]
+    assert len(cells) > 5
+    assert [cell for cell in cells if composition_faults(tuple(cell.split()))] == []
 
 
 def test_a_wrong_option_and_a_wrong_key_are_seen():
@@ -298,19 +309,13 @@ def test_pages_are_in_the_words_of_the_field(page):
     assert re.findall(r"\b(?:told|doors?)\b", prose(text), flags=re.I) == []
 
 
-def rooms():
-    """The folders of the map in CONTRIBUTING.md."""
-    page = (ROOT / "CONTRIBUTING.md").read_text()
-    (block,) = [block for block in fences(page) if "layers/" in block]
-    names = [name for line in block.splitlines() for name in re.findall(r"^ *(\w+)/", line)]
-    return set(names)
+def folders_of(package):
+    return {folder.name for folder in package.iterdir() if (folder / "__init__.py").exists()}
 
 
 @pytest.mark.skipif(not (ROOT / "vit/cli").is_dir(), reason="drawn for the layout to come")
 def test_the_map_names_every_folder_of_the_package():
-    folders = {
-        os.path.basename(folder)
-        for folder in map(str, (ROOT / "vit").iterdir())
-        if os.path.isdir(folder) and not folder.endswith("__")
-    }
-    assert folders <= rooms()
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    (drawn,) = [block for block in fences(page) if "layers/" in block]
+    assert set(re.findall(r"^(\w+)/", drawn, flags=re.M)) == folders_of(ROOT / "vit")
+    assert set(re.findall(r"^  (\w+)/", drawn, flags=re.M)) == folders_of(ROOT / "vit/data")
