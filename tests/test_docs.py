@@ -319,3 +319,10 @@ def test_the_map_names_every_folder_of_the_package():
     (drawn,) = [block for block in fences(page) if "layers/" in block]
     assert set(re.findall(r"^(\w+)/", drawn, flags=re.M)) == folders_of(ROOT / "vit")
     assert set(re.findall(r"^  (\w+)/", drawn, flags=re.M)) == folders_of(ROOT / "vit/data")
+
+
+def test_the_help_and_an_unknown_command_speak_of_commands(capsys):
+    assert main([]) == 0 and main(["trian"]) == 2
+    said = capsys.readouterr()
+    assert "usage: vit COMMAND" in said.out and "no command 'trian'. Did you mean" in said.err
+    assert not re.search(r"\bdoors?\b", said.out + said.err, flags=re.I)
