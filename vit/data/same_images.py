@@ -27,8 +27,8 @@ def repeated_warnings(data: ImageData) -> list[str]:
     if "same_bytes" not in vars(data):
         return []
     lines = [
-        f"{_copies(data, one, other, pairs)}; of a split that is set aside by chance this is "
-        "a warning."
+        f"{_copies(data, one, other, pairs)}; of a split that is set aside by chance they are told "
+        "only."
         for (one, other), pairs in data.same_bytes.across.items()
         if data.splits[one][0] == data.splits[other][0]
     ]
