@@ -15,13 +15,13 @@ from vit.doors import run
 from vit.doors import sweep as sweep_door
 from vit.doors.again import Again
 from vit.doors.compose import compose
-from vit.doors.multirun import Sweep
 from vit.faults import Refused
 from vit.runs import process
 from vit.runs.directory import RunFolder, write_json
 from vit.runs.environment import GRANTED, FromEnvironment, granted_by
 from vit.runs.tracking import Wandb, run_id
 from vit.sweeps.ledger import Ledger
+from vit.sweeps.sweep import Sweep
 from vit.tasks import training
 from vit.tasks.training import train
 
