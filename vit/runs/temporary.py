@@ -50,6 +50,7 @@ def own_temporary_folder() -> Iterator[None]:
         os.close(held)
         if shared is not None:
             os.close(shared)
+            assert kept is not None
             _remove_if_unused(kept)
 
 

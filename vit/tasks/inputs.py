@@ -58,7 +58,7 @@ def require_several(inputs: Any, where: str, wanted: str, none: str = "nothing")
     An array [height, width, 3] is one picture: its rows would be taken for as many.
     """
     one = isinstance(inputs, str | bytes | Path | Image.Image) or not hasattr(inputs, "__len__")
-    shape = getattr(inputs, "shape", (1,))
+    shape: tuple[int, ...] = tuple(getattr(inputs, "shape", (1,)))
     if one or not len(shape) or (len(shape) == 3 and shape[2] in (1, 3, 4)):
         kind = type(inputs).__name__
         raise Refused([Fault(where, f"got one {kind}; wanted a list of {wanted}")])
