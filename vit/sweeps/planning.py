@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from vit.faults import Fault, Refused
 from vit.runs import process
@@ -20,6 +20,7 @@ from vit.sweeps.words import Words, points
 MOST_FAULTS = 20  # after which no further point is looked at
 
 
+@runtime_checkable
 class Compose(Protocol):
     """From the words of one trial, `number` in its sweep, to its config. Raises Refused."""
 
