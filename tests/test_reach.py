@@ -184,7 +184,7 @@ def test_a_sweep_that_would_be_sent_away_wants_the_users_word(tmp_path, monkeypa
     monkeypatch.delenv("WANDB_MODE", raising=False)
     sweep = argparse.Namespace(
         base=argparse.Namespace(config={"tracking": {}}),
-        _trials=[argparse.Namespace(config={"tracking": sends()})],
+        trials=[argparse.Namespace(config={"tracking": sends()})],
     )
     with pytest.raises(Refused, match=r"to stranger on W&B.*add tracking\.mode=online"):
         Sweep.refuse_uploads(sweep)

@@ -16,6 +16,7 @@ from vit.sweeps.words import sweep_name
 def sweep(*words):
     parser = argparse.ArgumentParser()
     add_compose_arguments(parser)
+    parser.set_defaults(full=False, allow_changed=False)
     arguments = parser.parse_args(["-m", "experiment=digits", *words])
     with composer(arguments) as compose_one:
         return Sweep(request_of(arguments, list(words), compose_one))
