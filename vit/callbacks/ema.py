@@ -27,7 +27,7 @@ class Ema(Callback):
     ExponentialMovingAverage.
     """
 
-    def __init__(self, decay: float = 0.9998, warmup: bool = True, every_n_steps: int = 1):
+    def __init__(self, *, decay: float = 0.9998, warmup: bool = True, every_n_steps: int = 1):
         if not 0 <= decay < 1:
             raise ValueError(f"ema.decay={decay}; wanted 0 <= decay < 1, such as 0.9998.")
         if every_n_steps < 1:

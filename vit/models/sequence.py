@@ -46,6 +46,9 @@ class TokenTransformer(nn.Module):
         self,
         vocabulary: int,
         length: int,
+        context_dim: int | None = None,
+        own_table: bool = True,
+        pad: int = PAD,
         *,
         dim: int = 256,
         depth: int = 4,
@@ -55,12 +58,10 @@ class TokenTransformer(nn.Module):
         mlp: Callable[..., nn.Module] = Mlp,
         attention: Callable[..., nn.Module] = Attention,
         mlp_ratio: float = 4.0,
-        context_dim: int | None = None,
         pre_norm: bool = True,
         final_norm: bool | None = None,
         embedding_scale: bool = False,
         embedding_norm: bool = False,
-        own_table: bool = True,
         qkv_bias: bool = True,
         key_bias: bool = True,
         proj_bias: bool = True,
@@ -70,7 +71,6 @@ class TokenTransformer(nn.Module):
         drop_path: float = 0.0,
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
-        pad: int = PAD,
     ):
         super().__init__()
         hidden = int(dim * mlp_ratio)

@@ -38,9 +38,9 @@ class TextClassification(Task):
         schedule: SchedulePart,
         seed: int,
         compile: bool = False,
+        sample_name: Callable[[str, int], str] | None = None,
         *,
         label_smoothing: float = 0.0,
-        sample_name: Callable[[str, int], str] | None = None,
     ):
         super().__init__(model, facts, optim, schedule, seed, compile)
         require_smoothing(label_smoothing)
