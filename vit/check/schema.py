@@ -199,10 +199,10 @@ def part_faults(
         faults += _inside(value, here, allow_targets, slots.get(str(key), Any))
     if not node.get("_partial_"):
         for name, parameter in parameters.items():
-            kinds = [parameter.KEYWORD_ONLY]
-            if not may_be_given:
-                kinds.append(parameter.POSITIONAL_OR_KEYWORD)
-            needed = parameter.default is parameter.empty and parameter.kind in kinds
+            is_config = parameter.kind is parameter.KEYWORD_ONLY or (
+                parameter.kind is parameter.POSITIONAL_OR_KEYWORD and not may_be_given
+            )
+            needed = parameter.default is parameter.empty and is_config
             if needed and name not in node and name not in given:
                 faults.append(Fault(f"{path}.{name}", f"must be given: {target} needs it"))
     return faults

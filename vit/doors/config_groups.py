@@ -46,7 +46,10 @@ def is_base(folders: tuple[Path, ...], group: str, option: str) -> bool:
 
 def _path(folders: Iterable[Path], group: str, option: str) -> Path | None:
     files = (folder / group / f"{option}.yaml" for folder in folders)
-    return next((file for file in files if file.is_file()), None)
+    try:
+        return next((file for file in files if file.is_file()), None)
+    except OSError:  # a name that no file can have
+        return None
 
 
 @functools.cache
@@ -100,6 +103,10 @@ class Groups:
         loader = GlobalHydra.instance().config_loader()
         found = loader.get_group_options(group_name, results_filter, overrides=self._search_words)
         return [each for each in found if not is_base(self.folders, group_name, each)]
+
+    def is_folder(self, group: str) -> bool:
+        """Whether there are files of that group, be they choices or not."""
+        return any((folder / group).is_dir() for folder in self.folders)
 
     def having(self, group: str) -> list[str]:
         """The choices of the group above that let one choose of this one: `head/pool` → linear."""

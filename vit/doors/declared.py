@@ -104,7 +104,7 @@ class _Module:
         above = above[: len(above) - node.level + self.is_package]
         return ".".join([*above, *([node.module] if node.module else [])])
 
-    def comment(self, node: ast.expr | ast.stmt) -> str:
+    def comment(self, node: ast.expr | ast.stmt | ast.arg) -> str:
         """What stands behind it on its last line."""
         line = self.lines[(node.end_lineno or 1) - 1].encode()[node.end_col_offset or 0 :].decode()
         found = re.match(r"[,\s)]*#\s*(?!noqa|type:)(.*)", line)

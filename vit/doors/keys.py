@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+
 from vit.doors.compose import composer
 from vit.doors.key_table import Section, as_markdown, as_plain, show
 from vit.faults import Fault, Refused, did_you_mean
@@ -57,8 +58,10 @@ def asked(arguments: argparse.Namespace) -> list[Section]:
             named.append(path)
     arguments.overrides = overrides
     with composer(arguments) as compose_one:
+        from vit.doors.keys_of import Keys
+
         composed = compose_one.composed(overrides)
-            keys = Keys(composed, compose_one.groups, arguments.config_name)
+        keys = Keys(composed, compose_one.groups, arguments.config_name)
         if not named:
             return keys.overview()
         known = keys.paths()

@@ -43,7 +43,7 @@ class Keys:
         return [str(key) for key in self._composed if key != "hydra"]
 
     def _below(self, node: Any, above: str) -> Iterator[str]:
-        for key in node:
+        for key in map(str, node):
             if above or key != "hydra":
                 path = f"{above}{key}"
                 if key not in CONTROL:
@@ -86,7 +86,7 @@ class Keys:
             section.keys = [key for key in section.keys if key.key == path]
             return [section]
         found = [self._section(path)]
-        for key in node:
+        for key in map(str, node):
             child = self._node(f"{path}.{key}")
             is_part = isinstance(child, DictConfig) and "_target_" in child
             if is_part or (child is not None and f"{path}.{key}" in self._chosen):
@@ -115,7 +115,7 @@ class Keys:
         section = Section(path, about, [], target, group, option)
         section.choices = self.options(group) if group else []
         settings = found.settings() if found else {}
-        for key in node:
+        for key in map(str, node):
             if key not in CONTROL:
                 section.keys.append(self._key(node, f"{path}.{key}", settings.get(key), said))
         for name, parameter in self._taken(node, path).items():
@@ -135,7 +135,7 @@ class Keys:
 
     def _key(self, node: Any, path: str, parameter: Parameter | None, said: dict[str, str]) -> Key:
         name = path.rpartition(".")[2]
-        raw = OmegaConf.to_container(node, resolve=False)[name]  # type: ignore[index]
+        raw = OmegaConf.to_container(node, resolve=False)[name]  # type: ignore[index,call-overload]
         if path.startswith("checkpoint.") and name in CHECKPOINT:
             return self._plain(path, CHECKPOINT[name], said.get(name, ""))
         about = (parameter.about if parameter else "") or said.get(name, "")
@@ -156,7 +156,10 @@ class Keys:
             raw = raw[part]  # type: ignore[index,call-overload]
         told = ast.parse(inspect.formatannotation(hint), mode="eval").body
         choices = [str(each) for each in getattr(hint, "__args__", ()) if isinstance(each, str)]
-        return Key(path, hint_text(None, told), raw, about, choices)
+        kind = hint_text(None, told)
+        if raw is None and "null" not in kind:  # what a run's own file holds has been decided
+            kind += " or null"
+        return Key(path, kind, raw, about, choices)
 
     def _taken(self, node: Any, path: str) -> dict[str, Parameter]:
         """What the class of a node takes, and no file sets, nor the part that it is in decides."""

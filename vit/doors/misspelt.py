@@ -46,7 +46,8 @@ def composition_faults(
         key = word.split("=")[0].lstrip("+~").split("@")[0]
         options = loader.get_group_options(key, ObjectType.CONFIG)
         subgroups = loader.get_group_options(key, ObjectType.GROUP)
-        (groups if options or subgroups else values).append(word)
+        is_group = options or subgroups or loader.is_folder(key)
+        (groups if is_group else values).append(word)
     faults: list[Fault] = []
     sound: list[str] = []
     for word in groups:
@@ -99,11 +100,14 @@ def _value_fault(word: str, base: Any, problem: Exception) -> Fault:
                     f"takes {_as_taken(taken[part])}",
                 )
             known = [str(name) for name in node if name not in CONTROL_KEYS]
-            near = [*known, *taken]
-            guess = did_you_mean(part, near) or did_you_mean(key, _dotted(base))
+            guess = did_you_mean(part, [*known, *taken])
+            if guess and not did_you_mean(part, known):  # one that no file sets
+                guess = did_you_mean(f"+{key}", [f"+{above}.{name}" for name in taken])
+            others = [each for each in _dotted(base) if not key.startswith(f"{each}.")]
+            guess = guess or did_you_mean(key, others)
             place = f"under {above!r}" if above else "at the top"
             if not guess and found is not None:
-                guess = f" {found.target} takes {', '.join(near) or 'nothing'}."
+                guess = f" {found.target} takes {', '.join([*known, *taken]) or 'nothing'}."
             elif not guess and "_target_" in node:
                 guess = f" If its class takes it, though no file sets it: +{key}=…"
             return Fault(key, f"no such key {place}.{guess}")
@@ -130,6 +134,8 @@ def _dotted(node: Any, above: str = "") -> list[str]:
 
     found = []
     for key in node:
+        if key in CONTROL_KEYS:
+            continue
         path = f"{above}{key}"
         found.append(path)
         child = node._get_node(key)

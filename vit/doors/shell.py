@@ -78,13 +78,13 @@ def complete(words: list[str], doors: list[str]) -> int:
             )()
     finally:
         sys.argv = before
-        lines = said.getvalue().splitlines()
-        print("\n".join(line for line in lines if not _is_base(line)))
+        for line in said.getvalue().splitlines():
+            print(" ".join(word for word in line.split(" ") if not _is_base(word)))
     return 0
 
 
-def _is_base(line: str) -> bool:
+def _is_base(word: str) -> bool:
     """Whether a word to be offered is `data=base`, a file that is no choice."""
-    group, _, option = line.strip().partition("=")
+    group, _, option = word.partition("=")
     folders = [config_folder(), own_configs(Path.cwd())]
     return is_base(tuple(folder for folder in folders if folder is not None), group, option)
