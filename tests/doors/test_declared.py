@@ -51,6 +51,8 @@ def test_types_are_told_as_a_yaml_file_has_them():
     assert folder["augment"].type == "part"
     attention = declared("vit.layers.attention.Attention").parameters
     assert attention["start"].choices == ("normal", "glorot")  # a name for a type, elsewhere
+    points = declared("vit.tasks.detection.Detection").parameters["num_points"]
+    assert points.default == "12544"  # a name for a number, elsewhere
 
 
 def test_a_class_is_explained_by_its_docstring_its_bases_and_the_comments_in_it():

@@ -206,7 +206,7 @@ def _arguments(
     ):
         for each, default in pairs:
             about = module.comment(default or each) or _explained(docs, each.arg)
-            text = None if default is None else ast.unparse(default)
+            text = None if default is None else _value(module, default)
             found[each.arg] = _parameter(module, each.arg, each.annotation, text, keyword, about)
     return found, given.kwarg is not None
 
@@ -222,7 +222,7 @@ def _fields(lineage: list[tuple[_Module, ast.ClassDef]]) -> dict[str, Parameter]
                 continue
             if "ClassVar" in ast.unparse(each.annotation):
                 continue
-            default, own = _default(each.value)
+            default, own = _default(module, each.value)
             keyword = {**options, **own}.get("kw_only") == "True"
             about = _explained(docs, each.target.id, args_only=True)
             about = about or module.comment(each) or _explained(docs, each.target.id)
@@ -241,10 +241,16 @@ def _dataclass(node: ast.ClassDef) -> dict[str, str] | None:
     return None
 
 
-def _default(node: ast.expr | None) -> tuple[str | None, dict[str, str]]:
+def _value(module: _Module, node: ast.expr) -> str:
+    """A default as it is written, or what its name stands for where that is a plain value."""
+    settled = _settled(module, node) if isinstance(node, ast.Name) else node
+    return ast.unparse(settled if isinstance(settled, ast.Constant) else node)
+
+
+def _default(module: _Module, node: ast.expr | None) -> tuple[str | None, dict[str, str]]:
     """The default of a field, and what else `field(…)` says of it."""
     if not (isinstance(node, ast.Call) and ast.unparse(node.func).endswith("field")):
-        return (None if node is None else ast.unparse(node)), {}
+        return (None if node is None else _value(module, node)), {}
     own = {str(word.arg): ast.unparse(word.value) for word in node.keywords}
     made = {"list": "[]", "dict": "{}", "tuple": "()"}
     if (factory := own.get("default_factory")) is not None:

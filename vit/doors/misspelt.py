@@ -96,8 +96,8 @@ def _value_fault(word: str, base: Any, problem: Exception) -> Fault:
             if found is not None and part in taken:
                 return Fault(
                     key,
-                    f"stands in no file of conf, and is added with a plus: +{word}. {found.target} "
-                    f"takes {_as_taken(taken[part])}",
+                    f"stands in no file of conf; {found.target} takes {_as_taken(taken[part])}, "
+                    f"and it is added with a plus: +{word}",
                 )
             known = [str(name) for name in node if name not in CONTROL_KEYS]
             guess = did_you_mean(part, [*known, *taken])
@@ -117,9 +117,9 @@ def _value_fault(word: str, base: Any, problem: Exception) -> Fault:
 
 
 def _as_taken(parameter: Parameter) -> str:
-    """`start: normal | glorot, 'normal' by default`."""
+    """`start (normal | glorot, 'normal' by default)`."""
     default = "" if parameter.default is None else f", {parameter.default} by default"
-    return f"{parameter.name}: {parameter.type}{default}"
+    return f"{parameter.name} ({parameter.type}{default})"
 
 
 def _nothing_to_choose(group: str, groups: Groups) -> str:
