@@ -180,6 +180,10 @@ class ThreeAugment(Augmentation):
 class TimmAugment(Augmentation):
     """timm's policies by their own string, such as "rand-m9-mstd0.5-inc1" (DeiT's).
 
+    Args:
+        frame: which part of the image is seen.
+        policy: the string; it begins with rand, augmix, or the name of a policy of AutoAugment's.
+
     Raises ValueError on a string that timm does not understand.
     """
 

@@ -16,6 +16,8 @@ from pathlib import Path
 
 MOST_HOPS = 12  # from one module's import to the next one's
 PLAIN = {"int": "int", "float": "float", "bool": "bool", "str": "text", "Path": "text"}
+# In a docstring: the names of an entry, which may end in `…`, and its text with further lines.
+ARGS = re.compile(r"^ {4}([\w…]+(?:, [\w…]+)*)(?: \([^)]*\))?: (.*(?:\n {6,}.*)*)", re.MULTILINE)
 PLAIN |= {"Any": "any", "dict": "mapping", "Mapping": "mapping", "list": "[…]", "tuple": "[…]"}
 
 
@@ -340,10 +342,10 @@ def _sentences(text: str) -> list[str]:
 def _explained(docs: list[str], name: str, args_only: bool = False) -> str:
     """What docstrings say of a parameter: under `Args:`, else the sentence that names it."""
     for doc in docs:
-        if found := re.search(
-            rf"^ {{4,}}(?:\w+, )*{name}(?:, \w+)*: (.*(?:\n {{6,}}.*)*)", doc, re.M
-        ):
-            return _sentences(found[1])[0].replace("``", "`")
+        for names, text in ARGS.findall(doc):
+            for each in names.split(", "):
+                if each == name or (each.endswith("…") and name.startswith(each[:-1])):
+                    return _sentences(text)[0].replace("``", "`")
     for doc in () if args_only else docs:
         for sentence in _sentences(doc.split("Args:")[0]):
             if f"`{name}`" in sentence:

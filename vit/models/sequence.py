@@ -36,6 +36,23 @@ class TokenTransformer(nn.Module):
     the last one apart. `embedding_scale` multiplies embeddings by √dim, `embedding_norm` normalises
     them with their positions. Without `own_table` the embeddings are passed to `forward`.
 
+    Args:
+        dim: width of the tokens.
+        depth: number of blocks.
+        heads: of the attention of each block; they divide `dim`.
+        mlp_ratio: hidden width of each block's mlp over `dim`.
+        qkv_bias: whether queries, keys and values have biases.
+        key_bias: whether the keys have one, where the others do; DINOv3's have none.
+        proj_bias: whether the projection after the attention has one.
+        mlp_bias: whether the mlp has them.
+        qk_norm: normalise queries and keys, head by head.
+        layer_scale: start of a learned scale a channel that each branch is multiplied by; None for
+            no such scale.
+        drop_path: rate at which the last block leaves a branch out for a sample, in training; it
+            rises from 0 in the first.
+        dropout: rate behind the positions, each attention and in each mlp, in training.
+        attention_dropout: rate of attention weights left out, in training.
+
     Raises ValueError where sizes do not divide, or a rate is out of range.
     """
 

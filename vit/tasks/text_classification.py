@@ -28,6 +28,9 @@ class TextClassification(Task):
 
     Each epoch of evaluation logs `accuracy`, `macro_f1`, `loss`, `ece` and `overconfidence`, with
     six classes or more `top5`. That loss is without smoothing.
+
+    Args:
+        label_smoothing: share of each target that is spread evenly over all classes.
     """
 
     def __init__(
