@@ -18,6 +18,7 @@ from typing import Any
 
 from vit.build import is_own
 from vit.doors.choices import hydra_composed
+from vit.doors.config_circles import circle_fault
 from vit.doors.config_files import bomb_faults, reference_faults
 from vit.doors.config_groups import Groups, choosable
 from vit.doors.grid import Words, grid, is_value, read_words, sweep_name
@@ -147,8 +148,7 @@ def composer(
     Code from outside is allowed by the arguments' own words and `allow_targets`, not by files.
     """
     told = trusted([*allow_targets, *packages_named(arguments.overrides)])
-    with _hydra(arguments.config_dir, arguments.config_name) as search_words:
-        folders = [config_folder(), *_further(arguments.config_dir)]
+    with _hydra(arguments.config_dir, arguments.config_name) as (search_words, folders):
         yield Composer(arguments.config_name, search_words, told, folders)
 
 
@@ -167,8 +167,8 @@ def packages_named(overrides: list[str]) -> list[str]:
 
 
 @contextmanager
-def _hydra(config_dir: str | None, config_name: str) -> Iterator[list[str]]:
-    """Hydra with the shipped configs, the user's `./conf`, and `--config-dir`."""
+def _hydra(config_dir: str | None, config_name: str) -> Iterator[tuple[list[str], list[Path]]]:
+    """Hydra with the shipped configs, the user's `./conf`, and `--config-dir`: words, folders."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
@@ -194,7 +194,8 @@ def _hydra(config_dir: str | None, config_name: str) -> Iterator[list[str]]:
     others = [f"'file://{path}'" for path in paths]  # quoted: a path may hold any letter
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(primary), job_name="vit", version_base="1.3"):
-        yield [f"hydra.searchpath=[{','.join(others)}]"] if others else []
+        words = [f"hydra.searchpath=[{','.join(others)}]"] if others else []
+        yield words, [primary, *(folder for folder in folders if folder != primary)]
     GlobalHydra.instance().clear()
 
 
@@ -227,9 +228,10 @@ class Composer:
         folders: Iterable[Path] = (),
     ):
         self._trusted = trusted
+        self._folders = list(folders)
         self._config_name = config_name
         self._search_words = search_words
-        self.groups = Groups(search_words, folders)
+        self.groups = Groups(search_words, self._folders)
         self._bases: dict[tuple[str, ...], Any] = {}
         self._sets_value: dict[Any, bool] = {}
         self.sweep_name = "sweep"  # where `sweep.name` is null
@@ -282,6 +284,9 @@ class Composer:
                 raise Refused(bases)
             return composed
         except composition_errors() as error:
+            endless = isinstance(error, RecursionError)
+            if endless and (found := circle_fault(self._folders, self._config_name, words)):
+                raise Refused([found]) from error
             faults, sound = composition_faults(self._config_name, every, words, error, self.groups)
             rest = None
             if 0 < len(sound) < len(words):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,7 +20,6 @@ def choosable(folders: Iterable[Path], group: str, options: Iterable[str]) -> li
     return [option for option in sorted(options) if not is_base(places, group, option)]
 
 
-@functools.cache
 def is_base(folders: tuple[Path, ...], group: str, option: str) -> bool:
     """Whether a file is but laid under, or over, others and names no whole part by itself.
 
@@ -52,7 +50,6 @@ def _path(folders: Iterable[Path], group: str, option: str) -> Path | None:
         return None
 
 
-@functools.cache
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 

@@ -11,10 +11,9 @@ import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib.util import find_spec
-from pathlib import Path
 
-MOST_HOPS = 12  # from one module's import to the next one's
+from vit.doors.source import Module, lineage_of, resolved, settled
+
 PLAIN = {"int": "int", "float": "float", "bool": "bool", "str": "text", "Path": "text"}
 # In a docstring: the names of an entry, which may end in `…`, and its text with further lines.
 ARGS = re.compile(r"^ {4}([\w…]+(?:, [\w…]+)*)(?: \([^)]*\))?: (.*(?:\n {6,}.*)*)", re.MULTILINE)
@@ -52,136 +51,21 @@ class Declared:
 @functools.cache
 def declared(target: str) -> Declared | None:
     """What lies at a dotted path; None where there is no Python source of it to be read."""
-    found = _resolve(target)
+    found = resolved(target)
     if found is None:
         return None
     module, node = found
     if isinstance(node, ast.FunctionDef):
         parameters, takes_any = _arguments(module, node, [])
         return Declared(target, _first_sentence(node), parameters, takes_any)
-    lineage = list(_lineage(module, node))
+    lineage = list(lineage_of(module, node))
     parameters, takes_any = _constructor(lineage)
     names = {name: _decided(node, name) for name in parameters}
     return Declared(target, _first_sentence(node), parameters, takes_any, names)
 
 
-class _Module:
-    """A source file."""
-
-    def __init__(self, name: str, path: Path):
-        self.name = name
-        text = path.read_text(encoding="utf-8")
-        self.is_package = path.name == "__init__.py"
-        self.lines = text.splitlines()
-        self.tree = ast.parse(text)
-        self.defined = {}
-        for node in _statements(self.tree.body):
-            if isinstance(node, ast.ClassDef | ast.FunctionDef):
-                self.defined[node.name] = node
-        self.values = {
-            target.id: node.value
-            for node in _statements(self.tree.body)
-            if isinstance(node, ast.Assign)
-            for target in node.targets
-            if isinstance(target, ast.Name)
-        }
-
-    def imported(self, name: str) -> Iterator[str]:
-        """The dotted paths that a name of this module may stand for."""
-        for node in _statements(self.tree.body):
-            if isinstance(node, ast.ImportFrom):
-                home = self._home(node)
-                for alias in node.names:
-                    if alias.name == "*" or (alias.asname or alias.name) == name:
-                        yield f"{home}.{name if alias.name == '*' else alias.name}"
-            elif isinstance(node, ast.Import):
-                for alias in node.names:
-                    if (alias.asname or alias.name) == name:
-                        yield alias.name
-
-    def _home(self, node: ast.ImportFrom) -> str:
-        if not node.level:
-            return node.module or ""
-        above = self.name.split(".")
-        above = above[: len(above) - node.level + self.is_package]
-        return ".".join([*above, *([node.module] if node.module else [])])
-
-    def comment(self, node: ast.expr | ast.stmt | ast.arg) -> str:
-        """What stands behind it on its last line."""
-        line = self.lines[(node.end_lineno or 1) - 1].encode()[node.end_col_offset or 0 :].decode()
-        found = re.match(r"[,\s)]*#\s*(?!noqa|type:)(.*)", line)
-        return found[1].strip() if found else ""
-
-
-def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements at the top of a module, those behind an `if` or a `try` too."""
-    for node in body:
-        yield node
-        for name in ("body", "orelse", "finalbody"):
-            if isinstance(node, ast.If | ast.Try):
-                yield from _statements(getattr(node, name, []))
-
-
-@functools.cache
-def _module(name: str) -> _Module | None:
-    top, *below = name.split(".")
-    try:
-        spec = find_spec(top)  # of a package at the top, which imports nothing
-    except (ImportError, ValueError):
-        return None
-    if spec is None:
-        return None
-    folders = spec.submodule_search_locations
-    at = Path(next(iter(folders))).joinpath(*below) if folders else Path(spec.origin or "")
-    if not folders and below:
-        return None
-    for path in (at / "__init__.py", at.with_name(f"{at.name}.py"), at):
-        if path.is_file() and path.suffix == ".py":
-            try:
-                return _Module(name, path)
-            except (SyntaxError, ValueError, OSError):
-                return None
-    return None
-
-
-def _resolve(
-    target: str, hops: int = MOST_HOPS
-) -> tuple[_Module, ast.ClassDef | ast.FunctionDef] | None:
-    """The module and the node where a dotted path is defined, over imports of it elsewhere."""
-    home, _, name = target.rpartition(".")
-    module = _module(home) if home else None
-    if module is None or not hops:
-        return None
-    if name in module.defined:
-        return module, module.defined[name]
-    found = (_resolve(path, hops - 1) for path in module.imported(name))
-    return next((each for each in found if each is not None), None)
-
-
-def _lineage(module: _Module, node: ast.ClassDef) -> Iterator[tuple[_Module, ast.ClassDef]]:
-    """A class, and those that it extends, the nearest first."""
-    yield module, node
-    for base in node.bases:
-        found = _named(module, base.value if isinstance(base, ast.Subscript) else base)
-        if found is not None and isinstance(found[1], ast.ClassDef) and found[1] is not node:
-            yield from _lineage(found[0], found[1])
-
-
-def _named(
-    module: _Module, node: ast.expr
-) -> tuple[_Module, ast.ClassDef | ast.FunctionDef] | None:
-    name = ast.unparse(node)
-    if name in module.defined:
-        return module, module.defined[name]
-    first, _, rest = name.partition(".")
-    for path in module.imported(first):
-        if (found := _resolve(f"{path}.{rest}" if rest else path)) is not None:
-            return found
-    return None
-
-
 def _constructor(
-    lineage: list[tuple[_Module, ast.ClassDef]],
+    lineage: list[tuple[Module, ast.ClassDef]],
 ) -> tuple[dict[str, Parameter], bool]:
     for at, (module, node) in enumerate(lineage):
         for each in node.body:
@@ -193,7 +77,7 @@ def _constructor(
 
 
 def _arguments(
-    module: _Module, node: ast.FunctionDef, lineage: list[tuple[_Module, ast.ClassDef]]
+    module: Module, node: ast.FunctionDef, lineage: list[tuple[Module, ast.ClassDef]]
 ) -> tuple[dict[str, Parameter], bool]:
     given = node.args
     plain = [*given.posonlyargs, *given.args]
@@ -213,7 +97,7 @@ def _arguments(
     return found, given.kwarg is not None
 
 
-def _fields(lineage: list[tuple[_Module, ast.ClassDef]]) -> dict[str, Parameter]:
+def _fields(lineage: list[tuple[Module, ast.ClassDef]]) -> dict[str, Parameter]:
     found: dict[str, Parameter] = {}
     docs = [ast.get_docstring(each) or "" for _, each in lineage]
     for module, node in reversed(lineage):
@@ -243,13 +127,13 @@ def _dataclass(node: ast.ClassDef) -> dict[str, str] | None:
     return None
 
 
-def _value(module: _Module, node: ast.expr) -> str:
+def _value(module: Module, node: ast.expr) -> str:
     """A default as it is written, or what its name stands for where that is a plain value."""
-    settled = _settled(module, node) if isinstance(node, ast.Name) else node
-    return ast.unparse(settled if isinstance(settled, ast.Constant) else node)
+    meant = settled(module, node) if isinstance(node, ast.Name) else node
+    return ast.unparse(meant if isinstance(meant, ast.Constant) else node)
 
 
-def _default(module: _Module, node: ast.expr | None) -> tuple[str | None, dict[str, str]]:
+def _default(module: Module, node: ast.expr | None) -> tuple[str | None, dict[str, str]]:
     """The default of a field, and what else `field(…)` says of it."""
     if not (isinstance(node, ast.Call) and ast.unparse(node.func).endswith("field")):
         return (None if node is None else _value(module, node)), {}
@@ -261,7 +145,7 @@ def _default(module: _Module, node: ast.expr | None) -> tuple[str | None, dict[s
 
 
 def _parameter(
-    module: _Module,
+    module: Module,
     name: str,
     hint: ast.expr | None,
     default: str | None,
@@ -272,8 +156,8 @@ def _parameter(
     return Parameter(name, hint_text(module, hint), choices, default, keyword, about)
 
 
-def _choices(module: _Module, hint: ast.expr | None) -> Iterator[str]:
-    hint = _settled(module, hint)
+def _choices(module: Module, hint: ast.expr | None) -> Iterator[str]:
+    hint = settled(module, hint)
     if isinstance(hint, ast.Subscript) and ast.unparse(hint.value).endswith("Literal"):
         inner = hint.slice.elts if isinstance(hint.slice, ast.Tuple) else [hint.slice]
         yield from (str(ast.literal_eval(each)) for each in inner)
@@ -282,9 +166,9 @@ def _choices(module: _Module, hint: ast.expr | None) -> Iterator[str]:
         yield from _choices(module, hint.right)
 
 
-def hint_text(module: _Module | None, hint: ast.expr | None) -> str:
+def hint_text(module: Module | None, hint: ast.expr | None) -> str:
     """An annotation as a YAML file sees it: `float or null`, `[int, int]`, `part`."""
-    hint = _settled(module, hint)
+    hint = settled(module, hint)
     if hint is None:
         return "any"
     if isinstance(hint, ast.BinOp):
@@ -297,7 +181,7 @@ def hint_text(module: _Module | None, hint: ast.expr | None) -> str:
     return PLAIN.get(ast.unparse(hint).split(".")[-1], "part")
 
 
-def _generic(module: _Module | None, hint: ast.Subscript) -> str:
+def _generic(module: Module | None, hint: ast.Subscript) -> str:
     name = ast.unparse(hint.value).split(".")[-1]
     inner = list(hint.slice.elts) if isinstance(hint.slice, ast.Tuple) else [hint.slice]
     if name == "Literal":
@@ -314,21 +198,6 @@ def _generic(module: _Module | None, hint: ast.Subscript) -> str:
         more = [] if name.lower() == "tuple" else ["…"]
         return f"[{', '.join([*told, *more])}]"
     return "mapping" if name in ("dict", "Dict", "Mapping") else "part"
-
-
-def _settled(module: _Module | None, hint: ast.expr | None) -> ast.expr | None:
-    """Without quotes, and a name of the module's own as what it stands for."""
-    if isinstance(hint, ast.Constant) and isinstance(hint.value, str):
-        hint = ast.parse(hint.value, mode="eval").body
-    if isinstance(hint, ast.Name) and module is not None:
-        if hint.id in module.values and hint.id not in PLAIN:
-            return _settled(module, module.values[hint.id])
-        for path in module.imported(hint.id):
-            home, _, name = path.rpartition(".")
-            other = _module(home) if home.startswith("vit.") else None
-            if other is not None and name in other.values:
-                return _settled(other, other.values[name])
-    return hint
 
 
 def _first_sentence(node: ast.ClassDef | ast.FunctionDef) -> str:
