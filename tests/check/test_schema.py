@@ -82,11 +82,17 @@ def test_what_the_data_give_a_task_is_no_config():
 
 
 OWN = """
+from dataclasses import dataclass
 from torch import nn
+from vit.data.digits import Digits
 
 class Head(nn.Module):
     def __init__(self, dim, num_classes, depth, *, width, channels=3):
         super().__init__()
+
+@dataclass(eq=False)
+class Data(Digits):
+    file: str
 """
 
 
@@ -100,6 +106,9 @@ def test_a_part_of_ones_own_may_be_given_what_its_own_constructor_asks_for(tmp_p
     assert fault.where == "head.widht"
     del node["width"]
     assert [fault.where for fault in part_faults(node, "head", ["schemahead"])] == ["head.width"]
+    data = {"_target_": "schemahead.Data"}
+    (fault,) = part_faults(data, "data", ["schemahead"])
+    assert fault.where == "data.file" and "must be given" in fault.message
 
 
 def targets(node):

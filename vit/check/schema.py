@@ -45,6 +45,7 @@ GIVEN_BY_KEYWORD: dict[str, frozenset[str]] = {
         }
     ),
 }
+GIVEN_BY_POSITION = ("backbone", "head", "task")  # slots whose parts code gives anything else
 OPTIONAL_PARTS = ("ema", "watch")  # null: this run has none
 PLAIN: dict[str, Any] = {
     "schema_version": int,
@@ -179,7 +180,7 @@ def part_faults(
     faults = []
     parameters = signature.parameters
     given = given_by_code(factory) | GIVEN_BY_KEYWORD.get(path, frozenset())
-    may_be_given = path in SLOTS and is_own(home_of(factory), allow_targets)
+    may_be_given = path in GIVEN_BY_POSITION and is_own(home_of(factory), allow_targets)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     hints, slots = parameter_types(factory), slots_of(factory)
     for key, value in node.items():

@@ -201,11 +201,11 @@ def _generic(module: Module | None, hint: ast.Subscript) -> str:
 
 
 def _first_sentence(node: ast.ClassDef | ast.FunctionDef) -> str:
-    return _sentences((ast.get_docstring(node) or "").strip().partition("\n\n")[0])[0]
+    return _sentences((ast.get_docstring(node) or "").strip().partition("\n\n")[0], ends=".")[0]
 
 
-def _sentences(text: str) -> list[str]:
-    return re.split(r"(?<=[.;])\s+(?=[A-Z`])", " ".join(text.split()))
+def _sentences(text: str, ends: str = ".;") -> list[str]:
+    return re.split(rf"(?<=[{ends}])\s+(?=[A-Z`])", " ".join(text.split()))
 
 
 def _explained(docs: list[str], name: str, args_only: bool = False) -> str:
@@ -214,7 +214,7 @@ def _explained(docs: list[str], name: str, args_only: bool = False) -> str:
         for names, text in ARGS.findall(doc):
             for each in names.split(", "):
                 if each == name or (each.endswith("…") and name.startswith(each[:-1])):
-                    return _sentences(text)[0].replace("``", "`")
+                    return _sentences(text, ends=".")[0].replace("``", "`")
     for doc in () if args_only else docs:
         for sentence in _sentences(doc.split("Args:")[0]):
             if f"`{name}`" in sentence:
