@@ -41,6 +41,9 @@ OWN = {
     "data/half_base.yaml": "root: x\n",
     "data/half.yaml": "defaults: [half_base, _self_]\n_target_: vit.data.folder.Folder\n",
     "data/my_base.yaml": "_target_: vit.data.digits.Digits\n",
+    "data/mine.yaml": "defaults: [my_base, _self_]\n",
+    "data/marked.yaml": "# Of mine.\n# Not to be\n# chosen by itself.\n"
+    "_target_: vit.data.digits.Digits\n",
 }
 
 
@@ -86,6 +89,8 @@ def test_bases_are_no_choices(own):
     assert "no choice by itself" in refusal("data=half_base")["data=half_base"]
     assert compose(["data=half"])["data"]["root"] == "x"
     assert compose(["data=my_base"])["data"]["_target_"].endswith("Digits")  # a choice, so called
+    assert compose(["data=mine"])["data"]["_target_"].endswith("Digits")
+    assert "no choice by itself" in refusal("data=marked")["data=marked"]
     (message,) = refusal("data/augment/small_sets=random_resized_crop").values()
     assert "no part of this config has a choice" in message
     for word in ("ema=none", "head=detr", "checkpoint=best_and_last", "trainer=cpu"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from vit.faults import Fault, did_you_mean
 
-BASE = re.compile(r"(?:.*_)?base")
+BASE = "not to be chosen by itself"  # in the comment at a file's head, where it names a class
 PACKAGE = "# @package"
 MOST_HOPS = 10  # from file to file
 
@@ -24,20 +25,18 @@ def is_base(folders: tuple[Path, ...], group: str, option: str) -> bool:
     """Whether a file is but laid under, or over, others and names no whole part by itself.
 
     It has no `_target_`, its own or of a file that it is based on, where the parts of its group, or
-    of the group above, have one; or it is called base and another file of its group stands on it.
+    of the group above, have one; or the comment at its head says so.
     """
     path = _path(folders, group, option)
     if path is None or group.startswith("hydra"):
         return False
-    beside = [file for folder in folders for file in (folder / group).glob("*.yaml")]
-    if BASE.fullmatch(option):
-        others = (file for file in beside if file.stem != option)
-        if any(option in _bases(_text(file)) for file in others):
-            return True
+    if BASE in " ".join(_head(_text(path)).lower().split()):
+        return True
     if _names_a_part(folders, group, option):
         return False
     if _text(path).startswith(PACKAGE):
         return False
+    beside = [file for folder in folders for file in (folder / group).glob("*.yaml")]
     parts = any(_names_a_part(folders, group, file.stem) for file in beside)
     return parts or "/" in group
 
@@ -52,6 +51,11 @@ def _path(folders: Iterable[Path], group: str, option: str) -> Path | None:
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _head(text: str) -> str:
+    lines = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    return " ".join(line.lstrip("# ") for line in lines)
 
 
 def _names_a_part(
