@@ -10,6 +10,7 @@ from typing import Any
 
 from vit.build import is_part, locate, parameter_types
 from vit.check.numbers import CHECKPOINT, TOP, words_of
+from vit.check.schema import given_by_code
 
 VALUES = (math.nan, math.inf, -1, 0, 1e300, 10**12)
 # Of what is config: the data's seed is the run's; of a search's constraints any number is meant.
