@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from vit.build import is_own
+from vit.doors.choices import hydra_composed
 from vit.doors.config_circles import circle_fault
 from vit.doors.config_files import bomb_faults, reference_faults
-from vit.doors.config_groups import Groups
+from vit.doors.config_groups import Groups, choosable
 from vit.doors.grid import is_value, read_words
 from vit.doors.misspelt import composition_errors, composition_faults, first_line, unresolved
 from vit.faults import Fault, Refused, did_you_mean
@@ -64,14 +65,14 @@ def written_out(argv: list[str]) -> list[str]:
 
 
 def choices() -> str:
-    """Every config group with its options, for a door's help."""
+    """Every config group with its options, for a command's help."""
     shipped = config_folder()
-    lines = ["choices, one of each group:"]
+    lines = ["choices, one of each group (vit keys GROUP tells the keys of one):"]
     for folder in sorted(path for path in shipped.rglob("*") if path.is_dir()):
-        options = sorted(path.stem for path in folder.glob("*.yaml"))
         name = folder.relative_to(shipped).as_posix()
-        told = textwrap.wrap(f"{name}={', '.join(options)}", 96, subsequent_indent="      ")
-        lines += [f"  {line}" for line in told]
+        if options := choosable([shipped], name, (path.stem for path in folder.glob("*.yaml"))):
+            told = textwrap.wrap(f"{name}={', '.join(options)}", 96, subsequent_indent="      ")
+            lines += [f"  {line}" for line in told]
     return "\n".join(lines)
 
 
@@ -160,15 +161,9 @@ def _hydra(config_dir: str | None, config_name: str) -> Iterator[tuple[list[str]
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    shipped = config_folder()
-    folders = [shipped]
-    if (own := own_configs(Path.cwd())) is not None:
-        folders.append(own)
-    if config_dir is not None:
-        chosen = Path(config_dir).absolute()
-        if not chosen.is_dir():
-            raise Refused([Fault("--config-dir", f"no folder {config_dir!r}")])
-        folders.insert(1, chosen)
+    if config_dir is not None and not Path(config_dir).is_dir():
+        raise Refused([Fault("--config-dir", f"no folder {config_dir!r}")])
+    folders = [config_folder(), *_further(config_dir)]
     bombs = [fault for folder in folders[1:] for fault in bomb_faults(folder)]
     if bombs:
         raise Refused(bombs)
@@ -193,6 +188,13 @@ def _hydra(config_dir: str | None, config_name: str) -> Iterator[tuple[list[str]
     GlobalHydra.instance().clear()
 
 
+def _further(config_dir: str | None) -> list[Path]:
+    """The folders of configs beside the shipped ones."""
+    own = own_configs(Path.cwd())
+    chosen = None if config_dir is None else Path(config_dir).absolute()
+    return [folder for folder in (chosen, own) if folder is not None]
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
@@ -212,13 +214,13 @@ class Composer:
         config_name: str,
         search_words: list[str],
         trusted: tuple[str, ...] = (),
-        folders: list[Path] | None = None,
+        folders: Iterable[Path] = (),
     ):
         self._trusted = trusted
-        self._folders = folders or []
+        self._folders = list(folders)
         self._config_name = config_name
         self._search_words = search_words
-        self.groups = Groups(search_words)
+        self.groups = Groups(search_words, self._folders)
         self._bases: dict[tuple[str, ...], Any] = {}
         self._sets_value: dict[Any, bool] = {}
 
@@ -241,7 +243,7 @@ class Composer:
         if number is not None:
             with suppress(OmegaConfBaseException):  # a fault: Hydra's own way tells it better
                 composed = self._set_upon_a_base(words)
-        composed = self._compose(words) if composed is None else composed
+        composed = self.composed(words) if composed is None else composed
         return _resolved(composed, words, number, sweep_name, threads, self._trusted)
 
     def _set_upon_a_base(self, words: list[str]) -> Any:
@@ -261,31 +263,33 @@ class Composer:
         values = [item for word, item in parsed if kinds[word]]
         files = tuple(word for word, _ in parsed if not kinds[word])
         if files not in self._bases:
-            self._bases[files] = self._compose(list(files))
+            self._bases[files] = self.composed(list(files))
         composed = copy.deepcopy(self._bases[files])
         for item in values:
             OmegaConf.update(composed, item.key_or_group, item.value(), merge=True)
         return composed
 
-    def _compose(self, words: list[str]) -> Any:
-        from hydra import compose as hydra_compose
+    def composed(self, words: list[str]) -> Any:
+        """What Hydra makes of the words, nothing of it resolved. Raises Refused."""
         from omegaconf import OmegaConf
 
         every = [*words, *self._search_words]
         try:
-            composed = hydra_compose(self._config_name, every, return_hydra_config=True)
+            composed = hydra_composed(self._config_name, every)
             if grown := reference_faults(OmegaConf.to_container(composed, resolve=False)):  # type: ignore[arg-type]
                 raise Refused(grown)
+            if bases := self.groups.base_faults(composed.hydra.runtime.choices):
+                raise Refused(bases)
             return composed
         except composition_errors() as error:
             endless = isinstance(error, RecursionError)
             if endless and (found := circle_fault(self._folders, self._config_name, words)):
                 raise Refused([found]) from error
-            faults, sound = composition_faults(self._config_name, every, words, error)
+            faults, sound = composition_faults(self._config_name, every, words, error, self.groups)
             rest = None
             if 0 < len(sound) < len(words):
                 with suppress(Refused):
-                    composed = self._compose(sound)
+                    composed = self.composed(sound)
                     rest = _resolved(composed, sound, None, trusted=self._trusted).config
             raise Refused(faults, rest) from error
 

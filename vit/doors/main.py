@@ -14,6 +14,7 @@ DOORS = {
     "train": "train a model: vit train experiment=digits backbone.depth=6 seed=1",
     "sweep": "look at a sweep of vit train -m, stop it, go on with it",
     "check": "find every fault of config and data, show what a run would be",
+    "keys": "which keys there are, with types, defaults and choices: vit keys backbone",
     "data": "draw augmented batches with their targets as a picture",
     "evaluate": "measure a trained run: vit evaluate RUN_DIR [data=…]",
     "predict": "what a run says of images, sounds or texts: vit predict RUN_DIR FILE…",

@@ -69,7 +69,7 @@ def _word(value: Any) -> str:
 
 def policy_of(base: Composed) -> Policy:
     allow = base.config["allow_targets"]
-    faults = slot_faults("sweep", base.policy, (), allow)
+    faults = slot_faults("sweep", base.policy, allow)
     faults += part_number_faults(base.policy, "sweep")
     if faults:
         raise Refused(faults)

@@ -61,6 +61,9 @@ class Classification(Task):
         schedule: SchedulePart,
         seed: int,
         compile: bool = False,
+        class_weights: tuple[float, ...] | None = None,
+        picture: Picture | None = None,
+        sample_name: Name | None = None,
         *,
         loss: Literal["auto", "cross_entropy", "bce"] = "auto",
         label_smoothing: float = 0.0,
@@ -69,9 +72,6 @@ class Classification(Task):
         cutmix: float = 0.0,
         mix_probability: float = 1.0,
         mix_off_fraction: float = 0.0,
-        class_weights: tuple[float, ...] | None = None,
-        picture: Picture | None = None,
-        sample_name: Name | None = None,
     ):
         super().__init__(model, facts, optim, schedule, seed, compile)
         _require_valid(label_smoothing, mixup, cutmix, mix_probability, mix_off_fraction)

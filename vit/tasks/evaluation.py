@@ -11,7 +11,7 @@ import torch
 
 from vit.build import build_slot
 from vit.callbacks.watch import Watch
-from vit.check.schema import GIVEN, slot_faults
+from vit.check.schema import slot_faults
 from vit.faults import Fault, Refused
 from vit.runs.directory import RunFolder
 from vit.tasks.assembly import assemble_data, assemble_task, task_class
@@ -37,7 +37,7 @@ def evaluate(
     trained = load(run_dir, checkpoint=checkpoint, allow_targets=allow_targets)
     config = trained.config
     if data_config is not None:
-        faults = slot_faults("data", data_config, GIVEN["data"], allow_targets)
+        faults = slot_faults("data", data_config, allow_targets)
         if faults:
             raise Refused(faults)
         config = {**config, "data": data_config}

@@ -63,6 +63,9 @@ class Segmentation(Task):
         schedule: SchedulePart,
         seed: int,
         compile: bool = False,
+        picture: Picture | None = None,
+        published: Published | None = None,
+        sample_name: Name | None = None,
         *,
         no_object_weight: float = 0.1,
         weight_class: float = 2.0,
@@ -72,9 +75,6 @@ class Segmentation(Task):
         cost_mask: float = 5.0,
         cost_dice: float = 5.0,
         num_points: int = NUM_POINTS,
-        picture: Picture | None = None,
-        published: Published | None = None,
-        sample_name: Name | None = None,
     ):
         super().__init__(model, facts, optim, schedule, seed, compile)
         self.criterion = SetCriterion(

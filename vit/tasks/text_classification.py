@@ -28,6 +28,9 @@ class TextClassification(Task):
 
     Each epoch of evaluation logs `accuracy`, `macro_f1`, `loss`, `ece` and `overconfidence`, with
     six classes or more `top5`. That loss is without smoothing.
+
+    Args:
+        label_smoothing: share of each target that is spread evenly over all classes.
     """
 
     def __init__(
@@ -38,9 +41,9 @@ class TextClassification(Task):
         schedule: SchedulePart,
         seed: int,
         compile: bool = False,
+        sample_name: Callable[[str, int], str] | None = None,
         *,
         label_smoothing: float = 0.0,
-        sample_name: Callable[[str, int], str] | None = None,
     ):
         super().__init__(model, facts, optim, schedule, seed, compile)
         require_smoothing(label_smoothing)
