@@ -4,7 +4,7 @@ from vit.check.preflight import Shared, preflight
 from vit.check.selection import directions, validation_faults
 from vit.doors.compose import compose
 from vit.metrics.direction import mode_of, wrong_direction
-from vit.tasks.classification import Classification
+from vit.tasks.specs.classification import ClassificationSpec
 
 NEEDED = ["experiment=digits", "schedule.warmup_epochs=0"]
 
@@ -34,9 +34,9 @@ def test_the_worst_is_never_taken_for_the_best(shared, monitor, mode, right):
 
 
 def test_a_users_own_task_means_what_it_says():
-    own = {"__module__": "mine", "monitors": lambda self: ("val/loss",)}
-    mine = type("Mine", (Classification,), own)
-    assert directions(mine.__new__(mine)) == {}
+    mine = type("Mine", (ClassificationSpec,), {"__module__": "mine"})
+    assert directions(ClassificationSpec(), ["val/loss"]) == {"val/loss": "min"}
+    assert directions(mine(), ["val/loss"]) == {}
     assert wrong_direction("val/loss", "max", {}) is None
 
 
