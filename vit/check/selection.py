@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vit.faults import Fault, did_you_mean
-from vit.metrics.direction import mode_of, wrong_direction
+from vit.metrics.direction import best_at_zero, mode_of, without_direction, wrong_direction
 from vit.tasks.assembly import accumulation, micro_batches
 from vit.tasks.spec import TaskSpec
 
@@ -14,12 +14,9 @@ NOT_SELECTED = "; nothing is selected, and the test's numbers are those of the l
 
 
 def monitor_faults(
-    checkpoint: Mapping[str, Any], known: tuple[str, ...], better: Mapping[str, str]
+    checkpoint: Mapping[str, Any], spec: TaskSpec, known: tuple[str, ...]
 ) -> list[Fault]:
-    """A metric that is none of the `known` ones, or the worst taken for the best.
-
-    `better` are their `directions`.
-    """
+    """A metric that is none of the `known` ones, or the worst taken for the best."""
     monitor = checkpoint.get("monitor")
     if monitor not in known:
         message = (
@@ -27,15 +24,28 @@ def monitor_faults(
             f"{did_you_mean(str(monitor), known, 0.8) or _headline(known)}"
         )
         return [Fault("checkpoint.monitor", message)]
-    told = wrong_direction(str(monitor), checkpoint.get("mode"), better)
+    if monitor in signed(spec, known):
+        return [
+            Fault("checkpoint.monitor", f"{without_direction(str(monitor))}.{_headline(known)}")
+        ]
+    told = wrong_direction(str(monitor), checkpoint.get("mode"), directions(spec, known))
     return [Fault("checkpoint.mode", told)] if told else []
 
 
 def directions(spec: TaskSpec, names: Iterable[str]) -> dict[str, str]:
     """`max` or `min` of each metric that is vit's own; a user's task may mean what it likes."""
-    if not type(spec).__module__.startswith("vit."):
+    if not of_vit(spec):
         return {}
     return {name: mode for name in names if (mode := mode_of(name))}
+
+
+def of_vit(spec: TaskSpec) -> bool:
+    return type(spec).__module__.startswith("vit.")
+
+
+def signed(spec: TaskSpec, names: Iterable[str]) -> list[str]:
+    """The metrics of vit's own that nothing can be chosen by, since they are best at zero."""
+    return [name for name in names if best_at_zero(name)] if of_vit(spec) else []
 
 
 def _headline(known: tuple[str, ...]) -> str:

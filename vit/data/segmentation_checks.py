@@ -27,12 +27,14 @@ from vit.data.checks import (
 from vit.data.class_maps import BadMap, MappedFiles, NoClass, SegmentationContents, meanings
 from vit.data.images import BadImage, image_size, stored_size
 from vit.data.same_images import repeated_images
-from vit.data.turned_images import turn_warnings, upright_size
+from vit.data.turned_images import turn_warnings, turned_apart, upright_size
 from vit.faults import Fault
 from vit.structures import IGNORED
 
 if TYPE_CHECKING:
     from vit.data.segmentation import SegmentationData
+
+APART = "masks that EXIF turns otherwise than their images"
 
 
 def data_faults(data: SegmentationData, full: bool) -> list[Fault]:
@@ -53,7 +55,8 @@ def data_faults(data: SegmentationData, full: bool) -> list[Fault]:
     for name, source in contents.sources.items():
         if isinstance(source, MappedFiles):
             bad, seen = bad_maps(source, contents.origin[name], full)
-            wrong += bad if sound or not seen else []
+            # What can be read and lies otherwise is not left out in training as what cannot.
+            wrong += [fault for fault in bad if sound or not seen or APART in fault.message]
             if name == "train" and (seen or not bad):
                 one_class = _one_class(source, seen, facts.class_names, contents.origin[name])
     return faults + wrong + one_class
@@ -83,8 +86,11 @@ def bad_maps(source: MappedFiles, origin: str, full: bool) -> tuple[list[Fault],
             return "masks that cannot be read", position, fault
         try:
             upright, sort = upright_size(source.path(position), size)
+            apart = turned_apart(source.path(position), path)
         except BadImage:
             return None  # the check of images tells it
+        if apart:
+            return APART, position, BadMap(apart)
         if sort != "wrong":
             return None
         told = f"{path} has {size[1]}×{size[0]}, {source.path(position)} {upright[1]}×{upright[0]}"
