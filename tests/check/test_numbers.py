@@ -9,7 +9,7 @@ from walk import GIVEN_IN_CODE, VALUES, bound_of, numbers_of, parts, places, wit
 from vit.check.numbers import RANGES, number_faults, part_number_faults
 from vit.check.preflight import Shared, preflight
 from vit.doors.compose import compose, config_folder
-from vit.doors.request import policy_of
+from vit.doors.sweep_request import policy_of
 
 TINY = ["backbone.dim=32", "backbone.depth=2", "backbone.heads=2", "schedule.warmup_epochs=0"]
 WALKED = {

@@ -12,7 +12,6 @@ import os
 import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,31 +19,19 @@ from vit.build import is_own
 from vit.doors.config_circles import circle_fault
 from vit.doors.config_files import bomb_faults, reference_faults
 from vit.doors.config_groups import Groups
-from vit.doors.grid import Words, grid, is_value, read_words, sweep_name
+from vit.doors.grid import is_value, read_words
 from vit.doors.misspelt import composition_errors, composition_faults, first_line, unresolved
 from vit.faults import Fault, Refused, did_you_mean
+from vit.runs.composed import Composed
 from vit.runs.environment import named
 from vit.runs.identity import config_hash
 from vit.runs.naming import folder_faults, name_faults
 from vit.runs.trust import from_environment, trusted, untold, used
+from vit.sweeps.words import Words, grid, sweep_name
 
 HYDRA_SHOWS = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc")
 DETERMINISTIC = "--deterministic"
 SUBDIR = "${name}"  # as conf/train.yaml has it: a run's folder is named like the run
-
-
-@dataclass
-class Composed:
-    """One run to be: its frozen config and its folder."""
-
-    config: dict[str, Any]
-    run_dir: Path
-    overrides: list[str]
-    policy: Any = None  # the `sweep` part: how a sweep of such runs is run
-    experiment: str = "run"
-    own_name: str | None = None  # where the user gave one
-    own_folder: bool = False  # whether the user chose hydra.sweep.subdir
-    sweep_dir: Path = Path()  # of a point of a sweep
 
 
 def config_folder() -> Path:
@@ -114,8 +101,10 @@ def compose_runs(
             raise Refused([Fault(key, message) for key in words.ranges])
         if not arguments.multirun:
             return [compose_one(words.fixed)]
-        compose_one.sweep_name = sweep_name(words, compose_one(words.fixed, 0).experiment)
-        return [compose_one(point, number) for number, point in enumerate(grid(words))]
+        name = sweep_name(words, compose_one(words.fixed, 0).experiment)
+        return [
+            compose_one(point, number, sweep_name=name) for number, point in enumerate(grid(words))
+        ]
 
 
 def _words(overrides: list[str], compose_one: Composer) -> Words:
@@ -232,11 +221,20 @@ class Composer:
         self.groups = Groups(search_words)
         self._bases: dict[tuple[str, ...], Any] = {}
         self._sets_value: dict[Any, bool] = {}
-        self.sweep_name = "sweep"  # where `sweep.name` is null
-        self.threads: int | None = None  # where `threads` is null; None: this machine's
 
-    def __call__(self, words: list[str], number: int | None = None) -> Composed:
-        """`number` is the run's in its sweep, None where there is none. Raises Refused."""
+    def __call__(
+        self,
+        words: list[str],
+        number: int | None = None,
+        *,
+        sweep_name: str = "sweep",
+        threads: int | None = None,
+    ) -> Composed:
+        """`number` is the run's in its sweep, None where there is none. Raises Refused.
+
+        `sweep_name` counts where `sweep.name` is null, `threads` where `threads` is (None: this
+        machine's).
+        """
         from omegaconf.errors import OmegaConfBaseException
 
         composed = None
@@ -244,7 +242,7 @@ class Composer:
             with suppress(OmegaConfBaseException):  # a fault: Hydra's own way tells it better
                 composed = self._set_upon_a_base(words)
         composed = self._compose(words) if composed is None else composed
-        return _resolved(composed, words, number, self.sweep_name, self.threads, self._trusted)
+        return _resolved(composed, words, number, sweep_name, threads, self._trusted)
 
     def _set_upon_a_base(self, words: list[str]) -> Any:
         from hydra.core.override_parser.overrides_parser import OverridesParser
