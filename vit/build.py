@@ -178,15 +178,7 @@ def build(
     if not is_part(node):
         raise TargetError(f"wanted a mapping with `_target_`, got {node!r}")
     factory = factory_for(node, allow_targets, wanted, where)
-    hints, slots = parameter_types(factory), slots_of(factory)
-    arguments = {
-        str(key): _fitted(
-            _built(value, allow_targets, slots.get(str(key), Any), _below(where, key)),
-            hints.get(str(key)),
-        )
-        for key, value in node.items()
-        if key not in CONTROL_KEYS
-    }
+    arguments = arguments_of(factory, node, allow_targets, where)
     twice = sorted(set(arguments) & set(given))
     if twice:
         raise ValueError(
@@ -201,6 +193,21 @@ def build(
     if own and (told := misplaced(type(made), False, wanted, True, where)):
         raise TargetError(f"what {node['_target_']!r} made {told}")
     return made
+
+
+def arguments_of(
+    factory: Callable[..., Any], node: Mapping[str, Any], allow_targets: Iterable[str], where: str
+) -> dict[str, Any]:
+    """What a part's mapping says of its arguments, as `build` passes them to its factory."""
+    hints, slots = parameter_types(factory), slots_of(factory)
+    return {
+        str(key): _fitted(
+            _built(value, allow_targets, slots.get(str(key), Any), _below(where, key)),
+            hints.get(str(key)),
+        )
+        for key, value in node.items()
+        if key not in CONTROL_KEYS
+    }
 
 
 def _built(value: Any, allow_targets: Iterable[str], wanted: Any, where: str) -> Any:
