@@ -41,10 +41,9 @@ OWN = "task_of_contributing"
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
-    """The task that CONTRIBUTING writes, as a module of a package of one's own."""
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    section = re.search(r"^## A task\n(.*?)^## ", text, re.M | re.S)
-    (code,) = re.findall(r"^```python\n(.*?)^```", section[1], re.M | re.S)
+    """The task that docs/task.md writes, as a module of a package of one's own."""
+    text = (ROOT / "docs/task.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
     folder = tmp_path_factory.mktemp("own")
     (folder / f"{OWN}.py").write_text(code, encoding="utf-8")
     sys.path.insert(0, str(folder))
