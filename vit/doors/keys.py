@@ -6,6 +6,7 @@ import argparse
 import json
 
 from vit.doors.compose import composer
+from vit.doors.config_groups import WHOLE
 from vit.doors.key_table import Section, as_markdown, as_plain, show
 from vit.faults import Fault, Refused, did_you_mean
 
@@ -20,7 +21,6 @@ ABOUT = """Which keys there are: their types, defaults and meaning, and the choi
   vit keys backbone --markdown        for a page; --json for programs
 
 A key with a plus is one that the class takes and no file sets: +backbone.attention.start=glorot"""
-WHOLE = ("experiment", "debug")  # groups that set anything, and are no part themselves
 
 
 def main(argv: list[str]) -> int:

@@ -10,10 +10,9 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from vit.check.schema import CHECKPOINT, GIVEN_BY_KEYWORD, PLAIN
-from vit.doors.config_groups import Groups
+from vit.doors.config_groups import WHOLE, Groups
 from vit.doors.declared import Declared, Parameter, declared, hint_text
 from vit.doors.key_table import Key, Section
-from vit.doors.keys import WHOLE
 from vit.doors.remarks import remarks, remarks_of_file
 
 CONTROL = ("_target_", "_partial_")

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from vit.doors.again import unconfirmed_reach
 from vit.doors.check import FIND, finding
 from vit.doors.compose import Composer, composer
+from vit.doors.reach import unconfirmed_reach
 from vit.doors.screen import show_found
 from vit.doors.sweep_request import request_of
 from vit.doors.sweep_screen import show_plan, sweep_summary
