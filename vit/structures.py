@@ -44,13 +44,15 @@ class Batch:
 
     `targets` are class numbers, or a row of class weights per image where labels are mixed or
     there are several per image. The last `lent` images belong to another slice of the global
-    batch and are here only to be mixed into the others; `len()` leaves them out.
+    batch and are here only to be mixed into the others; `len()` leaves them out. `left_out` says
+    of each image that cannot be read, and was asked to be skipped, which it is and why.
     """
 
     images: Float[Tensor, "batch channels height width"]
     targets: Int[Tensor, " batch"] | Float[Tensor, "batch classes"]
     index: Int[Tensor, " batch"]
     lent: int = 0
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images) - self.lent
@@ -67,7 +69,11 @@ class Batch:
     def pin_memory(self) -> Batch:
         """Called by torch's DataLoader, which pins no dataclass by itself."""
         return Batch(
-            self.images.pin_memory(), self.targets.pin_memory(), self.index.pin_memory(), self.lent
+            self.images.pin_memory(),
+            self.targets.pin_memory(),
+            self.index.pin_memory(),
+            self.lent,
+            self.left_out,
         )
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
@@ -76,6 +82,7 @@ class Batch:
             self.targets.to(device, non_blocking=non_blocking),
             self.index.to(device, non_blocking=non_blocking),
             self.lent,
+            self.left_out,
         )
 
 
@@ -107,13 +114,15 @@ class Objects:
 class DetectionBatch:
     """Images with what there is to find in them, and the position of each in its data set.
 
-    `padding` is true where a smaller image was filled up; None where no image was.
+    `padding` is true where a smaller image was filled up; None where no image was. `left_out` is
+    as in Batch.
     """
 
     images: Float[Tensor, "batch channels height width"]
     objects: Objects
     index: Int[Tensor, " batch"]
     padding: Bool[Tensor, "batch height width"] | None = None
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -133,7 +142,11 @@ class DetectionBatch:
     def pin_memory(self) -> DetectionBatch:
         padding = None if self.padding is None else self.padding.pin_memory()
         return DetectionBatch(
-            self.images.pin_memory(), self.objects.pin_memory(), self.index.pin_memory(), padding
+            self.images.pin_memory(),
+            self.objects.pin_memory(),
+            self.index.pin_memory(),
+            padding,
+            self.left_out,
         )
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> DetectionBatch:
@@ -143,6 +156,7 @@ class DetectionBatch:
             self.objects.to(device, non_blocking=non_blocking),
             self.index.to(device, non_blocking=non_blocking),
             None if padding is None else padding.to(device, non_blocking=non_blocking),
+            self.left_out,
         )
 
 
@@ -242,11 +256,13 @@ class SegmentationBatch:
     """Images with the class of each pixel, and the position of each image in its data set.
 
     A label is a class number, or IGNORED: where nobody said, and where an image was filled up.
+    `left_out` is as in Batch.
     """
 
     images: Float[Tensor, "batch channels height width"]
     labels: Int[Tensor, "batch height width"]
     index: Int[Tensor, " batch"]
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -261,7 +277,10 @@ class SegmentationBatch:
 
     def pin_memory(self) -> SegmentationBatch:
         return SegmentationBatch(
-            self.images.pin_memory(), self.labels.pin_memory(), self.index.pin_memory()
+            self.images.pin_memory(),
+            self.labels.pin_memory(),
+            self.index.pin_memory(),
+            self.left_out,
         )
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> SegmentationBatch:
@@ -269,6 +288,7 @@ class SegmentationBatch:
             self.images.to(device, non_blocking=non_blocking),
             self.labels.to(device, non_blocking=non_blocking),
             self.index.to(device, non_blocking=non_blocking),
+            self.left_out,
         )
 
 

@@ -6,7 +6,7 @@ No `from __future__ import annotations` here: signatures are the schema (see tra
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -31,6 +31,8 @@ class ImageData(SampleData):
         mean, std: per channel, as fractions of white; None as the set knows.
         on_bad_image: stop at an image that cannot be read, or leave it out and name it.
     """
+
+    splits_are_published: ClassVar[bool] = False  # others' numbers are of these very splits
 
     image_size: int | tuple[int, int] | None = None
     channels: Literal[1, 3] | None = None
@@ -93,7 +95,7 @@ class ImageData(SampleData):
 
     @cached_property
     def same_bytes(self) -> Repeats:
-        """Images of files that are copies of others; reads all that have another's size."""
+        """Images of files that are copies of others; a check may look less closely."""
         return same_bytes(self.contents.sources, self.splits)
 
     def warnings(self) -> list[str]:

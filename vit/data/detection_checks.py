@@ -36,8 +36,8 @@ def data_faults(data: DetectionData, full: bool) -> list[Fault]:
         return unreadable
     contents = cast(DetectionContents, data.contents)
     faults = [*contents.faults, *empty_splits(data)]
-    if full and not faults:
-        faults += copied_images(data)
+    if not faults:
+        faults += copied_images(data, full)
     told = {} if faults else data.describe()
     if told and not told["train"]["objects"]:
         faults.append(Fault("data", "no training image holds any object."))

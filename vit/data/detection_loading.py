@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -21,7 +20,7 @@ from vit.data.detection_transforms import (
     sample_of,
     settled,
 )
-from vit.data.images import BadImage
+from vit.data.images import BadImage, none_left
 from vit.data.mosaic import laid
 from vit.data.randomness import borrowed_generators, sample_seed, seed_everything_used
 from vit.data.sampling import Key
@@ -48,7 +47,12 @@ class FramedBatch(DetectionBatch):
 
     def _framed(self, batch: DetectionBatch) -> FramedBatch:
         return FramedBatch(
-            batch.images, batch.objects, batch.index, batch.padding, frames=self.frames
+            batch.images,
+            batch.objects,
+            batch.index,
+            batch.padding,
+            batch.left_out,
+            frames=self.frames,
         )
 
 
@@ -85,10 +89,10 @@ class DetectionSplit(Dataset[FramedBatch]):
     def __getitems__(self, keys: list[Key]) -> FramedBatch:
         """The batch of these keys; it depends on (seed, epoch, step, index) and on nothing else.
 
-        Raises BadImage, unless `skip_bad`: then the batch lacks the image and a warning names it.
+        Raises BadImage, unless `skip_bad`: then the batch lacks the image and tells it.
         """
         prepare = self._prepare(keys[0])
-        samples, frames, kept = [], [], []
+        samples, frames, kept, left_out = [], [], [], []
         with borrowed_generators():
             for key in keys:
                 try:
@@ -96,19 +100,20 @@ class DetectionSplit(Dataset[FramedBatch]):
                 except BadImage as fault:
                     if not self.skip_bad:
                         raise
-                    warnings.warn(f"left out: {fault}", stacklevel=2)
+                    left_out.append(str(fault))
                 else:
                     samples.append(sample)
                     frames.append(frame)
                     kept.append(key)
         if not kept:
-            raise BadImage("no image of this batch can be read; see the warnings above.")
+            raise BadImage(none_left(left_out))
         images = pixels([sample["image"] for sample in samples])
         return FramedBatch(
             images=normalised(images, prepare.mean, prepare.std),
             objects=_packed(samples, prepare.image_size),
             index=torch.tensor([key.sample for key in kept]),
             padding=_padding(samples) if self.padding else None,
+            left_out=tuple(left_out),
             frames=() if self.augment else tuple(frames),
         )
 

@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-import warnings
 from dataclasses import dataclass
 from multiprocessing.context import (
     BaseContext,
@@ -25,12 +24,13 @@ from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
 from vit.data.augment import Augmentation
-from vit.data.images import BadImage
+from vit.data.images import BadImage, none_left
 from vit.data.randomness import borrowed_generators, sample_seed, seed_everything_used
 from vit.data.sampling import Key
 from vit.data.sources import Source
 from vit.data.transforms import EvaluationTransform, normalised, pixels
 from vit.runs import own_packages
+from vit.runs.one_line import in_one_line
 from vit.structures import Batch
 
 ERASING = 1  # the purpose of a second seed per sample; see sample_seed
@@ -75,21 +75,21 @@ class Split(Dataset[Batch]):
     def __getitems__(self, keys: list[Key]) -> Batch:
         """The batch of these keys; pixels depend on (seed, epoch, index) and on nothing else.
 
-        Raises BadImage, unless `skip_bad`: then the batch lacks the image and a warning names it.
+        Raises BadImage, unless `skip_bad`: then the batch lacks the image and tells it.
         """
         with borrowed_generators():
-            images, kept = [], []
+            images, kept, left_out = [], [], []
             for key in keys:
                 try:
                     images.append(self._image(key))
                 except BadImage as fault:
                     if not self.skip_bad:
                         raise
-                    warnings.warn(f"left out: {fault}", stacklevel=2)
+                    left_out.append(str(fault))
                 else:
                     kept.append(key)
             if all(key.lent for key in kept):
-                raise BadImage("no image of this batch can be read; see the warnings above.")
+                raise BadImage(none_left(left_out))
             batch = normalised(pixels(images), self.prepare.mean, self.prepare.std)
             if self._erase is not None:
                 for row, key in enumerate(kept):
@@ -98,7 +98,9 @@ class Split(Dataset[Batch]):
         index = np.array([key.sample for key in kept])
         labels = self.source.labels[self.members[index]]
         lent = sum(key.lent for key in kept)
-        return Batch(batch, torch.from_numpy(labels), torch.from_numpy(index), lent)
+        return Batch(
+            batch, torch.from_numpy(labels), torch.from_numpy(index), lent, tuple(left_out)
+        )
 
     def _image(self, key: Key) -> Image.Image:
         image = self.source.read(int(self.members[key.sample]), self.prepare.channels)
@@ -157,6 +159,7 @@ def start_worker(worker_id: int) -> None:
     that lives as long as any worker: after a SIGKILL of the trainer all of them stayed for ever
     (torch 2.14.1, Python 3.11, November 2026).
     """
+    in_one_line()
     # A terminal sends Ctrl-C to the workers too; the trainer still needs them to end its step.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     trainer = multiprocessing.parent_process()

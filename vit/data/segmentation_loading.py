@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch.utils.data import Dataset
 from vit.data.augment_boxes import BoxAugmentation
 from vit.data.class_maps import MappedSource
 from vit.data.detection_transforms import Frame, Sample
-from vit.data.images import BadImage
+from vit.data.images import BadImage, none_left
 from vit.data.randomness import borrowed_generators, sample_seed, seed_everything_used
 from vit.data.sampling import Key
 from vit.data.segmentation_transforms import SegmentationTransform, map_sample
@@ -52,7 +51,12 @@ class FramedMaps(SegmentationBatch):
 
     def _framed(self, batch: SegmentationBatch, published: Tensor) -> FramedMaps:
         return FramedMaps(
-            batch.images, batch.labels, batch.index, frames=self.frames, published=published
+            batch.images,
+            batch.labels,
+            batch.index,
+            batch.left_out,
+            frames=self.frames,
+            published=published,
         )
 
 
@@ -91,9 +95,9 @@ class SegmentationSplit(Dataset[FramedMaps]):
     def __getitems__(self, keys: list[Key]) -> FramedMaps:
         """The batch of these keys; pixels depend on (seed, epoch, index) and on nothing else.
 
-        Raises BadImage, unless `skip_bad`: then the batch lacks the image and a warning names it.
+        Raises BadImage, unless `skip_bad`: then the batch lacks the image and tells it.
         """
-        samples, frames, published, kept = [], [], [], []
+        samples, frames, published, kept, left_out = [], [], [], [], []
         with borrowed_generators():
             for key in keys:
                 try:
@@ -101,20 +105,21 @@ class SegmentationSplit(Dataset[FramedMaps]):
                 except BadImage as fault:
                     if not self.skip_bad:
                         raise
-                    warnings.warn(f"left out: {fault}", stacklevel=2)
+                    left_out.append(str(fault))
                 else:
                     samples.append(sample)
                     kept.append(key.sample)
                     frames.append(self.prepare.frame(*whole.shape))
                     published.append(whole.flatten())
         if not kept:
-            raise BadImage("no image of this batch can be read; see the warnings above.")
+            raise BadImage(none_left(left_out))
         images = pixels([sample["image"] for sample in samples])
         maps = torch.cat([sample["map"].as_subclass(Tensor) for sample in samples])
         batch = FramedMaps(
             images=normalised(images, self.prepare.mean, self.prepare.std),
             labels=maps.long(),  # torch's cross-entropy takes no other kind
             index=torch.tensor(kept),
+            left_out=tuple(left_out),
         )
         if self.augment is None:
             batch.frames, batch.published = tuple(frames), torch.cat(published)

@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from vit.data.samples import SampleData
 from vit.data.sampling import Key
 from vit.data.tokenizing import SMALLEST, Tokenizer, train_tokenizer
-from vit.data.unsound import faults_of, read_in_words
+from vit.data.unsound import Unsound, faults_of, read_in_words
 from vit.facts import TextFacts
 from vit.faults import Fault
 from vit.structures import PAD, TextBatch
@@ -52,6 +52,7 @@ class TextContents:
     class_names: tuple[str, ...] | None = None
     origin: dict[str, str] = field(default_factory=dict)  # split → where it is from, in words
     warnings: list[str] = field(default_factory=list)  # what is odd in them
+    faults: list[Fault] = field(default_factory=list)  # that hide no other: nothing is trained on
 
 
 @dataclass(eq=False)
@@ -195,6 +196,8 @@ class TextData(SampleData):
     def dataset(self, split: str, *, training: bool) -> TextSplit:
         """The samples of a split; texts are never changed."""
         self._require(split)
+        if self.contents.faults:
+            raise Unsound(self.contents.faults)
         encoded = self._encoded[split][0]
         name, members = self.splits[split]
         others = self.contents.sources[name].targets
@@ -249,7 +252,7 @@ class TextData(SampleData):
             _ = self.splits, self._encoded
         except (ValueError, OSError) as fault:
             return faults_of(fault)
-        faults = []
+        faults = list(self.contents.faults)
         names = self.contents.class_names
         if names is not None and len(names) < 2:
             faults.append(Fault("data", f"only one class, {names[0]!r}; wanted two or more."))
