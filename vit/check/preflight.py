@@ -199,8 +199,8 @@ def preflight(
         if not faults:
             told["data"] = shared.find(["told", config["data"]], lambda: told_of(data))
             if run_dir is not None:
-                known = RunFolder(Path(run_dir)), data, told["data"]["fingerprint"]
-                told["changes"] = changes_of(*known)
+                fingerprint = told["data"]["fingerprint"]
+                told["changes"] = changes_of(RunFolder(Path(run_dir)), data, fingerprint)
         if "val" not in data.lengths:
             faults.append(Fault("data.val_fraction", "there is no val split to select by"))
         if "test" not in data.lengths:
