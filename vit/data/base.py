@@ -3,6 +3,7 @@
 No `from __future__ import annotations` here: signatures are the schema (see transforms.py).
 """
 
+import hashlib
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,15 +11,17 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vit.data import checks
 from vit.data.deep_images import agree_on_white, deep_warnings
 from vit.data.frames import frame_warnings
 from vit.data.label_checks import alike
-from vit.data.same_files import Repeats, same_bytes
-from vit.data.same_images import repeated_warnings
+from vit.data.same_files import Repeats, same_bytes, same_paths
+from vit.data.same_images import copied_images, copied_warnings, listed_twice
 from vit.data.samples import SampleData
-from vit.data.sources import Contents, common_size
+from vit.data.sources import Contents, Source, common_size
 from vit.data.unsound import read_in_words
 from vit.facts import Facts
+from vit.faults import Fault
 
 
 @dataclass(kw_only=True, eq=False)
@@ -96,15 +99,52 @@ class ImageData(SampleData):
         """Images of files that are copies of others; reads all that have another's size."""
         return same_bytes(self.contents.sources, self.splits)
 
-    def warnings(self) -> list[str]:
-        """What is odd and can be trained on all the same, and what was left out, a line each."""
-        try:
-            contents = self.contents
-        except (ValueError, OSError):
-            return []  # a fault, told as such
+    def _identity(self) -> Any:
+        return [self.contents.class_names, self.contents.multi_label]
+
+    def _add_to(self, digest: hashlib.blake2b, source: Source, members: np.ndarray) -> None:
+        """Labels, names and sizes of all images (sizes of 100,000 a split at most), and the stored
+        bytes of 256 a split, evenly spread."""
+        digest.update(np.ascontiguousarray(source.labels[members]).tobytes())
+        checks.add_samples(digest, source, members)
+
+    def _own_faults(self, full: bool) -> list[Fault]:
         return [
-            *contents.warnings,
-            *repeated_warnings(self),
+            *self._label_faults(),
+            *self._empty_splits(),
+            *self._repeated_images(full),
+            *self._bad_images(full),
+        ]
+
+    def _label_faults(self) -> list[Fault]:
+        """What is wrong with what is said of the images."""
+        return []
+
+    def _empty_splits(self) -> list[Fault]:
+        return checks.empty_splits(self.contents, self.splits)
+
+    def _repeated_images(self, full: bool) -> list[Fault]:
+        """Images that stand twice by their path, and where `full` in two splits by their bytes."""
+        contents = self.contents
+        faults = listed_twice(same_paths(contents.sources), contents.sources, contents.origin)
+        return faults or (self._copied_images() if full else [])
+
+    def _copied_images(self) -> list[Fault]:
+        return copied_images(self.contents, self.splits, self.same_bytes)
+
+    def _bad_images(self, full: bool) -> list[Fault]:
+        """Images that cannot be read: of a sample of them, or of all where `full`."""
+        sources = self.contents.sources
+        if self.on_bad_image == "skip":
+            return checks.all_bad(sources["train"])
+        return checks.summed(checks.bad_images(sources, full), full)
+
+    def _own_warnings(self) -> list[str]:
+        contents = self.contents
+        looked = "same_bytes" in vars(self)  # a full check has read them
+        copies = copied_warnings(contents, self.splits, self.same_bytes) if looked else []
+        return [
+            *copies,
             *alike(contents.class_names),
             *deep_warnings(contents.sources),
             *frame_warnings(contents.sources),

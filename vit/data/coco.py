@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vit.data.annotation_checks import few
 from vit.data.annotations import DetectionContents
 from vit.data.detection import DetectionData
 from vit.data.file_names import name_fault
 from vit.data.folder import existing_folder, image_files
+from vit.data.marked_files import contents_of
 from vit.data.plain_text import read_json
-from vit.data.published import Published, contents_of, size_or_none
+from vit.data.published import Published, size_or_none
 from vit.data.sources import FileSource, Source
 from vit.data.split_names import counterparts
 from vit.data.unsound import Unsound
-from vit.faults import Fault, did_you_mean
+from vit.faults import Fault, did_you_mean, few
 
 CROWD = dict.fromkeys(("0", "0.0", "false", "none", ""), False)
 CROWD |= dict.fromkeys(("1", "1.0", "true"), True)

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from vit.data.annotation_checks import few, judged
+from vit.data.annotation_checks import judged
 from vit.data.annotations import DetectionContents
 from vit.data.checks import IMAGES_DECODED, spread
 from vit.data.coco import (
@@ -25,10 +25,11 @@ from vit.data.detection import DetectionData
 from vit.data.file_names import name_fault, stored
 from vit.data.folder import existing_folder
 from vit.data.images import BadImage
+from vit.data.marked_files import MarkedFiles, contents_of
 from vit.data.panoptic_files import PanopticFiles
-from vit.data.published import Bad, MarkedFiles, Published, contents_of
+from vit.data.published import Bad, Published
 from vit.data.unsound import Unsound
-from vit.faults import Fault
+from vit.faults import Fault, few
 from vit.structures import PanopticMap
 
 COLOURS = 1 << 24  # that a PNG can tell apart
@@ -120,10 +121,10 @@ class CocoPanoptic(DetectionData):
             torch.from_numpy(marked.crowd),
         )
 
-    def faults(self, full: bool = False) -> list[Fault]:
+    def _bad_images(self, full: bool) -> list[Fault]:
         """Also of the PNGs: 256 a split, evenly spread, or all where `full`."""
-        faults = super().faults(full)
-        if faults:
+        faults = super()._bad_images(full)
+        if faults or self.contents.faults:
             return faults
         for split, source in self.contents.sources.items():
             bad = Bad()

@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from vit.data import checks
 from vit.data.base import ImageData
 from vit.data.digit_scenes import DigitScenes, SceneKeys, Scenes, SceneView
 from vit.data.sampling import Key
@@ -21,7 +20,6 @@ from vit.data.text import Encoded
 from vit.data.tokenizing import SMALLEST, Tokenizer, train_tokenizer
 from vit.data.transforms import EvaluationTransform, normalised, pixels
 from vit.facts import CaptionFacts, Facts
-from vit.faults import Fault
 from vit.structures import CaptionBatch
 
 NOTHING = "nothing"
@@ -146,16 +144,6 @@ class DigitCaptions(SceneKeys, ImageData):
     def follow(self, facts: CaptionFacts, transform: Any) -> None:
         super().follow(facts, transform)
         self.facts = facts
-
-    def fingerprint(self) -> str:
-        return checks.fingerprint(cast(Any, self))
-
-    def faults(self, full: bool = False) -> list[Fault]:
-        try:
-            _ = self.facts, self.splits
-        except (ValueError, OSError) as fault:
-            return [Fault("data", str(fault))]
-        return []
 
     def _counts(self, split: str) -> np.ndarray:
         return np.zeros(0, dtype=np.int64)

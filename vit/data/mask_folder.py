@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from vit.data.annotation_checks import few
 from vit.data.class_maps import MappedFiles, SegmentationContents, meanings
 from vit.data.folder import (
     PHOTO_MEAN,
@@ -22,7 +21,7 @@ from vit.data.folder import (
 from vit.data.plain_text import lines_of
 from vit.data.segmentation import SegmentationData
 from vit.data.split_names import split_of
-from vit.faults import Fault, did_you_mean
+from vit.faults import Fault, did_you_mean, few
 from vit.structures import IGNORED
 
 NAMES = re.compile(r"class|label|name|categor", re.IGNORECASE)  # in the names of files of classes

@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-from vit.data.same_files import Repeats, same_paths
-from vit.data.sources import Source
+import numpy as np
+
+from vit.data.same_files import Repeats
+from vit.data.sources import Contents, Source
 from vit.faults import Fault
 
-if TYPE_CHECKING:
-    from vit.data.base import ImageData
-
+Splits = Mapping[str, tuple[str, np.ndarray]]  # see SampleData.splits
 SAYS_NOTHING = "a test on images that were trained on says nothing"
 
 
-def repeated_images(data: ImageData, full: bool) -> list[Fault]:
-    """Images that stand twice by their path, and where `full` in two splits by their bytes."""
-    contents = data.contents
-    faults = listed_twice(same_paths(contents.sources), contents.sources, contents.origin)
-    return faults or (copied_images(data) if full else [])
-
-
-def repeated_warnings(data: ImageData) -> list[str]:
-    """Copies within a split, and in one that was set aside, where a full check has looked."""
-    if "same_bytes" not in vars(data):
-        return []
+def copied_warnings(contents: Contents, splits: Splits, found: Repeats) -> list[str]:
+    """Copies within a split, and in one that was set aside."""
     lines = [
-        f"{_copies(data, one, other, pairs)}; of a split that is set aside by chance they are told "
-        "only."
-        for (one, other), pairs in data.same_bytes.across.items()
-        if data.splits[one][0] == data.splits[other][0]
+        f"{_copies(contents, splits, one, other, pairs)}; of a split that is set aside by chance "
+        "they are told only."
+        for (one, other), pairs in found.across.items()
+        if splits[one][0] == splits[other][0]
     ]
-    for split, pairs in data.same_bytes.within.items():
-        source = data.contents.sources[data.splits[split][0]]
+    for split, pairs in found.within.items():
+        source = contents.sources[splits[split][0]]
         other = sum(bool((source.labels[a] != source.labels[b]).any()) for a, b in pairs)
         told = f", {other} of them with another class" if other else ""
         lines.append(
@@ -66,19 +56,21 @@ def listed_twice(
     return faults
 
 
-def copied_images(data: ImageData) -> list[Fault]:
+def copied_images(contents: Contents, splits: Splits, found: Repeats) -> list[Fault]:
     """A fault for each two splits of the data's own that hold images of the same bytes."""
     faults = []
-    for (one, other), pairs in data.same_bytes.across.items():
-        if data.splits[one][0] != data.splits[other][0]:
-            message = f"{_copies(data, one, other, pairs)}. Keep one of each."
-            faults.append(Fault(data.contents.origin.get(other, "data"), message))
+    for (one, other), pairs in found.across.items():
+        if splits[one][0] != splits[other][0]:
+            message = f"{_copies(contents, splits, one, other, pairs)}. Keep one of each."
+            faults.append(Fault(contents.origin.get(other, "data"), message))
     return faults
 
 
-def _copies(data: ImageData, one: str, other: str, pairs: list[tuple[int, int]]) -> str:
+def _copies(
+    contents: Contents, splits: Splits, one: str, other: str, pairs: list[tuple[int, int]]
+) -> str:
     first, again = (
-        _named(data.contents.sources[data.splits[split][0]], at)
+        _named(contents.sources[splits[split][0]], at)
         for split, at in zip((one, other), pairs[0], strict=True)
     )
     return (

@@ -3,6 +3,8 @@
 No `from __future__ import annotations` here: signatures are the schema (see transforms.py).
 """
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +17,7 @@ from torch.utils.data import DataLoader
 from vit.data.loading import start_worker, whole, worker_context
 from vit.data.sampling import EpochSampler, EvaluationSampler
 from vit.data.splits import evenly_drawn, stratified_split
-from vit.data.unsound import read_in_words
+from vit.data.unsound import faults_of, read_in_words
 from vit.faults import Fault
 
 
@@ -70,7 +72,7 @@ class SampleData(ABC):
     @abstractmethod
     def read(self) -> Any:
         """What there is, without decoding it; called once. It has `sources` by split (Source, or
-        what is like it for other samples) and `origin`.
+        what is like it for other samples), `class_names`, `origin`, `faults` and `warnings`.
 
         Raises ValueError saying what is missing and how to get it.
         """
@@ -201,16 +203,67 @@ class SampleData(ABC):
         """Prepares samples as those that a model was trained on, of which this is known."""
         self.eval_transform = transform
 
-    @abstractmethod
     def fingerprint(self) -> str:
-        """A number that changes with the samples, their labels or their splits; a second's work."""
+        """A number that changes with the samples, their labels or their splits; a second's work.
+
+        A kind says in `_identity` and `_add_to` what counts; paths above the data and times do not.
+        """
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(json.dumps(self._identity()).encode())
+        for split, (name, members) in sorted(self.splits.items()):
+            digest.update(f"\0{split}\0{len(members)}\0".encode())
+            self._add_to(digest, self.contents.sources[name], members)
+        return digest.hexdigest()
+
+    def _identity(self) -> Any:
+        """What the fingerprint counts of the set as a whole, as JSON can hold it."""
+        return self.contents.class_names
 
     @abstractmethod
+    def _add_to(self, digest: hashlib.blake2b, source: Any, members: np.ndarray) -> None:
+        """Adds what the fingerprint counts of some samples of a source."""
+
     def faults(self, full: bool = False) -> list[Fault]:
-        """Everything wrong that can be found without training; `full` decodes every image."""
+        """Everything wrong that can be found without training; `full` decodes every image.
+
+        A kind adds to `_reading_faults` and to `_own_faults`.
+        """
+        try:
+            _ = self.contents
+        except (ValueError, OSError) as error:
+            return faults_of(error)
+        faults = self._reading_faults()
+        try:
+            self._require_facts()
+        except (ValueError, OSError) as error:
+            return [*faults, *faults_of(error)]
+        return [*faults, *self._own_faults(full)]
+
+    def _reading_faults(self) -> list[Fault]:
+        """What was wrong in reading, whether or not facts and splits can be had of it."""
+        return list(self.contents.faults)
+
+    def _require_facts(self) -> None:
+        """Raises ValueError where what was read is too little for a model to be built."""
+        _ = self.facts, self.splits
+
+    @abstractmethod
+    def _own_faults(self, full: bool) -> list[Fault]:
+        """What is wrong with the samples, once facts and splits are known."""
 
     def warnings(self) -> list[str]:
-        """What is odd and can be trained on all the same, a line each; says what became of it."""
+        """What is odd and can be trained on all the same, a line each; says what became of it.
+
+        A kind adds to `_own_warnings`.
+        """
+        try:
+            contents = self.contents
+        except (ValueError, OSError):
+            return []  # a fault, told as such
+        return [*contents.warnings, *self._own_warnings()]
+
+    def _own_warnings(self) -> list[str]:
+        """What is odd in the samples, beside what was found in reading."""
         return []
 
     def _draw_weights(self) -> np.ndarray | None:

@@ -4,6 +4,7 @@ A kind is a dataclass that adds its own keys and says in `read` what there is; i
 MappedSources. No `from __future__ import annotations` here: signatures are the schema.
 """
 
+import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,15 +14,22 @@ from typing import Any, Literal, cast
 import numpy as np
 from PIL import Image
 
-from vit.data import segmentation_checks as checks
 from vit.data.augment_boxes import BoxAugmentation, NoBoxAugmentation
 from vit.data.base import ImageData
-from vit.data.checks import require_sound
-from vit.data.class_maps import MappedSource
+from vit.data.checks import add_samples, require_sound, spread
+from vit.data.class_maps import MappedFiles, MappedSource
 from vit.data.images import BadImage
 from vit.data.sampling import EpochSampler, EvaluationSampler
+from vit.data.segmentation_checks import (
+    absent_classes,
+    add_maps,
+    bad_maps,
+    odd_turns,
+    one_class,
+)
 from vit.data.segmentation_loading import SegmentationSplit
 from vit.data.segmentation_transforms import SegmentationTransform
+from vit.data.sources import Source
 from vit.facts import Facts
 from vit.faults import Fault
 from vit.structures import IGNORED
@@ -106,14 +114,48 @@ class SegmentationData(ImageData):
                 told[split]["from"] += f"; classes of {len(counted):,} maps"
         return told
 
-    def fingerprint(self) -> str:
-        return checks.fingerprint(self)
+    def _identity(self) -> Any:
+        return self.contents.class_names
 
-    def faults(self, full: bool = False) -> list[Fault]:
-        return checks.data_faults(self, full)
+    def _add_to(self, digest: hashlib.blake2b, source: Source, members: np.ndarray) -> None:
+        """The names and sizes of the files (of 100,000 a split at most), and the stored bytes of
+        256 images and their maps a split, evenly spread."""
+        digest.update(members.tobytes())
+        add_samples(digest, source, members)
+        if isinstance(source, MappedFiles):
+            add_maps(digest, source, members, len(self.contents.class_names))
 
-    def warnings(self) -> list[str]:
-        return [*super().warnings(), *checks.warnings(self)]
+    def _label_faults(self) -> list[Fault]:
+        names = self.facts.class_names
+        if len(names) >= 2:
+            return []
+        return [Fault("data", f"only one class, {names[0]!r}; wanted two.")]
+
+    def _bad_images(self, full: bool) -> list[Fault]:
+        """Also maps that cannot be read, or show next to nothing: the same share of them."""
+        contents = self.contents
+        if contents.faults or self._empty_splits():
+            return []  # what lacks its map is named; looking for it again would only repeat that
+        faults = super()._bad_images(full)
+        little: list[Fault] = []
+        for name, source in contents.sources.items():
+            if isinstance(source, MappedFiles):
+                origin = contents.origin[name]
+                bad, seen = bad_maps(source, origin, full)
+                faults += bad if self.on_bad_image == "error" or not seen else []
+                if name == "train" and (seen or not bad):
+                    little = one_class(source, seen, contents.class_names, origin)
+        return faults + little
+
+    def _own_warnings(self) -> list[str]:
+        lines = super()._own_warnings()
+        contents = self.contents
+        if contents.faults:
+            return lines  # of images without maps no more can be said
+        for name, source in contents.sources.items():
+            if isinstance(source, MappedFiles):
+                lines += [f"{contents.origin[name]}: {line}" for line in odd_turns(source)]
+        return lines + absent_classes(self.describe()["train"])
 
     def _source(self, split: str) -> tuple[MappedSource, np.ndarray]:
         self._require(split)
@@ -137,7 +179,7 @@ class SegmentationData(ImageData):
             pixels = np.bincount(found.ravel(), minlength=IGNORED + 1)
             return np.append(pixels[:classes], pixels[IGNORED])
 
-        looked_at = checks.spread(members, MAPS_COUNTED).tolist()
+        looked_at = spread(members, MAPS_COUNTED).tolist()
         with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
             rows = [row for row in pool.map(count, looked_at) if row is not None]
         return np.array(rows, dtype=np.int64).reshape(-1, classes + 1)

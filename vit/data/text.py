@@ -5,7 +5,6 @@ A kind is a dataclass that adds its own keys and says in `read` what there is. N
 """
 
 import hashlib
-import json
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -20,12 +19,10 @@ from torch.utils.data import Dataset
 from vit.data.samples import SampleData
 from vit.data.sampling import Key
 from vit.data.tokenizing import SMALLEST, Tokenizer, train_tokenizer
-from vit.data.unsound import faults_of, read_in_words
+from vit.data.unsound import read_in_words
 from vit.facts import TextFacts
-from vit.faults import Fault
+from vit.faults import NAMED, Fault
 from vit.structures import PAD, TextBatch
-
-NAMED = 5  # faults of one sort that are spelt out
 
 
 @dataclass(eq=False)
@@ -51,6 +48,7 @@ class TextContents:
     sources: dict[str, TextSource]
     class_names: tuple[str, ...] | None = None
     origin: dict[str, str] = field(default_factory=dict)  # split → where it is from, in words
+    faults: list[Fault] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)  # what is odd in them
 
 
@@ -230,25 +228,19 @@ class TextData(SampleData):
             told.append(f"{source.texts[i]}  →  {other}")
         return told
 
-    def fingerprint(self) -> str:
-        """A number for all texts with their classes or other texts, and for their splits."""
-        digest = hashlib.blake2b(digest_size=16)
-        digest.update(json.dumps(self.contents.class_names).encode())
-        for split, (name, members) in sorted(self.splits.items()):
-            source = self.contents.sources[name]
-            digest.update(f"\0{split}\0{len(members)}\0".encode())
-            digest.update(np.ascontiguousarray(source.labels[members]).tobytes())
-            for column in (source.texts, source.targets or []):
-                for i in members.tolist() if column else []:
-                    digest.update(column[i].encode() + b"\0")
-        return digest.hexdigest()
+    def _add_to(self, digest: hashlib.blake2b, source: TextSource, members: np.ndarray) -> None:
+        """All texts with their classes or other texts."""
+        digest.update(np.ascontiguousarray(source.labels[members]).tobytes())
+        for column in (source.texts, source.targets or []):
+            for i in members.tolist() if column else []:
+                digest.update(column[i].encode() + b"\0")
 
-    def faults(self, full: bool = False) -> list[Fault]:
-        """Everything wrong that can be found without training; all is looked at anyway."""
-        try:
-            _ = self.splits, self._encoded
-        except (ValueError, OSError) as fault:
-            return faults_of(fault)
+    def _require_facts(self) -> None:
+        super()._require_facts()
+        _ = self._encoded
+
+    def _own_faults(self, full: bool) -> list[Fault]:
+        """All texts are looked at, whether or not it is a `full` check."""
         faults = []
         names = self.contents.class_names
         if names is not None and len(names) < 2:
@@ -266,22 +258,19 @@ class TextData(SampleData):
                 faults.append(Fault("data", message))
         return faults
 
-    def warnings(self) -> list[str]:
-        try:
-            told = list(self.contents.warnings)
-        except (ValueError, OSError):
-            return []  # a fault, told as such
+    def _own_warnings(self) -> list[str]:
+        lines = []
         for split, (_, cut) in self._encoded.items():
             if cut:
                 facts = self.facts
                 most = f"data.max_tokens={facts.max_tokens}"
                 if not facts.num_classes:
                     most += f" or data.max_target_tokens={facts.max_target_tokens}"
-                told.append(f"{split}: {cut:,} texts are longer than {most} and were cut")
+                lines.append(f"{split}: {cut:,} texts are longer than {most} and were cut")
         twice = self._in_train_and_elsewhere()
         for split, count in twice.items():
-            told.append(f"{split}: {count} of its texts are in train too")
-        return told
+            lines.append(f"{split}: {count} of its texts are in train too")
+        return lines
 
     def _in_train_and_elsewhere(self) -> dict[str, int]:
         own = {split: set(self._texts(split)) for split in self.splits}

@@ -63,7 +63,7 @@ class TextTable(TextData):
                 name: TextSource(texts, np.zeros(len(texts), dtype=np.int64), others, row)
                 for name, (texts, others) in read.items()
             }
-            return TextContents(sources, None, origin, warnings)
+            return TextContents(sources, None, origin, warnings=warnings)
         require_distinct(read["train"][1], self.train)
         names = sorted_names(read["train"][1])
         warnings += [*alike(names), *like_gaps(names)]
@@ -85,7 +85,7 @@ class TextTable(TextData):
                 )
             numbers = np.array([number[label] for label in labels], dtype=np.int64)
             sources[split] = TextSource(texts, numbers, None, row)
-        return TextContents(sources, names, origin, warnings)
+        return TextContents(sources, names, origin, warnings=warnings)
 
     def _rows(self, name: str, key: str) -> Rows:
         file = Path(name).expanduser()

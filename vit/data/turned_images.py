@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from vit.data.annotation_checks import few
 from vit.data.images import stored_size
+from vit.faults import few
 
 Sort = Literal["wrong", "unclear", "lying"]
 

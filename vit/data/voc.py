@@ -10,18 +10,18 @@ from typing import Literal
 
 import numpy as np
 
-from vit.data.annotation_checks import few
 from vit.data.annotations import DetectionContents
 from vit.data.class_names import require_distinct
 from vit.data.coco import MOST_SIDE, is_size
 from vit.data.detection import DetectionData
 from vit.data.folder import existing_folder
 from vit.data.images import SUFFIXES
+from vit.data.marked_files import contents_of
 from vit.data.plain_text import decoded, lines_of, open_regular
-from vit.data.published import Bad, Found, contents_of, published, size_or_none
+from vit.data.published import Bad, Found, published, size_or_none
 from vit.data.split_names import counterparts
 from vit.data.unsound import Unsound
-from vit.faults import Fault
+from vit.faults import Fault, few
 
 DECLARED = re.compile(rb"<\?xml[^>]{0,100}?encoding\s*=\s*[\"']([\w.:-]{1,40})[\"']")
 LISTED = re.compile(r"\s-?[01]\s*$")  # whether a class is in the image, behind its name

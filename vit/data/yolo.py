@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from vit.data.annotation_checks import few
 from vit.data.annotations import DetectionContents
 from vit.data.coco import class_names, same_names
 from vit.data.detection import DetectionData
 from vit.data.file_names import name_fault
 from vit.data.folder import existing_folder, image_files
+from vit.data.marked_files import contents_of
 from vit.data.plain_text import lines_of, read_text
-from vit.data.published import Bad, Found, Published, contents_of, published, size_or_none
+from vit.data.published import Bad, Found, Published, published, size_or_none
 from vit.data.split_names import split_of
-from vit.faults import Fault
+from vit.faults import Fault, few
 
 NULLS = ("", "~", "null")  # as YAML writes that there is nothing
 SPLITS = ("train", "val", "test")

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from vit.data.coco_panoptic import CocoPanoptic
 from vit.data.detection import DetectionData
-from vit.data.detection_checks import too_many_objects
 from vit.data.detection_loading import FramedBatch
 from vit.data.detection_transforms import Frame
 from vit.facts import Facts
@@ -163,7 +162,7 @@ class Detection(Task):
     def oddities(cls, data: Any, output: Detections) -> list[str]:
         if not isinstance(data, DetectionData):
             return []  # a fault, told as such
-        crowded = too_many_objects(data, output.answer.logits.shape[1])
+        crowded = data.too_many_objects(output.answer.logits.shape[1])
         return [*data.warnings(), *([crowded] if crowded else [])]
 
     @classmethod
