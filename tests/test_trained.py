@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +167,46 @@ def test_probabilities_of_nothing_are_refused(trained):
     with pytest.raises(Refused, match="got no images"):
         run.probabilities([])
     assert run.probabilities([Image.new("L", (8, 8))]).shape == (1, 10)
+
+
+@pytest.mark.parametrize("method", ["predict", "probabilities"])
+def test_one_thing_in_place_of_a_list_is_told(trained, method):
+    """In a list of nothing but rows each would be taken for an image."""
+    look = getattr(trained("classes"), method)
+    for one in ("a.png", Image.new("L", (8, 8)), None, grey(32, 32, 3), np.array(1)):
+        with pytest.raises(Refused, match=r"got one .*wanted a list of"):
+            look(one)
+
+
+LOADS = """
+import vit
+from vit.faults import Refused
+from vit.runs.trust import trusted
+
+for given in ({"run_dir": 5}, {"run_dir": None}, {"run_dir": ""},
+              {"run_dir": "x", "allow_targets": "mine"}, {"run_dir": "x", "allow_targets": None},
+              {"run_dir": "x", "allow_targets": [5]}, {"run_dir": "x", "checkpoint": None},
+              {"run_dir": "x", "device": 1.5}, {"run_dir": 5, "checkpoint": 5, "device": []}):
+    try:
+        vit.load(**given)
+    except Refused as refused:
+        print(*(fault.where for fault in refused.faults))
+try:
+    trusted("mine")
+except Refused as refused:
+    print(refused)
+"""
+
+
+def test_load_tells_all_arguments_of_another_kind_together():
+    # In a process of its own: here beartype would look at them first.
+    command = [sys.executable, "-c", LOADS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    *loads, packages = done.stdout.splitlines()
+    names = ["run_dir"] * 3 + ["allow_targets"] * 3 + ["checkpoint", "device"]
+    together = " ".join(f"vit.load: {name}" for name in ("run_dir", "checkpoint", "device"))
+    assert loads == [*(f"vit.load: {name}" for name in names), together]
+    assert "allow_targets=['mine']" in packages
 
 
 def other(path: Path, *words: str) -> Path:

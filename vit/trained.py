@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from vit.runs.checkpoint import misfit, read_checkpoint
 from vit.runs.directory import RunFolder
 from vit.runs.files import is_inside, told_of_kind, told_of_link
 from vit.runs.tensor_file import bad_values
-from vit.runs.trust import require_trusted
+from vit.runs.trust import package_faults, require_trusted
 from vit.tasks.assembly import assemble_data, assemble_model, task_class
-from vit.tasks.inputs import answered, ready
+from vit.tasks.inputs import answered, ready, require_several
 from vit.tasks.stored import stored_config
 
 
@@ -66,13 +67,12 @@ class Trained:
         return told
 
     @torch.inference_mode()
-    def probabilities(self, images: Sequence[Any]) -> Float[Tensor, "batch classes"]:
+    def probabilities(self, images: Any) -> Float[Tensor, "batch classes"]:
         """One row per Pillow image: a softmax over classes, or where `binary` a sigmoid for each.
 
         Raises Refused where there is no image, or the run's task gives no classes of images.
         """
-        if not len(images):
-            raise Refused([Fault("probabilities", "got no images; wanted one or more")])
+        require_several(images, "probabilities", "Pillow images", "no images")
         logits: Any = None
         if isinstance(self.facts, Facts) and not isinstance(self.facts, CaptionFacts):
             if wrong := [each for each in images if not isinstance(each, Image.Image)]:
@@ -92,8 +92,8 @@ class Trained:
 def load(
     run_dir: str | Path,
     *,
-    checkpoint: str = "best",
-    device: str = "cpu",
+    checkpoint: str | Path = "best",
+    device: str | torch.device = "cpu",
     allow_targets: Iterable[str] = (),
 ) -> Trained:
     """The trained model of a run folder, in evaluation mode.
@@ -101,13 +101,23 @@ def load(
     `checkpoint` is "best", "last" or a file. `allow_targets` names packages outside the usual
     ones whose parts the run uses, if you trust them, as does the variable VIT_ALLOW_TARGETS: the
     folder's own word is not enough.
-    Raises Refused where something is missing or does not fit.
+    Raises Refused where something is missing or does not fit, and where an argument is of another
+    kind, all of these together.
     """
+    faults = package_faults(allow_targets)
+    for name, given in (("run_dir", run_dir), ("checkpoint", checkpoint)):
+        if not isinstance(given, str | PathLike) or not str(given):
+            wanted = "the path of a run's folder" if name == "run_dir" else "best, last or a file"
+            faults.append(Fault(name, f"is {given!r}; wanted {wanted}"))
+    if not isinstance(device, str | torch.device):
+        faults.append(Fault("device", f"is {device!r}; wanted a name such as cpu, cuda or auto"))
+    if faults:
+        raise Refused([Fault(f"vit.load: {fault.where}", fault.message) for fault in faults])
     folder = RunFolder(Path(run_dir))
     allowed = require_trusted(folder.config(), allow_targets)
     config = stored_config(folder, allowed)
-    place = usable_device(device)
-    path = selected(folder, checkpoint)
+    place = usable_device(str(device))
+    path = selected(folder, str(checkpoint))
     content = read_checkpoint(path)
     with refusing_targets(folder):
         data = assemble_data(config, allowed)

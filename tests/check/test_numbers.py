@@ -6,7 +6,7 @@ import pytest
 import yaml
 from walk import GIVEN_IN_CODE, VALUES, bound_of, numbers_of, parts, places, with_value
 
-from vit.check.numbers import number_faults, part_number_faults
+from vit.check.numbers import RANGES, number_faults, part_number_faults
 from vit.check.preflight import Shared, preflight
 from vit.doors.compose import compose, config_folder
 from vit.doors.request import policy_of
@@ -76,6 +76,39 @@ def test_many_wrong_numbers_are_told_together():
     }
     config = compose(["experiment=digits", *(f"++{key}={text}" for key, text in words.items())])
     assert {fault["where"] for fault in preflight(config)["faults"]} == words.keys()
+
+
+SIZES = {"image_size", "grid"}  # height, width: no range
+
+
+@pytest.mark.parametrize("target", [each for each in targets() if each.startswith("vit.")])
+def test_a_range_from_high_to_low_is_told_by_its_key(target):
+    """Every pair of every shipped part; a part with another pair of its own must name it."""
+    for name, hint in numbers_of(target).items():
+        pair = hint in (tuple[float, float], tuple[int, int]) and name not in SIZES
+        assert pair == (name in RANGES), f"{target}.{name}: vit/check/numbers.py, RANGES"
+        if pair:
+            low, high = (1, 2) if hint == tuple[int, int] else (0.5, 1)
+            (fault,) = part_number_faults({"_target_": target, name: [high, low]}, "part")
+            assert fault.where == f"part.{name}" and f"[{low}, {high}]" in fault.message
+            assert part_number_faults({"_target_": target, name: [low, high]}, "part") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (["data.std=[1e-30]"], "data.std"),
+        (["watch.hang_seconds=1e-9"], "watch.hang_seconds"),
+        (["data/augment=affine", "data.augment.scale=[1.1,0.9]"], "data.augment.scale"),
+        (["data/augment=random_resized_crop", "data.augment.scale=[0.5,2]"], "data.augment.scale"),
+        (["+trainer.min_epochs=9", "trainer.max_epochs=2"], "trainer.min_epochs"),
+        (["task.mixup=0.2", "task.mix_probability=0"], "task.mix_probability"),
+        (["task.cutmix=0.2", "task.mix_off_fraction=1"], "task.mix_off_fraction"),
+    ],
+)
+def test_what_could_not_be_meant_is_one_fault(words, key):
+    config = compose(["experiment=digits", "schedule.warmup_epochs=0", *words])
+    assert [fault["where"] for fault in preflight(config)["faults"]] == [key]
 
 
 def test_a_sweep_has_numbers_too():

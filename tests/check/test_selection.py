@@ -22,8 +22,6 @@ def shared():
         ("val/accuracy", "min", "max"),
         ("val/accuracy", "max", None),
         ("val/ece", "max", "min"),
-        ("val/overconfidence", "max", None),  # best at zero, from both sides
-        ("val/overconfidence", "min", None),
     ],
 )
 def test_the_worst_is_never_taken_for_the_best(shared, monitor, mode, right):
@@ -31,6 +29,35 @@ def test_the_worst_is_never_taken_for_the_best(shared, monitor, mode, right):
     faults = preflight(compose([*NEEDED, *words]), shared=shared)["faults"]
     assert [fault["where"] for fault in faults] == (["checkpoint.mode"] if right else [])
     assert not right or f"wanted {right}" in faults[0]["message"]
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_nothing_is_selected_by_a_number_that_is_best_at_zero(shared, mode):
+    words = ["checkpoint.monitor=val/overconfidence", f"checkpoint.mode={mode}"]
+    (fault,) = preflight(compose([*NEEDED, *words]), shared=shared)["faults"]
+    assert fault["where"] == "checkpoint.monitor"
+    assert "best at 0" in fault["message"] and "val/ece" in fault["message"]
+
+
+KINDS = {
+    "one class": ["experiment=digits"],
+    "several labels": ["experiment=digits", "task.loss=bce"],
+    "boxes": ["experiment=digit_scenes_small"],
+    "maps": ["experiment=digit_segments"],
+    "captions": ["experiment=digit_captions", "+task.text_metrics=[bleu,chrf,rouge]"],
+    "texts": ["experiment=number_words"],
+}
+
+
+@pytest.mark.parametrize("words", KINDS.values(), ids=list(KINDS))
+def test_every_metric_of_every_task_has_a_direction_or_is_known_to_have_none(shared, words):
+    told = preflight(compose([*words, "schedule.warmup_epochs=0"]), shared=shared)
+    assert told["faults"] == []
+    assert {*told["better"], *told["signed"]} == {*told["monitors"]}
+    # A number that can fall below zero, or is better small, has one of these words in its name.
+    low = ("loss", "ece", "perplexity")
+    for name, mode in told["better"].items():
+        assert (mode == "min") == name.endswith(low)
 
 
 def test_a_users_own_task_means_what_it_says():

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from vit.build import is_part, locate, parameter_types
-from vit.check.numbers import CHECKPOINT, OF_ONE_PART, TOP, WORDS
+from vit.check.numbers import CHECKPOINT, TOP, words_of
 
 VALUES = (math.nan, math.inf, -1, 0, 1e300, 10**12)
 # What the model or the data set passes in code, never YAML.
@@ -44,7 +44,7 @@ def parts(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def bound_of(target: str, name: str) -> Any:
-    return OF_ONE_PART.get(target, WORDS if target.startswith("vit.") else {}).get(name)
+    return words_of(target).get(name)
 
 
 def places(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -451,17 +451,6 @@ def test_outlines_as_fractions_are_a_fault(coco_files):
     assert "9 of 9 `segmentation`s are within 0 to 1: this looks normalised" in faults[0]
 
 
-def test_a_box_elsewhere_than_its_outline_is_a_warning(coco_files):
-    for one in coco_files.annotations:
-        x, y, wide, tall = one["bbox"]
-        one["segmentation"] = [[x, y, x + wide, y, x + wide, y + tall, x, y + tall]]
-    assert told(coco_files)[:2] == ([], [])
-    coco_files.annotations[4]["segmentation"] = [[30, 20, 39, 20, 39, 29]]
-    warning = only_warning(coco_files)[0]
-    assert "1 of 9 boxes looked at lie elsewhere than their `segmentation`" in warning
-    assert "ann 201." in warning
-
-
 def test_names_that_lead_back_into_the_folder_are_listed(coco_files):
     coco_files.images[0]["file_name"] = "../images/1.png"
     coco_files.images[1]["file_name"] = str(coco_files.root / "images" / "2.png")

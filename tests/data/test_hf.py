@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from vit.data.hf import HuggingFace
+from vit.data.images import BadImage
 
 datasets = pytest.importorskip("datasets")
 
@@ -76,3 +77,71 @@ def test_splits_by_another_name_are_not_passed_over(tmp_path):
     assert any("the split 'unsupervised' is left out" in line for line in data.warnings())
     (fault,) = data.faults(full=True)
     assert "8 images of val hold the same bytes as images of train" in str(fault)
+
+
+def test_a_folder_of_parquet_or_of_images_is_read_as_load_dataset_does(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(2)})
+    for split, count in (("train", 20), ("test", 6)):
+        columns = {"image": images(count), "label": [0, 1] * (count // 2)}
+        made = datasets.Dataset.from_dict(columns, features=features)
+        (tmp_path / "parquet").mkdir(exist_ok=True)
+        made.to_parquet(str(tmp_path / "parquet" / f"{split}.parquet"))
+        for at, image in enumerate(columns["image"]):
+            place = tmp_path / "pictures" / split / "ab"[at % 2]
+            place.mkdir(parents=True, exist_ok=True)
+            image.save(place / f"{at}.png")
+    for folder, names in (("parquet", ("0", "1")), ("pictures", ("a", "b"))):
+        data = HuggingFace(path=str(tmp_path / folder))
+        assert data.facts.class_names == names
+        assert data.lengths == {"train": 18, "val": 2, "test": 6}
+        assert data.faults() == []
+
+
+def test_columns_that_are_no_images_or_differ_between_splits_are_told(tmp_path):
+    kind = datasets.ClassLabel(names=["cat", "dog"])
+    other = datasets.load_from_disk(
+        save(tmp_path / "b", [0, 1] * 3, datasets.ClassLabel(names=["dog", "cat"]))
+    )["train"]
+    train = datasets.load_from_disk(save(tmp_path / "a", [0, 1] * 3, kind))["train"]
+    words = datasets.Dataset.from_dict({"image": ["a.png"] * 6, "label": [0, 1] * 3})
+    numbers = datasets.Dataset.from_dict({"image": [3] * 6, "label": [0, 1] * 3})
+    for at, (splits, said) in enumerate(
+        (
+            ({"train": words}, r"split 'train': .* is of Value\('string'\); wanted datasets.Image"),
+            ({"train": numbers}, r"is of Value\('int64'\); wanted datasets.Image"),
+            ({"train": train, "test": words}, "split 'test': .* wanted datasets.Image"),
+            ({"train": train, "test": other}, "names=.'dog', 'cat'.*, and in train .*'cat', 'dog'"),
+            (
+                {"train": train, "test": train.remove_columns("label")},
+                "split 'test': the column 'label' .* is not there",
+            ),
+        )
+    ):
+        folder = tmp_path / str(at)
+        datasets.DatasetDict(splits).save_to_disk(str(folder))
+        with pytest.raises(ValueError, match=said):
+            _ = HuggingFace(path=str(folder)).facts
+    with pytest.raises(ValueError, match=r"data\.path is empty"):
+        _ = HuggingFace(path="").facts
+
+
+def test_rows_without_an_image_are_told_by_number(tmp_path):
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
+    stored = [{"bytes": b"junk", "path": None}, {"bytes": b"", "path": None}, None, *images(5)]
+    columns = {"image": stored, "label": [0, 1] * 4}
+    datasets.Dataset.from_dict(columns, features=features).save_to_disk(str(tmp_path / "set"))
+    data = HuggingFace(path=str(tmp_path / "set"), val_fraction=0.25)
+    said = "\n".join(str(fault) for fault in data.faults())
+    for line in ("row 0: not an image", "row 1: an empty file", "row 2: no image"):
+        assert line in said
+    gone = tmp_path / "gone.png"
+    images(1)[0].save(gone)
+    paths = datasets.Dataset.from_dict({"image": [str(gone)] * 8, "label": [0, 1] * 4})
+    source = HuggingFace(path="set")._source(
+        paths.cast_column("image", datasets.Image()), np.arange(8)
+    )
+    gone.unlink()
+    with pytest.raises(BadImage, match=r"row 3: .*gone\.png: No such file"):
+        source.read(3, 3)

@@ -1,6 +1,7 @@
 """What a sweep's words ask for, before anything is run."""
 
 import argparse
+from types import SimpleNamespace
 
 import pytest
 
@@ -83,3 +84,11 @@ def test_trials_share_the_gpus_that_cuda_sees(monkeypatch, named, found, seen):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
     assert visible_gpus({"accelerator": "auto"}, ["a GPU"] * found) == seen
     assert visible_gpus({"accelerator": "cpu"}, ["a GPU"] * found) == []
+
+
+def test_a_sweep_compares_its_trials_by_no_number_that_is_best_at_zero():
+    chosen = sweep("seed=0,1", "sweep.metric=val/overconfidence", "sweep.mode=min")
+    first = {"monitors": ["val/overconfidence"], "better": {}, "signed": ["val/overconfidence"]}
+    chosen.planner = SimpleNamespace(first=first)
+    with pytest.raises(Refused, match=r"sweep\.metric.*best at 0"):
+        chosen._refuse_unknown_metrics()

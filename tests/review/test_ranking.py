@@ -152,3 +152,11 @@ def test_the_metric_is_what_checkpoints_were_selected_by(tmp_path):
     assert choose_metric(runs, "val/accuracy", "min") == ("val/accuracy", "min")
     with pytest.raises(Refused, match="Did you mean 'val/accuracy'"):
         choose_metric(runs, "val/acuracy", None)
+
+
+def test_nothing_is_ranked_by_a_number_that_is_best_at_zero_unless_a_direction_is_said():
+    results = {"metrics": {"val/overconfidence": 0.1}}
+    runs = [Run(Path("a"), {}, {}, results, {}, {}, {}, state="done")]
+    with pytest.raises(Refused, match=r"best at 0.*val/ece"):
+        choose_metric(runs, "val/overconfidence", None)
+    assert choose_metric(runs, "val/overconfidence", "min") == ("val/overconfidence", "min")

@@ -15,7 +15,12 @@ from vit.doors import predict as predict_door
 from vit.doors import run as run_door
 from vit.doors import train as train_door
 from vit.faults import Refused
-from vit.runs.continuity import keep_stamp, refuse_changed_data
+from vit.runs.continuity import (
+    keep_stamp,
+    lost_checkpoint,
+    lost_record,
+    refuse_changed_data,
+)
 from vit.runs.directory import RunFolder, content_of, read_json, write_json
 from vit.runs.record import read_records
 from vit.runs.stamp import code
@@ -142,6 +147,38 @@ def test_a_run_with_its_own_data_goes_on_without_a_word(stopped, capsys):
     assert train_door.main(words) == DONE
     assert "changed" not in capsys.readouterr().out
     assert "history" not in read_json(folder.stamp_file)
+
+
+def test_a_run_that_lost_its_checkpoint_says_that_it_begins_again(stopped, capsys):
+    words, folder = stopped
+    folder.last_checkpoint.unlink()
+    assert train_door.main(words) == DONE
+    said = " ".join(capsys.readouterr().out.split())
+    assert "begins from step 0 again, since" in said and "record reaches step" in said
+
+
+@pytest.mark.parametrize("lost", ["all of it", "its end"])
+def test_a_run_that_lost_its_record_is_refused_until_the_user_says_otherwise(stopped, capsys, lost):
+    words, folder = stopped
+    lines = folder.metrics_file.read_text().splitlines(keepends=True)
+    if lost == "all of it":
+        folder.metrics_file.unlink()
+    else:
+        folder.metrics_file.write_text(lines[0])
+    assert train_door.main(words) == REFUSED
+    error = folder.state()["error"]
+    assert ("is not there" if lost == "all of it" else "ends at step ") in error
+    assert "metrics.jsonl" in error and "--allow-changed" in error
+    assert run_door.main([str(folder.path), "--allow-changed"]) == DONE
+    assert "is lost" in capsys.readouterr().out
+
+
+def test_a_run_that_was_never_trained_has_lost_nothing(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert lost_checkpoint(folder, {}) is None
+    assert "step 0 again" in lost_checkpoint(folder, {"train_seconds": 3.0})
+    assert lost_record(folder, 3, 0) is None  # its first record was still to come
+    assert "is not there" in lost_record(folder, 53, 50)
 
 
 def test_a_finished_run_goes_on_from_another_checkpoint_that_is_copied_in(stopped, capsys):

@@ -12,6 +12,7 @@ from vit.runs import temporary
 from vit.runs.temporary import (
     COMPILED,
     PREFIX,
+    apart_from_the_compiled,
     clear_temporary_folders,
     own_temporary_folder,
     remove_if_nothing_was_compiled,
@@ -32,7 +33,7 @@ def test_what_is_made_within_is_gone_afterwards_even_after_an_error(shared):
         Path(tempfile.mkdtemp(), "file").touch()
         code = "import tempfile; tempfile.mkdtemp()"
         subprocess.run([sys.executable, "-c", code], check=True)
-        (own,) = shared.iterdir()
+        (own,) = shared.glob(f"{PREFIX}*")
         assert len(list(own.iterdir())) == 2
         raise ValueError("broken")
     assert list(shared.iterdir()) == []
@@ -46,13 +47,66 @@ def test_what_torch_compiled_stays_where_torch_keeps_it(shared, monkeypatch):
     assert str(temporary.compiled_folder()) == wanted
     with own_temporary_folder():
         assert os.environ[COMPILED] == wanted
-    monkeypatch.delenv(COMPILED)
-    Path(wanted).mkdir(exist_ok=True)
-    remove_if_nothing_was_compiled()
-    assert not Path(wanted).exists()
-    Path(wanted, "kernel").mkdir(parents=True)
-    remove_if_nothing_was_compiled()
+        Path(wanted, "kernel").mkdir(parents=True)
     assert Path(wanted, "kernel").exists()
+
+
+WARM = """
+import os
+from vit.runs import process
+process.warm_up()
+name = "TORCHINDUCTOR_CACHE_DIR"
+print(process.call("os:getenv", name), os.environ.get(name))
+"""
+
+
+def test_a_warm_parent_imports_beside_the_folder_of_what_was_compiled(shared):
+    """torch's import fails where an empty one goes away between two of its steps."""
+    done = subprocess.run([sys.executable, "-c", WARM], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(temporary.compiled_folder()), "None"]
+    assert list(shared.iterdir()) == []
+
+
+def test_nobody_takes_away_the_folder_that_another_process_holds(shared):
+    folder = temporary.compiled_folder()
+    handle = temporary._held(folder)
+    remove_if_nothing_was_compiled()
+    assert folder.exists()
+    os.close(handle)
+    Path(folder, "kernel").mkdir()
+    remove_if_nothing_was_compiled()
+    assert folder.exists()
+    Path(folder, "kernel").rmdir()
+    remove_if_nothing_was_compiled()
+    assert not folder.exists()
+
+
+TURNS = """
+import os, sys
+from pathlib import Path
+from vit.runs import temporary
+for _ in range(300):
+    with temporary.own_temporary_folder():
+        os.makedirs(os.environ["TORCHINDUCTOR_CACHE_DIR"], exist_ok=True)  # as torch does
+    del os.environ["TORCHINDUCTOR_CACHE_DIR"]
+"""
+
+
+def test_processes_that_come_and_go_together_never_fail(shared):
+    command = [sys.executable, "-c", TURNS]
+    together = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [process.communicate(timeout=100)[1] for process in together] == [""] * 4
+    assert [process.returncode for process in together] == [0] * 4
+    assert list(shared.iterdir()) == []
+
+
+def test_a_child_compiles_where_everybody_does_whatever_its_parent_imported_with(shared):
+    with apart_from_the_compiled():
+        parents = Path(os.environ[COMPILED])
+        assert parents.parent == shared and parents.name.startswith(PREFIX)
+        with own_temporary_folder():
+            assert os.environ[COMPILED] == str(shared / temporary.compiled_folder().name)
+    assert COMPILED not in os.environ
 
 
 def test_what_killed_processes_left_is_cleared_and_nothing_else(shared):

@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import signal
+import sqlite3
 
 import pytest
 from rich.console import Console
@@ -177,6 +178,44 @@ def test_a_disk_that_is_full_elsewhere_ends_the_sweep_as_well(drive, make_trial,
     code, executor, said, _ = drive({"a-1": "failed"}, sampler=sampler)
     assert code == 1 and len(executor.started) < 6
     assert said.count("the disk is full, the sweep ends here") == 1
+
+
+def sqlite_is_full():
+    """What Optuna makes of it: an error of its own, and the database's behind it."""
+    with pytest.raises(sqlite3.OperationalError) as full, sqlite3.connect(":memory:") as base:
+        base.execute("pragma max_page_count = 1")
+        base.execute("create table t (a)")
+    error = RuntimeError("the storage failed")
+    error.__cause__ = full.value
+    return error
+
+
+@pytest.mark.parametrize("method", ["tell", "report"])
+@pytest.mark.parametrize("kind", ["file", "database"])
+def test_what_ended_beside_a_sampler_that_cannot_write_is_not_lost(drive, make_trial, method, kind):
+    full = sqlite_is_full() if kind == "database" else OSError(errno.ENOSPC, "No space left")
+    heard = []
+
+    class Full(Planned):
+        def tell(self, trial, verdict):
+            self._write("tell", trial)
+
+        def report(self, trial, step, value):
+            self._write("report", trial)
+
+        def _write(self, what, trial):
+            if what == method:
+                heard.append(trial.label)
+                raise full
+
+    sampler = Full([make_trial(seed=seed) for seed in range(6)])
+    code, executor, said, ledger = drive({}, sampler=sampler)
+    assert code == 1 and executor.started == ["a-0", "a-1"]
+    assert said.count("the disk is full, the sweep ends here") == 1
+    assert said.count("val/accuracy 0.5000") == 2  # both of them are told to have ended
+    assert [row["state"] for row in ledger.rows()] == ["done", "done"]
+    assert len(ledger.results_file.read_text().splitlines()) == 3
+    assert len(heard) == 1  # and nothing more is written after half a line
 
 
 def test_a_stop_that_comes_when_all_is_done_is_none(drive, tmp_path, make_trial):

@@ -79,6 +79,21 @@ def test_a_restart_takes_up_what_was_running_and_counts_to_the_same_total(space,
     assert len({first.id, *(trial.id for trial in played)}) == 4
 
 
+def test_what_the_study_could_not_be_told_is_told_by_the_ledger_at_the_next_start(space, finish):
+    def start(rows):
+        settings = Search(n_trials=2, sampler=optuna.samplers.RandomSampler(seed=1))
+        return settings.start(space({}, ranges=ranges), rows)[0]
+
+    ranges = {"lr": {"low": 0.0, "high": 1.0, "step": None, "log": False, "whole": False}}
+    searching = start([])
+    ended = [searching.next(), searching.next()]
+    for trial in ended:
+        finish(trial, 0.5)  # the disk of the study is full: nobody tells it
+    again = start(rows(*ended))
+    assert play(again, finish, lambda trial: 0.0) == [] and again.is_done()
+    assert [t.value for t in again._study.trials if t.state.name == "COMPLETE"] == [0.5, 0.5]
+
+
 def test_pruning_compares_first_seeds_only_and_spares_the_others(space, finish):
     pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)
     settings = Search(sampler=optuna.samplers.RandomSampler(), pruner=pruner, exhaustive=True)

@@ -12,7 +12,7 @@ from vit.metrics.panoptic import PanopticMetrics
 from vit.structures import Detections, Stage
 from vit.tasks import found
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
-from vit.tasks.panoptic import parted
+from vit.tasks.panoptic import _owners, parted
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -119,3 +119,17 @@ def test_the_task_tells_panoptic_quality(tmp_path, trainer):
     run.fit(task, *loaders)
     assert {"val/pq", "val/sq_things", "val/loss"} <= set(task.monitors())
     assert "class_pq" in task.tables() and "val/loss" in run.callback_metrics
+
+
+def test_more_queries_than_two_bytes_count_keep_their_numbers():
+    queries = 40_000
+    masks = torch.full((1, queries, 2, 2), -9.0)
+    logits = torch.zeros(1, queries, 3)
+    logits[..., 2] = 50.0  # nothing, but of the last two
+    masks[0, -2, :, 0] = masks[0, -1, :, 1] = 9.0
+    logits[0, -2:] = torch.tensor([50.0, 0, 0])
+    scores = logits[0].softmax(-1).amax(-1)
+    frame = DetectionTransform((2, 2), 1, (0.5,), (0.5,)).frame(2, 2)
+    owner, kept = _owners(masks[0], scores, frame)
+    assert owner.tolist() == [[queries - 2, queries - 1]] * 2
+    assert kept[-2:] == [True, True]

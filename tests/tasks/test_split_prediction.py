@@ -75,3 +75,10 @@ def test_a_run_from_before_there_were_names_is_cut_as_its_data_are(planned, tmp_
     (tmp_path / "run" / "splits.json").unlink()
     told = predict_split(run_dir, "test", "best", "cpu")
     assert len(told["images"]) == data.lengths["test"]
+
+
+def test_names_that_cannot_be_read_are_refused_by_their_file(planned, tmp_path):
+    run_dir, _ = planned("experiment=digits")
+    (tmp_path / "run" / "splits.json").write_text("{")
+    with pytest.raises(Refused, match=r"splits\.json: cannot be read"):
+        predict_split(run_dir, "test", "last", "cpu")

@@ -61,9 +61,9 @@ WORDS: dict[str, Bound] = {
     "class_values": Bound(0, 255),
     "ignore_value": Bound(0, 255),
     "mean": Bound(-10, 10),
-    "std": Bound(0, 100, above=True),
+    "std": Bound(0.001, 100),
     "erasing": SHARE,
-    "crop_fraction": Bound(0, 1, above=True),
+    "crop_fraction": Bound(0.01, 1),
     "mosaic": SHARE,
     "mosaic_epochs": SOME,
     "train_scenes": COUNT,
@@ -82,19 +82,19 @@ WORDS: dict[str, Bound] = {
     "input_column": SOME,
     "target_column": SOME,
     "sample_rate": Bound(100, 1_000_000),
-    "window_ms": Bound(0, 10_000, above=True),
-    "hop_ms": Bound(0, 10_000, above=True),
+    "window_ms": Bound(0.01, 10_000),
+    "hop_ms": Bound(0.01, 10_000),
     "mels": Bound(1, 4_096),
-    "seconds": Bound(0, 3_600, above=True),
-    "range_db": Bound(0, 1_000, above=True),
+    "seconds": Bound(0.001, 3_600),
+    "range_db": Bound(0.1, 1_000),
     # augmentations
     "degrees": Bound(0, 180),
     "translate": SHARE,
     "padding": Bound(0, 16_384),
     "flip": SHARE,
     "p": SHARE,
-    "ratio": Bound(0, 100, above=True),
-    "scale": Bound(0, 100, above=True),
+    "ratio": Bound(0.01, 100),
+    "scale": Bound(0.001, 100),
     "severity": Bound(1, 10),
     "width": SIZE,
     "num_ops": Bound(0, 100),
@@ -112,7 +112,7 @@ WORDS: dict[str, Bound] = {
     "depth": LAYERS,
     "heads": SIZE,
     "patch_size": SIZE,
-    "mlp_ratio": Bound(0, 1_000, above=True),
+    "mlp_ratio": Bound(0.001, 1_000),
     "registers": Bound(0, 10_000),
     "layer_scale": Bound(0, 1e3),
     "drop_path": RATE,
@@ -139,8 +139,8 @@ WORDS: dict[str, Bound] = {
     "blocks": FEW,
     "num_blocks": LAYERS,
     "bottlenecks": FEW,
-    "expansion": Bound(0, 100, above=True),
-    "scales": Bound(0, 100, above=True),
+    "expansion": Bound(0.001, 100),
+    "scales": Bound(0.001, 100),
     # recipe
     "lr": Bound(0, 1e4, above=True),
     "weight_decay": Bound(0, 1e3),
@@ -156,7 +156,7 @@ WORDS: dict[str, Bound] = {
     "decay": RATE,
     "every_n_steps": Bound(1, 1e9),
     "weights_every": Bound(1, 1e9),
-    "hang_seconds": Bound(0, 1e8, above=True),
+    "hang_seconds": Bound(1, 1e8),
     "pictures": Bound(0, 24),
     "attention": Bound(0, 24),
     # tasks
@@ -179,7 +179,7 @@ WORDS: dict[str, Bound] = {
     "jobs": Bound(1, 10_000),
     "retries": FEW,
     "max_failures": COUNT,
-    "hang_minutes": POSITIVE,
+    "hang_minutes": Bound(0.05, 1e6),
     "grace_seconds": POSITIVE,
     "keep_best": COUNT,
     "n_trials": COUNT,
@@ -193,7 +193,10 @@ WORDS: dict[str, Bound] = {
     "split_seed": Bound(0, MOST_WHOLE),
     "draw_seed": Bound(0, MOST_WHOLE),
 }
+AREA = {"scale": Bound(0.001, 1)}  # a share of it
 OF_ONE_PART: dict[str, dict[str, Bound]] = {
+    "vit.data.augment.RandomResizedCrop": AREA,
+    "vit.data.augment_boxes.BoxCrop": AREA,
     "pytorch_lightning.Trainer": {
         "max_epochs": Bound(-1, 1_000_000),
         "min_epochs": SOME,
@@ -215,6 +218,19 @@ OF_ONE_PART: dict[str, dict[str, Bound]] = {
         "num_nodes": Bound(1, 10_000),
         "reload_dataloaders_every_n_epochs": SOME,
     },
+}
+RANGES = ("scale", "ratio", "digit_size")  # of vit's parts: from, to
+ORDERED = (
+    ("min_epochs", "max_epochs"),
+    ("min_steps", "max_steps"),
+    ("min_digits", "max_digits"),
+)
+# What is asked for, and the word that takes it back for good at that value.
+IDLE: dict[str, tuple[tuple[tuple[str, ...], str, int], ...]] = {
+    "vit.tasks.classification.Classification": (
+        (("mixup", "cutmix"), "mix_probability", 0),
+        (("mixup", "cutmix"), "mix_off_fraction", 1),
+    ),
 }
 TOP: dict[str, Bound] = {"threads": Bound(1, 1_024), "seed": Bound(0, MOST_WHOLE, below=True)}
 CHECKPOINT = {
@@ -246,14 +262,63 @@ def part_number_faults(node: Any, path: str) -> list[Fault]:
 def _of(value: Any, path: str, bound: Bound | None) -> Iterator[Fault]:
     if isinstance(value, Mapping):
         target = str(value.get("_target_", ""))
-        words = OF_ONE_PART.get(target, WORDS if target.startswith("vit.") else {})
+        words = words_of(target)
         for key, item in value.items():
-            yield from _of(item, f"{path}.{key}", words.get(key))
+            found = list(_of(item, f"{path}.{key}", words.get(key)))
+            if not found and target.startswith("vit.") and key in RANGES:
+                found = list(_range_fault(item, f"{path}.{key}"))
+            yield from found
+        yield from _order_faults(value, path)
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _of(item, path, bound)
     elif isinstance(value, int | float) and (told := _told(value, bound)):
         yield Fault(path, told)
+
+
+def words_of(target: str) -> dict[str, Bound]:
+    """The bounds of a part's numbers, by their words."""
+    general = WORDS if target.startswith("vit.") else {}
+    return {**general, **OF_ONE_PART.get(target, {})}
+
+
+def idle_faults(config: Mapping[str, Any]) -> list[Fault]:
+    """What a config asks for and takes back by another word, so that it would never happen.
+
+    Of a run that is to begin: one that was trained so is none the worse for it.
+    """
+    found = []
+    for part, node in config.items():
+        target = str(node.get("_target_")) if isinstance(node, Mapping) else ""
+        for wanted, switch, off in IDLE.get(target, ()):
+            asked = [key for key in wanted if node.get(key)]
+            if asked and node.get(switch) == off:
+                words = " ".join(f"{part}.{key}={node[key]}" for key in asked)
+                without = " ".join(f"{part}.{key}=0" for key in asked)
+                message = f"is {node[switch]}, and {words} would never happen; wanted another "
+                found.append(Fault(f"{part}.{switch}", f"{message}number, or {without}"))
+    return found
+
+
+def _range_fault(value: Any, path: str) -> Iterator[Fault]:
+    numbers = isinstance(value, list | tuple) and [x for x in value if isinstance(x, int | float)]
+    if numbers and len(numbers) == 2 and numbers[0] > numbers[1]:
+        low, high = numbers
+        yield Fault(path, f"is from {low} to {high}; wanted the smaller first: [{high}, {low}]")
+
+
+def _order_faults(node: Mapping[str, Any], path: str) -> Iterator[Fault]:
+    for least, most in ORDERED:
+        low: Any = node.get(least)
+        high: Any = node.get(most)
+        if not (_is_number(low) and _is_number(high)) or high == -1:  # of Lightning's: no end
+            continue
+        if low > high:
+            yield Fault(f"{path}.{least}", f"is {low}, and {path}.{most}={high}; wanted at most it")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _told(value: int | float, bound: Bound | None) -> str | None:

@@ -24,6 +24,7 @@ from vit.check.communication import communication, is_sharded, warn_of_padding
 from vit.check.determinism import determinism
 from vit.check.machine import lacking_for, require_room, warn_of_memory
 from vit.check.memory import memory_or_none
+from vit.check.numbers import idle_faults
 from vit.check.parts import (
     cost_of,
     data_of,
@@ -37,7 +38,13 @@ from vit.check.parts import (
     trying,
 )
 from vit.check.schema import OPTIONAL_PARTS, schema_faults
-from vit.check.selection import NOT_SELECTED, directions, monitor_faults, validation_faults
+from vit.check.selection import (
+    NOT_SELECTED,
+    directions,
+    monitor_faults,
+    signed,
+    validation_faults,
+)
 from vit.check.trainer import trainer_faults
 from vit.data.samples import SampleData
 from vit.faults import Fault, Refused
@@ -97,6 +104,7 @@ def preflight(
     """
     shared = shared or Shared()
     faults = schema_faults(config)
+    faults += idle_faults(config)
     broken = {fault.where.split(".")[0] for fault in faults}
     allow = config.get("allow_targets") or []
     for key in ("optim", "schedule"):
@@ -153,6 +161,7 @@ def preflight(
         if task is not None:
             told["monitors"] = list(task.monitors())
             told["better"] = directions(task)
+            told["signed"] = signed(task)
             if task.counted:
                 told["counted"] = dict(task.counted)
         if task is not None and "checkpoint" not in broken:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vit.faults import Fault, did_you_mean
-from vit.metrics.direction import mode_of, wrong_direction
+from vit.metrics.direction import best_at_zero, mode_of, without_direction, wrong_direction
 from vit.tasks.assembly import accumulation, micro_batches
 from vit.tasks.task import Task
 
@@ -22,15 +22,28 @@ def monitor_faults(checkpoint: Mapping[str, Any], task: Task) -> list[Fault]:
             f"{did_you_mean(str(monitor), known, 0.8) or _headline(known)}"
         )
         return [Fault("checkpoint.monitor", message)]
+    if monitor in signed(task):
+        return [
+            Fault("checkpoint.monitor", f"{without_direction(str(monitor))}.{_headline(known)}")
+        ]
     told = wrong_direction(str(monitor), checkpoint.get("mode"), directions(task))
     return [Fault("checkpoint.mode", told)] if told else []
 
 
 def directions(task: Task) -> dict[str, str]:
     """`max` or `min` of each metric that is vit's own; a user's task may mean what it likes."""
-    if not type(task).__module__.startswith("vit."):
+    if not of_vit(task):
         return {}
     return {name: mode for name in task.monitors() if (mode := mode_of(name))}
+
+
+def of_vit(task: Task) -> bool:
+    return type(task).__module__.startswith("vit.")
+
+
+def signed(task: Task) -> list[str]:
+    """The metrics of vit's own that nothing can be chosen by, since they are best at zero."""
+    return [name for name in task.monitors() if best_at_zero(name)] if of_vit(task) else []
 
 
 def _headline(known: tuple[str, ...]) -> str:

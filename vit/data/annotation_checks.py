@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vit.data.published import Published
-from vit.data.segments import outline_fault
+from vit.data.segments import bounds, outline_fault, without_area
 from vit.faults import Fault, few
 
 FARTHEST = 1e9  # pixels; a box beyond that is none
 OVERRUN = 0.5  # pixels by which a box leaves its image before it is worth a word; rounding does so
 NEARLY_ALL = 0.95  # share of the boxes that says what all were meant as
 SMALLEST = 2  # pixels of an image's side, up to which pixels and fractions look alike
-LOOKED_AT = 2000  # polygons a split whose bounds are compared with their boxes
-ROUNDED = 2  # pixels by which a box may leave the bounds of its polygons
-SAME_BOX = 0.5  # of the area of both, shared by a box and the bounds of its polygons
+LOOKED_AT = 2000  # outlines a split whose bounds are compared with their boxes
+ROUNDED = 2  # pixels by which a box may leave the bounds of its outline
+SAME_BOX = 0.5  # of the area of both, shared by a box and the bounds of its outline
 MANY_OVERRUN = 0.2  # share of the boxes from which on they look like xyxy
 
 
@@ -45,9 +45,9 @@ def judged(published: Published, masks: bool = False) -> Verdict:
     if not _wrong_format(published, verdict):
         _places(published, verdict)
     _repeated_boxes(published, verdict)
-    _elsewhere(published, verdict)
     if masks:
         _outlines(published, verdict)
+    _elsewhere(published, verdict)
     empty = sum(outline == [] for outline in published.outlines)
     if empty:
         verdict.warnings.append(
@@ -187,28 +187,35 @@ def _repeated_boxes(published: Published, verdict: Verdict) -> None:
 
 
 def _elsewhere(published: Published, verdict: Verdict) -> None:
-    """Boxes that are not those of their polygons, among 2,000 objects, evenly spread."""
+    """Boxes that are not those of their outlines, among 2,000 objects, evenly spread."""
     rows = np.flatnonzero(verdict.keep & ~published.crowd)
     if len(rows) > LOOKED_AT:
         rows = rows[np.linspace(0, len(rows) - 1, LOOKED_AT).round().astype(np.int64)]
-    told, polygons = [], 0
+    told, flat, outlines = [], [], 0
     for row in rows.tolist():
         outline = published.outlines[row]
         height, width = published.sizes[published.image_of[row]].tolist()
-        if not isinstance(outline, list) or not outline or outline_fault(outline, height, width):
+        if not outline or outline_fault(outline, height, width):
             continue
-        polygons += 1
+        outlines += 1
+        if without_area(outline, height, width):
+            flat.append(f"ann {published.ids[row]}")
+            continue
         x, y, wide, tall = published.boxes_xywh[row].tolist()
-        across = [value for polygon in outline for value in polygon[::2]]
-        down = [value for polygon in outline for value in polygon[1::2]]
-        box = (x, y, x + wide, y + tall)
-        bounds = tuple(map(float, (min(across), min(down), max(across), max(down))))
-        if max(map(abs, np.subtract(box, bounds))) > ROUNDED and _overlap(box, bounds) < SAME_BOX:
+        box, covered = (x, y, x + wide, y + tall), bounds(outline, height)
+        differ = max(map(abs, np.subtract(box, covered))) > ROUNDED
+        if differ and _overlap(box, covered) < SAME_BOX:
             told.append(f"ann {published.ids[row]}")
     if told:
         verdict.warnings.append(
-            f"{published.origin}: {len(told)} of {polygons} boxes looked at lie elsewhere than "
+            f"{published.origin}: {len(told)} of {outlines} boxes looked at lie elsewhere than "
             f"their `segmentation`; both are kept as they are: {few(told)}."
+        )
+    if flat:
+        # Where masks are asked for, `_outlines` has dropped them.
+        verdict.warnings.append(
+            f"{published.origin}: {len(flat)} of {outlines} `segmentation`s looked at have no "
+            f"area; their boxes are kept: {few(flat)}."
         )
 
 
@@ -248,7 +255,7 @@ def _fractions(published: Published, verdict: Verdict) -> bool:
 def _outlines(published: Published, verdict: Verdict) -> None:
     if _fractions(published, verdict):
         return
-    missing, wrong = [], []
+    missing, wrong, flat = [], [], []
     for row in np.flatnonzero(verdict.keep).tolist():
         outline = published.outlines[row]
         if outline is None:
@@ -259,6 +266,12 @@ def _outlines(published: Published, verdict: Verdict) -> None:
         if fault:
             wrong.append(f"ann {published.ids[row]}: {fault}")
             verdict.keep[row] = False
+        elif outline and without_area(outline, height, width):
+            flat.append(f"ann {published.ids[row]}")
+            verdict.keep[row] = False
+    if flat:
+        message = "the `segmentation` has no area, dropped"
+        verdict.warnings.append(_told(published, message, flat))
     if missing:
         message = "there is no `segmentation`, which data.masks=true asks for"
         verdict.faults.append(_fault(published, message, missing))

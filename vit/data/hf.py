@@ -15,13 +15,16 @@ from vit.data.split_names import split_of
 from vit.data.table import label_array
 from vit.faults import did_you_mean
 
+SAVED = ("dataset_dict.json", "dataset_info.json", "state.json")  # files that save_to_disk writes
+
 
 @dataclass(kw_only=True, eq=False)
 class HuggingFace(ClassificationData):
     """A data set with an image column and a label column, one label per image or a list.
 
     Args:
-        path: its name on the hub, such as "ylecun/mnist", or a folder that `save_to_disk` wrote.
+        path: its name on the hub, such as "ylecun/mnist", or a folder: one that `save_to_disk`
+            wrote, or of Parquet files or images as `load_dataset` reads it.
         name: its configuration, where it has several.
         revision: a commit of the hub, so that the data stay what they are.
         image_column, label_column: names of columns.
@@ -64,6 +67,8 @@ class HuggingFace(ClassificationData):
                     f"{self.path} has no column {column!r} (data.{key}), only "
                     f"{', '.join(columns)}." + did_you_mean(column, columns)
                 )
+        for split, dataset in chosen.items():
+            self._require_alike(dataset.features, chosen["train"].features, str(wanted[split]))
         class_names, several, labels = self._labels(chosen)
         return Contents(
             sources={
@@ -79,6 +84,8 @@ class HuggingFace(ClassificationData):
         )
 
     def _load(self) -> Any:
+        if not self.path.strip():
+            raise ValueError("data.path is empty; wanted a name on huggingface.co or a folder.")
         try:
             import datasets
         except ImportError:
@@ -86,18 +93,41 @@ class HuggingFace(ClassificationData):
                 "data=huggingface needs a package more: pip install 'vit-experiments[hf]'"
             ) from None
         try:
-            if Path(self.path).expanduser().is_dir():
-                saved = datasets.load_from_disk(str(Path(self.path).expanduser()))
+            folder = Path(self.path).expanduser()
+            if any((folder / name).is_file() for name in SAVED):
+                saved = datasets.load_from_disk(str(folder))
                 one = isinstance(saved, datasets.Dataset)
                 return {self.train_split: saved} if one else saved
-            return datasets.load_dataset(self.path, self.name, revision=self.revision)
+            path = str(folder) if folder.is_dir() else self.path
+            return datasets.load_dataset(path, self.name, revision=self.revision)
         # The package passes on whatever the network, the hub or a builder raises.
         except Exception as fault:
             raise ValueError(
                 f"data.path={self.path} cannot be loaded: {type(fault).__name__}: {fault}. It is "
                 "either a name on huggingface.co, fetched once with a network, or a folder "
-                "written by Dataset.save_to_disk."
+                "that Dataset.save_to_disk wrote or load_dataset reads."
             ) from fault
+
+    def _require_alike(self, features: Any, train: Any, name: str) -> None:
+        """Raises ValueError where a split has no images, or not the columns of train."""
+        import datasets
+
+        images, labels = features.get(self.image_column), features.get(self.label_column)
+        if not isinstance(images, datasets.Image):
+            kind = "not there" if images is None else f"of {images}"
+            raise ValueError(
+                f"{self.path}, split {name!r}: the column {self.image_column!r} (data.image_column)"
+                f" is {kind}; wanted datasets.Image. Of a column of paths: "
+                f"dataset.cast_column({self.image_column!r}, datasets.Image())."
+            )
+        # Numbers stand for names: by another list they would be other classes.
+        if labels is None or _names_in(labels) != _names_in(train[self.label_column]):
+            found = "not there" if labels is None else labels
+            raise ValueError(
+                f"{self.path}, split {name!r}: the column {self.label_column!r} "
+                f"(data.label_column) is {found}, and in train {train[self.label_column]}. Set the "
+                "split's key (data.val_split or data.test_split) to null to leave it out."
+            )
 
     def _source(self, dataset: Any, labels: np.ndarray) -> Source:
         import datasets
@@ -130,6 +160,11 @@ class HuggingFace(ClassificationData):
             class_names = sorted_names(found)
         labels = {split: label_array(rows, class_names, several) for split, rows in named.items()}
         return class_names, several, labels
+
+
+def _names_in(feature: Any) -> Any:
+    """The list of names that a column's numbers stand for, or None."""
+    return getattr(getattr(feature, "feature", feature), "names", None)
 
 
 def _required(rows: list[list[Any]], split: str) -> list[list[str]]:

@@ -77,7 +77,7 @@ def open_image(
 def upright(image: Image.Image) -> Image.Image:
     """The image as EXIF says that it is to be looked at; reads its pixels."""
     image.load()
-    turn = TURNS.get(_orientation(image))
+    turn = TURNS.get(orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
@@ -93,7 +93,7 @@ def stored_size(file: Path | BytesIO, name: str = "") -> tuple[int, int, int]:
     def look(image: Image.Image) -> tuple[int, int, int]:
         # Pillow turns TIFFs itself, their size before their pixels.
         turned = image.format == "TIFF"
-        return image.height, image.width, 1 if turned else _orientation(image)
+        return image.height, image.width, 1 if turned else orientation(image)
 
     return with_image(file, name or str(file), look)
 
@@ -106,7 +106,7 @@ def other_size(found: tuple[int, int], told: tuple[int, int]) -> str:
     )
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
     """EXIF's number, 1 to 8; 1, upright, where there is none or it cannot be read."""
     try:
         number = image.getexif().get(ORIENTATION, 1)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from vit.data.annotations import Marked
-from vit.data.images import BadImage, with_image
+from vit.data.images import BadImage, orientation, with_image
 from vit.data.marked_files import MarkedFiles
 from vit.data.segments import run_lengths_of_mask
 
@@ -78,5 +78,7 @@ class PanopticFiles(MarkedFiles):
 def _colours(image: Image.Image) -> np.ndarray:
     if image.format != "PNG" or image.mode not in ("RGB", "RGBA"):
         raise BadImage(f"is a {image.format} of mode {image.mode}; wanted a PNG in RGB.")
+    if orientation(image) != 1:
+        raise BadImage("is turned by EXIF; store it without, as it is to lie on its image.")
     red, green, blue = np.asarray(image)[..., :3].astype(np.int64).transpose(2, 0, 1)
     return red + 256 * green + 65536 * blue

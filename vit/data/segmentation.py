@@ -21,6 +21,7 @@ from vit.data.class_maps import MappedFiles, MappedSource
 from vit.data.images import BadImage
 from vit.data.sampling import EpochSampler, EvaluationSampler
 from vit.data.segmentation_checks import (
+    APART,
     absent_classes,
     add_maps,
     bad_maps,
@@ -142,7 +143,9 @@ class SegmentationData(ImageData):
             if isinstance(source, MappedFiles):
                 origin = contents.origin[name]
                 bad, seen = bad_maps(source, origin, full)
-                faults += bad if self.on_bad_image == "error" or not seen else []
+                # What can be read and lies otherwise is not left out in training as what cannot.
+                all_of_them = self.on_bad_image == "error" or not seen
+                faults += [fault for fault in bad if all_of_them or APART in fault.message]
                 if name == "train" and (seen or not bad):
                     little = one_class(source, seen, contents.class_names, origin)
         return faults + little

@@ -18,9 +18,11 @@ from vit.data.checks import (
 )
 from vit.data.class_maps import BadMap, MappedFiles, NoClass, meanings
 from vit.data.images import BadImage, image_size, stored_size
-from vit.data.turned_images import turn_warnings, upright_size
+from vit.data.turned_images import turn_warnings, turned_apart, upright_size
 from vit.faults import NAMED, Fault, few
 from vit.structures import IGNORED
+
+APART = "masks that EXIF turns otherwise than their images"
 
 
 def bad_maps(source: MappedFiles, origin: str, full: bool) -> tuple[list[Fault], set[int]]:
@@ -47,8 +49,11 @@ def bad_maps(source: MappedFiles, origin: str, full: bool) -> tuple[list[Fault],
             return "masks that cannot be read", position, fault
         try:
             upright, sort = upright_size(source.path(position), size)
+            apart = turned_apart(source.path(position), path)
         except BadImage:
             return None  # the check of images tells it
+        if apart:
+            return APART, position, BadMap(apart)
         if sort != "wrong":
             return None
         told = f"{path} has {size[1]}×{size[0]}, {source.path(position)} {upright[1]}×{upright[0]}"

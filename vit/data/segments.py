@@ -10,6 +10,7 @@ import numpy as np
 
 LONGEST_COUNT = 60  # bits
 FAR = 10  # times the longer side of an image: no polygon is drawn beyond that
+LINE = 1e-6  # pixels by which points may leave one line, as rounding makes them, and span no area
 
 
 @dataclass(eq=False)
@@ -52,6 +53,53 @@ def area(outline: Any, height: int, width: int) -> float:
     from faster_coco_eval import mask as coco
 
     return float(coco.area(_runs(outline, height, width)))
+
+
+def without_area(outline: Any, height: int, width: int) -> bool:
+    """Whether all points of every polygon lie on one line, or no run is of the object.
+
+    Expects what `outline_fault` passes, and some outline. Polygons are not drawn: a sound one that
+    is too small to hold the middle of a pixel has its area all the same.
+    """
+    if isinstance(outline, list):
+        return all(map(_on_one_line, outline))
+    if isinstance(outline["counts"], list):
+        return not any(outline["counts"][1::2])
+    return area(outline, height, width) == 0
+
+
+def _on_one_line(polygon: list[Any]) -> bool:
+    x, y, next_x, next_y, third_x, third_y, *_ = polygon
+    if abs((next_x - x) * (third_y - y) - (next_y - y) * (third_x - x)) > 1:
+        return False  # nearly every polygon, and a hundred thousand are asked one by one
+    points = np.array(polygon, dtype=np.float64).reshape(-1, 2)
+    away = points - points[0]
+    lengths = np.hypot(*away.T)
+    far = int(lengths.argmax())
+    across = np.abs(away[:, 0] * away[far, 1] - away[:, 1] * away[far, 0])
+    return bool(across.max() <= LINE * max(lengths[far], LINE))
+
+
+def bounds(outline: Any, height: int) -> tuple[float, float, float, float]:
+    """Corners x0, y0, x1, y1 of what an outline covers, in pixels.
+
+    Expects what `outline_fault` passes, and not one `without_area`. Nothing is drawn: run lengths
+    are of columns, and one that goes on in the next column has touched the top and the bottom.
+    """
+    if isinstance(outline, list):
+        across = [value for polygon in outline for value in polygon[::2]]
+        down = [value for polygon in outline for value in polygon[1::2]]
+        left, top, right, bottom = min(across), min(down), max(across), max(down)
+        return float(left), float(top), float(right), float(bottom)
+    counts = outline["counts"]
+    ends = np.cumsum(counts_of(counts) if isinstance(counts, str) else counts, dtype=np.int64)
+    ends = ends[: len(ends) // 2 * 2].reshape(-1, 2)  # [runs of the object, begin and end]
+    begin, end = ends[ends[:, 1] > ends[:, 0]].T
+    one_column = begin // height == (end - 1) // height
+    top = np.where(one_column, begin % height, 0).min()
+    bottom = np.where(one_column, (end - 1) % height + 1, height).max()
+    left, right = begin[0] // height, (end[-1] - 1) // height + 1
+    return float(left), float(top), float(right), float(bottom)
 
 
 def _runs(outline: Any, height: int, width: int) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from PIL import Image
 
-from vit.data.images import BadImage, eight_bit, image_size, open_image
+from vit.data.images import BadImage, UnreachableImage, eight_bit, image_size, open_image
+from vit.data.plain_text import open_regular
 from vit.faults import Fault
 
 
@@ -146,7 +147,16 @@ class ArrowSource(Encoded):
         image = self.dataset[position][self.column]
         if image is None:
             raise BadImage(f"{self.name(position)}: no image.")
-        return image["bytes"] or Path(image["path"]).read_bytes()
+        if image["bytes"]:
+            return bytes(image["bytes"])
+        if not image["path"]:
+            raise BadImage(f"{self.name(position)}: an empty file.")
+        try:
+            with open_regular(Path(image["path"])) as stored:
+                return stored.read()
+        except OSError as fault:
+            told = f"{self.name(position)}: {image['path']}: {fault.strerror}."
+            raise UnreachableImage(told) from None
 
 
 @dataclass(eq=False)

@@ -9,6 +9,9 @@ from typing import Literal
 from vit.data.images import stored_size
 from vit.faults import few
 
+# Loaders of torchvision and pycocotools do not apply EXIF, annotation tools of browsers do: both
+# sorts of annotations are about. Where the size proves which, the picture is read that way, and
+# places fit as they are ("lying" pictures are left lying); no box or mask is ever turned after.
 Sort = Literal["wrong", "unclear", "lying"]
 
 
@@ -27,6 +30,26 @@ def upright_size(file: Path, told: tuple[int, int]) -> tuple[tuple[int, int], So
     if upright == (height, width):
         return upright, "unclear"
     return upright, "lying" if told == (height, width) else None
+
+
+def turned_apart(file: Path, mask: Path) -> str:
+    """What is wrong with a mask that EXIF turns itself; nothing where it goes with its image.
+
+    A mask with a turn of its own is read upright. That is right where its image is turned alike,
+    or where only so their sizes agree. Reads the headers; BadImage where it cannot.
+    """
+    height, width, own = stored_size(mask)
+    if own == 1:
+        return ""
+    image_height, image_width, orientation = stored_size(file)
+    alike = own == orientation and (height, width) == (image_height, image_width)
+    proven = own >= 5 and orientation == 1 and height != width
+    if alike or (proven and (width, height) == (image_height, image_width)):
+        return ""
+    return (
+        f"{mask} is turned by its own EXIF (orientation {own}, its image's is {orientation}); "
+        "store it without, as it is to lie on the image"
+    )
 
 
 def turn_warnings(sorts: Mapping[str, list[str]], what: str) -> list[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from vit.build import is_own
+from vit.doors.config_circles import circle_fault
 from vit.doors.config_files import bomb_faults, reference_faults
 from vit.doors.config_groups import Groups
 from vit.doors.grid import Words, grid, is_value, read_words, sweep_name
@@ -146,8 +147,8 @@ def composer(
     Code from outside is allowed by the arguments' own words and `allow_targets`, not by files.
     """
     told = trusted([*allow_targets, *packages_named(arguments.overrides)])
-    with _hydra(arguments.config_dir, arguments.config_name) as search_words:
-        yield Composer(arguments.config_name, search_words, told)
+    with _hydra(arguments.config_dir, arguments.config_name) as (search_words, folders):
+        yield Composer(arguments.config_name, search_words, told, folders)
 
 
 def packages_named(overrides: list[str]) -> list[str]:
@@ -165,8 +166,8 @@ def packages_named(overrides: list[str]) -> list[str]:
 
 
 @contextmanager
-def _hydra(config_dir: str | None, config_name: str) -> Iterator[list[str]]:
-    """Hydra with the shipped configs, the user's `./conf`, and `--config-dir`."""
+def _hydra(config_dir: str | None, config_name: str) -> Iterator[tuple[list[str], list[Path]]]:
+    """Hydra with the shipped configs, the user's `./conf`, and `--config-dir`: words, folders."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
@@ -198,7 +199,8 @@ def _hydra(config_dir: str | None, config_name: str) -> Iterator[list[str]]:
     others = [f"'file://{path}'" for path in paths]  # quoted: a path may hold any letter
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(primary), job_name="vit", version_base="1.3"):
-        yield [f"hydra.searchpath=[{','.join(others)}]"] if others else []
+        words = [f"hydra.searchpath=[{','.join(others)}]"] if others else []
+        yield words, [primary, *(folder for folder in folders if folder != primary)]
     GlobalHydra.instance().clear()
 
 
@@ -216,8 +218,15 @@ class Composer:
     upon a copy, as Hydra itself sets them, since a hundred compositions take half a minute.
     """
 
-    def __init__(self, config_name: str, search_words: list[str], trusted: tuple[str, ...] = ()):
+    def __init__(
+        self,
+        config_name: str,
+        search_words: list[str],
+        trusted: tuple[str, ...] = (),
+        folders: list[Path] | None = None,
+    ):
         self._trusted = trusted
+        self._folders = folders or []
         self._config_name = config_name
         self._search_words = search_words
         self.groups = Groups(search_words)
@@ -271,6 +280,9 @@ class Composer:
                 raise Refused(grown)
             return composed
         except composition_errors() as error:
+            endless = isinstance(error, RecursionError)
+            if endless and (found := circle_fault(self._folders, self._config_name, words)):
+                raise Refused([found]) from error
             faults, sound = composition_faults(self._config_name, every, words, error)
             rest = None
             if 0 < len(sound) < len(words):

@@ -151,4 +151,6 @@ def unresolved(node: Any, above: str = "") -> list[Fault]:
 def first_line(error: BaseException) -> str:
     if (mark := getattr(error, "problem_mark", None)) is not None:  # no YAML: say where
         return f"{mark.name}, line {mark.line + 1}: {getattr(error, 'problem', error)}"
+    if isinstance(error, RecursionError):
+        return "is nested too deeply, or takes in file after file without end"
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

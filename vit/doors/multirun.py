@@ -20,7 +20,7 @@ from vit.doors.planning import Planner, refuse_conflicts
 from vit.doors.request import objective_of, policy_of, with_params
 from vit.doors.sweep_screen import show_plan
 from vit.faults import Fault, Refused, did_you_mean
-from vit.metrics.direction import wrong_direction
+from vit.metrics.direction import without_direction, wrong_direction
 from vit.runs.claim import claim, owner
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
 from vit.runs.environment import granted_by
@@ -150,6 +150,8 @@ class Sweep:
             raise Refused(
                 [Fault("sweep.metric", message.format(m) + did_you_mean(m, known)) for m in wrong]
             )
+        if lost := [m for m in self.objective.metrics if m in self.planner.first["signed"]]:
+            raise Refused([Fault("sweep.metric", without_direction(m)) for m in lost])
         both = zip(self.objective.metrics, self.objective.modes, strict=True)
         better = self.planner.first["better"]
         told = [wrong_direction(metric, mode, better) for metric, mode in both]

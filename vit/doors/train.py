@@ -22,13 +22,14 @@ from vit.doors.compose import (
 )
 from vit.faults import Fault, Refused
 from vit.runs import process
-from vit.runs.continuity import keep_stamp, refuse_changed_data
+from vit.runs.continuity import keep_stamp, lost_checkpoint, refuse_changed_data
 from vit.runs.counted import BEFORE, is_outdated, ways
 from vit.runs.directory import RunFolder
 from vit.runs.environment import granted_by, hidden, told_by_name
 from vit.runs.stamp import stamp
 from vit.runs.torchrun import train_on_nodes, train_together
 from vit.sweeps.roles import FACTS
+from vit.terminal import printable
 
 ABOUT = """Train a model from a config that Hydra composes.
 
@@ -91,6 +92,8 @@ def main(argv: list[str]) -> int:
                 refuse_changed_data(folder, report["data"]["fingerprint"])
     except Refused as refused:
         raise with_faults_of_the_rest(refused, arguments) from None
+    if report is not None and (lost := lost_checkpoint(folder, folder.state())):
+        print(printable(lost))
     return _train(run, report, ["vit", "train", *argv], arguments.prepare)
 
 

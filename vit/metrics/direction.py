@@ -7,14 +7,29 @@ from typing import Literal
 
 LOWER_IS_BETTER = ("loss", "ece", "error", "overconfidence", "seconds", "memory", "perplexity")
 
+SIGNED = ("overconfidence",)
+
 
 def mode_of(metric: str) -> Literal["max", "min"] | None:
     """What is better of a metric, `max` or `min`; None where its name says nothing."""
-    if metric.endswith("overconfidence"):
-        return None  # best at zero, from both sides
+    if best_at_zero(metric):
+        return None
     if any(word in metric.rsplit("/", 1)[-1] for word in LOWER_IS_BETTER):
         return "min"
     return "max" if metric.startswith(("val/", "test/")) or "accuracy" in metric else None
+
+
+def best_at_zero(metric: str) -> bool:
+    """Whether it is a signed number that is worse the farther it is from zero, on either side."""
+    return metric.rsplit("/", 1)[-1] in SIGNED
+
+
+def without_direction(metric: str) -> str:
+    """What to say where something would be chosen by a metric that is best at zero."""
+    told = f"{metric} is best at 0 and worse on both sides: neither max nor min would take the best"
+    if not metric.endswith("overconfidence"):
+        return told
+    return f"{told}. How far off it is without the sign, {metric.rpartition('/')[0]}/ece tells"
 
 
 def wrong_direction(metric: str, mode: str | None, better: Mapping[str, str]) -> str | None:

@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 
 from vit.review.reader import Run, inside
-from vit.runs.identity import HOW_CHECKPOINTS_ARE_WRITTEN, NO_NUMBER_DEPENDS_ON, PATHS
+from vit.runs.identity import (
+    ADDED,
+    HOW_CHECKPOINTS_ARE_WRITTEN,
+    NO_NUMBER_DEPENDS_ON,
+    PATHS,
+    without_neutral,
+)
 
 LONGEST_VALUE = 48  # characters of a value on the page
 FINGERPRINT = "data fingerprint"
@@ -108,7 +114,7 @@ def told(value: Any) -> str:
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    found = dict(_leaves(run.config, ""))
+    found = {**ADDED, **dict(_leaves(without_neutral(run.config), ""))}
     if fingerprint := inside(run.stamp, "data", "fingerprint"):
         found[FINGERPRINT] = str(fingerprint)[:8]
     if run.counted:

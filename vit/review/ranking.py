@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vit.faults import Fault, Refused, did_you_mean
-from vit.metrics.direction import LOWER_IS_BETTER
+from vit.metrics.direction import LOWER_IS_BETTER, best_at_zero, without_direction
 from vit.review.configurations import Configuration
 from vit.review.reader import Run
 from vit.review.statistics import LEVEL, Difference, difference, holm, seeds_needed
@@ -60,6 +60,9 @@ def choose_metric(runs: list[Run], metric: str | None, mode: str | None) -> tupl
         message = f"no run has recorded {metric!r}.{did_you_mean(metric, known)}"
         raise Refused([Fault("--metric", f"{message} There are {', '.join(known) or 'none'}")])
     own = next((its for name, its in monitors if name == metric), None)
+    if best_at_zero(metric) and not (mode or own):
+        message = f"{without_direction(metric)}. --mode=max or min ranks by it all the same"
+        raise Refused([Fault("--metric", message)])
     lower = any(word in metric.rsplit("/", 1)[-1] for word in LOWER_IS_BETTER)
     return metric, mode or own or ("min" if lower else "max")
 

@@ -60,6 +60,59 @@ def refuse_changed_data(folder: RunFolder, fingerprint: str) -> None:
         raise Refused([Fault(str(folder.path), message)])
 
 
+def lost_checkpoint(folder: RunFolder, state: dict[str, Any]) -> str | None:
+    """What to say where a run that was trained, by its `state` before, has nothing to go on from.
+
+    None where it was never trained, or goes on.
+    """
+    if folder.last_checkpoint.exists():
+        return None
+    reached = recorded_step(folder)
+    seconds = float(state.get("train_seconds") or 0.0)
+    if not reached and not folder.best_checkpoint.exists() and not seconds:
+        return None
+    stood = f", though its record reaches step {reached:,}" if reached else ""
+    kept = "; best.ckpt is of before, and is replaced" if folder.best_checkpoint.exists() else ""
+    return (
+        f"begins from step 0 again, since {folder.last_checkpoint} is not there{stood}{kept}. To "
+        "go on where it was, stop it and put the file back"
+    )
+
+
+def lost_record(folder: RunFolder, step: int, due: int) -> str | None:
+    """What to say where the record ends before step `due`; None where it does not.
+
+    `step` is where the checkpoint stands, `due` the last step before it that was written down.
+    """
+    reached = recorded_step(folder)
+    if reached >= due:
+        return None
+    name = folder.metrics_file.name
+    gone = f"ends at step {reached:,}" if folder.metrics_file.exists() else "is not there"
+    return (
+        f"{name} {gone}, and the training stands at step {step:,}: what was measured between is "
+        "lost, to the curves, and to the choice of the best epoch in metrics.json"
+    )
+
+
+def refuse_lost_record(folder: RunFolder, step: int, due: int) -> None:
+    """Raises Refused where a run would go on with a hole in its record."""
+    if told := lost_record(folder, step, due):
+        message = (
+            f"{told}. Put the file back; {GO_ON} goes on all the same; without "
+            f"{folder.last_checkpoint.name} too it begins again from step 0"
+        )
+        raise Refused([Fault(str(folder.path), message)])
+
+
+def recorded_step(folder: RunFolder) -> int:
+    """The last step that metrics.jsonl tells of; 0 where there is none."""
+    from vit.runs.record import read_records
+
+    records = read_records(folder.metrics_file)
+    return max((record["step"] for record in records), default=0)
+
+
 def keep_stamp(folder: RunFolder, stamp: dict[str, Any]) -> list[str]:
     """Writes stamp.json at the first start; later ones add what has changed, and return it.
 

@@ -264,19 +264,27 @@ class RunFolder:
 def differences(old: Any, new: Any, above: str = "") -> list[str]:
     """`backbone.depth: 4, now 6` for every leaf in which two configs differ, paths only to tell.
 
-    Tracking and the like are compared neither: they change no number.
+    Tracking and the like are compared neither: they change no number. Nor does a key of an upgrade
+    that holds the value that changes nothing.
     """
-    from vit.runs.identity import HOW_CHECKPOINTS_ARE_WRITTEN, NO_NUMBER_DEPENDS_ON
+    from vit.runs.identity import (
+        ADDED,
+        HOW_CHECKPOINTS_ARE_WRITTEN,
+        NO_NUMBER_DEPENDS_ON,
+        without_neutral,
+    )
 
     if isinstance(old, dict) and isinstance(new, dict):
         told = []
+        old, new = without_neutral(old, above), without_neutral(new, above)
         for key in sorted({*old, *new}, key=str):
             if not above and key in NO_NUMBER_DEPENDS_ON:
                 continue
             if above == "checkpoint." and key in HOW_CHECKPOINTS_ARE_WRITTEN:
                 continue
             missing = object()
-            before, after = old.get(key, missing), new.get(key, missing)
+            neutral = ADDED.get(f"{above}{key}", missing)
+            before, after = old.get(key, neutral), new.get(key, neutral)
             if before is missing or after is missing:
                 told.append(f"{above}{key}: {'new' if before is missing else 'gone'}")
             else:

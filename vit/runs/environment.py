@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from vit.faults import Fault, Refused
@@ -17,6 +19,9 @@ from vit.faults import Fault, Refused
 VARIABLE = re.compile(r"\$\{oc\.env:([A-Za-z_]\w*)(?:,([^${}]*))?\}")
 GRANTED = "VIT_TRACKING_VARIABLES"
 PUBLIC = ("WANDB_MODE",)  # a word of W&B's own; the run keeps the mode that it was begun with
+OURS = "VIT_"
+# Which vit/runs/tracking.py sets for each run.
+OF_THE_RUN = tuple(f"WANDB_{name}" for name in ("DIR", "DATA_DIR", "CACHE_DIR", "ARTIFACT_DIR"))
 SHORTEST = 6  # letters of a value that is looked for in other words
 
 
@@ -84,6 +89,35 @@ def granted_by(tracking: Any) -> dict[str, str]:
     """For the environment of a training whose `tracking` the user's own command has composed."""
     names = ",".join(dict.fromkeys(_variables(by_name(tracking))))
     return {GRANTED: names} if names else {}
+
+
+def handed_on(config: Mapping[str, Any], *, written: bool = False) -> dict[str, str]:
+    """What of this process's environment a trial's own process needs, wherever it is started.
+
+    The variables of vit itself, those that the trial's config names, and W&B's where it is tracked
+    online. With `written` only vit's: what stands in a file must hold nobody's key.
+    """
+    names = [name for name in os.environ if name.startswith(OURS)]
+    if not written:
+        names += _variables(by_name(config))
+        if dict(config.get("tracking") or {}).get("mode") == "online":
+            names += [name for name in os.environ if name.startswith("WANDB_")]
+    kept = {name: os.environ[name] for name in names if name in os.environ}
+    return {name: value for name, value in kept.items() if name not in OF_THE_RUN}
+
+
+@contextmanager
+def set_for_a_while(variables: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def hidden(node: Any) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 NO_NUMBER_DEPENDS_ON = ("name", "tracking", "watch", "allow_targets")
@@ -18,11 +19,17 @@ HOW_CHECKPOINTS_ARE_WRITTEN = (
     "sharded",
 )
 PATHS = ("root", "path", "image_root", "cache_dir")
+# Keys that came after runs had been named by the hash of all others: dotted key → the value that
+# changes nothing. A config that holds it is the same run as one from before the key, so that
+# nobody's run is renamed by an upgrade. The class must take that very value where the key is left
+# out, since old folders go on without it. See "Adding a key" in CONTRIBUTING.md.
+ADDED: dict[str, Any] = {}
 
 
 def config_hash(config: dict[str, Any]) -> str:
     """40 hex digits that change with seed, threads, devices, model, data and recipe."""
-    kept = {key: value for key, value in config.items() if key not in NO_NUMBER_DEPENDS_ON}
+    kept = without_neutral(config)
+    kept = {key: value for key, value in kept.items() if key not in NO_NUMBER_DEPENDS_ON}
     if isinstance(saving := kept.get("checkpoint"), dict):
         gone = HOW_CHECKPOINTS_ARE_WRITTEN
         kept["checkpoint"] = {key: value for key, value in saving.items() if key not in gone}
@@ -31,6 +38,28 @@ def config_hash(config: dict[str, Any]) -> str:
     except TypeError:  # keys of mixed types, as in a map of classes: 1 and "person" have no order
         text = json.dumps(_by_text(kept), sort_keys=True, default=str)
     return hashlib.sha1(text.encode()).hexdigest()
+
+
+def without_neutral(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """The config without the keys of `ADDED` that hold the value that changes nothing.
+
+    `above` is where the mapping stands in the whole config, such as `backbone.`.
+    """
+    kept = {}
+    for key, value in config.items():
+        name = f"{above}{key}"
+        if name in ADDED and _as_written(value) == _as_written(ADDED[name]):
+            continue
+        inside = any(added.startswith(f"{name}.") for added in ADDED)
+        kept[key] = (
+            without_neutral(value, f"{name}.") if inside and isinstance(value, dict) else value
+        )
+    return kept
+
+
+def _as_written(value: Any) -> str:
+    """As the hash sees it: 1, 1.0 and true are three values."""
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 def _by_text(told: Any) -> Any:

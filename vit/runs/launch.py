@@ -15,7 +15,7 @@ from typing import Any
 
 from vit.runs import process
 from vit.runs.directory import RunFolder
-from vit.runs.environment import GRANTED
+from vit.runs.environment import handed_on
 
 
 class Launched:
@@ -66,7 +66,8 @@ def launch(
         arguments: tuple[Any, ...] = (folder, count, config["threads"], allowed)
     else:
         function, arguments = "vit.tasks.training:train", (folder.path, allowed)
-    told = {name: os.environ[name] for name in (GRANTED,) if name in os.environ}
+    # The processes' warm parent knows the variables as they were when it began.
+    told = handed_on(config)
     console = str(folder.console_file)
     child = process.start(function, arguments, {**told, **environment}, console)
     return Launched(child)

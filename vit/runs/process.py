@@ -30,6 +30,7 @@ from vit.faults import Refused
 from vit.runs.files import appending
 from vit.runs.own_packages import leave_current_folder
 from vit.runs.temporary import (
+    apart_from_the_compiled,
     clear_temporary_folders,
     own_temporary_folder,
     remove_if_nothing_was_compiled,
@@ -79,7 +80,8 @@ def warm_up(many: bool = False) -> None:
         multiprocessing.resource_tracker.ensure_running()  # its start unblocks SIGTERM
         before = signal.pthread_sigmask(signal.SIG_BLOCK, TO_THE_GROUP)
         try:
-            multiprocessing.forkserver.ensure_running()
+            with apart_from_the_compiled():
+                multiprocessing.forkserver.ensure_running()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

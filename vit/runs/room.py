@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import sqlite3
 from pathlib import Path
 
 SMALL_FILE = 64_000  # bytes
@@ -32,6 +33,9 @@ def disk_is_full(error: BaseException) -> bool:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        code = getattr(cause, "sqlite_errorcode", None)  # of a search's own storage
+        if isinstance(cause, sqlite3.Error) and code == sqlite3.SQLITE_FULL:
             return True
         cause = cause.__cause__ or cause.__context__
     return False

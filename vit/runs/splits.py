@@ -80,8 +80,9 @@ def read_splits(run_dir: Path) -> Splits | None:
         members = {
             str(split): [os.fsencode(name) if kind is str else name for name in names]
             for split, names in told["splits"].items()
-            if all(type(name) is kind for name in names)
         }
+        if not all(type(name) is kind for names in told["splits"].values() for name in names):
+            return None  # never some of the splits
         sources = {split: str(told["sources"][split]) for split in members}
         return Splits(str(told["unit"]), str(told["named_by"]), sources, members)
     except (Refused, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -6,6 +6,7 @@ wandb) makes folders that nobody would remove.
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import getpass
 import os
@@ -25,8 +26,12 @@ COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 @contextmanager
 def own_temporary_folder() -> Iterator[None]:
     """For this process and all that it starts; what torch has compiled stays where it was."""
-    if (kept := compiled_folder()) is not None:
-        os.environ.setdefault(COMPILED, str(kept))
+    if Path(os.environ.get(COMPILED, "")).name.startswith(PREFIX):  # of its parent's imports
+        del os.environ[COMPILED]
+    shared = None
+    if COMPILED not in os.environ and (kept := compiled_folder()) is not None:
+        os.environ[COMPILED] = str(kept)
+        shared = _held(kept)
     folder = tempfile.mkdtemp(prefix=PREFIX)
     held = os.open(folder, os.O_RDONLY)
     with suppress(OSError):  # some network's folders know no locks
@@ -43,6 +48,10 @@ def own_temporary_folder() -> Iterator[None]:
             os.environ["TMPDIR"] = before[1]
         shutil.rmtree(folder, ignore_errors=True)
         os.close(held)
+        if shared is not None:
+            os.close(shared)
+            assert kept is not None
+            _remove_if_unused(kept)
 
 
 def clear_temporary_folders() -> None:
@@ -73,9 +82,66 @@ def compiled_folder() -> Path | None:
     return Path(tempfile.gettempdir()) / f"torchinductor_{name}"
 
 
+@contextmanager
+def apart_from_the_compiled() -> Iterator[None]:
+    """For the start of a process that only imports: what torch makes then is nobody else's.
+
+    torch 2.14.1 makes its folder for what it compiles when it is imported, and where another
+    process takes that away in the same moment its import fails. So it makes one of its own, which
+    goes when this process ends; the one that all share is held by whoever trains: see `_held`.
+    """
+    if COMPILED in os.environ:
+        yield
+        return
+    folder = tempfile.mkdtemp(prefix=PREFIX)
+    held = os.open(folder, os.O_RDONLY)
+    with suppress(OSError):
+        fcntl.flock(held, fcntl.LOCK_SH)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # as is the lock, let go by its end
+    os.environ[COMPILED] = folder
+    try:
+        yield
+    finally:
+        del os.environ[COMPILED]
+
+
 def remove_if_nothing_was_compiled() -> None:
-    """torchvision's import makes that folder; an empty one is of no use to anybody."""
+    """torch's import makes that folder; an empty one that nobody uses is of no use to anybody."""
     folder = compiled_folder()
     if folder is not None and COMPILED not in os.environ:
-        with suppress(OSError):
+        _remove_if_unused(folder)
+
+
+def _held(folder: Path) -> int | None:
+    """Makes the folder, and keeps others from removing it while the handle is open.
+
+    None where that cannot be done: then nobody can remove it either.
+    """
+    with suppress(OSError):
+        while True:
+            with suppress(FileExistsError):
+                folder.mkdir(mode=0o700)
+            try:
+                handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            except FileNotFoundError:
+                continue  # somebody removed it in this moment
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH)
+                if folder.exists() and os.path.samestat(os.fstat(handle), folder.stat()):
+                    return handle
+            except OSError:
+                os.close(handle)
+                raise
+            os.close(handle)
+    return None
+
+
+def _remove_if_unused(folder: Path) -> None:
+    """Where it is empty, and no process of ours holds it."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             folder.rmdir()  # fails where something lies in it
+        finally:
+            os.close(handle)

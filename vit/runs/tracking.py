@@ -13,6 +13,8 @@ from vit.runs.identity import config_hash, group_id
 from vit.runs.secrets import without_secrets
 from vit.runs.shapes import TEXT, Shape
 
+NOT_IN_PROJECTS = "/\\#?%:"
+LONGEST_PROJECT, LONGEST_TAG = 128, 64  # characters
 KEPT = Shape({"id": TEXT}, needed=("id",))
 
 
@@ -51,6 +53,11 @@ class Wandb:
     group: str | None = None
     tags: list[str] = field(default_factory=list)
     notes: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what W&B would refuse only once the training begins."""
+        if self.mode != "disabled" and (told := unfit_for_wandb(self)):
+            raise ValueError("; ".join(told))
 
     def logger(self, run_dir: Path, config: dict[str, Any]) -> Any:
         """A Lightning logger; only rank 0 opens the run."""
@@ -91,6 +98,39 @@ class Wandb:
 
         if wandb.run is not None:
             wandb.finish(exit_code=exit_code)
+
+
+def unfit_for_wandb(settings: Any) -> list[str]:
+    """What W&B takes for no project, account or tag, in words.
+
+    Projects and tags by wandb 0.31's own rules; accounts are looked at by its server alone.
+    """
+    told = []
+    project, entity = settings.project, settings.entity
+    if not project.strip() or len(project) > LONGEST_PROJECT or _parts_a_path(project):
+        told.append(
+            f"tracking.project={_short(project)}: W&B wants 1 to {LONGEST_PROJECT} characters, "
+            f"none of {' '.join(NOT_IN_PROJECTS)}"
+        )
+    # Text that names a variable is one that the tracker may not know: see for_the_tracker.
+    if entity is not None and "${" not in entity and (not entity.strip() or _parts_a_path(entity)):
+        told.append(
+            f"tracking.entity={_short(entity)}: wanted the name of a W&B user or team alone, or "
+            "null for your own; the project goes into tracking.project"
+        )
+    for tag in settings.tags:
+        if not 0 < len(tag) <= LONGEST_TAG:
+            message = f"has {len(tag)} characters; W&B wants 1 to {LONGEST_TAG}"
+            told.append(f"tracking.tags: {_short(tag)} {message}")
+    return told
+
+
+def _parts_a_path(name: str) -> bool:
+    return any(letter in name for letter in NOT_IN_PROJECTS)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:39]}…")
 
 
 def _counted(run_dir: Path) -> dict[str, Any]:

@@ -22,8 +22,26 @@ def from_environment() -> tuple[str, ...]:
 
 
 def trusted(given: Iterable[str] = ()) -> tuple[str, ...]:
-    """The packages named in this command, and those of the environment."""
+    """The packages named in this command, and those of the environment.
+
+    Raises Refused where they are no list: of a text each letter would be taken for a package.
+    """
+    if faults := package_faults(given):
+        raise Refused(faults)
     return tuple(dict.fromkeys([*given, *from_environment()]))
+
+
+def package_faults(given: Any) -> list[Fault]:
+    """What is wrong with a list of packages that somebody gives in Python."""
+    if isinstance(given, str):
+        message = f"is the text {given!r}; wanted a list of packages: allow_targets=[{given!r}]"
+        return [Fault("allow_targets", message)]
+    if not isinstance(given, list | tuple | set | frozenset | Iterator):
+        return [Fault("allow_targets", f"is {given!r}; wanted a list of packages, or nothing")]
+    if isinstance(given, Iterator):
+        return []  # can be read once
+    odd = [name for name in given if not isinstance(name, str) or not name.strip()]
+    return [Fault("allow_targets", f"holds {odd[0]!r}; wanted names of packages")] if odd else []
 
 
 def untold(named: Any, given: Iterable[str], word: Callable[[list[str]], str]) -> list[Fault]:

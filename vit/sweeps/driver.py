@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
@@ -66,6 +66,7 @@ class Driver:
         self._code: int | None = None  # why no trial is started any more
         self._asked = 0
         self._superseded = False
+        self._sampler_is_behind = False  # its file was full: no more goes into it after half a line
 
     def run(self, ended_before: list[dict[str, Any]]) -> int:
         """Returns the exit code. `ended_before`: rows of the ledger that are left as they are."""
@@ -84,9 +85,10 @@ class Driver:
                         self._start()
                         self._collect()
                         self._follow()
-                    except OSError as error:  # of the sampler's own file, say
+                    except Exception as error:  # of the sampler's own file, say
                         if not disk_is_full(error):
                             raise
+                        self._sampler_is_behind = True
                         self._end_for_a_full_disk()
                     self._board.show(self._status())
                     over = self._code is not None or self._sampler.is_done()
@@ -101,7 +103,8 @@ class Driver:
         self._free_checkpoints()  # of what was paused until now, too
         self._write_results(now=True)
         unfinished = set(self._states.values()) & {"failed", "held", "stopped"}
-        if self._code in (STOPPED, PREEMPTED) and self._sampler.is_done() and not unfinished:
+        stopped = self._code in (STOPPED, PREEMPTED) and not self._sampler_is_behind
+        if stopped and self._sampler.is_done() and not unfinished:
             return DONE  # the stop came when there was nothing left to do
         if self._code is not None:
             return self._code
@@ -138,10 +141,11 @@ class Driver:
 
     def _collect(self) -> None:
         for trial, verdict in self._executor.finished():
-            self._report(self._followers.pop(trial.id))
+            follower = self._followers.pop(trial.id)
             seconds = time.monotonic() - self._began.pop(trial.id)
             self._states[trial.id] = verdict
-            self._sampler.tell(trial, verdict)
+            self._report(follower)
+            self._to_sampler(self._sampler.tell, trial, verdict)
             self._board.say(self._line(trial, verdict, seconds), style=STYLES[verdict])
             if verdict == "done":
                 self._note_pace(trial)
@@ -149,6 +153,22 @@ class Driver:
             if verdict == "failed":
                 self._note_failure(trial)
             self._write_results()
+
+    def _to_sampler(self, tell: Callable[..., Any], *words: Any) -> Any:
+        """A sampler that can write no more hears nothing until the next start.
+
+        The ledger has what ended, and tells it then; so no trial that ended beside it is lost.
+        """
+        if self._sampler_is_behind:
+            return None
+        try:
+            return tell(*words)
+        except Exception as error:  # each kind of storage has exceptions of its own
+            if not disk_is_full(error):
+                raise
+            self._sampler_is_behind = True
+            self._end_for_a_full_disk()
+            return None
 
     def _line(self, trial: Trial, verdict: Verdict, seconds: float) -> str:
         state = trial.folder.state()
@@ -203,7 +223,8 @@ class Driver:
 
     def _report(self, follower: Follower) -> Order | None:
         """Whether the trial is to end, by what it told since it was looked at last."""
-        asked = [self._sampler.report(follower.trial, *told) for told in follower.look()]
+        report = self._sampler.report
+        asked = [self._to_sampler(report, follower.trial, *told) for told in follower.look()]
         return next((order for order in asked if order is not None), None)
 
     def _heed(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,15 @@ class Job:
     training saves and ends, and the job is queued again.
     """
 
-    def __init__(self, run_dir: str, orders: Orders):
+    def __init__(self, run_dir: str, orders: Orders, handed: Mapping[str, str] | None = None):
         self._run_dir = run_dir
         self._orders = orders
+        self._handed = dict(handed or {})  # see vit.runs.environment.handed_on
         self._thread: threading.Thread | None = None
         self._verdict: Verdict = "failed"
 
     def __call__(self) -> Verdict:
+        os.environ.update(self._handed)  # the process is this job's own
         warm_up_in_a_job()
         # A signal is answered by the main thread, which therefore only waits.
         self._thread = threading.Thread(target=self._run)
@@ -44,7 +47,7 @@ class Job:
         if self._thread is not None:
             self._thread.join()
         forget_order(folder)
-        return DelayedSubmission(Job(self._run_dir, self._orders))
+        return DelayedSubmission(Job(self._run_dir, self._orders, self._handed))
 
 
 def warm_up_in_a_job() -> None:

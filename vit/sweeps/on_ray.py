@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vit.faults import Fault, Refused
+from vit.runs.environment import handed_on, set_for_a_while
 from vit.sweeps.job import warm_up_in_a_job
 from vit.sweeps.roles import Trial
 from vit.sweeps.trial import Orders, Verdict, run_trial
@@ -71,7 +72,8 @@ class Ray:
             max_retries=0,
             scheduling_strategy=PlacementGroupSchedulingStrategy(placement_group=group),
         )
-        reference = task.remote(str(trial.run_dir.absolute()), vars(self._orders))
+        path = str(trial.run_dir.absolute())
+        reference = task.remote(path, vars(self._orders), handed_on(trial.config))
         self._tasks[reference] = (trial, group)
 
     def finished(self) -> list[tuple[Trial, Verdict]]:
@@ -109,9 +111,10 @@ class Ray:
         self._ray.shutdown()
 
 
-def _run(run_dir: str, orders: dict[str, Any]) -> Verdict:
-    warm_up_in_a_job()
-    # The worker may have run a trial before, and its warm parent know that one's GPUs.
-    gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
-    environment = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus}
-    return run_trial(Path(run_dir), Orders(**orders), environment)
+def _run(run_dir: str, orders: dict[str, Any], handed: dict[str, str]) -> Verdict:
+    with set_for_a_while(handed):  # the worker may run another sweep's trial next
+        warm_up_in_a_job()
+        # It may have run a trial before, and its warm parent know that one's GPUs and variables.
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
+        own = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus}
+        return run_trial(Path(run_dir), Orders(**orders), {**handed, **own})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from vit.faults import Fault, Refused
+from vit.runs.environment import handed_on
 from vit.sweeps.job import Job
 from vit.sweeps.roles import Trial
 from vit.sweeps.trial import Orders, Verdict, take_order
@@ -86,10 +87,14 @@ class Slurm:
         if not self._waiting:
             return
         queue = self._open_queue(self._waiting[0])
-        paths = [str(trial.run_dir.absolute()) for trial in self._waiting]
+        # submitit writes a job down; values, which may be secrets, travel as sbatch hands them on.
+        told = [
+            (str(trial.run_dir.absolute()), handed_on(trial.config, written=True))
+            for trial in self._waiting
+        ]
         try:
             with queue.batch():
-                jobs = [queue.submit(Job(path, self._orders)) for path in paths]
+                jobs = [queue.submit(Job(path, self._orders, handed)) for path, handed in told]
         except Exception as error:  # sbatch's own words, of a partition that is not there, say
             message = f"Slurm did not take the jobs: {str(error).strip()}"
             raise Refused([Fault("sweep.executor", message)]) from error

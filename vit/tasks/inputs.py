@@ -35,11 +35,7 @@ def ready(inputs: Any, data: Any, where: str) -> list[Any]:
     Raises Refused with what is none of what such a run reads: each input told once, by its place.
     """
     unit = data.unit if data.unit in WANTED else "image"
-    if isinstance(inputs, str | bytes | Path | Image.Image) or not hasattr(inputs, "__len__"):
-        kind = type(inputs).__name__
-        raise Refused([Fault(where, f"got one {kind}; wanted a list of {WANTED[unit]}")])
-    if not len(inputs):
-        raise Refused([Fault(where, f"got nothing; wanted a list of {WANTED[unit]}")])
+    require_several(inputs, where, WANTED[unit])
     made, faults = [], []
     for place, each in enumerate(inputs):
         try:
@@ -54,6 +50,20 @@ def ready(inputs: Any, data: Any, where: str) -> list[Any]:
         hint = f"{more:,} more like these" if more > 0 else ""
         raise Refused(faults[:MOST_TOLD], hint=hint)
     return made
+
+
+def require_several(inputs: Any, where: str, wanted: str, none: str = "nothing") -> None:
+    """Raises Refused where somebody gives one thing, or nothing, in place of a list.
+
+    An array [height, width, 3] is one picture: its rows would be taken for as many.
+    """
+    one = isinstance(inputs, str | bytes | Path | Image.Image) or not hasattr(inputs, "__len__")
+    shape: tuple[int, ...] = tuple(getattr(inputs, "shape", (1,)))
+    if one or not len(shape) or (len(shape) == 3 and shape[2] in (1, 3, 4)):
+        kind = type(inputs).__name__
+        raise Refused([Fault(where, f"got one {kind}; wanted a list of {wanted}")])
+    if not len(inputs):
+        raise Refused([Fault(where, f"got {none}; wanted a list of {wanted}")])
 
 
 class BadInput(ValueError):

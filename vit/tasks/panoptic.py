@@ -13,6 +13,7 @@ from vit.data.detection_transforms import Frame
 from vit.structures import PanopticMap, Stage
 
 SURE = 0.8  # least probability of a query's class
+MOST_OF_INT16 = torch.iinfo(torch.int16).max
 KEPT = 0.8  # least share of a mask that other queries leave to it
 
 
@@ -71,7 +72,8 @@ def _owners(
         areas[0].add_(_counted(winner, queries + 1)[:-1])
         areas[1].add_(above.sum((1, 2)))
         areas[2].add_(_counted(owner, queries + 1)[:-1])
-        return owner.to(torch.int16)
+        # Two bytes a pixel, unless queries are so many that their numbers would overflow.
+        return owner.to(torch.int16 if queries <= MOST_OF_INT16 else torch.int32)
 
     height, width = frame.original
     owner = by_bands(height, width * queries, of_rows)

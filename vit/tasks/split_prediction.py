@@ -74,6 +74,10 @@ def _recorded(run_dir: Path, data: SampleData) -> Splits:
     splits = read_splits(run_dir)
     if splits is not None and splits.named_by == "file":
         return splits
+    file = splits_file(run_dir)
+    if splits is None and (file.exists() or file.with_name(f"{file.name}.gz").exists()):
+        message = "cannot be read, so nobody knows which samples are in the split"
+        raise Refused([Fault(str(file), message)])
     stamp = (read_json(RunFolder(run_dir).stamp_file) or {}).get("data")
     before = stamp.get("fingerprint") if isinstance(stamp, dict) else None
     now = data.fingerprint()

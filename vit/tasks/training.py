@@ -37,7 +37,14 @@ from vit.explain.after_training import look_back
 from vit.faults import Fault, Refused
 from vit.runs.checkpoint import look_at_checkpoint, misfit
 from vit.runs.clock import Clocks
-from vit.runs.continuity import begun, keep_stamp, refuse_changed_data
+from vit.runs.continuity import (
+    begun,
+    keep_stamp,
+    lost_checkpoint,
+    lost_record,
+    refuse_changed_data,
+    refuse_lost_record,
+)
 from vit.runs.counted import BEFORE, differing, going_on, ways
 from vit.runs.directory import SCHEMA_VERSION, RunFolder, content_of, write_json
 from vit.runs.environment import for_the_tracker, hidden, told_by_name
@@ -210,7 +217,14 @@ def _train(
         default_root_dir=str(folder.path),
     )
     if last.exists():
-        _require_own(last, task, rank, world_size)
+        content = _own_content(last, task, rank, world_size)
+        stands = content["global_step"], _last_recorded(content, trainer)
+        if not allow_changed:
+            refuse_lost_record(folder, *stands)
+        elif rank == 0 and (lost := lost_record(folder, *stands)):
+            log.warning(lost)
+    elif rank == 0 and (lost := lost_checkpoint(folder, clocks.told())):
+        log.warning(lost)
     log.info("training%s", f" goes on from {last}" if last.exists() else "")
     clocks.start()
     try:
@@ -258,8 +272,18 @@ def _note_changes(folder: RunFolder, data: SampleData) -> None:
         log.warning("changed since the run was begun: %s", "; ".join(changed))
 
 
-def _require_own(checkpoint: Path, task: Task, rank: int, world_size: int) -> None:
-    """Raises Refused where a checkpoint is damaged, newer than this vit or of another model."""
+def _last_recorded(content: dict[str, Any], trainer: lightning.Trainer) -> int:
+    """The last step that was written down (vit/callbacks/record.py) before a checkpoint."""
+    step, every = content["global_step"], trainer.log_every_n_steps  # type: ignore[attr-defined]
+    of_this_epoch = content["exact_resume"]["next_batch"] // trainer.accumulate_grad_batches
+    return int(max(step // every * every, step - of_this_epoch))
+
+
+def _own_content(checkpoint: Path, task: Task, rank: int, world_size: int) -> dict[str, Any]:
+    """What a checkpoint of this run holds.
+
+    Raises Refused where it is damaged, newer than this vit or of another model.
+    """
     content = look_at_checkpoint(checkpoint, rank, world_size)
     if told := misfit(content["state_dict"], task.state_dict()):
         raise Refused([Fault(str(checkpoint), told)])
@@ -279,6 +303,7 @@ def _require_own(checkpoint: Path, task: Task, rank: int, world_size: int) -> No
             type(task).counted[other[0]],
         )
     task.counted = begun
+    return content
 
 
 def _must_agree(config: dict[str, Any], data: SampleData) -> dict[str, str]:
