@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -270,6 +270,40 @@ class SegmentationBatch:
             self.labels.to(device, non_blocking=non_blocking),
             self.index.to(device, non_blocking=non_blocking),
         )
+
+
+B = TypeVar("B", bound=Any)
+
+
+@dataclass
+class Views(Generic[B]):
+    """Several views of the same samples: a batch each, in which all samples stand alike."""
+
+    views: tuple[B, ...]
+
+    @property
+    def index(self) -> Int[Tensor, " batch"]:
+        return self.views[0].index
+
+    def __len__(self) -> int:
+        return len(self.views[0])
+
+    def as_plain(self) -> dict[str, Any]:
+        """Its tensors by name, for a file: `images` of the first view, `images_1` of the next."""
+        plain: dict[str, Any] = {}
+        for at, view in enumerate(self.views):
+            plain |= {f"{key}_{at}" if at else key: value for key, value in view.as_plain().items()}
+        return plain
+
+    def own(self) -> Views[B]:
+        """The views without what was lent to them."""
+        return Views(tuple(view.own() for view in self.views))
+
+    def pin_memory(self) -> Views[B]:
+        return Views(tuple(view.pin_memory() for view in self.views))
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Views[B]:
+        return Views(tuple(view.to(device, non_blocking) for view in self.views))
 
 
 @dataclass

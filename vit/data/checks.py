@@ -11,7 +11,6 @@ import numpy as np
 from vit.data.images import BadImage
 from vit.data.manifest import DECODED, HEADER, bad_files
 from vit.data.sources import Contents, FileSource, Source
-from vit.data.unsound import Unsound
 from vit.faults import NAMED, Fault
 
 HEADERS_READ = 10_000  # per split; opening one takes some 60 µs from a warm disk
@@ -75,12 +74,6 @@ def _bad_in(source: Source, members: np.ndarray, full: bool, split: str) -> list
         except BadImage as fault:
             lines.append(f"{split}, {fault}")
     return lines
-
-
-def require_sound(contents: Contents) -> None:
-    """Raises Unsound with every fault of the listing, where there are any."""
-    if contents.faults:
-        raise Unsound(contents.faults)
 
 
 def summed(lines: list[str], full: bool) -> list[Fault]:

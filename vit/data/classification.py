@@ -6,16 +6,15 @@ A kind is a dataclass that adds its own keys and says in `read` what there is. N
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from PIL import Image
 
 from vit.data.augment import Augmentation, NoAugmentation
 from vit.data.base import ImageData
-from vit.data.checks import require_sound
 from vit.data.label_checks import each_its_own
-from vit.data.loading import Split
+from vit.data.loading import ClassificationSplit
 from vit.data.transforms import EvaluationTransform
 from vit.facts import Facts
 from vit.faults import NAMED, Fault
@@ -33,6 +32,8 @@ class ClassificationData(ImageData):
         balanced: draw classes equally often, with replacement.
         class_weights: "balanced" asks the loss to weigh a class by the inverse of its count.
     """
+
+    mixable: ClassVar[bool] = True
 
     augment: Augmentation = field(default_factory=NoAugmentation)
     erasing: float = 0.0
@@ -65,15 +66,9 @@ class ClassificationData(ImageData):
             white=facts.white,
         )
 
-    def dataset(self, split: str, *, training: bool) -> Split:
-        """The samples of a split, with or without augmentation.
-
-        Raises ValueError where the listing has faults: nothing is trained on half of the data.
-        """
-        self._require(split)
-        require_sound(self.contents)
+    def _split(self, split: str, training: bool) -> ClassificationSplit:
         source, members = self.splits[split]
-        return Split(
+        return ClassificationSplit(
             source=self.contents.sources[source],
             members=members,
             prepare=self.eval_transform,

@@ -14,11 +14,10 @@ from PIL import Image
 from vit.data.annotations import Annotations, MarkedSource
 from vit.data.augment_boxes import BoxAugmentation, NoBoxAugmentation
 from vit.data.base import ImageData
-from vit.data.checks import add_samples, require_sound
+from vit.data.checks import add_samples
 from vit.data.detection_checks import image_sizes
 from vit.data.detection_loading import DetectionSplit
 from vit.data.detection_transforms import DetectionTransform, Frame
-from vit.data.sampling import EpochSampler, EvaluationSampler
 from vit.data.sources import FileSource, Source
 from vit.facts import Facts
 from vit.faults import Fault
@@ -67,20 +66,8 @@ class DetectionData(ImageData):
             facts.image_size, facts.channels, facts.mean, facts.std, self.fit, facts.white
         )
 
-    def _sampler(
-        self, split: str, rank: int, world_size: int, accumulate: int, lend: bool
-    ) -> EpochSampler | EvaluationSampler:
-        if lend:
-            raise ValueError("pictures with objects are not mixed over slices: lend=False.")
-        return super()._sampler(split, rank, world_size, accumulate, lend)
-
-    def dataset(self, split: str, *, training: bool) -> DetectionSplit:
-        """The samples of a split, with or without augmentation.
-
-        Raises ValueError where the annotations have faults: nothing is trained on half of them.
-        """
+    def _split(self, split: str, training: bool) -> DetectionSplit:
         source, members = self._source(split)
-        require_sound(self.contents)
         return DetectionSplit(
             source=source,
             members=members,

@@ -10,9 +10,9 @@ from typing import Any, cast
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import Dataset
 
 from vit.data.base import ImageData
+from vit.data.core.split import Split
 from vit.data.digit_scenes import DigitScenes, SceneKeys, Scenes, SceneView
 from vit.data.sampling import Key
 from vit.data.sources import Contents
@@ -55,24 +55,28 @@ class CaptionedScenes(SceneView):
         return picture, caption(found.labels, found.boxes_xyxy)
 
 
-@dataclass(eq=False)
-class CaptionSplit(Dataset[CaptionBatch]):
-    """One split; `members` are the positions of its samples in `source`."""
+Captioned = tuple[Image.Image, str]
+
+
+@dataclass(eq=False, kw_only=True)
+class CaptionSplit(Split[Captioned, Captioned, CaptionBatch]):
+    """Scenes with their sentences; nothing is augmented."""
 
     source: CaptionedScenes
-    members: np.ndarray
     prepare: EvaluationTransform
     tokenizer: Tokenizer
     most: int  # tokens
 
-    def __len__(self) -> int:
-        return len(self.members)
+    def read(self, sample: int) -> Captioned:
+        return self.source.captioned(int(self.members[sample]), self.prepare.channels)
 
-    def __getitems__(self, keys: list[Key]) -> CaptionBatch:
-        positions = [int(self.members[key.sample]) for key in keys]
-        found = [self.source.captioned(each, self.prepare.channels) for each in positions]
-        images = pixels([self.prepare.fitted(picture) for picture, _ in found])
-        rows, _ = self.tokenizer.encode([text for _, text in found], self.most)
+    def change(self, raw: Captioned, key: Key, view: int) -> Captioned:
+        picture, text = raw
+        return self.prepare.fitted(picture), text
+
+    def collate(self, samples: list[Captioned], keys: list[Key], view: int) -> CaptionBatch:
+        images = pixels([picture for picture, _ in samples])
+        rows, _ = self.tokenizer.encode([text for _, text in samples], self.most)
         return CaptionBatch(
             normalised(images, self.prepare.mean, self.prepare.std),
             Encoded.of(rows).padded(range(len(rows))),
@@ -133,13 +137,17 @@ class DigitCaptions(SceneKeys, ImageData):
     def transform_for(self, facts: Facts) -> EvaluationTransform:
         return EvaluationTransform(facts.image_size, facts.channels, facts.mean, facts.std)
 
-    def dataset(self, split: str, *, training: bool) -> CaptionSplit:
-        self._require(split)
+    def _split(self, split: str, training: bool) -> CaptionSplit:
         name, members = self.splits[split]
         source: Any = self.contents.sources[name]
-        tokenizer = Tokenizer(self.facts.tokenizer)
-        most = self.facts.max_target_tokens
-        return CaptionSplit(source, members, self.eval_transform, tokenizer, most)
+        return CaptionSplit(
+            source=source,
+            members=members,
+            seed=self.seed,
+            prepare=self.eval_transform,
+            tokenizer=Tokenizer(self.facts.tokenizer),
+            most=self.facts.max_target_tokens,
+        )
 
     def follow(self, facts: CaptionFacts, transform: Any) -> None:
         super().follow(facts, transform)

@@ -6,7 +6,7 @@ No `from __future__ import annotations` here: signatures are the schema (see tra
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from vit.data.core.split import Split
 from vit.data.loading import start_worker, whole, worker_context
 from vit.data.sampling import EpochSampler, EvaluationSampler
 from vit.data.splits import evenly_drawn, stratified_split
-from vit.data.unsound import faults_of, read_in_words
+from vit.data.unsound import faults_of, read_in_words, require_sound
 from vit.faults import Fault
 
 
@@ -40,6 +41,7 @@ class SampleData(ABC):
     """
 
     unit: ClassVar[str] = "image"  # what a person calls a sample
+    mixable: ClassVar[bool] = False  # mixup and cutmix go over the slices of a global batch
 
     seed: int = 0
     batch_size: int = 128
@@ -117,18 +119,20 @@ class SampleData(ABC):
         world_size: int = 1,
         accumulate: int = 1,
         lend: bool = False,
+        views: int = 1,
     ) -> DataLoader:
         """Batches of a split on one of `world_size` devices.
 
         "train" is shuffled and augmented; its `batch_sampler` is an EpochSampler, whose `start`
-        the loop calls before every epoch; `lend` is its own. Other splits come in order, each
+        the loop calls before every epoch; `lend` is its own. `views` of each sample come as Views
+        of batches where there are several. Other splits come in order, each
         sample once over all ranks. `len()` counts the batches of this rank in a whole epoch.
         """
         training = split == "train"
         sampler = self._sampler(split, rank, world_size, accumulate, lend)
         workers = self.num_workers
         return DataLoader(
-            self.dataset(split, training=training),
+            self.dataset(split, training=training, views=views),
             batch_sampler=sampler,
             collate_fn=whole,
             num_workers=workers,
@@ -143,6 +147,8 @@ class SampleData(ABC):
         self, split: str, rank: int, world_size: int, accumulate: int, lend: bool
     ) -> EpochSampler | EvaluationSampler:
         self._require(split)
+        if lend and not self.mixable:
+            raise ValueError(f"such {self.unit}s are not mixed over slices: lend=False.")
         length = self.lengths[split]
         if split == "train":
             return EpochSampler(
@@ -159,9 +165,19 @@ class SampleData(ABC):
         size = self.eval_batch_size or max(self.batch_size // (world_size * accumulate), 1)
         return EvaluationSampler(length, size, rank=rank, world_size=world_size)
 
+    def dataset(self, split: str, *, training: bool, views: int = 1) -> Split[Any, Any, Any]:
+        """The samples of a split, with or without augmentation; for `views` see Split.
+
+        Raises ValueError where the listing has faults: nothing is trained on half of the data.
+        """
+        self._require(split)
+        require_sound(self.contents.faults)
+        made = self._split(split, training)
+        return made if views == 1 else replace(made, views=views)
+
     @abstractmethod
-    def dataset(self, split: str, *, training: bool) -> Any:
-        """The samples of a split, with or without augmentation."""
+    def _split(self, split: str, training: bool) -> Split[Any, Any, Any]:
+        """The samples of a split that there is, of a sound listing."""
 
     def _require(self, split: str) -> None:
         if split not in self.splits:

@@ -16,10 +16,9 @@ from PIL import Image
 
 from vit.data.augment_boxes import BoxAugmentation, NoBoxAugmentation
 from vit.data.base import ImageData
-from vit.data.checks import add_samples, require_sound, spread
+from vit.data.checks import add_samples, spread
 from vit.data.class_maps import MappedFiles, MappedSource
 from vit.data.images import BadImage
-from vit.data.sampling import EpochSampler, EvaluationSampler
 from vit.data.segmentation_checks import (
     APART,
     absent_classes,
@@ -64,20 +63,8 @@ class SegmentationData(ImageData):
             facts.image_size, facts.channels, facts.mean, facts.std, self.fit, facts.white
         )
 
-    def _sampler(
-        self, split: str, rank: int, world_size: int, accumulate: int, lend: bool
-    ) -> EpochSampler | EvaluationSampler:
-        if lend:
-            raise ValueError("pictures with class maps are not mixed over slices: lend=False.")
-        return super()._sampler(split, rank, world_size, accumulate, lend)
-
-    def dataset(self, split: str, *, training: bool) -> SegmentationSplit:
-        """The samples of a split, with or without augmentation.
-
-        Raises ValueError where images lack maps: nothing is trained on half of the data.
-        """
+    def _split(self, split: str, training: bool) -> SegmentationSplit:
         source, members = self._source(split)
-        require_sound(self.contents)
         return SegmentationSplit(
             source=source,
             members=members,

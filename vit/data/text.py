@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
+from vit.data.core.split import Split
 from vit.data.samples import SampleData
 from vit.data.sampling import Key
 from vit.data.tokenizing import SMALLEST, Tokenizer, train_tokenizer
@@ -78,11 +78,12 @@ class Encoded:
         return torch.from_numpy(batch)
 
 
-@dataclass(eq=False)
-class TextSplit(Dataset[TextBatch]):
+@dataclass(eq=False, kw_only=True)
+class TextSplit(Split[int, int, TextBatch]):
     """One split, encoded. `targets` are the other texts, or None where each text has a class.
 
-    `references` are the other texts as they stand, where a batch is to carry them.
+    `references` are the other texts as they stand, where a batch is to carry them. Texts are never
+    changed: until a batch is made, a row's number stands for it.
     """
 
     texts: Encoded
@@ -90,11 +91,14 @@ class TextSplit(Dataset[TextBatch]):
     targets: Encoded | None
     references: list[str] | None = None
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    def read(self, sample: int) -> int:
+        return sample
 
-    def __getitems__(self, keys: list[Key]) -> TextBatch:
-        rows = [key.sample for key in keys]
+    def change(self, raw: int, key: Key, view: int) -> int:
+        return raw
+
+    def collate(self, samples: list[int], keys: list[Key], view: int) -> TextBatch:
+        rows = samples
         if self.targets is None:
             targets = torch.from_numpy(self.labels[rows])
         else:
@@ -187,12 +191,17 @@ class TextData(SampleData):
                 others = [source.targets[i] for i in members.tolist()]
                 other_rows, other_cut = self.eval_transform.encode(others, most_target)
                 targets, cut = Encoded.of(other_rows), cut + other_cut
-            found[split] = TextSplit(Encoded.of(rows), source.labels[members], targets), cut
+            encoded = TextSplit(
+                members=members,
+                seed=self.seed,
+                texts=Encoded.of(rows),
+                labels=source.labels[members],
+                targets=targets,
+            )
+            found[split] = encoded, cut
         return found
 
-    def dataset(self, split: str, *, training: bool) -> TextSplit:
-        """The samples of a split; texts are never changed."""
-        self._require(split)
+    def _split(self, split: str, training: bool) -> TextSplit:
         encoded = self._encoded[split][0]
         name, members = self.splits[split]
         others = self.contents.sources[name].targets

@@ -19,6 +19,12 @@ class Unsound(ValueError):
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
 
+def require_sound(faults: Sequence[Fault]) -> None:
+    """Raises Unsound with every fault of the listing, where there are any."""
+    if faults:
+        raise Unsound(faults)
+
+
 def faults_of(error: Exception) -> list[Fault]:
     """What a check says of an error of reading: each fault that it carries, or itself."""
     return error.faults if isinstance(error, Unsound) else [Fault("data", str(error))]
