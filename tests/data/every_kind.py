@@ -8,6 +8,7 @@ import json
 import wave
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from zlib import adler32, crc32
 
 import numpy as np
@@ -208,7 +209,7 @@ def text_table(root: Path, target: str) -> TextTable:
     return TextTable(train=file, target=target, vocabulary=300, batch_size=8, max_tokens=12)
 
 
-EVERY: dict[str, Callable[[Path], SampleData]] = {
+EVERY: dict[str, Callable[[Path], SampleData[Any]]] = {
     "digits": lambda root: Digits(augment=Affine(), batch_size=16),
     "folder": folder,
     "table": table,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
 
 from vit.data.segments import Segments, decoded
-from vit.data.sources import Contents, Source
+from vit.data.sources import Source
 
 
 @dataclass
@@ -111,6 +111,7 @@ def joined(marked: list[Marked], sizes: list[tuple[int, int]]) -> Annotations:
     )
 
 
+@runtime_checkable
 class MarkedSource(Source, Protocol):
     """Images with objects in them; `labels` tell which classes an image shows."""
 
@@ -126,8 +127,3 @@ class MarkedSource(Source, Protocol):
     def run_lengths(self, position: int) -> list[dict[str, Any]]:
         """The objects' masks as COCO's compressed run lengths, without reading the picture."""
         ...
-
-
-@dataclass(eq=False)
-class DetectionContents(Contents):
-    """All that a kind of detection data must say; its sources are MarkedSources."""

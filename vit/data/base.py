@@ -7,7 +7,7 @@ import hashlib
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -19,13 +19,14 @@ from vit.data.same_files import Repeats, same_bytes, same_paths
 from vit.data.same_images import copied_images, copied_warnings, listed_twice
 from vit.data.samples import SampleData
 from vit.data.sources import Contents, Source, common_size
-from vit.data.unsound import read_in_words
 from vit.facts import Facts
 from vit.faults import Fault
 
+P = TypeVar("P", bound=Source)
+
 
 @dataclass(kw_only=True, eq=False)
-class ImageData(SampleData):
+class ImageData(SampleData[P], Generic[P]):
     """Images with what is known of them; see SampleData for the keys that all kinds have.
 
     Args:
@@ -56,16 +57,9 @@ class ImageData(SampleData):
         if self.std is not None and min(self.std) <= 0:
             raise ValueError(f"data.std={self.std}; wanted values above 0.")
 
-    @abstractmethod
-    def read(self) -> Contents:
-        """What there is, without decoding images; called once.
-
-        Raises ValueError saying what is missing and how to get it.
-        """
-
     @cached_property
-    def contents(self) -> Contents:
-        contents = read_in_words(self.read)
+    def contents(self) -> Contents[P]:
+        contents = super().contents
         agree_on_white(contents.sources)
         return contents
 
@@ -74,13 +68,21 @@ class ImageData(SampleData):
         """What models and losses must agree with; reads headers, not pixels."""
         contents = self.contents
         channels = self.channels or contents.channels
+        mean, std = self.mean or contents.mean, self.std or contents.std
+        if not (channels and mean and std):
+            known = {"channels": channels, "mean": mean, "std": std}
+            unsaid = " and ".join(f"data.{key}" for key, value in known.items() if not value)
+            raise ValueError(
+                f"this data set does not say {unsaid}; give it, as in data.channels=3 "
+                "data.mean=[0.485,0.456,0.406] data.std=[0.229,0.224,0.225]."
+            )
         return Facts(
             num_classes=len(contents.class_names),
             class_names=contents.class_names,
             image_size=self._image_size(),
             channels=channels,
-            mean=_per_channel(self.mean or contents.mean, channels),
-            std=_per_channel(self.std or contents.std, channels),
+            mean=_per_channel(mean, channels),
+            std=_per_channel(std, channels),
             multi_label=contents.multi_label,
             class_ids=contents.class_ids,
             white=getattr(contents.sources["train"], "white", None),
@@ -102,7 +104,7 @@ class ImageData(SampleData):
     def _identity(self) -> Any:
         return [self.contents.class_names, self.contents.multi_label]
 
-    def _add_to(self, digest: hashlib.blake2b, source: Source, members: np.ndarray) -> None:
+    def _add_to(self, digest: hashlib.blake2b, source: P, members: np.ndarray) -> None:
         """Labels, names and sizes of all images (sizes of 100,000 a split at most), and the stored
         bytes of 256 a split, evenly spread."""
         digest.update(np.ascontiguousarray(source.labels[members]).tobytes())

@@ -15,13 +15,14 @@ from vit.data.augment import Augmentation, NoAugmentation
 from vit.data.base import ImageData
 from vit.data.label_checks import each_its_own
 from vit.data.loading import ClassificationSplit
+from vit.data.sources import Source
 from vit.data.transforms import EvaluationTransform
 from vit.facts import Facts
 from vit.faults import NAMED, Fault
 
 
 @dataclass(kw_only=True, eq=False)
-class ClassificationData(ImageData):
+class ClassificationData(ImageData[Source]):
     """Images with their classes; see ImageData for the keys that all kinds have.
 
     Args:
@@ -67,9 +68,9 @@ class ClassificationData(ImageData):
         )
 
     def _split(self, split: str, training: bool) -> ClassificationSplit:
-        source, members = self.splits[split]
+        source, members = self._source_of(split)
         return ClassificationSplit(
-            source=self.contents.sources[source],
+            source=source,
             members=members,
             prepare=self.eval_transform,
             seed=self.seed,
@@ -80,8 +81,8 @@ class ClassificationData(ImageData):
 
     def picture(self, split: str, index: int) -> Image.Image:
         """A sample as a person sees it: the whole picture, 8-bit RGB."""
-        source, members = self.splits[split]
-        return self.contents.sources[source].read(int(members[index]), channels=3)
+        source, members = self._source_of(split)
+        return source.read(int(members[index]), channels=3)
 
     def class_weight_values(self) -> list[float] | None:
         """A weight per class for the loss, or None where none are asked for.
@@ -155,8 +156,8 @@ class ClassificationData(ImageData):
         return [Fault("data", message)]
 
     def _split_labels(self, split: str) -> np.ndarray:
-        source, members = self.splits[split]
-        return self.contents.sources[source].labels[members]
+        source, members = self._source_of(split)
+        return source.labels[members]
 
     def _counts(self, split: str) -> np.ndarray:
         labels = self._split_labels(split)

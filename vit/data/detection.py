@@ -6,7 +6,7 @@ MarkedSources. No `from __future__ import annotations` here: signatures are the 
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -18,13 +18,15 @@ from vit.data.checks import add_samples
 from vit.data.detection_checks import image_sizes
 from vit.data.detection_loading import DetectionSplit
 from vit.data.detection_transforms import DetectionTransform, Frame
-from vit.data.sources import FileSource, Source
+from vit.data.sources import FileSource
 from vit.facts import Facts
 from vit.faults import Fault
 
+M = TypeVar("M", bound=MarkedSource)
+
 
 @dataclass(kw_only=True, eq=False)
-class DetectionData(ImageData):
+class DetectionData(ImageData[M], Generic[M]):
     """Pictures with the objects in them; see ImageData for the keys that all kinds have.
 
     Loaders give FramedBatches. Everything that is drawn is a function of (seed, epoch, sample),
@@ -67,7 +69,7 @@ class DetectionData(ImageData):
         )
 
     def _split(self, split: str, training: bool) -> DetectionSplit:
-        source, members = self._source(split)
+        source, members = self._source_of(split)
         return DetectionSplit(
             source=source,
             members=members,
@@ -82,11 +84,6 @@ class DetectionData(ImageData):
             skip_bad=self.on_bad_image == "skip",
         )
 
-    def _source(self, split: str) -> tuple[MarkedSource, np.ndarray]:
-        self._require(split)
-        name, members = self.splits[split]
-        return cast(MarkedSource, self.contents.sources[name]), members
-
     def frame(self, split: str, index: int) -> Frame:
         """Where evaluation puts a sample; the same as in its batch."""
         height, width = self._sizes(split)[index].tolist()
@@ -94,7 +91,7 @@ class DetectionData(ImageData):
 
     def picture(self, split: str, index: int) -> Image.Image:
         """A sample as a person sees it: the whole picture, 8-bit RGB."""
-        source, members = self._source(split)
+        source, members = self._source_of(split)
         return source.read(int(members[index]), channels=3)
 
     def most_objects(self, split: str, images: int = 1) -> int:
@@ -120,7 +117,7 @@ class DetectionData(ImageData):
         own ids; annotations are numbered from 1, since pycocotools takes number 0 for no match.
         Crowds are here, and areas are given or computed. With `masks`, run lengths too.
         """
-        source, members = self._source(split)
+        source, members = self._source_of(split)
         facts, all_of_them = self.facts, source.annotations
         images = [
             {"id": index, "file_name": source.name(position), "height": height, "width": width}
@@ -159,12 +156,12 @@ class DetectionData(ImageData):
     def _identity(self) -> Any:
         return [self.contents.class_names, self.contents.class_ids, self.masks]
 
-    def _add_to(self, digest: hashlib.blake2b, source: Source, members: np.ndarray) -> None:
+    def _add_to(self, digest: hashlib.blake2b, source: M, members: np.ndarray) -> None:
         """All annotations of files, the names and sizes of the files (of 100,000 a split at most),
         and the stored bytes of 256 a split, evenly spread."""
         digest.update(members.tobytes())
         if isinstance(source, FileSource):
-            cast(MarkedSource, source).annotations.add_to(digest)
+            source.annotations.add_to(digest)
         add_samples(digest, source, members)
 
     def _label_faults(self) -> list[Fault]:
@@ -207,13 +204,13 @@ class DetectionData(ImageData):
         """The sources that are of files, each with where it is from."""
         contents = self.contents
         return [
-            (contents.origin[name], cast(MarkedSource, source))
+            (contents.origin[name], source)
             for name, source in contents.sources.items()
             if isinstance(source, FileSource)
         ]
 
     def _annotations(self, split: str) -> tuple[Annotations, np.ndarray]:
-        source, members = self._source(split)
+        source, members = self._source_of(split)
         return source.annotations, members
 
     def _sizes(self, split: str) -> np.ndarray:

@@ -5,7 +5,7 @@ The scenes are those of digit_scenes.py, which says where the digits are from.
 
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from PIL import Image
 
 from vit.data.base import ImageData
 from vit.data.core.split import Split
-from vit.data.digit_scenes import DigitScenes, SceneKeys, Scenes, SceneView
+from vit.data.digit_scenes import DigitScenes, SceneKeys, SceneView
 from vit.data.sampling import Key
 from vit.data.sources import Contents
 from vit.data.text import Encoded
@@ -85,7 +85,7 @@ class CaptionSplit(Split[Captioned, Captioned, CaptionBatch]):
 
 
 @dataclass(kw_only=True, eq=False)
-class DigitCaptions(SceneKeys, ImageData):
+class DigitCaptions(SceneKeys, ImageData[CaptionedScenes]):
     """White digits of many sizes on black, and what a sentence says of where they are.
 
     The pictures are, for the same keys, those of DigitScenes, which explains them; see `caption`
@@ -100,14 +100,10 @@ class DigitCaptions(SceneKeys, ImageData):
         own = {each.name: getattr(self, each.name) for each in fields(SceneKeys)}
         return DigitScenes(**own, split_seed=self.split_seed)
 
-    def read(self) -> Contents:
-        found = self._scenes().contents
-        sources: dict[str, Any] = {
-            split: CaptionedScenes(cast(Scenes, source)) for split, source in found.sources.items()
-        }
+    def read(self) -> Contents[CaptionedScenes]:
+        found = self._scenes().read()
         return Contents(
-            sources=sources,
-            class_names=(),
+            {split: CaptionedScenes(source) for split, source in found.sources.items()},
             channels=found.channels,
             mean=found.mean,
             std=found.std,
@@ -138,8 +134,7 @@ class DigitCaptions(SceneKeys, ImageData):
         return EvaluationTransform(facts.image_size, facts.channels, facts.mean, facts.std)
 
     def _split(self, split: str, training: bool) -> CaptionSplit:
-        name, members = self.splits[split]
-        source: Any = self.contents.sources[name]
+        source, members = self._source_of(split)
         return CaptionSplit(
             source=source,
             members=members,

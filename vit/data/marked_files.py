@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from vit.data.annotation_checks import class_warnings, judged
-from vit.data.annotations import Annotations, DetectionContents, Marked
+from vit.data.annotations import Annotations, Marked
 from vit.data.file_names import stored
 from vit.data.folder import PHOTO_MEAN, PHOTO_STD
 from vit.data.images import open_image
@@ -18,7 +18,7 @@ from vit.data.published import Published
 from vit.data.same_files import same_paths
 from vit.data.same_images import listed_twice
 from vit.data.segments import Segments, area, outline_fault, run_lengths
-from vit.data.sources import FileSource
+from vit.data.sources import Contents, FileSource
 from vit.faults import Fault
 
 
@@ -50,7 +50,7 @@ def contents_of(
     class_ids: tuple[int, ...],
     masks: bool,
     faults: list[Fault],
-) -> DetectionContents:
+) -> Contents[MarkedFiles]:
     """What a kind of files has to say, judged: sound objects only, and all that is wrong or odd."""
     sources: dict[str, MarkedFiles] = {}
     warnings: list[str] = []
@@ -68,8 +68,8 @@ def contents_of(
         )
     faults += _listed_twice(splits, sources)
     warnings += class_warnings(splits["train"], class_names)
-    return DetectionContents(
-        sources={**sources},
+    return Contents(
+        sources,
         class_names=class_names,
         class_ids=class_ids,
         channels=3,

@@ -8,7 +8,7 @@ import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -17,13 +17,16 @@ from torch.utils.data import DataLoader
 from vit.data.core.split import Split
 from vit.data.loading import start_worker, whole, worker_context
 from vit.data.sampling import EpochSampler, EvaluationSampler
+from vit.data.sources import Contents, Samples
 from vit.data.splits import evenly_drawn, stratified_split
 from vit.data.unsound import faults_of, read_in_words, require_sound
 from vit.faults import Fault
 
+T = TypeVar("T", bound=Samples)
+
 
 @dataclass(kw_only=True, eq=False)
-class SampleData(ABC):
+class SampleData(ABC, Generic[T]):
     """Samples of whatever kind, in splits named train, val and test.
 
     Making one reads nothing. The order of training samples and each augmentation are pure
@@ -72,15 +75,14 @@ class SampleData(ABC):
             raise ValueError(f"data.num_workers={self.num_workers}; wanted 0 or more.")
 
     @abstractmethod
-    def read(self) -> Any:
-        """What there is, without decoding it; called once. It has `sources` by split (Source, or
-        what is like it for other samples), `class_names`, `origin`, `faults` and `warnings`.
+    def read(self) -> Contents[T]:
+        """What there is, without decoding it; called once.
 
         Raises ValueError saying what is missing and how to get it.
         """
 
     @cached_property
-    def contents(self) -> Any:
+    def contents(self) -> Contents[T]:
         return read_in_words(self.read)
 
     @cached_property
@@ -179,6 +181,12 @@ class SampleData(ABC):
     def _split(self, split: str, training: bool) -> Split[Any, Any, Any]:
         """The samples of a split that there is, of a sound listing."""
 
+    def _source_of(self, split: str) -> tuple[T, np.ndarray]:
+        """What a split's samples are read from, and their positions there."""
+        self._require(split)
+        name, members = self.splits[split]
+        return self.contents.sources[name], members
+
     def _require(self, split: str) -> None:
         if split not in self.splits:
             known = ", ".join(self.splits)
@@ -189,8 +197,8 @@ class SampleData(ABC):
 
     def sample_name(self, split: str, index: int) -> str:
         """What a person would look for: the file of a sample, or its number in the set."""
-        source, members = self.splits[split]
-        return self.contents.sources[source].name(int(members[index]))
+        source, members = self._source_of(split)
+        return source.name(int(members[index]))
 
     @property
     def task(self) -> str:
@@ -226,9 +234,10 @@ class SampleData(ABC):
         """
         digest = hashlib.blake2b(digest_size=16)
         digest.update(json.dumps(self._identity()).encode())
-        for split, (name, members) in sorted(self.splits.items()):
+        for split in sorted(self.splits):
+            source, members = self._source_of(split)
             digest.update(f"\0{split}\0{len(members)}\0".encode())
-            self._add_to(digest, self.contents.sources[name], members)
+            self._add_to(digest, source, members)
         return digest.hexdigest()
 
     def _identity(self) -> Any:
@@ -236,7 +245,7 @@ class SampleData(ABC):
         return self.contents.class_names
 
     @abstractmethod
-    def _add_to(self, digest: hashlib.blake2b, source: Any, members: np.ndarray) -> None:
+    def _add_to(self, digest: hashlib.blake2b, source: T, members: np.ndarray) -> None:
         """Adds what the fingerprint counts of some samples of a source."""
 
     def faults(self, full: bool = False) -> list[Fault]:
@@ -276,7 +285,11 @@ class SampleData(ABC):
             contents = self.contents
         except (ValueError, OSError):
             return []  # a fault, told as such
-        return [*contents.warnings, *self._own_warnings()]
+        try:
+            own = self._own_warnings()
+        except (ValueError, OSError):
+            own = []  # likewise
+        return [*contents.warnings, *own]
 
     def _own_warnings(self) -> list[str]:
         """What is odd in the samples, beside what was found in reading."""

@@ -9,7 +9,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -29,7 +29,6 @@ from vit.data.segmentation_checks import (
 )
 from vit.data.segmentation_loading import SegmentationSplit
 from vit.data.segmentation_transforms import SegmentationTransform
-from vit.data.sources import Source
 from vit.facts import Facts
 from vit.faults import Fault
 from vit.structures import IGNORED
@@ -38,7 +37,7 @@ MAPS_COUNTED = 1000  # per split; decoding the map of a photo takes some 5 ms
 
 
 @dataclass(kw_only=True, eq=False)
-class SegmentationData(ImageData):
+class SegmentationData(ImageData[MappedSource]):
     """Pictures with a class for each pixel; see ImageData for the keys that all kinds have.
 
     Loaders give SegmentationBatches, whose labels are IGNORED (255) where nobody said and where a
@@ -64,7 +63,7 @@ class SegmentationData(ImageData):
         )
 
     def _split(self, split: str, training: bool) -> SegmentationSplit:
-        source, members = self._source(split)
+        source, members = self._source_of(split)
         return SegmentationSplit(
             source=source,
             members=members,
@@ -76,12 +75,12 @@ class SegmentationData(ImageData):
 
     def picture(self, split: str, index: int) -> Image.Image:
         """A sample as a person sees it: the whole picture, 8-bit RGB."""
-        source, members = self._source(split)
+        source, members = self._source_of(split)
         return source.mapped(int(members[index]), channels=3)[0]
 
     def class_map(self, split: str, index: int) -> np.ndarray:
         """The whole map of a sample, [height, width], uint8, at the size of its picture."""
-        source, members = self._source(split)
+        source, members = self._source_of(split)
         return source.class_map(int(members[index]))
 
     def describe(self) -> dict[str, Any]:
@@ -105,7 +104,7 @@ class SegmentationData(ImageData):
     def _identity(self) -> Any:
         return self.contents.class_names
 
-    def _add_to(self, digest: hashlib.blake2b, source: Source, members: np.ndarray) -> None:
+    def _add_to(self, digest: hashlib.blake2b, source: MappedSource, members: np.ndarray) -> None:
         """The names and sizes of the files (of 100,000 a split at most), and the stored bytes of
         256 images and their maps a split, evenly spread."""
         digest.update(members.tobytes())
@@ -147,18 +146,13 @@ class SegmentationData(ImageData):
                 lines += [f"{contents.origin[name]}: {line}" for line in odd_turns(source)]
         return lines + absent_classes(self.describe()["train"])
 
-    def _source(self, split: str) -> tuple[MappedSource, np.ndarray]:
-        self._require(split)
-        name, members = self.splits[split]
-        return cast(MappedSource, self.contents.sources[name]), members
-
     @cached_property
     def _counted(self) -> dict[str, np.ndarray]:
         """Split → pixels of each class and, last, of none: [maps, classes + 1], of 1,000 maps."""
         return {split: self._pixels(split) for split in self.splits}
 
     def _pixels(self, split: str) -> np.ndarray:
-        source, members = self._source(split)
+        source, members = self._source_of(split)
         classes = self.facts.num_classes
 
         def count(position: int) -> np.ndarray | None:

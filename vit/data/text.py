@@ -5,9 +5,8 @@ A kind is a dataclass that adds its own keys and says in `read` what there is. N
 """
 
 import hashlib
-from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import Any, ClassVar
@@ -19,7 +18,6 @@ from vit.data.core.split import Split
 from vit.data.samples import SampleData
 from vit.data.sampling import Key
 from vit.data.tokenizing import SMALLEST, Tokenizer, train_tokenizer
-from vit.data.unsound import read_in_words
 from vit.facts import TextFacts
 from vit.faults import NAMED, Fault
 from vit.structures import PAD, TextBatch
@@ -39,17 +37,6 @@ class TextSource:
 
     def name(self, position: int) -> str:
         return f"row {position + self.row}"
-
-
-@dataclass(eq=False)
-class TextContents:
-    """`sources` has "train" at least; `class_names` are None where each text has another text."""
-
-    sources: dict[str, TextSource]
-    class_names: tuple[str, ...] | None = None
-    origin: dict[str, str] = field(default_factory=dict)  # split → where it is from, in words
-    faults: list[Fault] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)  # what is odd in them
 
 
 @dataclass(eq=False)
@@ -108,7 +95,7 @@ class TextSplit(Split[int, int, TextBatch]):
 
 
 @dataclass(kw_only=True, eq=False)
-class TextData(SampleData):
+class TextData(SampleData[TextSource]):
     """Texts, each with a class or with another text; see SampleData for the keys of all kinds.
 
     Args:
@@ -137,24 +124,15 @@ class TextData(SampleData):
             if number is not None and number < 2:
                 raise ValueError(f"data.{key}={number}; wanted 2 or more: the end is one of them.")
 
-    @abstractmethod
-    def read(self) -> TextContents:
-        """What there is; called once. Raises ValueError saying what is missing."""
-
-    @cached_property
-    def contents(self) -> TextContents:
-        return read_in_words(self.read)
-
     @cached_property
     def facts(self) -> TextFacts:
         """What models and losses must agree with, the trained tokenizer among it."""
-        source, members = self.splits["train"]
-        train = self.contents.sources[source]
+        train, members = self._source_of("train")
         texts = [train.texts[i] for i in members.tolist()]
         if train.targets is not None:
             texts += [train.targets[i] for i in members.tolist()]
         trained = train_tokenizer(texts, self.vocabulary, lowercase=self.lowercase)
-        names = self.contents.class_names or ()
+        names = self.contents.class_names
         return TextFacts(
             num_classes=len(names),
             class_names=names,
@@ -166,7 +144,7 @@ class TextData(SampleData):
 
     @property
     def task(self) -> str:
-        return "text_to_text" if self.contents.class_names is None else "text_classification"
+        return "text_to_text" if not self.contents.class_names else "text_classification"
 
     def transform_for(self, facts: TextFacts) -> Tokenizer:
         """What turns a text into the tokens that the model wants; reads no data."""
@@ -182,8 +160,8 @@ class TextData(SampleData):
         """Of each split its tokens, and how many of its texts were cut."""
         found: dict[str, tuple[TextSplit, int]] = {}
         most, most_target = self.facts.max_tokens, self.facts.max_target_tokens
-        for split, (name, members) in self.splits.items():
-            source = self.contents.sources[name]
+        for split in self.splits:
+            source, members = self._source_of(split)
             texts = [source.texts[i] for i in members.tolist()]
             rows, cut = self.eval_transform.encode(texts, most)
             targets = None
@@ -203,8 +181,8 @@ class TextData(SampleData):
 
     def _split(self, split: str, training: bool) -> TextSplit:
         encoded = self._encoded[split][0]
-        name, members = self.splits[split]
-        others = self.contents.sources[name].targets
+        source, members = self._source_of(split)
+        others = source.targets
         if training or others is None:
             return encoded
         return replace(encoded, references=[others[i] for i in members.tolist()])
@@ -228,14 +206,15 @@ class TextData(SampleData):
 
     def told_samples(self, split: str, count: int) -> list[str]:
         """The first texts of a split, each with its class or other text, a line each."""
-        self._require(split)
-        name, members = self.splits[split]
-        source, names = self.contents.sources[name], self.contents.class_names or ()
+        (source, members), names = self._source_of(split), self.contents.class_names
         told = []
         for i in members[:count].tolist():
             other = names[source.labels[i]] if source.targets is None else source.targets[i]
             told.append(f"{source.texts[i]}  →  {other}")
         return told
+
+    def _identity(self) -> Any:
+        return self.contents.class_names or None
 
     def _add_to(self, digest: hashlib.blake2b, source: TextSource, members: np.ndarray) -> None:
         """All texts with their classes or other texts."""
@@ -252,12 +231,12 @@ class TextData(SampleData):
         """All texts are looked at, whether or not it is a `full` check."""
         faults = []
         names = self.contents.class_names
-        if names is not None and len(names) < 2:
+        if len(names) == 1:
             faults.append(Fault("data", f"only one class, {names[0]!r}; wanted two or more."))
-        for split, (name, members) in self.splits.items():
+        for split in self.splits:
+            source, members = self._source_of(split)
             if not len(members):
                 faults.append(Fault("data", f"{split} holds no text."))
-            source = self.contents.sources[name]
             empty = [i for i in members.tolist() if not source.texts[i].strip()]
             if source.targets is not None:
                 empty += [i for i in members.tolist() if not source.targets[i].strip()]
@@ -290,8 +269,8 @@ class TextData(SampleData):
         }
 
     def _texts(self, split: str) -> list[str]:
-        name, members = self.splits[split]
-        return [self.contents.sources[name].texts[i] for i in members.tolist()]
+        source, members = self._source_of(split)
+        return [source.texts[i] for i in members.tolist()]
 
     def _costs(self) -> np.ndarray | None:
         if not self.bucketed:

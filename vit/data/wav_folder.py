@@ -121,7 +121,7 @@ class WavFolder(ClassificationData):
         """The picture of a sound of a person's own. Raises BadImage where it is none."""
         return self.spectrogram.picture(file)
 
-    def read(self) -> Contents:
+    def read(self) -> Contents[Source]:
         root = existing_folder(self.root, "data.root")
         others: Counter[str] = Counter()
         rows = list(self._files(root, others))
