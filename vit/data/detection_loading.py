@@ -37,17 +37,6 @@ class FramedBatch(DetectionBatch):
 
     frames: tuple[Frame, ...] = field(default=(), kw_only=True)
 
-    def pin_memory(self) -> FramedBatch:
-        return self._framed(super().pin_memory())
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> FramedBatch:
-        return self._framed(super().to(device, non_blocking))
-
-    def _framed(self, batch: DetectionBatch) -> FramedBatch:
-        return FramedBatch(
-            batch.images, batch.objects, batch.index, batch.padding, frames=self.frames
-        )
-
 
 @dataclass(eq=False, kw_only=True)
 class DetectionSplit(Split[Sample, tuple[Sample, Frame], FramedBatch]):

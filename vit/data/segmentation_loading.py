@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -32,6 +33,8 @@ class FramedMaps(SegmentationBatch):
     augmented pictures have no way back.
     """
 
+    unkept: ClassVar[tuple[str, ...]] = ("published",)
+
     frames: tuple[Frame, ...] = field(default=(), kw_only=True)
     published: UInt8[Tensor, " pixels"] = field(
         default_factory=lambda: torch.zeros(0, dtype=torch.uint8), kw_only=True
@@ -42,18 +45,6 @@ class FramedMaps(SegmentationBatch):
         sizes = [frame.original for frame in self.frames]
         parts = self.published.split([height * width for height, width in sizes])
         return [part.view(size) for part, size in zip(parts, sizes, strict=True)]
-
-    def pin_memory(self) -> FramedMaps:
-        return self._framed(super().pin_memory(), self.published.pin_memory())
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> FramedMaps:
-        moved = self.published.to(device, non_blocking=non_blocking)
-        return self._framed(super().to(device, non_blocking), moved)
-
-    def _framed(self, batch: SegmentationBatch, published: Tensor) -> FramedMaps:
-        return FramedMaps(
-            batch.images, batch.labels, batch.index, frames=self.frames, published=published
-        )
 
 
 @dataclass(eq=False, kw_only=True)

@@ -13,11 +13,11 @@ from torch.utils.data import Dataset
 from vit.data.images import BadImage
 from vit.data.randomness import borrowed_generators, sample_seed, seed_everything_used
 from vit.data.sampling import Key
-from vit.structures import Views
+from vit.structures import Collated, Views
 
 Raw = TypeVar("Raw")  # a sample as its source has it
 Changed = TypeVar("Changed")  # as the model is to see it, but for what is done to a whole batch
-B = TypeVar("B")
+B = TypeVar("B", bound=Collated)
 
 
 @dataclass(eq=False, kw_only=True)
