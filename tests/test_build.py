@@ -1,4 +1,6 @@
 import functools
+import sys
+import types
 
 import pytest
 from torch import nn
@@ -68,6 +70,41 @@ def test_targets_outside_the_packages_of_parts_are_refused(target):
 def test_an_allowed_module_lends_no_name_that_it_imported(target):
     with pytest.raises(TargetError):
         locate(target)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "vit.tasks.task.Task",  # what they extend, itself no task
+        "vit.tasks.task.OptimizerPart",
+        "vit.tasks.mixing.Mixing",
+        "vit.tasks.classification.Classification.predicted",
+        "vit.tasks.evaluation.RunFolder",
+    ],
+)
+def test_of_the_tasks_package_nothing_but_tasks_is_let_in(target):
+    with pytest.raises(TargetError):
+        locate(target)
+
+
+def test_a_new_task_is_let_in_by_what_it_is(monkeypatch):
+    module = types.ModuleType("vit.tasks.new")
+    exec(NEW_TASK, vars(module))
+    monkeypatch.setitem(sys.modules, "vit.tasks.new", module)
+    monkeypatch.setattr("vit.tasks.new", module, raising=False)
+    assert locate("vit.tasks.new.New") is module.New
+    for other in ("Beside", "wipe"):
+        with pytest.raises(TargetError, match="is no task"):
+            locate(f"vit.tasks.new.{other}")
+
+
+NEW_TASK = """
+from vit.tasks.task import Task
+
+class New(Task): ...
+class Beside: ...
+def wipe(): ...
+"""
 
 
 def test_a_package_that_the_user_names_is_allowed():

@@ -9,8 +9,6 @@ HOME = Path(vit.__file__).parent
 # What is left of earlier days; nothing is to be added here.
 KNOWN = (
     {"vit", "vit.runs.checkpoint", "vit.trained"},  # its version, and what is looked up late
-    {"vit.doors.again", "vit.doors.multirun", "vit.doors.train"},
-    {"vit.review.cache", "vit.review.online", "vit.review.reader"},
 )
 
 

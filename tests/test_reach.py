@@ -15,13 +15,13 @@ from vit.doors import run
 from vit.doors import sweep as sweep_door
 from vit.doors.again import Again
 from vit.doors.compose import compose
-from vit.doors.multirun import Sweep
 from vit.faults import Refused
 from vit.runs import process
 from vit.runs.directory import RunFolder, write_json
 from vit.runs.environment import GRANTED, FromEnvironment, granted_by
 from vit.runs.tracking import Wandb, run_id
 from vit.sweeps.ledger import Ledger
+from vit.sweeps.sweep import Sweep
 from vit.tasks import training
 from vit.tasks.training import train
 
@@ -184,7 +184,7 @@ def test_a_sweep_that_would_be_sent_away_wants_the_users_word(tmp_path, monkeypa
     monkeypatch.delenv("WANDB_MODE", raising=False)
     sweep = argparse.Namespace(
         base=argparse.Namespace(config={"tracking": {}}),
-        _trials=[argparse.Namespace(config={"tracking": sends()})],
+        trials=[argparse.Namespace(config={"tracking": sends()})],
     )
     with pytest.raises(Refused, match=r"to stranger on W&B.*add tracking\.mode=online"):
         Sweep.refuse_uploads(sweep)

@@ -12,7 +12,7 @@ import yaml
 from torch import nn
 
 from vit.build import ALLOWED, TargetError, build, build_slot, factory_for, locate
-from vit.check.schema import GIVEN, schema_faults, slot_faults
+from vit.check.schema import schema_faults, slot_faults
 from vit.doors.compose import compose, config_folder
 from vit.slots import SLOTS, Takes, fits, inside, slots_of
 
@@ -169,7 +169,7 @@ NORM = {"_target_": "torch.nn.LayerNorm", "_partial_": True}
     ],
 )
 def test_a_function_runs_from_no_slot(marked, slot, node):
-    faults = slot_faults(slot, node, GIVEN.get(slot, ()), [])
+    faults = slot_faults(slot, node, [])
     told = " ".join(fault.message for fault in faults)
     assert any(word in told for word in ("run_trial", "functools.partial", "Identity"))
     given = {"dim": 4, "num_classes": 2} if slot == "head" else {}
@@ -198,14 +198,14 @@ def test_a_function_runs_from_no_slot(marked, slot, node):
     ],
 )
 def test_a_class_of_another_kind_is_told_what_the_slot_takes(slot, target):
-    (fault, *_) = slot_faults(slot, {"_target_": target}, GIVEN.get(slot, ()), [])
+    (fault, *_) = slot_faults(slot, {"_target_": target}, [])
     assert fault.where == f"{slot}._target_"
     assert f"{slot} takes " in fault.message
 
 
 def test_the_fault_says_what_came_what_is_wanted_and_what_fits():
     node = {"_target_": "vit.data.digits.Digits", "augment": {"_target_": RUN_TRIAL}}
-    (fault,) = slot_faults("data", node, GIVEN["data"], [])
+    (fault,) = slot_faults("data", node, [])
     assert fault.where == "data.augment._target_"
     for part in (f"function {RUN_TRIAL}", "takes Augmentation", "vit.data.augment.Affine"):
         assert part in fault.message
@@ -282,7 +282,7 @@ def test_classes_of_ones_own_stand_where_their_kind_does(mine):
     for slot, name in (("schedule", "Falling"), ("data", "MyDigits"), ("ema", "MyEma")):
         build_slot(slot, {slot: {"_target_": f"slotparts.{name}"}}, mine)
     augmented = {**AUGMENTED, "augment": {"_target_": "slotparts.Mirrored"}}
-    assert slot_faults("data", augmented, GIVEN["data"], mine) == []
+    assert slot_faults("data", augmented, mine) == []
     for slot, name in (("data", "Body"), ("ema", "Anything"), ("backbone", "told")):
         with pytest.raises(TargetError, match=f"{slot} takes"):
             build_slot(slot, {slot: {"_target_": f"slotparts.{name}"}}, mine)

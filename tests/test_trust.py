@@ -17,15 +17,16 @@ from vit.build import TargetError, locate
 from vit.data.loading import worker_context
 from vit.doors import attend, evaluate, export, predict, run
 from vit.doors import sweep as sweep_door
-from vit.doors.again import Again, unconfirmed_reach
+from vit.doors.again import Again
 from vit.doors.compose import compose
-from vit.doors.planning import watched_otherwise
+from vit.doors.reach import unconfirmed_reach
 from vit.faults import Refused
 from vit.runs import launch, own_packages, process
 from vit.runs.directory import RunFolder, write_json
 from vit.runs.identity import config_hash
 from vit.runs.stamp import stamp
 from vit.sweeps import trial
+from vit.sweeps.folders import watched_otherwise
 from vit.sweeps.ledger import Ledger
 from vit.sweeps.local import Local
 from vit.sweeps.policy import Policy

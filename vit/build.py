@@ -28,12 +28,7 @@ ALLOWED = (
     "vit.data.",
     "vit.callbacks.",
     "vit.optim.",
-    "vit.tasks.captioning.",
-    "vit.tasks.classification.",
-    "vit.tasks.detection.",
-    "vit.tasks.segmentation.",
-    "vit.tasks.sequence.",
-    "vit.tasks.text_classification.",
+    "vit.tasks.",  # of these the tasks alone: see `locate`
     "vit.runs.tracking.",
     "vit.sweeps.",
     "torch.nn.",
@@ -54,6 +49,8 @@ ALLOWED = (
     "pytorch_lightning.profilers.",
     "pytorch_lightning.plugins.",
 )
+TASKS = "vit.tasks."
+TASK = "vit.tasks.task.Task"
 CONTROL_KEYS = ("_target_", "_partial_")
 
 
@@ -79,7 +76,18 @@ def locate(target: str, allow_targets: Iterable[str] = ()) -> Callable[..., Any]
         raise TargetError(f"{target!r} is a method; wanted a class or a function.")
     # An allowed module may hold forbidden things that it imported: ask where this one is from.
     _require_allowed(home_of(found), target, allowed)
+    if home_of(found).startswith(TASKS) and not is_own(home_of(found), named):
+        _require_task(found, target)
     return found
+
+
+def _require_task(found: Callable[..., Any], target: str) -> None:
+    """What else lies beside the tasks does things: it trains, evaluates, predicts, exports."""
+    homes = [home_of(base) for base in getattr(found, "__mro__", ())]
+    if TASK not in homes[1:]:
+        raise TargetError(
+            f"{target!r} is no task; of vit.tasks only the classes that extend {TASK} are parts."
+        )
 
 
 def is_own(name: str, allow_targets: Iterable[str]) -> bool:
@@ -170,15 +178,7 @@ def build(
     if not is_part(node):
         raise TargetError(f"wanted a mapping with `_target_`, got {node!r}")
     factory = factory_for(node, allow_targets, wanted, where)
-    hints, slots = parameter_types(factory), slots_of(factory)
-    arguments = {
-        str(key): _fitted(
-            _built(value, allow_targets, slots.get(str(key), Any), _below(where, key)),
-            hints.get(str(key)),
-        )
-        for key, value in node.items()
-        if key not in CONTROL_KEYS
-    }
+    arguments = arguments_of(factory, node, allow_targets, where)
     twice = sorted(set(arguments) & set(given))
     if twice:
         raise ValueError(
@@ -193,6 +193,21 @@ def build(
     if own and (told := misplaced(type(made), False, wanted, True, where)):
         raise TargetError(f"what {node['_target_']!r} made {told}")
     return made
+
+
+def arguments_of(
+    factory: Callable[..., Any], node: Mapping[str, Any], allow_targets: Iterable[str], where: str
+) -> dict[str, Any]:
+    """What a part's mapping says of its arguments, as `build` passes them to its factory."""
+    hints, slots = parameter_types(factory), slots_of(factory)
+    return {
+        str(key): _fitted(
+            _built(value, allow_targets, slots.get(str(key), Any), _below(where, key)),
+            hints.get(str(key)),
+        )
+        for key, value in node.items()
+        if key not in CONTROL_KEYS
+    }
 
 
 def _built(value: Any, allow_targets: Iterable[str], wanted: Any, where: str) -> Any:

@@ -22,7 +22,7 @@ from vit.runs.directory import RunFolder
 from vit.runs.files import is_inside, told_of_kind, told_of_link
 from vit.runs.tensor_file import bad_values
 from vit.runs.trust import package_faults, require_trusted
-from vit.tasks.assembly import assemble_data, assemble_model, task_class
+from vit.tasks.assembly import assemble_data, assemble_model, task_spec
 from vit.tasks.inputs import answered, ready, require_several
 from vit.tasks.stored import stored_config
 
@@ -37,7 +37,7 @@ class Trained:
     config: dict[str, Any]
     run_dir: Path
     data: Any = None  # as the run's config names them, for how they read a file
-    kind: Any = None  # the class of its task
+    spec: Any = None  # of its task, see vit/tasks/spec.py
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -124,9 +124,9 @@ def load(
         facts = facts_of(content) or data.facts
         transform = data.transform_for(facts)
         model = assemble_model(without_downloads(config), facts, allowed)
-        kind = task_class(config, allowed)
+        spec = task_spec(config, allowed)
     load_weights(model, content["state_dict"], path, folder)
-    return Trained(model.eval().to(place), transform, facts, config, folder.path, data, kind)
+    return Trained(model.eval().to(place), transform, facts, config, folder.path, data, spec)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from toy import LIGHTNING_TALKS, Toy
 from vit.callbacks import progress
 from vit.callbacks.progress import Pace, Progress, clock
 from vit.callbacks.throughput import Counters, Throughput
+from vit.tasks.specs.classification import ClassificationSpec
 
 pytestmark = LIGHTNING_TALKS
 CURSOR_BACK_AND_LINE_CLEARED = "\x1b[?25h\r\x1b[1A\x1b[2K"
@@ -20,7 +21,8 @@ def fitted(folder, *, terminal, callbacks=(), unit="image", **settings):
     """What a whole training writes to its console."""
     console = Console(file=io.StringIO(), force_terminal=terminal, width=160)
     toy = Toy(folder, **settings)
-    toy.trainer.callbacks.insert(0, Progress(toy.throughput, console, unit))
+    shown = ClassificationSpec().progress_metrics(toy.task.model)
+    toy.trainer.callbacks.insert(0, Progress(toy.throughput, console, unit, shown))
     toy.trainer.callbacks[0:0] = callbacks
     toy.fit()
     return console.file.getvalue()

@@ -4,12 +4,12 @@ import time
 
 import pytest
 import yaml
-from walk import GIVEN_IN_CODE, VALUES, bound_of, numbers_of, parts, places, with_value
+from walk import VALUES, WITHOUT_BOUND, bound_of, numbers_of, parts, places, with_value
 
 from vit.check.numbers import RANGES, number_faults, part_number_faults
 from vit.check.preflight import Shared, preflight
 from vit.doors.compose import compose, config_folder
-from vit.doors.request import policy_of
+from vit.doors.sweep_request import policy_of
 
 TINY = ["backbone.dim=32", "backbone.depth=2", "backbone.heads=2", "schedule.warmup_epochs=0"]
 WALKED = {
@@ -37,7 +37,7 @@ def targets():
 @pytest.mark.parametrize("target", [each for each in targets() if each.startswith("vit.")])
 def test_every_number_of_every_shipped_part_has_a_bound(target):
     without = [name for name in numbers_of(target) if not bound_of(target, name)]
-    assert set(without) <= GIVEN_IN_CODE, f"{target}: vit/check/numbers.py has no such words"
+    assert set(without) <= WITHOUT_BOUND, f"{target}: vit/check/numbers.py has no such words"
 
 
 @pytest.mark.parametrize("target", targets())

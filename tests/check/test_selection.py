@@ -4,7 +4,7 @@ from vit.check.preflight import Shared, preflight
 from vit.check.selection import directions, validation_faults
 from vit.doors.compose import compose
 from vit.metrics.direction import mode_of, wrong_direction
-from vit.tasks.classification import Classification
+from vit.tasks.specs.classification import ClassificationSpec
 
 NEEDED = ["experiment=digits", "schedule.warmup_epochs=0"]
 
@@ -61,9 +61,9 @@ def test_every_metric_of_every_task_has_a_direction_or_is_known_to_have_none(sha
 
 
 def test_a_users_own_task_means_what_it_says():
-    own = {"__module__": "mine", "monitors": lambda self: ("val/loss",)}
-    mine = type("Mine", (Classification,), own)
-    assert directions(mine.__new__(mine)) == {}
+    mine = type("Mine", (ClassificationSpec,), {"__module__": "mine"})
+    assert directions(ClassificationSpec(), ["val/loss"]) == {"val/loss": "min"}
+    assert directions(mine(), ["val/loss"]) == {}
     assert wrong_direction("val/loss", "max", {}) is None
 
 

@@ -10,13 +10,11 @@ from typing import Any
 
 from vit.build import is_part, locate, parameter_types
 from vit.check.numbers import CHECKPOINT, TOP, words_of
+from vit.check.schema import given_by_code
 
 VALUES = (math.nan, math.inf, -1, 0, 1e300, 10**12)
-# What the model or the data set passes in code, never YAML.
-GIVEN_IN_CODE = {
-    *("num_classes", "channels", "grid", "length", "context_dim", "pad", "class_weights", "seed"),
-    "constraints",  # of a search, by metric: any number may be meant
-}
+# Of what is config: the data's seed is the run's; of a search's constraints any number is meant.
+WITHOUT_BOUND = {"seed", "constraints"}
 
 
 def numeric(hint: Any) -> bool:
@@ -24,13 +22,16 @@ def numeric(hint: Any) -> bool:
 
 
 def numbers_of(target: str) -> dict[str, Any]:
-    """The numbers that a class takes: name → type."""
+    """The numbers that a class takes from a config: name → type."""
     factory = locate(target)
-    hints = parameter_types(factory)
+    hints, given = parameter_types(factory), given_by_code(factory)
     return {
         name: hints[name]
         for name in inspect.signature(factory).parameters
-        if name in hints and numeric(hints[name]) and "Callable" not in str(hints[name])
+        if name in hints
+        and name not in given
+        and numeric(hints[name])
+        and "Callable" not in str(hints[name])
     }
 
 

@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 from vit.build import build_slot
-from vit.check.schema import GIVEN, slot_faults
+from vit.check.schema import slot_faults
 from vit.doors.compose import compose, config_folder
 
 DATA = sorted(file.stem for file in (config_folder() / "data").glob("*.yaml"))
@@ -35,7 +35,7 @@ def composed(*words):
 @pytest.mark.parametrize("kind", [name for name in DATA if not name.endswith("base")])
 def test_every_kind_of_data_is_what_its_class_takes(kind):
     node = composed(f"data={kind}")
-    assert slot_faults("data", node, GIVEN["data"], ()) == []
+    assert slot_faults("data", node, ()) == []
     data = build_slot("data", {"data": node}, seed=3)
     assert data.seed == 3
     missing = {field.name for field in fields(data)} - set(node) - {"seed"} - WITH_A_PLUS
@@ -45,7 +45,7 @@ def test_every_kind_of_data_is_what_its_class_takes(kind):
 @pytest.mark.parametrize("augment", AUGMENT_BOXES)
 def test_every_augmentation_of_boxes_goes_with_detection_data(augment):
     node = composed("data=digit_scenes", f"data/augment_boxes={augment}")
-    assert slot_faults("data", node, GIVEN["data"], ()) == []
+    assert slot_faults("data", node, ()) == []
     data = build_slot("data", {"data": {**node, "train_scenes": 20}}, seed=0)
     assert len(next(iter(data.loader("train")))) == 16
 
@@ -53,7 +53,7 @@ def test_every_augmentation_of_boxes_goes_with_detection_data(augment):
 @pytest.mark.parametrize("augment", AUGMENT_MAPS)
 def test_every_augmentation_of_maps_goes_with_segmentation_data(augment):
     node = composed("data=digit_scenes_semantic", f"data/augment_maps={augment}")
-    assert slot_faults("data", node, GIVEN["data"], ()) == []
+    assert slot_faults("data", node, ()) == []
     data = build_slot("data", {"data": {**node, "train_scenes": 20}}, seed=0)
     assert len(next(iter(data.loader("train")))) == 16
 
@@ -61,7 +61,7 @@ def test_every_augmentation_of_maps_goes_with_segmentation_data(augment):
 @pytest.mark.parametrize("augment", AUGMENT)
 def test_every_augmentation_goes_with_every_kind_that_has_its_own(augment):
     node = composed("data=digits", f"data/augment={augment}")
-    assert slot_faults("data", node, GIVEN["data"], ()) == []
+    assert slot_faults("data", node, ()) == []
     build_slot("data", {"data": node}, seed=0).loader("train")
 
 
@@ -79,7 +79,7 @@ def require_all_augmentations(kind, options=OPTIONS):
     group = next((group for group in OPTIONS if group in composed(f"data={kind}")), None)
     for augment in options.get(group, ()):
         node = composed(f"data={kind}", f"data/{group}={augment}")
-        assert slot_faults("data", node, GIVEN["data"], ()) == [], f"{kind}, {augment}"
+        assert slot_faults("data", node, ()) == [], f"{kind}, {augment}"
         build_slot("data", {"data": node}, seed=0)
 
 

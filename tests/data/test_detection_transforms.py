@@ -82,7 +82,11 @@ def test_boxes_and_masks_follow_the_pixels(way, fit):
 
 @pytest.mark.parametrize(
     "way",
-    [NoBoxAugmentation(), ScaleJitter((1.0, 1.0), flip=0.0), BoxCrop((1.0, 1.0), (1.0, 1.0), 0.0)],
+    [
+        NoBoxAugmentation(),
+        ScaleJitter(scale=(1.0, 1.0), flip=0.0),
+        BoxCrop(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0),
+    ],
 )
 def test_a_smaller_mask_keeps_its_place(way):
     """A fifth as large, each pixel tells what is at its centre, not at its corner."""

@@ -98,7 +98,9 @@ def test_loading_neither_moves_nor_heeds_the_global_generators():
     assert (torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()) == before
 
 
-@pytest.mark.parametrize("augment", [Flip(1.0), BoxCrop(scale=(0.3, 0.9)), ScaleJitter((0.5, 2.0))])
+@pytest.mark.parametrize(
+    "augment", [Flip(flip=1.0), BoxCrop(scale=(0.3, 0.9)), ScaleJitter(scale=(0.5, 2.0))]
+)
 def test_labels_move_with_the_pixels(augment):
     """Ink is bright and paper is dark, before and after; only the digits' edges are blurred."""
     data = scenes(augment_maps=augment, min_digits=3)
@@ -148,7 +150,11 @@ def test_evaluation_fills_up_with_ignored_pixels_and_maps_find_back(mask_files, 
 
 @pytest.mark.parametrize(
     "augment",
-    [ScaleJitter((1.0, 1.0), flip=0.0), BoxCrop((1.0, 1.0), (1.0, 1.0), 0.0), NoBoxAugmentation()],
+    [
+        ScaleJitter(scale=(1.0, 1.0), flip=0.0),
+        BoxCrop(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0),
+        NoBoxAugmentation(),
+    ],
 )
 def test_a_smaller_map_keeps_its_place(augment):
     """A fifth as large, each pixel is of the class at its centre, not at its corner."""

@@ -7,9 +7,10 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from vit.doors.compose import add_compose_arguments, compose_runs, composer
-from vit.doors.grid import grid, read_words
-from vit.doors.request import with_params
+from vit.doors.grid import read_words
+from vit.doors.sweep_request import with_params
 from vit.faults import Refused
+from vit.sweeps.words import grid
 
 # One line is one command.
 COMMANDS = """

@@ -6,17 +6,20 @@ from types import SimpleNamespace
 import pytest
 
 from vit.doors.compose import add_compose_arguments, composer
-from vit.doors.grid import read_words, sweep_name
-from vit.doors.multirun import Sweep, visible_gpus
+from vit.doors.grid import read_words
+from vit.doors.sweep_request import request_of
 from vit.faults import Refused
+from vit.sweeps.sweep import Sweep, visible_gpus
+from vit.sweeps.words import sweep_name
 
 
 def sweep(*words):
     parser = argparse.ArgumentParser()
     add_compose_arguments(parser)
+    parser.set_defaults(full=False, allow_changed=False)
     arguments = parser.parse_args(["-m", "experiment=digits", *words])
     with composer(arguments) as compose_one:
-        return Sweep(arguments, list(words), compose_one)
+        return Sweep(request_of(arguments, list(words), compose_one))
 
 
 def refusal(*words):

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import subprocess
 import sys
 
 import pytest
@@ -43,3 +44,14 @@ def test_what_the_system_refuses_a_child_is_the_parents_error():
     with pytest.raises(FileNotFoundError) as caught:
         process.call("os:listdir", "/no/such/folder")
     assert caught.value.filename == "/no/such/folder"
+
+
+def test_a_reader_who_leaves_is_no_error_of_the_help():
+    """`vit --help | head -2`: nobody reads the rest."""
+    for words in (["--help"], ["--version"]):
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        started = subprocess.Popen([sys.executable, "-m", "vit", *words], **pipes)
+        started.stdout.close()
+        said = started.stderr.read()
+        assert (started.wait(), said) == (141, b""), words
+        started.stderr.close()

@@ -14,8 +14,8 @@ from vit.doors.compose import compose
 from vit.explain import after_training
 from vit.explain.after_training import examples, look_back
 from vit.faults import Fault, Refused
-from vit.review.reader import load
 from vit.review.report import report
+from vit.review.sources import load
 from vit.runs.directory import RunFolder, read_json, write_json
 from vit.runs.tracking import Untracked
 from vit.tasks.assembly import assemble_data

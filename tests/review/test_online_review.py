@@ -43,7 +43,7 @@ for start, steps in enumerate((40, 30)):  # 10 steps are done again
 READS = """
 import json, sys
 from vit.doors.main import main
-from vit.review.reader import load
+from vit.review.sources import load
 told = {}
 for name in ("first", "again"):
     told[name] = [

@@ -12,8 +12,8 @@ from browser import Browser, chromium
 from folders import age, make_run, make_sweep, put
 
 from vit.review.page import as_script_data, page
-from vit.review.reader import load
 from vit.review.report import report
+from vit.review.sources import load
 from vit.runs.record import Recorder
 
 needs_chromium = pytest.mark.skipif(chromium() is None, reason="needs chromium")

@@ -10,8 +10,8 @@ from PIL import Image
 
 from vit.review.page import page
 from vit.review.pictures import embedded
-from vit.review.reader import load
 from vit.review.report import report
+from vit.review.sources import load
 from vit.runs.album import Album, Mistake, write_album
 
 needs_chromium = pytest.mark.skipif(chromium() is None, reason="needs chromium")

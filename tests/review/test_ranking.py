@@ -9,7 +9,8 @@ from folders import make_run, make_sweep, put
 from vit.faults import Refused
 from vit.review.configurations import gather
 from vit.review.ranking import choose_metric, rank
-from vit.review.reader import Run, load
+from vit.review.reader import Run
+from vit.review.sources import load
 
 
 def invented(values, *, start=0):

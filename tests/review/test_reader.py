@@ -15,7 +15,8 @@ import vit.review.cache
 import vit.review.reader
 from vit.faults import Refused
 from vit.review.history import read_history
-from vit.review.reader import find_runs, load
+from vit.review.reader import find_runs
+from vit.review.sources import load
 from vit.runs.record import Recorder, read_records
 
 

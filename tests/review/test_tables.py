@@ -10,8 +10,8 @@ from vit.review.costs import mean_costs, pareto_front, run_costs
 from vit.review.curves import MOST_POINTS, curves, rounded, thinned
 from vit.review.effects import effects, omega_squared
 from vit.review.mistakes import mistakes
-from vit.review.reader import load
 from vit.review.report import report
+from vit.review.sources import load
 from vit.runs.record import Recorder
 
 

@@ -12,7 +12,8 @@ import pytest
 from folders import make_run
 
 from vit.faults import Refused
-from vit.review.reader import find_runs, load
+from vit.review.reader import find_runs
+from vit.review.sources import load
 from vit.review.wandb_files import read_wandb
 
 WRITES = """

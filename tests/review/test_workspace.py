@@ -8,8 +8,8 @@ from folders import make_sweep
 import vit.review.workspace
 from vit.doors.report import main
 from vit.faults import Refused
-from vit.review.reader import load
 from vit.review.report import report
+from vit.review.sources import load
 from vit.review.workspace import build_workspace
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the package's own

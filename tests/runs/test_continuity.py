@@ -170,7 +170,8 @@ def test_a_run_that_lost_its_record_is_refused_until_the_user_says_otherwise(sto
     assert ("is not there" if lost == "all of it" else "ends at step ") in error
     assert "metrics.jsonl" in error and "--allow-changed" in error
     assert run_door.main([str(folder.path), "--allow-changed"]) == DONE
-    assert "is lost" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "is lost" in said.out + said.err
 
 
 def test_a_run_that_was_never_trained_has_lost_nothing(tmp_path):

@@ -9,7 +9,6 @@ import pytest
 from rich.console import Console
 
 from vit.doors.main import main
-from vit.doors.multirun import _reuse_folders
 from vit.faults import Refused
 from vit.runs.claim import claim, owner
 from vit.runs.directory import write_json
@@ -18,6 +17,7 @@ from vit.runs.identity import trial_id
 from vit.sweeps.board import Board
 from vit.sweeps.clean import free
 from vit.sweeps.driver import Driver
+from vit.sweeps.folders import reuse_folders
 from vit.sweeps.ledger import Ledger, is_over
 from vit.sweeps.policy import Policy
 from vit.sweeps.samplers import Grid, Planned
@@ -101,7 +101,7 @@ def test_a_trial_whose_record_was_lost_keeps_its_folder(swept, make_trial):
     again = make_trial("a", depth="4")
     again.id = trial_id(config, "f00")
     rows, odd = ledger.read()
-    (note,) = _reuse_folders([again], {row["id"]: row for row in rows}, odd)
+    (note,) = reuse_folders([again], {row["id"]: row for row in rows}, odd)
     assert again.run_dir == folder and again.label == "another_label-0"
     assert "its config tells which trial it is" in note
     assert again.folder.is_done()  # so nothing is trained anew

@@ -92,6 +92,16 @@ def trainer(tmp_path):
     return make
 
 
+@pytest.fixture
+def logged():
+    """What a task's spec says that each validation logs."""
+
+    def names(task, data, **settings) -> set[str]:
+        return {f"val/{name}" for name in task.spec().metric_names(task.model, data, **settings)}
+
+    return names
+
+
 @pytest.fixture(autouse=True)
 def lightnings_own_remarks():
     with warnings.catch_warnings():

@@ -22,7 +22,8 @@ from vit.models.sequence import TokenTransformer
 from vit.models.text_decoder import TextDecoder
 from vit.optim.schedules import Constant
 from vit.tasks.captioning import Captioning
-from vit.tasks.sequence import TextToText
+from vit.tasks.specs.captioning import CaptioningSpec
+from vit.tasks.specs.sequence import TextToTextSpec
 from vit.trained import Trained, facts_of
 
 UNTIED = {"shared_table": False}
@@ -43,8 +44,10 @@ def task_of(data):
     facts = data.facts
     backbone = ViT(**facts.for_backbone(), dim=32, depth=1, heads=2, patch_size=4)
     blocks = partial(TokenTransformer, dim=32, depth=1, heads=2, embedding_scale=True)
-    model = Captioning.model_of(backbone, partial(TextDecoder, blocks=blocks, **UNTIED), facts)
-    return Captioning(model, facts, Adam(), Constant(cooldown=1.0), 0, **Captioning.given_by(data))
+    head = partial(TextDecoder, blocks=blocks, **UNTIED)
+    spec = CaptioningSpec()
+    model = spec.build_model(backbone, head, facts)
+    return Captioning(model, facts, Adam(), Constant(cooldown=1.0), 0, **spec.from_data(data))
 
 
 def box(x, y):
@@ -97,9 +100,9 @@ def test_it_learns_what_scenes_show_and_writes_it_with_and_without_a_memory(data
     run = trainer(max_epochs=120, limit_val_batches=0)
     run.fit(task, data.loader("train"), data.loader("val"))
     batch = data.dataset("train", training=False).__getitems__([Key(0, i) for i in range(8)])
-    task.begin_evaluation()
-    task.eval().evaluate(batch, "train")
-    found = task.evaluated("train")
+    task.reset_metrics()
+    task.eval().update_metrics(batch, "train")
+    found = task.compute_metrics("train")
     assert found["exact_match"] >= 7 / 8 and found["token_accuracy"] > 0.95
     rows = task.tables()["samples"]
     assert sum(target == written for _, target, written in rows) == found["exact_match"] * 8
@@ -108,17 +111,17 @@ def test_it_learns_what_scenes_show_and_writes_it_with_and_without_a_memory(data
     assert torch.equal(greedy(task.model, batch.images, most), uncached)
     trained = Trained(task.model, data.eval_transform, data.facts, {"task": {}}, Path())
     pictures = [data.contents.sources["train"].read(i, 1) for i in range(8)]
-    told = [row["text"] for row in Captioning.predicted(trained, pictures)]
+    told = [row["text"] for row in CaptioningSpec().predict(trained, pictures)]
     assert told == [written for _, _, written in rows]
     assert task.model.flops(*batch.input_size()) > 0
 
 
 def test_captioning_wants_images_with_texts():
     with pytest.raises(ValueError, match=r"task=captioning wants images with texts.*Digits"):
-        Captioning.given_by(Digits())
+        CaptioningSpec().from_data(Digits())
     config = {"_target_": "vit.data.digit_captions.DigitCaptions", **SCENES}
     with pytest.raises(ValueError, match="task=text_to_text wants texts"):
-        TextToText.given_by(build_slot("data", {"data": config}))
+        TextToTextSpec().from_data(build_slot("data", {"data": config}))
 
 
 def test_the_shipped_experiment_is_checked_and_counted():

@@ -17,11 +17,11 @@ from vit.runs.album import read_album
 from vit.runs.predictions import hash_of_names, read_predictions
 
 
-def test_it_learns_and_tells_what_it_measured(toy, trainer):
+def test_it_learns_and_tells_what_it_measured(toy, trainer, logged):
     task = toy.task()
     run = trainer(max_epochs=8)
     run.fit(task, toy.loader(), toy.loader())
-    assert set(task.monitors()) == set(run.callback_metrics)
+    assert logged(task, toy) == set(run.callback_metrics)
     assert run.callback_metrics["val/accuracy"] > 0.9
     (tested,) = run.test(task, toy.loader(7), verbose=False)
     guesses = task.model(toy.images).argmax(-1)
@@ -35,25 +35,28 @@ def test_it_learns_and_tells_what_it_measured(toy, trainer):
 def test_training_is_recorded_since_the_last_flush(toy, trainer):
     task = toy.task()
     trainer(max_steps=4, max_epochs=1).fit(task, toy.loader())
-    peeked = task.peek()
-    assert task.flush() == peeked and set(peeked) == {"train/loss", "train/accuracy"}
-    assert task.first_bad() is None
+    peeked = task.running.peek()
+    assert task.running.flush(task.device) == peeked and set(peeked) == {
+        "train/loss",
+        "train/accuracy",
+    }
+    assert task.running.first_bad(task.device) is None
 
 
 def test_the_batch_of_a_loss_that_is_not_finite_is_named(toy, trainer):
     toy.images[50] = torch.nan
     task = toy.task()
     trainer(max_epochs=1).fit(task, toy.loader())
-    assert task.first_bad()[:2] == (2, list(range(48, 72)))
+    assert task.running.first_bad(task.device)[:2] == (2, list(range(48, 72)))
 
 
-def test_several_labels_are_measured_as_such(toy_of_several_labels, trainer):
+def test_several_labels_are_measured_as_such(toy_of_several_labels, trainer, logged):
     toy = toy_of_several_labels
     task = toy.task(mixup=0.2, mix_probability=0.5)
     run = trainer(max_epochs=10)
     run.fit(task, toy.loader(), toy.loader())
-    assert set(run.callback_metrics) == set(task.monitors())
-    assert set(task.monitors()) == {"val/accuracy", "val/map", "val/f1", "val/loss"}
+    assert set(run.callback_metrics) == logged(task, toy)
+    assert logged(task, toy) == {"val/accuracy", "val/map", "val/f1", "val/loss"}
     assert run.callback_metrics["val/map"] > 0.8
     (first, *_) = run.predict(task, toy.loader())
     torch.testing.assert_close(first, task.model(toy.images[:24]).sigmoid())
@@ -240,4 +243,4 @@ def test_a_trained_task_can_be_copied(toy, trainer):
     trainer(max_epochs=1).fit(task, toy.loader(), toy.loader())
     twin = copy.deepcopy(task)
     torch.testing.assert_close(twin.model[1].weight, task.model[1].weight)
-    assert twin.peek() == task.peek()
+    assert twin.running.peek() == task.running.peek()

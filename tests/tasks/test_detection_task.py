@@ -224,7 +224,7 @@ def test_what_is_predicted_is_what_is_evaluated_where_padding_is_told():
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (10, 40), np.uint8))
     run = {"model": task.model, "transform": data.eval_transform, "facts": data.facts}
     told = [
-        task.predicted(SimpleNamespace(**run, config={"data": {"padding": told}}), [image])
+        task.spec().predict(SimpleNamespace(**run, config={"data": {"padding": told}}), [image])
         for told in (True, False)
     ]
     frame = data.eval_transform.frame(10, 40)

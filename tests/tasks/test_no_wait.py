@@ -46,4 +46,4 @@ def test_a_gpu_is_never_waited_for_between_flushes(toy, trainer):
     original = task.training_step
     task.training_step = Strict().training_step
     trainer(max_epochs=2, accelerator="gpu", devices=1).fit(task, toy.loader())
-    assert task.flush()
+    assert task.running.flush(task.device)

@@ -81,9 +81,9 @@ def steps_to_learn(head: str, seed: int = 0) -> tuple[int, float]:
 def learned(task: Any, data: Any, batch: Any) -> float:
     """AP50, of masks where there are any; of maps of classes the mIoU."""
     if not isinstance(batch, DetectionBatch):
-        task.begin_evaluation()
-        task.evaluate(batch, "train")
-        return task.evaluated("train")["miou"]
+        task.reset_metrics()
+        task.update_metrics(batch, "train")
+        return task.compute_metrics("train")["miou"]
     metrics = DetectionMetrics(data.facts.class_names, "segm" if data.masks else "bbox")
     frames = batch.frames  # type: ignore[attr-defined]
     found = found_in(task.model(batch.images), task.model, range(8), frames, 100)

@@ -125,11 +125,11 @@ def measured(task, data, size, rank=0, world_size=1):
     """The numbers of val and the confusion, in batches of a size."""
     data.eval_batch_size = size
     task.model.eval()
-    task.begin_evaluation()
+    task.reset_metrics()
     with torch.no_grad():
         for batch in data.loader("val", rank=rank, world_size=world_size):
-            task.evaluate(batch, "val")
-    numbers = task.evaluated("val")
+            task.update_metrics(batch, "val")
+    numbers = task.compute_metrics("val")
     return numbers, task.tables()["confusion"]
 
 

@@ -63,7 +63,7 @@ def enlarged(maps, size=32):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_learns_and_tells_the_iou_of_sklearn(kind, trainer):
+def test_it_learns_and_tells_the_iou_of_sklearn(kind, trainer, logged):
     task, data = assembled(KINDS[kind])
     seen = []
     task.record = lambda metrics, weight, index: seen.append(float(metrics["train/loss"]))
@@ -71,7 +71,7 @@ def test_it_learns_and_tells_the_iou_of_sklearn(kind, trainer):
     loader = data.loader("test", rank=0, world_size=1)
     run.fit(task, data.loader("train", rank=0, world_size=1), loader)
     assert sum(seen[-3:]) < 0.8 * sum(seen[:3])
-    assert set(run.callback_metrics) == set(task.monitors())
+    assert set(run.callback_metrics) == logged(task, data)
     (tested,) = run.test(task, loader, verbose=False)
     task.model.eval()
     found, truth = [], []

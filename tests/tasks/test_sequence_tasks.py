@@ -42,8 +42,8 @@ def task_of(kind, data, head, **options):
     facts = data.facts
     sizes = {"dim": 32, "depth": 1, "heads": 2, "embedding_scale": True}
     backbone = TokenTransformer(**facts.for_backbone(), **sizes)
-    model = kind.model_of(backbone, head, facts)
-    given = kind.given_by(data)
+    model = kind.spec().build_model(backbone, head, facts)
+    given = kind.spec().from_data(data)
     return kind(model, facts, Adam(), Constant(cooldown=1.0), 0, **given, **options)
 
 
@@ -71,15 +71,15 @@ def reviews(tmp_path):
     return TextTable(train=str(file), batch_size=12, vocabulary=120, test_fraction=0.2)
 
 
-def test_it_learns_to_tell_classes_of_texts(reviews, trainer):
+def test_it_learns_to_tell_classes_of_texts(reviews, trainer, logged):
     task = task_of(TextClassification, reviews, Head)
     run = trainer(max_epochs=6)
     run.fit(task, reviews.loader("train"), reviews.loader("val"))
-    assert set(run.callback_metrics) == set(task.monitors())
+    assert set(run.callback_metrics) == logged(task, reviews)
     assert run.callback_metrics["val/accuracy"] > 0.95
     run.test(task, reviews.loader("test"), verbose=False)
     assert task.tables()["classes"] == ["blame", "neither", "praise"]
-    assert set(task.flush()) == {"train/loss", "train/accuracy"}
+    assert set(task.running.flush(task.device)) == {"train/loss", "train/accuracy"}
 
 
 @pytest.fixture
@@ -93,11 +93,12 @@ def animals(tmp_path):
     return TextTable(**files, target="text", batch_size=6, max_tokens=8, vocabulary=200)
 
 
-def test_it_learns_to_write_and_tells_what_it_wrote(animals, trainer):
-    task = writing(animals, beams=2, text_metrics=["chrf", "rouge"])
+def test_it_learns_to_write_and_tells_what_it_wrote(animals, trainer, logged):
+    asked = ["chrf", "rouge"]
+    task = writing(animals, beams=2, text_metrics=asked)
     run = trainer(max_epochs=100, check_val_every_n_epoch=100)
     run.fit(task, animals.loader("train"), animals.loader("val"))
-    assert set(run.callback_metrics) == set(task.monitors())
+    assert set(run.callback_metrics) == logged(task, animals, text_metrics=asked)
     found = run.callback_metrics["val/exact_match"].item()
     samples = task.tables()["samples"]
     assert found >= 0.9 and samples[0] == ["a dog", "ein Hund", "ein Hund"]
@@ -109,7 +110,7 @@ def test_it_learns_to_write_and_tells_what_it_wrote(animals, trainer):
     expected = sacrebleu.corpus_chrf(told, [right]).score
     assert run.callback_metrics["val/chrf"].item() == pytest.approx(expected, abs=1e-9)
     assert animals.loader("train").dataset.references is None
-    assert set(task.flush()) == {"train/loss", "train/token_accuracy"}
+    assert set(task.running.flush(task.device)) == {"train/loss", "train/token_accuracy"}
 
 
 def test_the_loss_is_the_mean_over_all_tokens_and_smoothing_is_for_training(numbers, trainer):
@@ -129,7 +130,7 @@ def test_the_loss_is_the_mean_over_all_tokens_and_smoothing_is_for_training(numb
     run.fit(task, numbers.loader("train"))
     real = batches[0].targets != PAD
     expected = F.cross_entropy(losses[0][real], batches[0].targets[real], label_smoothing=0.1)
-    assert task.peek()["train/loss"] == pytest.approx(expected.item(), abs=1e-5)
+    assert task.running.peek()["train/loss"] == pytest.approx(expected.item(), abs=1e-5)
     (tested,) = run.test(task, numbers.loader("test"), verbose=False)
     total = count = 0.0
     with torch.no_grad():
@@ -180,7 +181,7 @@ def test_data_of_another_kind_and_unfit_heads_are_refused(numbers, reviews):
         (TextClassification, object(), "data is object"),
     ):
         with pytest.raises(ValueError, match=said):
-            kind.given_by(data)
+            kind.spec().from_data(data)
     for kind, data, head, said in (
         (TextToText, numbers, Head, "head=text_decoder is .such a head takes dim, vocabulary, len"),
         (Captioning, numbers, Head, "task=captioning can build; head=caption_decoder is"),

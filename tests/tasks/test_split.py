@@ -63,7 +63,8 @@ def one_rank(
     validated = {name: value.item() for name, value in trainer.callback_metrics.items()}
     (tested,) = trainer.test(task, data.loader("test", **shared), verbose=False)
     assert task.mixes
-    told = [model[1].weight.tolist(), task.flush(), validated, tested, task.tables()["confusion"]]
+    flushed, confusion = task.running.flush(task.device), task.tables()["confusion"]
+    told = [model[1].weight.tolist(), flushed, validated, tested, confusion]
     (Path(folder) / f"{world_size}_{accumulate}_{rank}.json").write_text(json.dumps(told))
 
 

@@ -246,10 +246,11 @@ class ToyTask(Task):
         self.record(metrics, len(batch), batch.index)
         return metrics["train/loss"]
 
-    def monitors(self) -> tuple[str, ...]:
-        return ()
+    def reset_metrics(self) -> None: ...
 
-    def tables(self) -> dict[str, list]:
+    def update_metrics(self, batch: Batch, split: str) -> None: ...
+
+    def compute_metrics(self, split: str) -> dict[str, float]:
         return {}
 
 

@@ -23,11 +23,16 @@ class Ema(Callback):
     validation are lost, and `test(ckpt_path=…)` after a fit measures the weights that were
     trained instead of the average.
 
+    Args:
+        decay: share of the average that each update keeps, from 0 on and below 1.
+        warmup: average over fewer steps at the start.
+        every_n_steps: optimizer steps from one update to the next.
+
     Source: Polyak and Juditsky 1992; the warm-up is that of TensorFlow's
     ExponentialMovingAverage.
     """
 
-    def __init__(self, decay: float = 0.9998, warmup: bool = True, every_n_steps: int = 1):
+    def __init__(self, *, decay: float = 0.9998, warmup: bool = True, every_n_steps: int = 1):
         if not 0 <= decay < 1:
             raise ValueError(f"ema.decay={decay}; wanted 0 <= decay < 1, such as 0.9998.")
         if every_n_steps < 1:

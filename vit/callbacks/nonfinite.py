@@ -22,7 +22,7 @@ def require_finite(trainer: Trainer, task: Any, keep: Keep | None = None) -> Non
     Waits for the device, so it is asked only when the metrics are flushed. Every rank must ask at
     the same step, and all get the same answer; the first one has the batch kept, whichever saw it.
     """
-    found = task.first_bad()
+    found = task.running.first_bad(task.device)
     if found is None:
         return
     step, samples, rank = found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
@@ -26,11 +27,19 @@ class Progress(Callback):
 
     On a terminal a bar, redrawn by the clock; elsewhere a plain line after each epoch, and after
     each validation within one. Only then are the metrics asked for, which waits for the device. The
-    time left is that of the whole training with its validations. `unit` is what a sample is called.
+    time left is that of the whole training with its validations. `unit` is what a sample is called,
+    `metrics` are labels with the metrics that they stand for.
     """
 
-    def __init__(self, throughput: Throughput, console: Console | None = None, unit: str = "image"):
+    def __init__(
+        self,
+        throughput: Throughput,
+        console: Console | None = None,
+        unit: str = "image",
+        metrics: Sequence[tuple[str, str]] = (("loss", "train/loss"), ("val loss", "val/loss")),
+    ):
         self._throughput = throughput
+        self._metrics = metrics
         self._unit = unit
         self._console = console or plain_console()
         self._bar: Bar | None = None
@@ -124,7 +133,7 @@ class Progress(Callback):
             self._bar = None
 
     def _look(self, task: Any) -> None:
-        self._train = task.peek() or self._train
+        self._train = task.running.peek() or self._train
         self._pace.measure(self._throughput.counters)
 
     def _draw(self, trainer: Trainer, batches: int) -> None:
@@ -151,10 +160,9 @@ class Progress(Callback):
         """What is known after `epochs` whole epochs and `batches` of the next."""
         digits = 2 if short else 4
         known = {**self._train, **self._validated}
-        task: Any = trainer.lightning_module
         told = [
             f"{label.replace('val accuracy', 'val') if short else label} {known[name]:.{digits}f}"
-            for label, name in task.shown()
+            for label, name in self._metrics
             if name in known and not (short and label == "val loss")
         ]
         if self._pace.images_per_second:

@@ -95,7 +95,7 @@ class Record(Callback):
     def _flush(self, trainer: Trainer, task: Any) -> None:
         self._flushed = trainer.global_step
         metrics = {
-            **task.flush(),
+            **task.running.flush(task.device),
             **{name: float(value) for name, value in self._of_step.items()},
         }
         self._of_step = {}

@@ -78,7 +78,7 @@ class ExactResume(Callback):
             "epoch": self._epoch,
             "next_batch": self._next_batch,
             "processes": _of_all_processes(
-                {"random": random_states(task.device), "recorded": task.recorded()}
+                {"random": random_states(task.device), "recorded": task.running.state()}
             ),
         }
         if self._next_batch % trainer.accumulate_grad_batches:
@@ -106,7 +106,7 @@ class ExactResume(Callback):
         if len(processes) == trainer.world_size:
             own = processes[trainer.global_rank]
             restore_random_states(own["random"], task.device)
-            task.go_on_recording(own["recorded"])
+            task.running.restore(own["recorded"])
         elif trainer.is_global_zero:
             log.warning(
                 "saved by %d processes, goes on in %d: the images and their order are the same; "

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vit.check.memory import made_up_loss
+from vit.check.memory import dummy_loss
 from vit.facts import facts_told
 from vit.faults import Fault
 from vit.tasks.assembly import assemble_model
@@ -88,7 +88,7 @@ def refused_operations(
     with FakeTensorMode(allow_non_fake_inputs=True):
         fake = model.to_empty(device="cpu")
         with names:
-            made_up_loss(fake, config, report).backward()
+            dummy_loss(fake, config, report).backward()
     return sorted({REFUSED_ON_GPU[name] for name in names.seen & REFUSED_ON_GPU.keys()})
 
 

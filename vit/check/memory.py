@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from vit.build import build_slot
 from vit.check.communication import is_sharded, units, weight_dtype
 from vit.facts import facts_told
-from vit.tasks.assembly import assemble_model, task_class
+from vit.tasks.assembly import assemble_model, task_spec
 
 SMALL = 4  # largest size of an axis of the stand-ins whose optimizer state is looked at
 
@@ -80,7 +80,7 @@ def a_step(model: nn.Module, config: dict[str, Any], report: dict[str, Any]) -> 
         tracker = MemTracker()
         tracker.track_external(fake)
         with tracker:
-            loss = made_up_loss(fake, config, report)
+            loss = dummy_loss(fake, config, report)
             forward = _total(tracker.get_tracker_snapshot("current"))
             loss.backward()
         peak = _total(tracker.get_tracker_snapshot("peak"))
@@ -91,14 +91,15 @@ def _total(snapshot: dict[Any, dict[Any, int]]) -> int:
     return max(told["Total"] for told in snapshot.values())
 
 
-def made_up_loss(model: nn.Module, config: dict[str, Any], report: dict[str, Any]) -> Tensor:
+def dummy_loss(model: nn.Module, config: dict[str, Any], report: dict[str, Any]) -> Tensor:
     """Of a process's batch of made-up samples, in the precision of the run."""
     size, precision = report["micro_batch_size"], str(config["trainer"].get("precision"))
     half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
     inputs = facts_told(report).example(size, weight_dtype(config))
     with torch.autocast("cpu", half or torch.bfloat16, enabled=half is not None):
         output = model(*inputs)
-    return task_class(config, config["allow_targets"]).made_up_loss(output)
+    spec = task_spec(config, config["allow_targets"])
+    return spec.ask(spec.dummy_loss, output)
 
 
 def optimizer_state(model: nn.Module, config: dict[str, Any]) -> int:

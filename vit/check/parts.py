@@ -17,7 +17,7 @@ from vit.faults import Fault, Misfit
 from vit.models.contract import complete, features_fault, told_fault
 from vit.runs.tensor_file import some
 from vit.slots import SLOTS
-from vit.tasks.assembly import assemble_data, assemble_model, task_class
+from vit.tasks.assembly import assemble_data, assemble_model, task_spec
 
 HALF = "the model cannot be computed with weights of half precision; wanted bf16-mixed, or 32-true"
 
@@ -55,7 +55,8 @@ def data_of(
 def fitting(config: Mapping[str, Any], data: SampleData, allow: list[str]) -> bool:
     """True; raises ValueError where the task takes no such data, and names one that does."""
     try:
-        task_class(config, allow).given_by(data)
+        spec = task_spec(config, allow)
+        spec.ask(spec.from_data, data)
     except Misfit as error:
         known = f". Take task={data.task}, with a head for it." if data.task else ""
         raise ValueError(f"{error}{known}") from error
@@ -98,11 +99,11 @@ def model_of(
         if not allow:
             raise
         return None, [Fault(part, in_own_code(error, allow))], []
-    kind = task_class(config, allow)
-    if message := kind.output_fault(output, 2, data):
+    spec = task_spec(config, allow)
+    if message := spec.ask(spec.check_output, output, 2, data):
         return None, [Fault("head", message)], []
     remarks = list(getattr(backbone, "remarks", []))
-    return model.train(), [], [*remarks, *kind.oddities(data, output)]
+    return model.train(), [], [*remarks, *spec.ask(spec.data_warnings, data, output)]
 
 
 def backbone_for(config: Mapping[str, Any], data: SampleData, allow: list[str]) -> Any:

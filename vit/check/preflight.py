@@ -57,7 +57,7 @@ from vit.tasks.assembly import (
     assemble_task,
     micro_batches,
     processes,
-    task_class,
+    task_spec,
     total_steps,
 )
 
@@ -137,14 +137,16 @@ def preflight(
         faults += found
     # Loaders of unsound data fail with the same words again.
     unsound = data is not None and bool(found)
-    model = kind = None
+    model: Any = None
+    spec: Any = None
     if "task" not in broken:
-        kind = trying("task", faults, lambda: task_class(config, allow).__name__)
+        spec = trying("task", faults, partial(task_spec, config, allow))
     fits = False
-    if data is not None and kind is not None:
+    if data is not None and spec is not None:
         fits = trying("task", faults, partial(fitting, config, data, allow)) is not None
     if data is not None and fits and not broken & {"backbone", "head"}:
-        parts = ["model", config["data"], config["backbone"], config["head"], kind]
+        target, settings = config["task"]["_target_"], spec.model_settings()
+        parts = ["model", config["data"], config["backbone"], config["head"], target, settings]
         model, found, odd = shared.find(parts, lambda: model_of(config, data, allow))
         faults += found
         warnings += odd
@@ -159,13 +161,14 @@ def preflight(
         with torch.device("meta"):
             task = trying("task", faults, lambda: assemble_task(config, any_model, data, allow))
         if task is not None:
-            told["monitors"] = list(task.monitors())
-            told["better"] = directions(task)
-            told["signed"] = signed(task)
+            names = spec.ask(spec.metric_names, any_model, data)
+            known = tuple(f"val/{name}" for name in names)
+            told["monitors"], told["better"] = list(known), directions(spec, known)
+            told["signed"] = signed(spec, known)
             if task.counted:
                 told["counted"] = dict(task.counted)
-        if task is not None and "checkpoint" not in broken:
-            faults += monitor_faults(config["checkpoint"], task)
+            if "checkpoint" not in broken:
+                faults += monitor_faults(config["checkpoint"], spec, known)
     if "steps" in told:
         _recipe(config, model, told, faults, warnings)
         if "checkpoint" not in broken:

@@ -10,7 +10,7 @@ import torch
 
 from vit.build import build_slot
 from vit.facts import facts_told
-from vit.tasks.assembly import assemble_model, task_class
+from vit.tasks.assembly import assemble_model, task_spec
 
 MOST_GFLOPS = 6.0  # of one probed step; images beyond that are counted, not run
 STEPS = 3
@@ -27,6 +27,7 @@ def seconds_of_trainings(planned: list[tuple[dict[str, Any], dict[str, Any]]]) -
     for config, report in planned:
         shape = repr([config[key] for key in ("backbone", "head", "optim", "threads")])
         shape += repr(facts_told(report))
+        shape += repr(task_spec(config, config["allow_targets"]).model_settings())
         shape += repr([config["trainer"].get("precision"), report["micro_batch_size"]])
         if shape not in known:
             known[shape] = seconds_of_a_batch(config, report)
@@ -63,13 +64,13 @@ def seconds_of_a_batch(
     half = "bf16" in str(config["trainer"].get("precision"))
     with device:
         inputs = facts_told(report).example(run)
-    task = task_class(config, allow)
+    spec = task_spec(config, allow)
     seconds = []
     for _ in range(STEPS):
         began = time.perf_counter()
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
             output = model(*inputs)
-        task.made_up_loss(output).backward()
+        spec.ask(spec.dummy_loss, output).backward()
         optimizer.step()
         optimizer.zero_grad()
         if device.type == "cuda":

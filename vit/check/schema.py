@@ -6,29 +6,33 @@ import collections.abc
 import inspect
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vit.build import CONTROL_KEYS, TargetError, factory_for, is_part, is_union, parameter_types
+from vit.build import (
+    CONTROL_KEYS,
+    TargetError,
+    factory_for,
+    is_own,
+    is_part,
+    is_union,
+    parameter_types,
+)
 from vit.check.numbers import number_faults
 from vit.faults import Fault, did_you_mean
 from vit.runs.identity import HOW_CHECKPOINTS_ARE_WRITTEN
 from vit.runs.shapes import SCHEMA_VERSION
-from vit.slots import SLOTS, inside, slots_of
+from vit.slots import SLOTS, home_of, inside, slots_of
 
-# Parameters that assembly passes in code, so YAML must not; None: this part may be absent.
-GIVEN: dict[str, frozenset[str]] = {
-    "backbone": frozenset({"image_size", "channels", "vocabulary", "length"}),
-    "head": frozenset({"dim", "num_classes", "patch_size", "depth", "vocabulary", "length"}),
+PARTS = (
+    *("backbone", "head", "data", "task", "optim", "schedule", "ema", "trainer", "tracking"),
+    "watch",
+)
+# The two exceptions from the rule that what code gives is positional: a data set is a dataclass, in
+# which a positional field with a default would forbid those after it; the Trainer is Lightning's.
+GIVEN_BY_KEYWORD: dict[str, frozenset[str]] = {
     "data": frozenset({"seed"}),
-    "task": frozenset(
-        {"model", "facts", "optim", "schedule", "seed", "compile"}
-        | {"class_weights", "truth", "picture", "sample_name", "panoptic", "is_thing"}
-    ),
-    "optim": frozenset(),
-    "schedule": frozenset(),
-    "ema": frozenset(),
     "trainer": frozenset(
         {
             "logger",
@@ -40,10 +44,9 @@ GIVEN: dict[str, frozenset[str]] = {
             "plugins",
         }
     ),
-    "tracking": frozenset(),
-    "watch": frozenset(),
 }
-OPTIONAL_PARTS = ("ema", "watch")
+GIVEN_BY_POSITION = ("backbone", "head", "task")  # slots whose parts code gives anything else
+OPTIONAL_PARTS = ("ema", "watch")  # null: this run has none
 PLAIN: dict[str, Any] = {
     "schema_version": int,
     "name": str,
@@ -69,7 +72,7 @@ CHECKPOINT: dict[str, Any] = {
 def schema_faults(config: Mapping[str, Any]) -> list[Fault]:
     """Every key that nothing takes, every value of another type, every target not allowed."""
     faults = []
-    known = [*PLAIN, *GIVEN, "checkpoint"]
+    known = [*PLAIN, *PARTS, "checkpoint"]
     for key in config:
         if key not in known:
             faults.append(Fault(str(key), f"no such key at the top.{did_you_mean(key, known)}"))
@@ -82,11 +85,11 @@ def schema_faults(config: Mapping[str, Any]) -> list[Fault]:
     allowed = config.get("allow_targets") or []
     if faults and not isinstance(allowed, list):
         allowed = []
-    for key, given in GIVEN.items():
+    for key in PARTS:
         node = config.get(key)
         if node is None and key in OPTIONAL_PARTS:
             continue
-        faults += slot_faults(key, node, given, allowed)
+        faults += slot_faults(key, node, allowed)
     faults += _checkpoint_faults(config.get("checkpoint"))
     faults += _process_faults(config.get("trainer"))
     told = {fault.where for fault in faults}
@@ -103,7 +106,7 @@ def frozen_faults(config: Mapping[str, Any]) -> list[Fault]:
     for key, hint in PLAIN.items():
         if key in config or key in ("name", "seed", "threads"):
             faults += _value_faults(key, config.get(key), hint)
-    for key in ("checkpoint", *(part for part in GIVEN if part not in OPTIONAL_PARTS)):
+    for key in ("checkpoint", *(part for part in PARTS if part not in OPTIONAL_PARTS)):
         if not isinstance(node := config.get(key), Mapping):
             faults.append(Fault(key, f"wanted a mapping, got {node!r}"))
     faults += _process_faults(config.get("trainer"))
@@ -111,13 +114,11 @@ def frozen_faults(config: Mapping[str, Any]) -> list[Fault]:
     return faults + [fault for fault in number_faults(config) if fault.where not in told]
 
 
-def slot_faults(
-    slot: str, node: object, given: Iterable[str], allow_targets: Iterable[str]
-) -> list[Fault]:
+def slot_faults(slot: str, node: object, allow_targets: Iterable[str]) -> list[Fault]:
     """The faults of what stands in one of a config's own slots: `data`, `backbone`, `sweep`, …"""
     if not isinstance(node, Mapping):
         return [Fault(slot, f"wanted a part with `_target_`, got {node!r}")]
-    return part_faults(node, slot, given, allow_targets, SLOTS[slot])
+    return part_faults(node, slot, allow_targets, SLOTS[slot])
 
 
 def _process_faults(trainer: object) -> list[Fault]:
@@ -153,11 +154,16 @@ def _checkpoint_faults(node: object) -> list[Fault]:
 def part_faults(
     node: Mapping[str, Any],
     path: str,
-    given: Iterable[str],
     allow_targets: Iterable[str],
     wanted: Any = Any,
 ) -> list[Fault]:
-    """The faults of one part and of the parts inside it; `wanted` is what its slot takes."""
+    """The faults of one part and of the parts inside it; `wanted` is what its slot takes.
+
+    Positional parameters of a class of ours are given by code, keyword-only ones are config. Of
+    others' classes every parameter is config, though a user's own may leave in a slot of the config
+    what code gives there: whether it is enough, building it tells.
+    """
+    allow_targets = tuple(allow_targets)
     if "_target_" not in node:
         group = path.replace(".", "/")
         return [Fault(path, f"has no `_target_`; choose one of conf/{group}/ or name a class")]
@@ -173,6 +179,8 @@ def part_faults(
         return []  # something written in C, which tells no signature
     faults = []
     parameters = signature.parameters
+    given = given_by_code(factory) | GIVEN_BY_KEYWORD.get(path, frozenset())
+    may_be_given = path in GIVEN_BY_POSITION and is_own(home_of(factory), allow_targets)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     hints, slots = parameter_types(factory), slots_of(factory)
     for key, value in node.items():
@@ -192,18 +200,30 @@ def part_faults(
         faults += _inside(value, here, allow_targets, slots.get(str(key), Any))
     if not node.get("_partial_"):
         for name, parameter in parameters.items():
-            needed = parameter.default is parameter.empty and parameter.kind in (
-                parameter.POSITIONAL_OR_KEYWORD,
-                parameter.KEYWORD_ONLY,
+            is_config = parameter.kind is parameter.KEYWORD_ONLY or (
+                parameter.kind is parameter.POSITIONAL_OR_KEYWORD and not may_be_given
             )
+            needed = parameter.default is parameter.empty and is_config
             if needed and name not in node and name not in given:
                 faults.append(Fault(f"{path}.{name}", f"must be given: {target} needs it"))
     return faults
 
 
+def given_by_code(factory: Callable[..., Any]) -> frozenset[str]:
+    """What code gives a class of ours: its positional parameters."""
+    if not home_of(factory).startswith("vit."):
+        return frozenset()
+    parameters = inspect.signature(factory).parameters.values()
+    return frozenset(
+        each.name
+        for each in parameters
+        if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
+    )
+
+
 def _inside(value: Any, path: str, allow_targets: Iterable[str], wanted: Any) -> list[Fault]:
     if is_part(value):
-        return part_faults(value, path, (), allow_targets, wanted)
+        return part_faults(value, path, allow_targets, wanted)
     if isinstance(value, Mapping):
         items: Iterable[tuple[Any, Any]] = value.items()
     elif isinstance(value, list):

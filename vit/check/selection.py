@@ -2,48 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vit.faults import Fault, did_you_mean
 from vit.metrics.direction import best_at_zero, mode_of, without_direction, wrong_direction
 from vit.tasks.assembly import accumulation, micro_batches
-from vit.tasks.task import Task
+from vit.tasks.spec import TaskSpec
 
 NOT_SELECTED = "; nothing is selected, and the test's numbers are those of the last step"
 
 
-def monitor_faults(checkpoint: Mapping[str, Any], task: Task) -> list[Fault]:
-    """A metric that is never logged, or the worst taken for the best."""
-    monitor, known = checkpoint.get("monitor"), task.monitors()
+def monitor_faults(
+    checkpoint: Mapping[str, Any], spec: TaskSpec, known: tuple[str, ...]
+) -> list[Fault]:
+    """A metric that is none of the `known` ones, or the worst taken for the best."""
+    monitor = checkpoint.get("monitor")
     if monitor not in known:
         message = (
             f"{monitor!r} is never logged; validation logs {', '.join(known)}."
             f"{did_you_mean(str(monitor), known, 0.8) or _headline(known)}"
         )
         return [Fault("checkpoint.monitor", message)]
-    if monitor in signed(task):
+    if monitor in signed(spec, known):
         return [
             Fault("checkpoint.monitor", f"{without_direction(str(monitor))}.{_headline(known)}")
         ]
-    told = wrong_direction(str(monitor), checkpoint.get("mode"), directions(task))
+    told = wrong_direction(str(monitor), checkpoint.get("mode"), directions(spec, known))
     return [Fault("checkpoint.mode", told)] if told else []
 
 
-def directions(task: Task) -> dict[str, str]:
+def directions(spec: TaskSpec, names: Iterable[str]) -> dict[str, str]:
     """`max` or `min` of each metric that is vit's own; a user's task may mean what it likes."""
-    if not of_vit(task):
+    if not of_vit(spec):
         return {}
-    return {name: mode for name in task.monitors() if (mode := mode_of(name))}
+    return {name: mode for name in names if (mode := mode_of(name))}
 
 
-def of_vit(task: Task) -> bool:
-    return type(task).__module__.startswith("vit.")
+def of_vit(spec: TaskSpec) -> bool:
+    return type(spec).__module__.startswith("vit.")
 
 
-def signed(task: Task) -> list[str]:
+def signed(spec: TaskSpec, names: Iterable[str]) -> list[str]:
     """The metrics of vit's own that nothing can be chosen by, since they are best at zero."""
-    return [name for name in task.monitors() if best_at_zero(name)] if of_vit(task) else []
+    return [name for name in names if best_at_zero(name)] if of_vit(spec) else []
 
 
 def _headline(known: tuple[str, ...]) -> str:

@@ -32,7 +32,7 @@ class Augmentation(ABC):
 # Framings: which part of the image is seen, and from where.
 
 
-@dataclass
+@dataclass(kw_only=True)
 class NoAugmentation(Augmentation):
     """Training images framed as in evaluation."""
 
@@ -40,7 +40,7 @@ class NoAugmentation(Augmentation):
         return prepare.fitted
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Affine(Augmentation):
     """Small turns, shifts and zooms, for digits and other things that must not be mirrored.
 
@@ -61,7 +61,7 @@ class Affine(Augmentation):
         return lambda image: move(prepare.fitted(image))
 
 
-@dataclass
+@dataclass(kw_only=True)
 class CropFlip(Augmentation):
     """Shifts by up to `padding` pixels, black coming in, and mirrors half of the images.
 
@@ -77,7 +77,7 @@ class CropFlip(Augmentation):
         return lambda image: mirror(shift(prepare.fitted(image)))
 
 
-@dataclass
+@dataclass(kw_only=True)
 class RandomResizedCrop(Augmentation):
     """A random part of the image, `scale` of its area and of aspect `ratio`, and mirrors half.
 
@@ -102,7 +102,7 @@ class RandomResizedCrop(Augmentation):
 # Policies: what the framed image looks like.
 
 
-@dataclass
+@dataclass(kw_only=True)
 class RandAugment(Augmentation):
     """`num_ops` random changes of one strength, 0 to 30; what is uncovered takes the mean colour.
 
@@ -121,7 +121,7 @@ class RandAugment(Augmentation):
         return lambda image: vary(framed(image))
 
 
-@dataclass
+@dataclass(kw_only=True)
 class TrivialAugment(Augmentation):
     """One random change of random strength: nothing to tune.
 
@@ -136,7 +136,7 @@ class TrivialAugment(Augmentation):
         return lambda image: vary(framed(image))
 
 
-@dataclass
+@dataclass(kw_only=True)
 class AugMix(Augmentation):
     """A blend of the image with several chains of changes of it, `severity` 1 to 10.
 
@@ -153,7 +153,7 @@ class AugMix(Augmentation):
         return lambda image: vary(framed(image))
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ThreeAugment(Augmentation):
     """Grey, solarised or blurred, one of the three, and then `jitter` of the colours.
 
@@ -176,9 +176,13 @@ class ThreeAugment(Augmentation):
         return lambda image: colours(one_of_three(framed(image)))
 
 
-@dataclass
+@dataclass(kw_only=True)
 class TimmAugment(Augmentation):
     """timm's policies by their own string, such as "rand-m9-mstd0.5-inc1" (DeiT's).
+
+    Args:
+        frame: which part of the image is seen.
+        policy: the string; it begins with rand, augmix, or the name of a policy of AutoAugment's.
 
     Raises ValueError on a string that timm does not understand.
     """

@@ -35,7 +35,7 @@ class BoxAugmentation(ABC):
 # Framings: which part of the picture is seen, and from where.
 
 
-@dataclass
+@dataclass(kw_only=True)
 class NoBoxAugmentation(BoxAugmentation):
     """Training pictures framed as in evaluation."""
 
@@ -43,7 +43,7 @@ class NoBoxAugmentation(BoxAugmentation):
         return prepare.placed
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Flip(BoxAugmentation):
     """Mirrors some of the pictures; the framing itself is evaluation's."""
 
@@ -57,7 +57,7 @@ class Flip(BoxAugmentation):
         return lambda sample: mirror(prepare.placed(sample))
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ScaleJitter(BoxAugmentation):
     """Larger or smaller by a factor in `scale` than in evaluation, then cut or filled up, mirrored.
 
@@ -87,7 +87,7 @@ class ScaleJitter(BoxAugmentation):
         return jittered
 
 
-@dataclass
+@dataclass(kw_only=True)
 class BoxCrop(BoxAugmentation):
     """A random part of the picture, `scale` of its area and of aspect `ratio`, and mirrors some.
 
@@ -117,7 +117,7 @@ class BoxCrop(BoxAugmentation):
 # Colours: what the framed picture looks like.
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Photometric(BoxAugmentation):
     """Changes brightness, contrast, saturation and hue, each with probability `p`.
 

@@ -12,7 +12,7 @@ from vit.data.augment import Augmentation, Change
 from vit.data.transforms import EvaluationTransform
 
 
-@dataclass
+@dataclass(kw_only=True)
 class SpecAugment(Augmentation):
     """Shifts in time and pitch, another tempo, masked bands and moments, and noise.
 

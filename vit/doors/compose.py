@@ -12,39 +12,27 @@ import os
 import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vit.build import is_own
+from vit.doors.choices import hydra_composed
 from vit.doors.config_circles import circle_fault
 from vit.doors.config_files import bomb_faults, reference_faults
-from vit.doors.config_groups import Groups
-from vit.doors.grid import Words, grid, is_value, read_words, sweep_name
+from vit.doors.config_groups import Groups, choosable
+from vit.doors.grid import is_value, read_words
 from vit.doors.misspelt import composition_errors, composition_faults, first_line, unresolved
 from vit.faults import Fault, Refused, did_you_mean
+from vit.runs.composed import Composed
 from vit.runs.environment import named
 from vit.runs.identity import config_hash
 from vit.runs.naming import folder_faults, name_faults
 from vit.runs.trust import from_environment, trusted, untold, used
+from vit.sweeps.words import Words, grid, sweep_name
 
 HYDRA_SHOWS = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc")
 DETERMINISTIC = "--deterministic"
 SUBDIR = "${name}"  # as conf/train.yaml has it: a run's folder is named like the run
-
-
-@dataclass
-class Composed:
-    """One run to be: its frozen config and its folder."""
-
-    config: dict[str, Any]
-    run_dir: Path
-    overrides: list[str]
-    policy: Any = None  # the `sweep` part: how a sweep of such runs is run
-    experiment: str = "run"
-    own_name: str | None = None  # where the user gave one
-    own_folder: bool = False  # whether the user chose hydra.sweep.subdir
-    sweep_dir: Path = Path()  # of a point of a sweep
 
 
 def config_folder() -> Path:
@@ -77,14 +65,14 @@ def written_out(argv: list[str]) -> list[str]:
 
 
 def choices() -> str:
-    """Every config group with its options, for a door's help."""
+    """Every config group with its options, for a command's help."""
     shipped = config_folder()
-    lines = ["choices, one of each group:"]
+    lines = ["choices, one of each group (vit keys GROUP tells the keys of one):"]
     for folder in sorted(path for path in shipped.rglob("*") if path.is_dir()):
-        options = sorted(path.stem for path in folder.glob("*.yaml"))
         name = folder.relative_to(shipped).as_posix()
-        told = textwrap.wrap(f"{name}={', '.join(options)}", 96, subsequent_indent="      ")
-        lines += [f"  {line}" for line in told]
+        if options := choosable([shipped], name, (path.stem for path in folder.glob("*.yaml"))):
+            told = textwrap.wrap(f"{name}={', '.join(options)}", 96, subsequent_indent="      ")
+            lines += [f"  {line}" for line in told]
     return "\n".join(lines)
 
 
@@ -114,8 +102,10 @@ def compose_runs(
             raise Refused([Fault(key, message) for key in words.ranges])
         if not arguments.multirun:
             return [compose_one(words.fixed)]
-        compose_one.sweep_name = sweep_name(words, compose_one(words.fixed, 0).experiment)
-        return [compose_one(point, number) for number, point in enumerate(grid(words))]
+        name = sweep_name(words, compose_one(words.fixed, 0).experiment)
+        return [
+            compose_one(point, number, sweep_name=name) for number, point in enumerate(grid(words))
+        ]
 
 
 def _words(overrides: list[str], compose_one: Composer) -> Words:
@@ -171,15 +161,9 @@ def _hydra(config_dir: str | None, config_name: str) -> Iterator[tuple[list[str]
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    shipped = config_folder()
-    folders = [shipped]
-    if (own := own_configs(Path.cwd())) is not None:
-        folders.append(own)
-    if config_dir is not None:
-        chosen = Path(config_dir).absolute()
-        if not chosen.is_dir():
-            raise Refused([Fault("--config-dir", f"no folder {config_dir!r}")])
-        folders.insert(1, chosen)
+    if config_dir is not None and not Path(config_dir).is_dir():
+        raise Refused([Fault("--config-dir", f"no folder {config_dir!r}")])
+    folders = [config_folder(), *_further(config_dir)]
     bombs = [fault for folder in folders[1:] for fault in bomb_faults(folder)]
     if bombs:
         raise Refused(bombs)
@@ -204,6 +188,13 @@ def _hydra(config_dir: str | None, config_name: str) -> Iterator[tuple[list[str]
     GlobalHydra.instance().clear()
 
 
+def _further(config_dir: str | None) -> list[Path]:
+    """The folders of configs beside the shipped ones."""
+    own = own_configs(Path.cwd())
+    chosen = None if config_dir is None else Path(config_dir).absolute()
+    return [folder for folder in (chosen, own) if folder is not None]
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
@@ -223,28 +214,37 @@ class Composer:
         config_name: str,
         search_words: list[str],
         trusted: tuple[str, ...] = (),
-        folders: list[Path] | None = None,
+        folders: Iterable[Path] = (),
     ):
         self._trusted = trusted
-        self._folders = folders or []
+        self._folders = list(folders)
         self._config_name = config_name
         self._search_words = search_words
-        self.groups = Groups(search_words)
+        self.groups = Groups(search_words, self._folders)
         self._bases: dict[tuple[str, ...], Any] = {}
         self._sets_value: dict[Any, bool] = {}
-        self.sweep_name = "sweep"  # where `sweep.name` is null
-        self.threads: int | None = None  # where `threads` is null; None: this machine's
 
-    def __call__(self, words: list[str], number: int | None = None) -> Composed:
-        """`number` is the run's in its sweep, None where there is none. Raises Refused."""
+    def __call__(
+        self,
+        words: list[str],
+        number: int | None = None,
+        *,
+        sweep_name: str = "sweep",
+        threads: int | None = None,
+    ) -> Composed:
+        """`number` is the run's in its sweep, None where there is none. Raises Refused.
+
+        `sweep_name` counts where `sweep.name` is null, `threads` where `threads` is (None: this
+        machine's).
+        """
         from omegaconf.errors import OmegaConfBaseException
 
         composed = None
         if number is not None:
             with suppress(OmegaConfBaseException):  # a fault: Hydra's own way tells it better
                 composed = self._set_upon_a_base(words)
-        composed = self._compose(words) if composed is None else composed
-        return _resolved(composed, words, number, self.sweep_name, self.threads, self._trusted)
+        composed = self.composed(words) if composed is None else composed
+        return _resolved(composed, words, number, sweep_name, threads, self._trusted)
 
     def _set_upon_a_base(self, words: list[str]) -> Any:
         from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -263,31 +263,33 @@ class Composer:
         values = [item for word, item in parsed if kinds[word]]
         files = tuple(word for word, _ in parsed if not kinds[word])
         if files not in self._bases:
-            self._bases[files] = self._compose(list(files))
+            self._bases[files] = self.composed(list(files))
         composed = copy.deepcopy(self._bases[files])
         for item in values:
             OmegaConf.update(composed, item.key_or_group, item.value(), merge=True)
         return composed
 
-    def _compose(self, words: list[str]) -> Any:
-        from hydra import compose as hydra_compose
+    def composed(self, words: list[str]) -> Any:
+        """What Hydra makes of the words, nothing of it resolved. Raises Refused."""
         from omegaconf import OmegaConf
 
         every = [*words, *self._search_words]
         try:
-            composed = hydra_compose(self._config_name, every, return_hydra_config=True)
+            composed = hydra_composed(self._config_name, every)
             if grown := reference_faults(OmegaConf.to_container(composed, resolve=False)):  # type: ignore[arg-type]
                 raise Refused(grown)
+            if bases := self.groups.base_faults(composed.hydra.runtime.choices):
+                raise Refused(bases)
             return composed
         except composition_errors() as error:
             endless = isinstance(error, RecursionError)
             if endless and (found := circle_fault(self._folders, self._config_name, words)):
                 raise Refused([found]) from error
-            faults, sound = composition_faults(self._config_name, every, words, error)
+            faults, sound = composition_faults(self._config_name, every, words, error, self.groups)
             rest = None
             if 0 < len(sound) < len(words):
                 with suppress(Refused):
-                    composed = self._compose(sound)
+                    composed = self.composed(sound)
                     rest = _resolved(composed, sound, None, trusted=self._trusted).config
             raise Refused(faults, rest) from error
 

@@ -5,31 +5,15 @@ Everything handed on is plain: words, lists of words, and ranges as small mappin
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import json
 import math
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from vit.doors.config_groups import Groups
 from vit.doors.misspelt import first_line
 from vit.faults import Fault, Refused
+from vit.sweeps.words import MOST_VALUES, Words, too_many
 
 MOST_LETTERS = 50_000  # of one word; Hydra's parser takes a second for so many
-MOST_VALUES = 10_000  # of one key, and points of a grid
-
-
-@dataclass
-class Words:
-    """The words of one command, sorted."""
-
-    fixed: list[str] = field(default_factory=list)
-    axes: dict[str, list[str]] = field(default_factory=dict)  # key → the text of each value
-    # key → {"low", "high", "step", "log", "whole"}; `step` is null where there is none
-    ranges: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def read_words(overrides: list[str], groups: Groups | None = None) -> Words:
@@ -87,15 +71,11 @@ def _values(item: Any) -> list[str]:
         sweep = item.value()
         count = (sweep.stop - sweep.start) / sweep.step if sweep.step else math.inf
         if not count <= MOST_VALUES:
-            raise ValueError(_too_many(f"has {count:,.0f} values"))
+            raise ValueError(too_many(f"has {count:,.0f} values"))
     values = list(item.sweep_string_iterator())
     if len(values) > MOST_VALUES:
-        raise ValueError(_too_many(f"has {len(values):,} values"))
+        raise ValueError(too_many(f"has {len(values):,} values"))
     return values
-
-
-def _too_many(told: str) -> str:
-    return f"{told}; wanted at most {MOST_VALUES:,} in one sweep"
 
 
 def _range(sweep: Any) -> dict[str, Any]:
@@ -107,36 +87,6 @@ def _range(sweep: Any) -> dict[str, Any]:
         raise ValueError(f"a range on a log scale starts above 0, not at {low}")
     whole = isinstance(low, int) and isinstance(high, int)
     return {"low": low, "high": high, "step": None, "log": log, "whole": whole}
-
-
-def grid(words: Words) -> Iterator[list[str]]:
-    """The words of every point: fixed ones, then one value of each axis, the last varying first."""
-    points = math.prod(len(values) for values in words.axes.values())
-    if points > MOST_VALUES:
-        told = " × ".join(f"{len(values)} {key}" for key, values in words.axes.items())
-        raise Refused([Fault("-m", _too_many(f"{told} are {points:,} runs"))])
-    axes = [[f"{key}={value}" for value in values] for key, values in words.axes.items()]
-    for point in itertools.product(*axes):
-        yield [*words.fixed, *point]
-
-
-NAMES_NO_SWEEP = ("hydra", "sweep", "tracking", "watch")
-
-
-def sweep_name(words: Words, experiment: str) -> str:
-    """`digits-depth-seed-1a2b3c`: the same while only the values of its axes grow.
-
-    What follows the axes tells apart the words that hold for every run.
-    """
-    keys = [*words.axes, *words.ranges]
-    kept = [word for word in words.fixed if _group(word) not in NAMES_NO_SWEEP]
-    told = json.dumps([experiment, sorted(kept), sorted(keys)])
-    short = [key.split("@")[0].split(".")[-1].split("/")[-1].lstrip("+") for key in keys]
-    return "-".join([experiment, *short[:4], hashlib.sha1(told.encode()).hexdigest()[:6]])
-
-
-def _group(word: str) -> str:
-    return re.split(r"[.=@/]", word.lstrip("+~"), maxsplit=1)[0]
 
 
 def is_value(override: Any, groups: Groups) -> bool:

@@ -14,13 +14,14 @@ DOORS = {
     "train": "train a model: vit train experiment=digits backbone.depth=6 seed=1",
     "sweep": "look at a sweep of vit train -m, stop it, go on with it",
     "check": "find every fault of config and data, show what a run would be",
+    "keys": "which keys there are, with types, defaults and choices: vit keys backbone",
     "data": "draw augmented batches with their targets as a picture",
     "evaluate": "measure a trained run: vit evaluate RUN_DIR [data=…]",
     "predict": "what a run says of images, sounds or texts: vit predict RUN_DIR FILE…",
     "attend": "draw what a run looks at: vit attend RUN_DIR IMAGE…",
     "export": "write a run's weights as a safetensors file",
     "report": "compare runs: which is best, and is it really; one page: vit report runs/SWEEP",
-    "diff": "tell where two runs part, and by what",
+    "diff": "show where two runs part, and by what",
     "leet": "watch the runs of a sweep live, in the terminal: vit leet runs/SWEEP",
     "clean": "free the disk that a sweep's checkpoints take",
     "sync": "upload offline W&B runs",
@@ -29,7 +30,7 @@ DOORS = {
 }
 HELP = """vit {version}: experiments with vision transformers whose answers you can trust.
 
-usage: vit DOOR …          vit DOOR --help tells more
+usage: vit COMMAND …       vit COMMAND --help says more
 
 {doors}
 
@@ -48,7 +49,11 @@ def main(argv: list[str] | None = None) -> int:
 
     _print_what_the_terminal_can()
     with plain_streams():
-        return _open(sys.argv[1:] if argv is None else argv)
+        try:
+            return _open(sys.argv[1:] if argv is None else argv)
+        except BrokenPipeError:  # the reader of our output has left, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
 
 
 def _open(words: list[str]) -> int:
@@ -68,11 +73,11 @@ def _open(words: list[str]) -> int:
         from vit.faults import did_you_mean
 
         guess = did_you_mean(words[0], DOORS)
-        print(f"vit: no door {words[0]!r}.{guess} vit --help lists them.", file=sys.stderr)
+        print(f"vit: no command {words[0]!r}.{guess} vit --help lists them.", file=sys.stderr)
         return 2
-    door = importlib.import_module(f"vit.doors.{words[0]}")
     from vit.faults import Refused
 
+    door = importlib.import_module(f"vit.doors.{words[0]}")
     try:
         return door.main(words[1:])
     except Refused as refused:
@@ -81,11 +86,8 @@ def _open(words: list[str]) -> int:
         return refuse(refused)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of our output has left, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
     except OSError as error:  # a full disk, a folder that is not to be written, …
-        if error.errno is None:
+        if error.errno is None or isinstance(error, BrokenPipeError):
             raise  # libraries call other things an OSError, too
         named = f"{error.filename}: " if error.filename is not None else ""
         print(f"failed: {named}{error.strerror}", file=sys.stderr)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
+from vit.build import CONTROL_KEYS
+from vit.doors.choices import hydra_composed, unmatched
 from vit.doors.config_groups import Groups
+from vit.doors.declared import Parameter, declared
 from vit.faults import Fault, did_you_mean
 
 
@@ -25,35 +25,41 @@ def composition_errors() -> tuple[type[Exception], ...]:
 
 
 def composition_faults(
-    config_name: str, words: list[str], shown: list[str], error: Exception
+    config_name: str,
+    words: list[str],
+    shown: list[str],
+    error: Exception,
+    known: Groups | None = None,
 ) -> tuple[list[Fault], list[str]]:
     """The faults, and the words that are sound.
 
     Asks again word by word, so that two misspellings are told together.
     """
-    from hydra import compose as hydra_compose
     from hydra.core.object_type import ObjectType
 
     always = [word for word in words if word not in shown]
     errors = composition_errors()
-    loader = Groups(always)
+    loader = Groups(always) if known is None else known
     groups: list[str] = []
     values: list[str] = []
     for word in shown:
         key = word.split("=")[0].lstrip("+~").split("@")[0]
         options = loader.get_group_options(key, ObjectType.CONFIG)
         subgroups = loader.get_group_options(key, ObjectType.GROUP)
-        (groups if options or subgroups else values).append(word)
+        is_group = options or subgroups or loader.is_folder(key)
+        (groups if is_group else values).append(word)
     faults: list[Fault] = []
     sound: list[str] = []
     for word in groups:
         try:
-            hydra_compose(config_name, [*always, *sound, word])
+            hydra_composed(config_name, [*always, *sound, word])
             sound.append(word)
         except errors as problem:
             key, _, value = word.partition("=")
             options = loader.get_group_options(key.lstrip("+~").split("@")[0], ObjectType.CONFIG)
-            if value in options:
+            if (group := unmatched(problem)) is not None:
+                faults.append(Fault(word, _nothing_to_choose(group, loader)))
+            elif value in options:
                 faults.append(Fault(word, first_line(problem)))
             else:
                 faults.append(
@@ -64,12 +70,12 @@ def composition_faults(
                     )
                 )
     try:
-        base = hydra_compose(config_name, [*always, *sound])
+        base = hydra_composed(config_name, [*always, *sound])
     except errors as problem:
         return faults or [Fault("config", first_line(problem))], []
     for word in values:
         try:
-            hydra_compose(config_name, [*always, *sound, word])
+            hydra_composed(config_name, [*always, *sound, word])
             sound.append(word)
         except errors as problem:
             faults.append(_value_fault(word, base, problem))
@@ -84,13 +90,25 @@ def _value_fault(word: str, base: Any, problem: Exception) -> Fault:
     for part in key.split("."):
         if not isinstance(node, DictConfig):
             return Fault(key, f"{above!r} holds a value, so it has no {part!r}")
-        if part not in node and _takes(node.get("_target_"), part):
-            return Fault(key, f"stands in no file of conf, and is added with a plus: +{word}")
         if part not in node:
-            known = [str(name) for name in node]
-            guess = did_you_mean(part, known) or did_you_mean(key, _dotted(base))
+            found = declared(str(node.get("_target_"))) if "_target_" in node else None
+            taken = {} if found is None else found.settings()
+            if found is not None and part in taken:
+                return Fault(
+                    key,
+                    f"stands in no file of conf; {found.target} takes {_as_taken(taken[part])}, "
+                    f"and it is added with a plus: +{word}",
+                )
+            known = [str(name) for name in node if name not in CONTROL_KEYS]
+            guess = did_you_mean(part, [*known, *taken])
+            if guess and not did_you_mean(part, known):  # one that no file sets
+                guess = did_you_mean(f"+{key}", [f"+{above}.{name}" for name in taken])
+            others = [each for each in _dotted(base) if not key.startswith(f"{each}.")]
+            guess = guess or did_you_mean(key, others)
             place = f"under {above!r}" if above else "at the top"
-            if not guess and "_target_" in node:
+            if not guess and found is not None:
+                guess = f" {found.target} takes {', '.join([*known, *taken]) or 'nothing'}."
+            elif not guess and "_target_" in node:
                 guess = f" If its class takes it, though no file sets it: +{key}=…"
             return Fault(key, f"no such key {place}.{guess}")
         above = f"{above}.{part}" if above else part
@@ -98,20 +116,17 @@ def _value_fault(word: str, base: Any, problem: Exception) -> Fault:
     return Fault(word, first_line(problem))
 
 
-def _takes(target: object, key: str) -> bool:
-    """Whether a class of ours has such a key of its own; read, since to import it takes torch."""
-    module, _, name = str(target).rpartition(".")
-    spec = find_spec(module) if module.startswith("vit.") else None
-    if spec is None or spec.origin is None:
-        return False
-    return any(
-        isinstance(line, ast.AnnAssign)
-        and isinstance(line.target, ast.Name)
-        and line.target.id == key
-        for each in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
-        if isinstance(each, ast.ClassDef) and each.name == name
-        for line in each.body
-    )
+def _as_taken(parameter: Parameter) -> str:
+    """`start (normal | glorot, 'normal' by default)`."""
+    default = "" if parameter.default is None else f", {parameter.default} by default"
+    return f"{parameter.name} ({parameter.type}{default})"
+
+
+def _nothing_to_choose(group: str, groups: Groups) -> str:
+    above = group.rpartition("/")[0]
+    having = " or ".join(f"{above}={option}" for option in groups.having(group))
+    message = f"no part of this config has a choice of {group}"
+    return f"{message}; {having} has" if having else message
 
 
 def _dotted(node: Any, above: str = "") -> list[str]:
@@ -119,6 +134,8 @@ def _dotted(node: Any, above: str = "") -> list[str]:
 
     found = []
     for key in node:
+        if key in CONTROL_KEYS:
+            continue
         path = f"{above}{key}"
         found.append(path)
         child = node._get_node(key)

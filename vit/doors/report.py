@@ -69,8 +69,8 @@ def main(argv: list[str]) -> int:
     if arguments.workspace:
         require_package()
     from vit.review.page import as_script_data, page
-    from vit.review.reader import load
     from vit.review.report import report
+    from vit.review.sources import load
 
     found = load(arguments.sources, cache=not arguments.no_cache)
     chosen = {name: getattr(arguments, name) for name in ("metric", "mode", "baseline")}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
 from pathlib import Path
 
 from vit.doors.compose import config_folder, own_configs
+from vit.doors.config_groups import is_base
 from vit.doors.misspelt import composition_errors, first_line
 from vit.faults import Fault, Refused
 
-COMPOSING = ("train", "check", "data")
+COMPOSING = ("train", "check", "data", "keys")
 FULL_ERROR = "HYDRA_FULL_ERROR"
 
 
@@ -67,10 +70,21 @@ def complete(words: list[str], doors: list[str]) -> int:
 
     before = sys.argv
     sys.argv = ["vit", *words]
+    said = io.StringIO()
     try:
-        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")(
-            _unreached
-        )()
+        with contextlib.redirect_stdout(said):
+            hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")(
+                _unreached
+            )()
     finally:
         sys.argv = before
+        for line in said.getvalue().splitlines():
+            print(" ".join(word for word in line.split(" ") if not _is_base(word)))
     return 0
+
+
+def _is_base(word: str) -> bool:
+    """Whether a word to be offered is `data=base`, a file that is no choice."""
+    group, _, option = word.partition("=")
+    folders = [config_folder(), own_configs(Path.cwd())]
+    return is_base(tuple(folder for folder in folders if folder is not None), group, option)

@@ -152,6 +152,13 @@ class Attention(nn.Module):
     act in training only. `start` says how weights start: see vit.layers.linear; a fused matrix
     counts as one.
 
+    Args:
+        qkv_bias: whether queries, keys and values have a bias.
+        key_bias: whether the keys have one, where the others do.
+        proj_bias: whether the projection of the heads' answers has one.
+        dropout: rate of attention weights left out.
+        proj_dropout: rate of what the projection answers.
+
     Raises ValueError where `heads` does not divide `dim`.
     """
 
@@ -159,8 +166,8 @@ class Attention(nn.Module):
         self,
         dim: int,
         heads: int,
-        *,
         context_dim: int | None = None,
+        *,
         qkv_bias: bool = True,
         key_bias: bool = True,
         proj_bias: bool = True,

@@ -17,6 +17,10 @@ class Mlp(nn.Module):
     `gelu` is the exact function by default, as in timm, torchvision and Hugging Face's ViT;
     weights from Flax (big_vision, SigLIP) were trained with the tanh approximation. `start` says
     how weights start: see vit.layers.linear.
+
+    Args:
+        bias: whether its matrices have biases.
+        dropout: rate, in training, behind each of the two steps.
     """
 
     def __init__(
@@ -53,6 +57,10 @@ class SwiGlu(nn.Module):
     Three matrices instead of two: the hidden width is two thirds of the `hidden` asked for,
     rounded up to a multiple of 8, so that parameters and FLOPs stay those of `Mlp`. With
     LayerScale it gates twice; ViT-5 found that to hurt.
+
+    Args:
+        bias: whether its matrices have biases.
+        dropout: rate, in training, behind each of the two steps.
 
     Source: Shazeer 2020, arXiv:2002.05202; rounding as in DINOv2.
     """

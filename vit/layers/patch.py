@@ -30,6 +30,9 @@ class LinearPatch(nn.Module):
 
     A patch is flattened as (channels, height, width), so the matrix is the convolution's kernel
     with its last three axes flattened.
+
+    Args:
+        bias: whether it has one.
     """
 
     def __init__(self, channels: int, dim: int, patch_size: int, *, bias: bool = True):
@@ -54,7 +57,11 @@ class LinearPatch(nn.Module):
 
 
 class ConvPatch(nn.Module):
-    """A convolution whose kernel and stride are the patch size."""
+    """A convolution whose kernel and stride are the patch size.
+
+    Args:
+        bias: whether it has one.
+    """
 
     def __init__(self, channels: int, dim: int, patch_size: int, *, bias: bool = True):
         super().__init__()

@@ -62,6 +62,10 @@ class ClsPool(nn.Module):
 class AttentionPool(nn.Module):
     """A learned query attends to the patch tokens, then an mlp with a residual.
 
+    Args:
+        heads: of its attention; they divide the tokens' width.
+        mlp_ratio: hidden width of its mlp over the tokens' width.
+
     Source: the multi-head attention pooling of Zhai et al. 2022, arXiv:2106.04560.
     """
 

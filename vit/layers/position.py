@@ -64,6 +64,9 @@ class SinCosPosition(NoPosition):
 
     Wavelengths go from 2π to 2π·temperature patches. Raises ValueError unless 4 divides dim.
 
+    Args:
+        temperature: the longest wavelength is 2π times it, in patches.
+
     Source: Beyer et al. 2022, arXiv:2205.01580 (big_vision's order of the quarters).
     """
 
@@ -215,6 +218,10 @@ class AxialRope(NoPosition):
 
 class Combined(NoPosition):
     """An added position and a rotary one together, as ViT-5 has them.
+
+    Args:
+        added: the position that is added to the tokens.
+        rotary: the one that turns queries and keys.
 
     Source: github.com/wangf3014/ViT-5.
     """

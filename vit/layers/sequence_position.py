@@ -60,6 +60,10 @@ class SinusoidalPosition(NoTokenPosition):
     Sines and cosines take turns, as in the founding article; with `interleaved=False` the sines
     come first and then the cosines, as in Marian. Raises ValueError unless 2 divides dim.
 
+    Args:
+        temperature: the longest wavelength is 2π times it, in tokens.
+        interleaved: whether sines and cosines take turns.
+
     Source: Vaswani et al. 2017, arXiv:1706.03762.
     """
 
@@ -100,6 +104,9 @@ class RotaryPosition(NoTokenPosition):
 
     Pairs of channels half a head apart turn by place · base^(−2i / head_dim) radians. Raises
     ValueError unless 2 divides the width of a head.
+
+    Args:
+        base: the larger, the slower the last pairs of channels turn, the further they tell apart.
 
     Source: Su et al. 2021 (RoFormer), arXiv:2104.09864; the pairs as in GPT-NeoX and LLaMA.
     """

@@ -37,6 +37,27 @@ class ViT(nn.Module):
     ("constant", as DeiT-III). `patch_dropout` leaves that share of the patches out of a training
     pass, so `Features.patches` are then fewer than its grid says.
 
+    Args:
+        dim: width of the tokens.
+        depth: number of blocks.
+        heads: of the attention of each block; they divide `dim`.
+        mlp_ratio: hidden width of each block's mlp over `dim`.
+        patch_size: side of a patch, in pixels.
+        class_token: a learned token before the patches, which head/pool=cls reads.
+        registers: further learned tokens before the patches, which no head reads; arXiv:2309.16588.
+        qkv_bias: whether queries, keys and values have biases.
+        key_bias: whether the keys have one, where the others do; DINOv3's have none.
+        proj_bias: whether the projection after the attention has one.
+        mlp_bias: whether the mlp has them.
+        qk_norm: normalise queries and keys, head by head.
+        layer_scale: start of a learned scale a channel that each branch is multiplied by; None for
+            no such scale.
+        drop_path: rate at which a whole branch is left out for a sample, in training.
+        dropout: rate behind the positions, each attention and in each mlp, in training.
+        attention_dropout: rate of attention weights left out, in training.
+        patch_dropout: share of the patches that training leaves out.
+        gradient_checkpointing: compute blocks anew in the backward pass: less memory, more time.
+
     Raises ValueError where sizes do not divide, or a rate is out of range.
     """
 

@@ -21,6 +21,11 @@ class Head(nn.Module):
 
     Starts near uniform: weights of deviation 0.02, biases at `bias_init`. For a binary
     cross-entropy over many classes, -log(num_classes) starts from a small probability each.
+
+    Args:
+        pool: from the tokens to one vector.
+        dropout: rate of that vector's channels left out, in training.
+        bias_init: where the biases start.
     """
 
     def __init__(

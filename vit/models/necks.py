@@ -92,6 +92,9 @@ class Pyramid(nn.Module):
     transposed convolution), 1 as many, 0.5 half as many (by max-pooling; odd sides round up).
     A 1x1 and a 3x3 convolution follow, each with a norm.
 
+    Args:
+        scales: tokens along each side, over the backbone's patches there, a map each.
+
     Raises ValueError for other scales.
 
     Source: the simple feature pyramid of Li et al. 2022 (ViTDet), arXiv:2203.16527.

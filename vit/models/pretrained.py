@@ -39,6 +39,11 @@ class TimmBackbone(nn.Module):
     Where timm normalises after pooling, that norm is applied to every token, since `Features`
     are normalised tokens. `mean` and `std` are those the weights were trained with.
 
+    Args:
+        drop_path: timm's drop_path_rate, that of the last block.
+        dropout: timm's proj_drop_rate, behind each attention and in each mlp.
+        gradient_checkpointing: compute blocks anew in the backward pass: less memory, more time.
+
     Raises ValueError for names that are unknown or no plain vision transformers, for weights
     that are neither on this machine nor within reach, and for weights of another architecture.
     """

@@ -36,6 +36,23 @@ class TokenTransformer(nn.Module):
     the last one apart. `embedding_scale` multiplies embeddings by √dim, `embedding_norm` normalises
     them with their positions. Without `own_table` the embeddings are passed to `forward`.
 
+    Args:
+        dim: width of the tokens.
+        depth: number of blocks.
+        heads: of the attention of each block; they divide `dim`.
+        mlp_ratio: hidden width of each block's mlp over `dim`.
+        qkv_bias: whether queries, keys and values have biases.
+        key_bias: whether the keys have one, where the others do; DINOv3's have none.
+        proj_bias: whether the projection after the attention has one.
+        mlp_bias: whether the mlp has them.
+        qk_norm: normalise queries and keys, head by head.
+        layer_scale: start of a learned scale a channel that each branch is multiplied by; None for
+            no such scale.
+        drop_path: rate at which the last block leaves a branch out for a sample, in training; it
+            rises from 0 in the first.
+        dropout: rate behind the positions, each attention and in each mlp, in training.
+        attention_dropout: rate of attention weights left out, in training.
+
     Raises ValueError where sizes do not divide, or a rate is out of range.
     """
 
@@ -46,6 +63,9 @@ class TokenTransformer(nn.Module):
         self,
         vocabulary: int,
         length: int,
+        context_dim: int | None = None,
+        own_table: bool = True,
+        pad: int = PAD,
         *,
         dim: int = 256,
         depth: int = 4,
@@ -55,12 +75,10 @@ class TokenTransformer(nn.Module):
         mlp: Callable[..., nn.Module] = Mlp,
         attention: Callable[..., nn.Module] = Attention,
         mlp_ratio: float = 4.0,
-        context_dim: int | None = None,
         pre_norm: bool = True,
         final_norm: bool | None = None,
         embedding_scale: bool = False,
         embedding_norm: bool = False,
-        own_table: bool = True,
         qkv_bias: bool = True,
         key_bias: bool = True,
         proj_bias: bool = True,
@@ -70,7 +88,6 @@ class TokenTransformer(nn.Module):
         drop_path: float = 0.0,
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
-        pad: int = PAD,
     ):
         super().__init__()
         hidden = int(dim * mlp_ratio)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -201,43 +201,3 @@ class Runs:
 
     runs: list[Run]
     notes: list[str] = field(default_factory=list)
-
-
-def load(sources: Iterable[Path | str], *, cache: bool = True) -> Runs:
-    """All runs of all sources, each once: folders, and projects of W&B (`entity/project`).
-
-    With `cache` what was read is kept in each folder, and read again only where it has changed.
-    Raises Refused where a source holds no runs, or none that can be read.
-    """
-    from vit.review.cache import FILE, Cache
-    from vit.review.online import is_project, load_project
-
-    found: dict[Path, Run] = {}
-    problems: list[Fault] = []
-    sources = list(sources)
-    for source in sources:
-        if is_project(str(source)):
-            found |= {run.path: run for run in load_project(str(source), cache=cache)}
-            continue
-        source = Path(source)
-        kept = Cache(source / FILE) if cache else None
-        for path in find_runs(source):
-            if path.resolve() in found:
-                continue
-            try:
-                run = kept.read(path) if kept else read_run(path)
-            except Refused as refused:
-                problems += refused.faults
-                continue
-            except OSError as error:
-                problems.append(Fault(str(path), f"cannot be read: {error.strerror or error}"))
-                continue
-            judge_state(run)
-            if run.told.get("job_type") != "report":  # our own page, logged to W&B
-                found[path.resolve()] = run
-        if kept:
-            kept.save()
-    if not found:
-        nothing = Fault(", ".join(map(str, sources)), "holds nothing but reports")
-        raise Refused(problems or [nothing])
-    return Runs(list(found.values()), [f"left out, {fault}" for fault in problems])

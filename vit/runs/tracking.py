@@ -45,6 +45,15 @@ class Wandb:
 
     Its id is kept in the folder, so that a run which goes on after a failure is the same run on
     the server. `group` defaults to the hash of the config without its seed.
+
+    Args:
+        mode: "online" sends while training, "offline" leaves that to `vit sync`, "disabled" does
+            without.
+        project: W&B's, where the run is listed.
+        entity: the user or team that it belongs to; None is the one logged in.
+        group: runs that are shown together.
+        tags: words to find the run by.
+        notes: a text about the run.
     """
 
     mode: Literal["offline", "online", "disabled"] = "offline"

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable, Mapping
-from functools import partial
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from vit.build import build_slot, factory_for
+from vit.build import TargetError, arguments_of, build_slot, factory_for
 from vit.data.samples import SampleData
 from vit.facts import AnyFacts
 from vit.models.contract import complete
 from vit.slots import SLOTS
-from vit.tasks.task import Task
+from vit.tasks.spec import TaskSpec, contract_fault, settings_of
+
+if TYPE_CHECKING:  # Lightning, which whoever only looks at a trained model need not import
+    from vit.tasks.task import Task
 
 
 def assemble_data(config: Mapping[str, Any], allow_targets: Iterable[str] = ()) -> SampleData:
@@ -28,14 +32,58 @@ def assemble_model(
     """Backbone and head, fitted to what the data set says of itself."""
     given = facts.for_backbone()
     backbone = complete(build_slot("backbone", config, allow_targets, **given), given)
-    head = partial(build_slot, "head", config, allow_targets)
-    return task_class(config, allow_targets).model_of(backbone, head, facts)
+    spec = task_spec(config, allow_targets)
+    return spec.ask(spec.build_model, backbone, Unbuilt("head", config, allow_targets), facts)
+
+
+class Unbuilt:
+    """A part of a config that its owner builds, with what only the owner knows.
+
+    `inspect.signature` gives what it takes; what the config has of that need not be given.
+    """
+
+    def __init__(self, slot: str, config: Mapping[str, Any], allow_targets: Iterable[str]):
+        self._slot, self._config, self._allow = slot, config, tuple(allow_targets)
+        factory = factory_for(config[slot], self._allow, SLOTS[slot], slot)
+        with suppress(ValueError):  # something written in C tells none
+            self.__signature__ = _still_taken(inspect.signature(factory), config[slot])
+
+    def __call__(self, **given: Any) -> Any:
+        return build_slot(self._slot, self._config, self._allow, **given)
+
+
+def _still_taken(signature: inspect.Signature, node: Mapping[str, Any]) -> inspect.Signature:
+    """What a factory takes by keyword; of what the config has, it need not be given any."""
+    parameters = []
+    for each in signature.parameters.values():
+        if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY):
+            default = node.get(each.name, each.default)
+            parameters.append(each.replace(kind=each.KEYWORD_ONLY, default=default))
+        elif each.kind is not each.VAR_POSITIONAL:
+            parameters.append(each)
+    return signature.replace(parameters=parameters)
 
 
 def task_class(config: Mapping[str, Any], allow_targets: Iterable[str] = ()) -> type[Task]:
-    """What is to be trained for, before it is built. Raises TargetError where it is no task."""
-    found: Any = factory_for(config["task"], allow_targets, SLOTS["task"], "task")
-    return found
+    """What is to be trained for, before it is built.
+
+    Raises TargetError where it is no task, or lacks something that every task must have.
+    """
+    kind: Any = factory_for(config["task"], allow_targets, SLOTS["task"], "task")
+    if fault := contract_fault(kind):
+        raise TargetError(f"{config['task']['_target_']!r} {fault}")
+    return kind
+
+
+def task_spec(config: Mapping[str, Any], allow_targets: Iterable[str] = ()) -> TaskSpec:
+    """The task apart from its training, with the settings of this config.
+
+    The class that `_target_` names has the spec's as its `spec`. Raises TargetError as
+    `task_class` does.
+    """
+    kind = task_class(config, allow_targets)
+    configured = arguments_of(kind, config["task"], allow_targets, "task")
+    return kind.spec(settings_of(kind, configured))
 
 
 def assemble_task(
@@ -45,6 +93,7 @@ def assemble_task(
     allow_targets: Iterable[str] = (),
 ) -> Task:
     """The model with its loss, optimizer, schedule and metrics."""
+    spec = task_spec(config, allow_targets)
     return build_slot(
         "task",
         config,
@@ -55,7 +104,7 @@ def assemble_task(
         schedule=build_slot("schedule", config, allow_targets),
         seed=config["seed"],
         compile=config["compile"],
-        **task_class(config, allow_targets).given_by(data),
+        **spec.ask(spec.from_data, data),
     )
 
 

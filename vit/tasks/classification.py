@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
-from PIL import Image
 from torch import Tensor, nn
 
-from vit.data.classification import ClassificationData
 from vit.facts import Facts
-from vit.faults import Misfit
 from vit.losses.classification import binary_cross_entropy, cross_entropy
 from vit.metrics.classification import ClassificationMetrics
 from vit.metrics.multilabel import MultilabelMetrics
 from vit.metrics.predictions import PerSample
-from vit.models.classifier import Classifier
 from vit.runs.album import Album
 from vit.runs.predictions import Predictions
 from vit.structures import Batch
-from vit.tasks.heads import head_for
 from vit.tasks.mistakes import Name, Picture, of_classes
 from vit.tasks.mixing import Mixing
+from vit.tasks.specs.classification import ClassificationSpec, metrics_for
 from vit.tasks.task import OptimizerPart, SchedulePart, Task
 
 
@@ -50,6 +45,7 @@ class Classification(Task):
     Raises ValueError for a value out of its range, or a loss that does not fit the data.
     """
 
+    spec = ClassificationSpec
     class_weights: Tensor | None
     metrics: ClassificationMetrics | MultilabelMetrics
 
@@ -61,6 +57,9 @@ class Classification(Task):
         schedule: SchedulePart,
         seed: int,
         compile: bool = False,
+        class_weights: tuple[float, ...] | None = None,
+        picture: Picture | None = None,
+        sample_name: Name | None = None,
         *,
         loss: Literal["auto", "cross_entropy", "bce"] = "auto",
         label_smoothing: float = 0.0,
@@ -69,9 +68,6 @@ class Classification(Task):
         cutmix: float = 0.0,
         mix_probability: float = 1.0,
         mix_off_fraction: float = 0.0,
-        class_weights: tuple[float, ...] | None = None,
-        picture: Picture | None = None,
-        sample_name: Name | None = None,
     ):
         super().__init__(model, facts, optim, schedule, seed, compile)
         _require_valid(label_smoothing, mixup, cutmix, mix_probability, mix_off_fraction)
@@ -93,63 +89,9 @@ class Classification(Task):
         )
         weights = None if class_weights is None else torch.tensor(class_weights)
         self.register_buffer("class_weights", weights, persistent=False)
-        kind = MultilabelMetrics if facts.multi_label else ClassificationMetrics
-        self.metrics = kind(facts.class_names)
+        self.metrics = metrics_for(facts)
         self.per_sample = None if facts.multi_label else PerSample()
         self._picture, self._name = picture, sample_name
-
-    @classmethod
-    def model_of(cls, backbone: Any, head: Callable[..., Any], facts: Facts) -> Classifier:
-        given = {"dim": backbone.dim, "num_classes": facts.num_classes}
-        own = head_for("task=classification", "head=linear", head, **given)
-        return Classifier(backbone, own)
-
-    @classmethod
-    def given_by(cls, data: Any) -> dict[str, Any]:
-        if not isinstance(data, ClassificationData):
-            raise Misfit(
-                f"task=classification wants images with classes; data is {type(data).__name__}"
-            )
-        weights = data.class_weight_values()
-        return {
-            "class_weights": None if weights is None else tuple(weights),
-            "picture": data.picture,
-            "sample_name": data.sample_name,
-        }
-
-    @classmethod
-    def output_fault(cls, output: Any, images: int, data: Any) -> str | None:
-        wanted = (images, data.facts.num_classes)
-        found = tuple(getattr(output, "shape", ())) or type(output).__name__
-        return None if found == wanted else f"gives {found} for {images} images; wanted {wanted}"
-
-    @classmethod
-    def oddities(cls, data: Any, output: Any) -> list[str]:
-        return data.warnings() if isinstance(data, ClassificationData) else []
-
-    @classmethod
-    def made_up_loss(cls, output: Tensor) -> Tensor:
-        targets = torch.zeros(len(output), dtype=torch.long, device=output.device)
-        return cross_entropy(output.float(), targets).mean()
-
-    @classmethod
-    def predicted(cls, trained: Any, images: Sequence[Image.Image]) -> list[dict[str, Any]]:
-        """`class`, and all `classes` with their probability, the most probable first."""
-        told = []
-        for row in trained.probabilities(images).tolist():
-            ranked = sorted(zip(row, trained.class_names, strict=True), reverse=True)
-            classes = [{"class": name, "probability": value} for value, name in ranked]
-            told.append({"class": classes[0]["class"], "classes": classes})
-        return told
-
-    def shown(self) -> tuple[tuple[str, str], ...]:
-        return (
-            ("loss", "train/loss"),
-            ("accuracy", "train/accuracy"),
-            ("val loss", "val/loss"),
-            ("val accuracy", "val/accuracy"),
-            ("val mAP", "val/map"),
-        )
 
     def forward(
         self, images: Float[Tensor, "batch channels height width"]
@@ -202,12 +144,12 @@ class Classification(Task):
     def predict_step(self, batch: Batch, batch_idx: int) -> Float[Tensor, "batch classes"]:
         return self.probabilities(self.model(batch.images))
 
-    def begin_evaluation(self) -> None:
+    def reset_metrics(self) -> None:
         self.metrics.reset()
         if self.per_sample:
             self.per_sample.reset()
 
-    def evaluate(self, batch: Batch, split: str) -> None:
+    def update_metrics(self, batch: Batch, split: str) -> None:
         logits = self.model(batch.images).float()
         losses = (binary_cross_entropy if self.binary else cross_entropy)(logits, batch.targets)
         probabilities = self.probabilities(logits)
@@ -215,13 +157,10 @@ class Classification(Task):
         if self.per_sample:
             self.per_sample.update(batch.index, logits, probabilities, batch.targets)
 
-    def evaluated(self, split: str) -> dict[str, float]:
+    def compute_metrics(self, split: str) -> dict[str, float]:
         if self.per_sample:
             self.per_sample.compute()
         return self.metrics.compute(self.device)
-
-    def monitors(self) -> tuple[str, ...]:
-        return tuple(f"val/{name}" for name in self.metrics.names)
 
     @property
     def mixes(self) -> bool:

@@ -10,26 +10,23 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from vit.data.coco_panoptic import CocoPanoptic
-from vit.data.detection import DetectionData
 from vit.data.detection_loading import FramedBatch
 from vit.data.detection_transforms import Frame
 from vit.facts import Facts
-from vit.faults import Misfit
 from vit.losses.detection import SetCriterion, loss_of
 from vit.losses.masks import NUM_POINTS
-from vit.metrics.detection import NAMES, DetectionMetrics, Found
+from vit.metrics.detection import DetectionMetrics, Found
 from vit.metrics.panoptic import PanopticMetrics
 from vit.metrics.ranks import sum_dtype, sum_over_ranks
 from vit.models.detector import Detector
-from vit.models.heads.masks import MasksHead
 from vit.runs.album import Album
 from vit.structures import DetectionBatch, Detections, PanopticMap, Stage
 from vit.tasks.drawing import for_tracker
-from vit.tasks.found import as_json, found_in
+from vit.tasks.found import found_in
 from vit.tasks.mistakes import Name, of_objects
 from vit.tasks.panoptic import parted
-from vit.tasks.queries import built_with, made_up_loss, points_generator, tell_progress
+from vit.tasks.queries import points_generator, tell_progress
+from vit.tasks.specs.detection import DetectionSpec, metric_prefix
 from vit.tasks.task import OptimizerPart, SchedulePart, Task
 
 PICTURES = 8  # of the validation that are drawn
@@ -61,6 +58,8 @@ class Detection(Task):
     Raises ValueError for a value out of its range.
     """
 
+    spec = DetectionSpec
+
     def __init__(
         self,
         model: nn.Module,
@@ -68,13 +67,13 @@ class Detection(Task):
         optim: OptimizerPart,
         schedule: SchedulePart,
         seed: int,
-        compile: bool = False,
-        *,
         truth: Callable[[str], Mapping[str, Any]],
+        compile: bool = False,
         picture: Callable[[str, int], Image.Image] | None = None,
         sample_name: Name | None = None,
         panoptic: Callable[[str, int], PanopticMap] | None = None,
         is_thing: tuple[bool, ...] = (),
+        *,
         class_loss: Literal["auto", "ia_bce", "mal", "vfl", "focal", "cross_entropy"] = "auto",
         alpha: float | None = None,
         gamma: float | None = None,
@@ -118,7 +117,7 @@ class Detection(Task):
         if isinstance(model, Detector):
             self.criterion.require_fit(no_object)
         self.max_detections = max_detections
-        self.prefix = "mask_" if isinstance(getattr(model, "head", None), MasksHead) else ""
+        self.prefix = metric_prefix(model)
         self.metrics = DetectionMetrics(facts.class_names, "segm" if self.prefix else "bbox")
         self._truth, self._picture, self._name = truth, picture, sample_name
         self._panoptic = panoptic
@@ -127,78 +126,6 @@ class Detection(Task):
             self.panoptic = PanopticMetrics(facts.class_names, is_thing)
         self._known: dict[str, Mapping[str, Any]] = {}
         self._drawn: dict[int, Found] = {}
-
-    @classmethod
-    def model_of(cls, backbone: Any, head: Callable[..., Any], facts: Facts) -> Detector:
-        return built_with(backbone, head, facts, "task=detection", "head=deformable")
-
-    @classmethod
-    def given_by(cls, data: Any) -> dict[str, Any]:
-        if not isinstance(data, DetectionData):
-            raise Misfit(
-                f"task=detection wants pictures with boxes, such as data=coco; data is "
-                f"{type(data).__name__}"
-            )
-        given: dict[str, Any] = {"truth": data.ground_truth, "picture": data.picture}
-        given["sample_name"] = data.sample_name
-        if isinstance(data, CocoPanoptic):
-            given |= {"panoptic": data.panoptic, "is_thing": data.is_thing}
-        return given
-
-    @classmethod
-    def output_fault(cls, output: Any, images: int, data: Any) -> str | None:
-        if not isinstance(output, Detections):
-            return "gives no objects; task=detection wants a head such as head=deformable"
-        if output.answer.masks is not None and not getattr(data, "masks", True):
-            return "learns from the outlines of objects; set data.masks=true"
-        found = tuple(output.answer.logits.shape)
-        whole = data.facts.num_classes, data.facts.num_classes + 1  # with "no object"
-        if found[0] == images and found[2] in whole:
-            return None
-        wanted = (images, "queries", data.facts.num_classes)
-        return f"gives classes of shape {found} for {images} images; wanted {wanted}"
-
-    @classmethod
-    def oddities(cls, data: Any, output: Detections) -> list[str]:
-        if not isinstance(data, DetectionData):
-            return []  # a fault, told as such
-        crowded = data.too_many_objects(output.answer.logits.shape[1])
-        return [*data.warnings(), *([crowded] if crowded else [])]
-
-    @classmethod
-    def made_up_loss(cls, output: Detections) -> Tensor:
-        return made_up_loss(output)
-
-    @classmethod
-    @torch.inference_mode()
-    def predicted(cls, trained: Any, images: Sequence[Image.Image]) -> list[dict[str, Any]]:
-        """`objects` of each image, the best first: `class`, `score`, `box_xyxy` in its pixels.
-
-        Of a head that answers with masks also `segmentation`, COCO's run lengths.
-        """
-        model, transform, facts = trained.model, trained.transform, trained.facts
-        device = next(model.parameters()).device
-        batch = torch.stack([transform(image) for image in images]).to(device)
-        frames = [transform.frame(image.height, image.width) for image in images]
-        padding = None
-        if trained.config["data"].get("padding"):  # as in training and evaluation
-            padding = torch.stack([frame.filled() for frame in frames]).to(device)
-        found = found_in(model(batch, padding), model, list(range(len(images))), frames, most=100)
-        told: list[dict[str, Any]] = [{"objects": []} for _ in images]
-        masks: Sequence[Any] = found.masks if found.masks else (None,) * len(found.image)
-        rows = zip(found.image, found.score, found.label, found.boxes_xyxy, masks, strict=True)
-        for image, score, label, box, mask in rows:
-            outline = {} if mask is None else {"segmentation": as_json(mask)}
-            told[image]["objects"].append(
-                {
-                    "class": facts.class_names[label],
-                    "label": int(label),
-                    "score": float(score),
-                    "box_xyxy": [float(edge) for edge in box],
-                    **outline,
-                }
-            )
-        return told
 
     def forward(self, images: Tensor) -> Detections:
         return self.model(images)
@@ -216,29 +143,15 @@ class Detection(Task):
         self.record(told, len(batch), batch.index)
         return losses["loss"]
 
-    def begin_evaluation(self) -> None:
+    def reset_metrics(self) -> None:
         self.metrics.reset()
         if self.panoptic:
             self.panoptic.reset()
         self._drawn = {}
         self._weighed = torch.zeros(2, 2, dtype=torch.float64)  # of the losses
 
-    def monitors(self) -> tuple[str, ...]:
-        own = [f"{self.prefix}{name}" for name in NAMES]
-        more = PanopticMetrics.names if self.panoptic else ()
-        return tuple(f"val/{name}" for name in ("loss", *own, *more))
-
     def tables(self) -> dict[str, list]:
         return self.metrics.tables() | (self.panoptic.tables() if self.panoptic else {})
-
-    def shown(self) -> tuple[tuple[str, str], ...]:
-        of = self.prefix.replace("_", " ")
-        return (
-            ("loss", "train/loss"),
-            ("val loss", "val/loss"),
-            (f"val {of}AP", f"val/{self.prefix}ap"),
-            (f"val {of}AP50", f"val/{self.prefix}ap50"),
-        )
 
     def pictures(self) -> list[dict[str, Any]]:
         if self._picture is None:
@@ -255,7 +168,7 @@ class Detection(Task):
         truth = self._known[split]
         return of_objects(self.metrics, truth, split, self._picture, self._name, most)
 
-    def evaluate(self, batch: FramedBatch, split: str) -> None:
+    def update_metrics(self, batch: FramedBatch, split: str) -> None:
         detections = self.model(batch.images, batch.padding)
         images = batch.index.tolist()
         found = found_in(detections, self.model, images, batch.frames, self.max_detections)
@@ -278,7 +191,7 @@ class Detection(Task):
             [self._panoptic(split, image) for image in images],
         )
 
-    def evaluated(self, split: str) -> dict[str, float]:
+    def compute_metrics(self, split: str) -> dict[str, float]:
         if split not in self._known:
             self._known[split] = self._truth(split)
         measured = self.metrics.compute(self._known[split])

@@ -11,10 +11,10 @@ import torch
 
 from vit.build import build_slot
 from vit.callbacks.watch import Watch
-from vit.check.schema import GIVEN, slot_faults
+from vit.check.schema import slot_faults
 from vit.faults import Fault, Refused
 from vit.runs.directory import RunFolder
-from vit.tasks.assembly import assemble_data, assemble_task, task_class
+from vit.tasks.assembly import assemble_data, assemble_task
 from vit.tasks.log import silenced
 from vit.tasks.trainer import launched_by
 from vit.trained import Trained, load, refusing_targets, usable_device
@@ -37,7 +37,7 @@ def evaluate(
     trained = load(run_dir, checkpoint=checkpoint, allow_targets=allow_targets)
     config = trained.config
     if data_config is not None:
-        faults = slot_faults("data", data_config, GIVEN["data"], allow_targets)
+        faults = slot_faults("data", data_config, allow_targets)
         if faults:
             raise Refused(faults)
         config = {**config, "data": data_config}
@@ -58,7 +58,7 @@ def evaluate(
     data.follow(trained.facts, trained.transform)  # as the model was trained, whatever data say
     with torch.no_grad():
         output = trained.model(*data.facts.example(2))
-    if message := task_class(config, allow_targets).output_fault(output, 2, data):
+    if message := trained.spec.ask(trained.spec.check_output, output, 2, data):
         raise Refused([Fault("data", f"does not fit the run's model, which {message}")])
     with refusing_targets(folder):
         task = assemble_task({**config, "compile": False}, trained.model, data, allow_targets)

@@ -26,7 +26,8 @@ WANTED = {
 def answered(trained: Any, inputs: Sequence[Any]) -> Iterator[dict[str, Any]]:
     """What the run's task says of each image or text (see vit/trained.py), so many at once."""
     for start in range(0, len(inputs), AT_ONCE):
-        yield from trained.kind.predicted(trained, inputs[start : start + AT_ONCE])
+        part = inputs[start : start + AT_ONCE]
+        yield from trained.spec.ask(trained.spec.predict, trained, part)
 
 
 def ready(inputs: Any, data: Any, where: str) -> list[Any]:

@@ -144,7 +144,7 @@ def of_pixels(
         maps = [resized(each, shown.height, shown.width) for each in maps]
         present |= {number for each in maps for number in each.unique().tolist()}
         sheet = beside([shown, *(coloured(shown, each) for each in maps)])
-        words = f"{share:.1%} of the pixels wrong (image, truth, what was told)"
+        words = f"{share:.1%} of the pixels wrong (image, truth, prediction)"
         album.append(Mistake(sheet, words, name(split, index), across=1 + len(maps)))
     shown_classes = sorted(present - {IGNORED})[:MOST_LEGEND]
     return Album(album, [(names[number], _hex(colour(number))) for number in shown_classes])

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from PIL import Image
 from torch import Tensor, nn
 
-from vit.data.segmentation import SegmentationData
 from vit.data.segmentation_loading import FramedMaps
 from vit.facts import Facts
-from vit.faults import Misfit
 from vit.losses.detection import SetCriterion, loss_of
 from vit.losses.masks import NUM_POINTS
 from vit.metrics.ranks import sum_dtype, sum_over_ranks
 from vit.metrics.segmentation import SemanticMetrics
 from vit.metrics.worst import Worst
-from vit.models.detector import Detector
 from vit.runs.album import Album
 from vit.runs.counted import PICTURES_OWN_SIZE
-from vit.structures import IGNORED, ClassMaps, Detections, Objects, SegmentationBatch
+from vit.structures import IGNORED, ClassMaps, Objects, SegmentationBatch
 from vit.tasks.mistakes import Name, Picture, Published, keep_worst, of_pixels
 from vit.tasks.pixel_classes import picture_classes
-from vit.tasks.queries import built_with, made_up_loss, points_generator, tell_progress
+from vit.tasks.queries import points_generator, tell_progress
+from vit.tasks.specs.segmentation import SegmentationSpec
 from vit.tasks.task import OptimizerPart, SchedulePart, Task
 
 MOST_PICTURES = 24  # kept of an evaluation
@@ -53,6 +49,7 @@ class Segmentation(Task):
     sees, as in training.
     """
 
+    spec = SegmentationSpec
     counted = dict.fromkeys(SemanticMetrics.names, PICTURES_OWN_SIZE)
 
     def __init__(
@@ -63,6 +60,9 @@ class Segmentation(Task):
         schedule: SchedulePart,
         seed: int,
         compile: bool = False,
+        picture: Picture | None = None,
+        published: Published | None = None,
+        sample_name: Name | None = None,
         *,
         no_object_weight: float = 0.1,
         weight_class: float = 2.0,
@@ -72,9 +72,6 @@ class Segmentation(Task):
         cost_mask: float = 5.0,
         cost_dice: float = 5.0,
         num_points: int = NUM_POINTS,
-        picture: Picture | None = None,
-        published: Published | None = None,
-        sample_name: Name | None = None,
     ):
         super().__init__(model, facts, optim, schedule, seed, compile)
         self.criterion = SetCriterion(
@@ -91,54 +88,6 @@ class Segmentation(Task):
         self.metrics = SemanticMetrics(facts.class_names, IGNORED)
         self.worst = Worst(MOST_PICTURES)
         self._picture, self._published, self._name = picture, published, sample_name
-
-    @classmethod
-    def model_of(cls, backbone: Any, head: Callable[..., Any], facts: Facts) -> Detector:
-        return built_with(backbone, head, facts, "task=segmentation", "head=semantic")
-
-    @classmethod
-    def given_by(cls, data: Any) -> dict[str, Any]:
-        if not isinstance(data, SegmentationData):
-            raise Misfit(
-                "task=segmentation wants images with a class for each pixel, such as "
-                f"data=mask_folder; data is {type(data).__name__}"
-            )
-        given: dict[str, Any] = {"picture": data.picture, "published": data.class_map}
-        return {**given, "sample_name": data.sample_name}
-
-    @classmethod
-    def output_fault(cls, output: Any, images: int, data: Any) -> str | None:
-        if isinstance(output, Detections) and output.answer.masks is not None:
-            found, wanted = output.answer.logits.shape[2], data.facts.num_classes + 1
-        elif isinstance(output, ClassMaps):
-            found, wanted = output.logits.shape[1], data.facts.num_classes
-        else:
-            return "gives no classes of pixels; task=segmentation wants head=semantic or masks"
-        return None if found == wanted else f"gives {found} classes; wanted {wanted}"
-
-    @classmethod
-    def made_up_loss(cls, output: Any) -> Tensor:
-        return made_up_loss(output)
-
-    @classmethod
-    @torch.inference_mode()
-    def predicted(cls, trained: Any, images: Sequence[Image.Image]) -> list[dict[str, Any]]:
-        """`shares` of the image by class, the largest first, and `class_map` [height, width]."""
-        device = next(trained.model.parameters()).device
-        told = []
-        for image in images:
-            output = trained.model(trained.transform(image)[None].to(device))
-            frame = trained.transform.frame(image.height, image.width)
-            chosen = picture_classes(output, 0, frame).cpu()
-            counts = torch.bincount(chosen.flatten(), minlength=trained.facts.num_classes)
-            shares = {
-                name: count / chosen.numel()
-                for name, count in zip(trained.facts.class_names, counts.tolist(), strict=True)
-                if count
-            }
-            ranked = dict(sorted(shares.items(), key=lambda item: -item[1]))
-            told.append({"shares": ranked, "class_map": chosen.numpy()})
-        return told
 
     def forward(self, images: Tensor) -> Any:
         return self.model(images)
@@ -159,21 +108,15 @@ class Segmentation(Task):
         self.record(told, len(batch), batch.index)
         return losses["loss"]
 
-    def monitors(self) -> tuple[str, ...]:
-        return tuple(f"val/{name}" for name in (*self.metrics.names, "loss"))
-
     def tables(self) -> dict[str, list]:
         return self.metrics.tables()
 
-    def shown(self) -> tuple[tuple[str, str], ...]:
-        return (("loss", "train/loss"), ("val loss", "val/loss"), ("val mIoU", "val/miou"))
-
-    def begin_evaluation(self) -> None:
+    def reset_metrics(self) -> None:
         self.metrics.reset()
         self.worst.reset()
         self._weighed = torch.zeros(2, 2, dtype=torch.float64)  # of the losses
 
-    def evaluate(self, batch: FramedMaps, split: str) -> None:
+    def update_metrics(self, batch: FramedMaps, split: str) -> None:
         output = self.model(batch.images)
         if isinstance(output, ClassMaps):
             # Together they would be float32, which cannot count beyond 16,777,216 pixels.
@@ -195,7 +138,7 @@ class Segmentation(Task):
         names = self.facts.class_names
         return of_pixels(self.worst, names, split, self._picture, self._published, self._name, most)
 
-    def evaluated(self, split: str) -> dict[str, float]:
+    def compute_metrics(self, split: str) -> dict[str, float]:
         self.worst.compute()
         weighed = self._weighed.to(self.device, sum_dtype(self.device))
         return {**self.metrics.compute(self.device), "loss": loss_of(sum_over_ranks(weighed))}

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vit.data.text import TextData
 from vit.data.tokenizing import Tokenizer
 from vit.facts import CaptionFacts, TextFacts
-from vit.faults import Misfit
 from vit.metrics.ranks import several_ranks, sum_over_ranks
 from vit.metrics.sequence import SequenceMetrics
 from vit.metrics.written import WrittenMetrics
-from vit.models.generation import beam_search, greedy
-from vit.models.text_decoder import SequenceToSequence
 from vit.structures import PAD, START, CaptionBatch, TextBatch
-from vit.tasks.heads import head_for
+from vit.tasks.specs.sequence import TextToTextSpec, write
 from vit.tasks.task import OptimizerPart, SchedulePart, Task
-from vit.tasks.texts import keep_tokenizer, require_smoothing, tokens_of
+from vit.tasks.texts import keep_tokenizer, require_smoothing
 
 SAMPLES = 10  # texts of an evaluation that its table shows
 
@@ -47,7 +43,7 @@ class TextToText(Task):
     tells them.
     """
 
-    words: ClassVar = ("task=text_to_text", "head=text_decoder")  # that choose it, and its head
+    spec = TextToTextSpec
 
     def __init__(
         self,
@@ -73,57 +69,11 @@ class TextToText(Task):
         self.text_metrics = WrittenMetrics(text_metrics)
         self._shown: list[tuple[list[int], list[int], list[int]]] = []
 
-    @classmethod
-    def model_of(cls, backbone: Any, head: Callable[..., Any], facts: Any) -> SequenceToSequence:
-        sizes = {"vocabulary": facts.vocabulary, "length": facts.max_target_tokens}
-        own = head_for(*cls.words, head, dim=backbone.dim, **sizes)
-        return SequenceToSequence(backbone, own)
-
-    @classmethod
-    def given_by(cls, data: Any) -> dict[str, Any]:
-        if not isinstance(data, TextData) or data.contents.class_names is not None:
-            raise Misfit(
-                "task=text_to_text wants texts with other texts, such as data=number_words or "
-                f"data=text_table data.target=text; data is {type(data).__name__}"
-                f"{' with classes' * isinstance(data, TextData)}"
-            )
-        return {}
-
-    @classmethod
-    def output_fault(cls, output: Any, images: int, data: Any) -> str | None:
-        wanted = (images, data.facts.max_target_tokens, data.facts.vocabulary)
-        found = tuple(getattr(output, "shape", ())) or type(output).__name__
-        return None if found == wanted else f"gives {found} for {images} texts; wanted {wanted}"
-
-    @classmethod
-    def made_up_loss(cls, output: Tensor) -> Tensor:
-        targets = torch.zeros(output.shape[:2], dtype=torch.long, device=output.device)
-        return F.cross_entropy(output.float().flatten(0, 1), targets.flatten())
-
-    @classmethod
-    def predicted(cls, trained: Any, images: Sequence[Any]) -> list[dict[str, Any]]:
-        """Of each text the `text` that the model writes."""
-        task = trained.config["task"]
-        most = trained.facts.max_target_tokens
-        tokens = tokens_of(trained, images)
-        rows = write(
-            trained.model, tokens, most, task.get("beams", 1), task.get("length_penalty", 1.0)
-        )
-        return [{"text": text} for text in trained.transform.decode(rows.tolist())]
-
-    def shown(self) -> tuple[tuple[str, str], ...]:
-        return (
-            ("loss", "train/loss"),
-            ("tokens right", "train/token_accuracy"),
-            ("val loss", "val/loss"),
-            ("val exact", "val/exact_match"),
-        )
-
     def forward(self, tokens: Tensor, target: Tensor) -> Float[Tensor, "batch tokens vocabulary"]:
         return self.model(tokens, target)
 
     def on_fit_start(self) -> None:
-        keep_tokenizer(self)
+        keep_tokenizer(self.trainer, self.facts)
 
     def training_step(self, batch: TextBatch | CaptionBatch, batch_idx: int) -> Tensor:
         logits = self.model(batch.tokens, shifted(batch.targets)).float()
@@ -151,12 +101,12 @@ class TextToText(Task):
     def tokenizer(self) -> Tokenizer:
         return Tokenizer(self.facts.tokenizer)
 
-    def begin_evaluation(self) -> None:
+    def reset_metrics(self) -> None:
         self.metrics.reset()
         self.text_metrics.reset()
         self._shown = []
 
-    def evaluate(self, batch: TextBatch | CaptionBatch, split: str) -> None:
+    def update_metrics(self, batch: TextBatch | CaptionBatch, split: str) -> None:
         logits = self.model(batch.tokens, shifted(batch.targets))
         written = self._written(batch.tokens)
         self.metrics.update(logits, batch.targets, written)
@@ -173,11 +123,8 @@ class TextToText(Task):
         """What the table of samples tells of what was read."""
         return batch.tokens
 
-    def evaluated(self, split: str) -> dict[str, float]:
+    def compute_metrics(self, split: str) -> dict[str, float]:
         return self.metrics.compute(self.device) | self.text_metrics.compute()
-
-    def monitors(self) -> tuple[str, ...]:
-        return tuple(f"val/{name}" for name in self.metrics.names + self.text_metrics.names)
 
     def tables(self) -> dict[str, list]:
         """`samples`: source, target and what was written, of this process's first texts."""
@@ -195,10 +142,3 @@ class TextToText(Task):
 def shifted(targets: Int[Tensor, "batch tokens"]) -> Int[Tensor, "batch tokens"]:
     """What a decoder is given to write the targets: START, and all of them but the last."""
     return torch.cat([torch.full_like(targets[:, :1], START), targets[:, :-1]], dim=1)
-
-
-def write(model: Any, tokens: Tensor, most: int, beams: int, length_penalty: float) -> Tensor:
-    if beams == 1:
-        return greedy(model, tokens, most)
-    found, _ = beam_search(model, tokens, most, width=beams, length_penalty=length_penalty)
-    return found[:, 0]

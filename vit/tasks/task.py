@@ -1,12 +1,12 @@
-"""What every task shares: optimizer and schedule, cheap recording, the facts in the checkpoint."""
+"""What training shares, whatever the task: optimizer, schedule, recording, evaluations."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import pytorch_lightning as lightning
 import torch
@@ -17,9 +17,10 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from vit.facts import AnyFacts
 from vit.metrics.ranks import sum_dtype
-from vit.metrics.running import FirstBad, RunningMeans
+from vit.metrics.running import RunningMeans
 from vit.runs.album import Album
 from vit.runs.predictions import Predictions
+from vit.tasks.spec import TaskSpec
 
 
 @runtime_checkable
@@ -44,7 +45,13 @@ class SchedulePart(Protocol):
 
 
 class Task(lightning.LightningModule):
-    """A model in training. A kind of task adds its steps and its metrics.
+    """A model in training and evaluation: how a kind of task steps and measures.
+
+    What else a task is says its spec (vit/tasks/spec.py). An author names it, and writes the
+    abstract methods: `training_step`, `reset_metrics`, `update_metrics` and `compute_metrics`.
+    `tables`, `pictures`, `predictions`, `mistakes` and `mixes` are for those that have such. The
+    constructor's keyword-only arguments are the task's settings, its keys in a config; what
+    `spec.from_data` gives comes before them.
 
     With `compile`, torch.compile wraps the model's forward and nothing else; the keys of the
     state dict stay those of the plain model.
@@ -53,6 +60,7 @@ class Task(lightning.LightningModule):
     (vit/runs/counted.py). It travels in the checkpoint, so that a run begun otherwise is known.
     """
 
+    spec: ClassVar[type[TaskSpec]]
     counted: Mapping[str, str] = {}
 
     def __init__(
@@ -71,83 +79,53 @@ class Task(lightning.LightningModule):
         self.schedule = schedule
         self.seed = seed
         self.tested = "test"  # the split that `trainer.test` is given
-        self._running = RunningMeans()
+        self.running = RunningMeans()  # of training, for the callbacks
         if compile:
             self.model.compile()  # in place: a wrapping module would rename every parameter
 
-    @classmethod
-    def model_of(cls, backbone: Any, head: Callable[..., Any], facts: Any) -> Any:
-        """The model that this task trains; `head` builds its head from what is given here."""
-        raise NotImplementedError
+    @abstractmethod
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """The loss of a batch; `record` keeps what else is of interest."""
 
-    @classmethod
-    def given_by(cls, data: Any) -> dict[str, Any]:
-        """What the task is told by its data, as keywords of its own.
-
-        Raises Misfit where the data are of another kind.
-        """
-        return {}
-
-    @classmethod
-    def output_fault(cls, output: Any, images: int, data: Any) -> str | None:
-        """What is wrong with a model's answer to so many images, by its shape; None if nothing."""
-        return None
-
-    @classmethod
-    def oddities(cls, data: Any, output: Any) -> list[str]:
-        """What the check is to warn of, from the data and the model's answer to two images."""
-        return data.warnings()
-
-    @classmethod
-    def made_up_loss(cls, output: Any) -> Tensor:
-        """A loss for images that nobody knows anything of: to measure what a step takes."""
-        raise NotImplementedError
-
-    @classmethod
-    def predicted(cls, trained: Any, images: Sequence[Any]) -> list[dict[str, Any]]:
-        """What a trained run (vit/trained.py) says of each image or text, as plain values."""
-        raise NotImplementedError
-
-    def shown(self) -> tuple[tuple[str, str], ...]:
-        """What a person watches while it trains: words, and the metric that they stand for."""
-        return (("loss", "train/loss"), ("val loss", "val/loss"))
-
-    def begin_evaluation(self) -> None:
+    @abstractmethod
+    def reset_metrics(self) -> None:
         """Forgets the evaluation before."""
-        raise NotImplementedError
 
-    def evaluate(self, batch: Any, split: str) -> None:
-        """Looks at a batch of a split."""
-        raise NotImplementedError
+    @abstractmethod
+    def update_metrics(self, batch: Any, split: str) -> None:
+        """Adds a batch of a split to the evaluation."""
 
-    def evaluated(self, split: str) -> dict[str, float]:
-        """What was found since `begin_evaluation`, the same on every rank; all must call it."""
-        raise NotImplementedError
+    @abstractmethod
+    def compute_metrics(self, split: str) -> dict[str, float]:
+        """The metrics since `reset_metrics`, the same on every rank; all must call it.
+
+        Their names are those of the spec's `metric_names`.
+        """
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self.evaluate(batch, "val")
+        self.update_metrics(batch, "val")
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
-        self.evaluate(batch, self.tested)
+        self.update_metrics(batch, self.tested)
 
     def on_validation_epoch_start(self) -> None:
-        self.begin_evaluation()
+        self.reset_metrics()
 
     def on_test_epoch_start(self) -> None:
-        self.begin_evaluation()
+        self.reset_metrics()
 
     def on_validation_epoch_end(self) -> None:
-        self._log("val", self.evaluated("val"))
+        self._log("val", self.compute_metrics("val"))
 
     def on_test_epoch_end(self) -> None:
-        self._log("test", self.evaluated(self.tested))
+        self._log("test", self.compute_metrics(self.tested))
 
-    def _log(self, named: str, found: Mapping[str, float]) -> None:
+    def _log(self, named: str, metrics: Mapping[str, float]) -> None:
         dtype = sum_dtype(self.device)  # Lightning would round plain floats to float32
         self.log_dict(
             {
                 f"{named}/{name}": torch.tensor(value, dtype=dtype, device=self.device)
-                for name, value in found.items()
+                for name, value in metrics.items()
             },
             # The record callback writes validation where it belongs on the x axis; but what
             # `trainer.test` returns is what loggers get.
@@ -157,13 +135,9 @@ class Task(lightning.LightningModule):
             sync_dist=True,
         )
 
-    @abstractmethod
-    def monitors(self) -> tuple[str, ...]:
-        """The names that each validation logs, and that a checkpoint may therefore follow."""
-
-    @abstractmethod
     def tables(self) -> dict[str, list]:
         """What the last evaluation found beyond single numbers, as plain lists."""
+        return {}
 
     def pictures(self) -> list[dict[str, Any]]:
         """A few images of the last validation and what was said of them, to be logged."""
@@ -190,8 +164,8 @@ class Task(lightning.LightningModule):
         mesh = getattr(self.trainer.strategy, "device_mesh", None)
         if mesh is None or isinstance(self.model, FSDPModule):
             return
-        told = getattr(self.model, "shards", None)  # any torch module may be trained
-        for block in told() if callable(told) else []:
+        shards = getattr(self.model, "shards", None)  # any torch module may be trained
+        for block in shards() if callable(shards) else []:
             fully_shard(block, mesh=mesh["data_parallel"])
         fully_shard(self.model, mesh=mesh["data_parallel"])
 
@@ -238,35 +212,7 @@ class Task(lightning.LightningModule):
 
         `weight` is the number of images they are means of, `index` which images those were.
         """
-        self._running.add(metrics, weight, self.global_step, index)
-
-    def peek(self) -> dict[str, float]:
-        """This process's means since the last flush, for a progress bar; waits for the device."""
-        return self._running.peek()
-
-    def flush(self) -> dict[str, float]:
-        """The means over all ranks since the last flush, which are then forgotten.
-
-        Waits for the device once. With several ranks all must call it at the same step.
-        """
-        return self._running.flush(self.device)
-
-    def recorded(self) -> dict[str, list[float]]:
-        """What was recorded since the last flush, as plain values for a checkpoint."""
-        return self._running.state()
-
-    def go_on_recording(self, recorded: Mapping[str, list[float]]) -> None:
-        """Goes on from what `recorded` returned, in the same process of a resumed run."""
-        self._running.restore(recorded)
-
-    def first_bad(self) -> FirstBad | None:
-        """The first step since the last flush, or within it, whose metrics were not finite.
-
-        `step` counts the optimizer steps done before it; `indices` tell the images of its batch.
-        Waits for the device once. With several ranks all must call it at the same step, and all
-        get the same answer.
-        """
-        return self._running.first_bad(self.device)
+        self.running.add(metrics, weight, self.global_step, index)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["facts"] = dataclasses.asdict(self.facts)

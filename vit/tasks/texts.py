@@ -9,19 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vit.facts import CaptionFacts, TextFacts
 from vit.structures import PAD
-from vit.tasks.task import Task
 
 
-def keep_tokenizer(task: Task) -> None:
+def keep_tokenizer(trainer: Any, facts: TextFacts | CaptionFacts) -> None:
     """Writes tokenizer.json into the run's folder, for whoever wants the tokens elsewhere.
 
     vit itself reads the tokenizer from the checkpoint, where it is one of the facts.
     """
-    if task.trainer.is_global_zero:
-        file = Path(task.trainer.default_root_dir) / "tokenizer.json"
+    if trainer.is_global_zero:
+        file = Path(trainer.default_root_dir) / "tokenizer.json"
         part = file.with_suffix(".part")
-        part.write_text(task.facts.tokenizer, encoding="utf-8")
+        part.write_text(facts.tokenizer, encoding="utf-8")
         part.replace(file)
 
 

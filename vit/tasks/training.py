@@ -63,6 +63,7 @@ from vit.tasks.assembly import (
     assemble_model,
     assemble_task,
     processes,
+    task_spec,
 )
 from vit.tasks.bad_batch import BadBatches
 from vit.tasks.log import said_into
@@ -171,9 +172,10 @@ def _train(
             _note_changes(folder, data)
     if rank == 0:
         write_splits(folder.path, splits_of(data))
-    task = assemble_task(
-        config, assemble_model(config, data.facts, allow_targets), data, allow_targets
-    )
+    model = assemble_model(config, data.facts, allow_targets)
+    task = assemble_task(config, model, data, allow_targets)
+    spec = task_spec(config, allow_targets)
+    watched = spec.ask(spec.progress_metrics, model)
     shared: Any = {"rank": rank, "world_size": world_size}
     train_loader = data.loader("train", **shared, accumulate=accumulation(config), lend=task.mixes)
     val_loader = data.loader("val", **shared)
@@ -196,7 +198,7 @@ def _train(
         ExactResume(sampler, last if last.exists() else None),
         ScheduleFree(),
         *([build_slot("ema", config, allow_targets)] if config["ema"] else []),
-        Progress(throughput, unit=data.unit),
+        Progress(throughput, unit=data.unit, metrics=watched),
         Heartbeat(folder.heartbeat_file),
         Record(recorder, throughput, BadBatches(data, folder.bad_batch_file), data.unit),
         throughput,

@@ -98,6 +98,14 @@ class BoxRpbHead(nn.Module):
     through which no gradient flows, and has predictors of its own. `groups` and `denoising` as in
     `DeformableHead`.
 
+    Args:
+        width: of the queries.
+        num_queries: answers for an image, and so the most objects that it can find there.
+        num_layers: of the decoder.
+        heads: of the attention among queries; they divide `width`.
+        hidden: width of the mlp of each layer.
+        dropout: rate behind each attention and in each mlp, in training.
+
     Raises ValueError where `width` does not divide, or a count is below 1.
 
     Source: Lin et al. 2023 (Plain-DETR), arXiv:2308.01904.

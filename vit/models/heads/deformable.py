@@ -39,6 +39,16 @@ class DeformableHead(nn.Module):
     copies see these, in one sequence under a mask; where neither sees the other, no mask need part
     them, groups stay what they are, and what matched queries answer is the same to the bit.
 
+    Args:
+        width: of the queries.
+        num_queries: answers for an image, and so the most objects that it can find there.
+        num_layers: of the decoder.
+        heads: of the attention among queries; they divide `width`.
+        cross_heads: of the attention to the maps; they divide `width`.
+        points: places that a head of it reads in each map.
+        hidden: width of the mlp of each layer.
+        dropout: rate behind each attention and in each mlp, in training.
+
     Raises ValueError where `width` does not divide, or a count is below 1.
 
     Sources: Robinson et al. 2025 (RF-DETR), arXiv:2511.09554; Chen et al. 2024 (LW-DETR),

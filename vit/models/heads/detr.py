@@ -28,6 +28,14 @@ class DetrHead(nn.Module):
     The backbone stands for DETR's encoder. All layers' answers go through one norm and share their
     predictors. With `no_object` classes share a softmax with "no object", as published.
 
+    Args:
+        width: of the queries.
+        num_queries: answers for an image, and so the most objects that it can find there.
+        num_layers: of the decoder.
+        heads: of the attention among queries and to the image; they divide `width`.
+        hidden: width of the mlp of each layer.
+        dropout: rate behind each attention and in each mlp, in training.
+
     Raises ValueError where `width` does not divide, or a count is below 1.
 
     Source: Carion et al. 2020, arXiv:2005.12872.

@@ -29,6 +29,10 @@ class MasksHead(nn.Module):
 
     The blocks must let tokens in, so the backbone is our own ViT and none of timm's.
 
+    Args:
+        num_queries: answers for an image, and so the most objects that it can find there.
+        joint_blocks: of the backbone, its last ones, through which the queries go.
+
     Raises ValueError for a count below 1, or more joint blocks than the backbone has.
 
     Source: Kerssies et al. 2025, arXiv:2503.19108.

@@ -20,6 +20,9 @@ class TokensHead(nn.Module):
     share a softmax with "no object", as published. The backbone must let tokens in between its
     stages, so one of timm's will not do.
 
+    Args:
+        num_queries: answers for an image, and so the most objects that it can find there.
+
     Raises ValueError where `num_queries` is below 1.
 
     Source: Fang et al. 2021, arXiv:2106.00666.

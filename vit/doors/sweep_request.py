@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable
+import argparse
+from functools import partial
 from typing import Any
 
 from vit.build import build_slot
 from vit.check.numbers import part_number_faults
 from vit.check.schema import slot_faults
-from vit.doors.compose import Composed
+from vit.doors.compose import Composer
 from vit.doors.config_groups import Groups
-from vit.doors.grid import Words, grid, read_words
+from vit.doors.grid import read_words
 from vit.faults import Fault, Refused
+from vit.runs.composed import Composed
+from vit.runs.files import read_json
+from vit.runs.shapes import SWEEP
+from vit.sweeps.ledger import Ledger
+from vit.sweeps.planning import Request
 from vit.sweeps.policy import Policy
 from vit.sweeps.roles import Objective
+from vit.sweeps.words import Words, sweep_name
 
 
-def points(words: Words, listed: list[str]) -> Iterable[dict[str, str]]:
-    """Axis → value for each point: the grid, and each point of a list with it."""
-    faults = [Fault("sweep.points", f"{p!r} is no text of overrides") for p in listed if not p]
-    if faults:
-        raise Refused(faults)
-    fixed = len(words.fixed)
-    for text in listed or [""]:
-        try:
-            own = dict(word.partition("=")[::2] for word in shlex.split(text))
-        except ValueError as error:
-            raise Refused([Fault("sweep.points", f"{text!r}: {error}")]) from error
-        for point in grid(words):
-            yield {**dict(word.partition("=")[::2] for word in point[fixed:]), **own}
+def request_of(arguments: argparse.Namespace, argv: list[str], composer: Composer) -> Request:
+    """What the words of a `-m` command ask for, or Refused with their faults."""
+    words = read_words(arguments.overrides, composer.groups)
+    base = composer(words.fixed, 0)
+    words = with_params(words, base.policy["params"], composer.groups)
+    policy = policy_of(base)
+    name = policy.name or sweep_name(words, base.experiment)
+    home = composer(words.fixed, 0, sweep_name=name).sweep_dir
+    # Threads are part of a trial: a sweep keeps those it began with, on whatever machine.
+    threads = (read_json(Ledger(home).sweep_file, SWEEP) or {}).get("threads")
+    compose = partial(composer, sweep_name=name, threads=threads)
+    base = compose(words.fixed, 0)
+    objective = objective_of(policy, base.config)
+    given = argv, arguments.full, arguments.allow_changed
+    return Request(words, policy, objective, base, compose, *given)
 
 
 def with_params(words: Words, params: Any, groups: Groups | None = None) -> Words:
@@ -61,7 +69,7 @@ def _word(value: Any) -> str:
 
 def policy_of(base: Composed) -> Policy:
     allow = base.config["allow_targets"]
-    faults = slot_faults("sweep", base.policy, (), allow)
+    faults = slot_faults("sweep", base.policy, allow)
     faults += part_number_faults(base.policy, "sweep")
     if faults:
         raise Refused(faults)

@@ -2,50 +2,54 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
-from vit.doors.check import FIND, finding
-from vit.doors.compose import Composed, Composer
-from vit.doors.grid import Words
-from vit.doors.request import points
-from vit.doors.screen import show_found
 from vit.faults import Fault, Refused
 from vit.runs import process
-from vit.runs.directory import differences
+from vit.runs.composed import Composed
 from vit.runs.environment import hidden, told_by_name
-from vit.runs.files import read_json
-from vit.runs.identity import WHOSE_COMMAND_IT_IS
-from vit.runs.shapes import TRIAL
 from vit.runs.stamp import stamp
 from vit.sweeps.plan import gathered, trial_of
 from vit.sweeps.policy import Policy
-from vit.sweeps.roles import Trial
+from vit.sweeps.roles import Objective, Trial
+from vit.sweeps.words import Words, points
 
 MOST_FAULTS = 20  # after which no further point is looked at
 
 
-class Planner:
-    """Makes the trials of one `-m` command; `first` and `devices` tell what they have shown."""
+@runtime_checkable
+class Compose(Protocol):
+    """From the words of one trial, `number` in its sweep, to its config. Raises Refused."""
 
-    def __init__(
-        self,
-        arguments: argparse.Namespace,
-        argv: list[str],
-        compose_one: Composer,
-        words: Words,
-        policy: Policy,
-        path: Path,
-    ):
-        self._arguments = arguments
-        self._argv = argv
-        self._compose = compose_one
-        self._words = words
-        self._policy = policy
-        self._path = path
+    def __call__(self, words: list[str], number: int) -> Composed: ...
+
+
+@dataclass
+class Request:
+    """What a command asks for, before any trial is made; `base` is composed of the fixed words."""
+
+    words: Words
+    policy: Policy
+    objective: Objective
+    base: Composed
+    compose: Compose
+    argv: list[str]  # the words after `vit train`
+    full: bool = False  # check every image, not a sample
+    allow_changed: bool = False  # go on although code or data are others than when it was begun
+
+
+class Planner:
+    """Makes the trials of a request; `first` and `devices` tell what they have shown."""
+
+    def __init__(self, request: Request):
+        self._request = request
+        self._compose = request.compose
+        self._words = request.words
+        self._policy = request.policy
+        self._path = request.base.sweep_dir
         self._stamp: dict[str, Any] = {}
         self.devices = 1  # the most that a trial takes
         self.first: dict[str, Any] = {}  # what the check told of the first trial
@@ -72,12 +76,12 @@ class Planner:
             words = [*self._words.fixed, *(f"{key}={value}" for key, value in varies.items())]
             told = [known[key] for word in words for key in (word, _key(word)) if key in known]
             if told:
-                faults.append((told_of(varies), told))
+                faults.append((label_of(varies), told))
                 continue
             try:
                 composed.append((varies, self._compose(words, len(composed))))
             except Refused as refused:
-                faults.append((told_of(varies), refused.faults))
+                faults.append((label_of(varies), refused.faults))
                 known.update((fault.where, fault) for fault in refused.faults)
                 if len(known) >= MOST_FAULTS:
                     break
@@ -87,7 +91,7 @@ class Planner:
             "vit.check.preflight:preflight_all",
             [run.config for _, run in composed],
             str(self._path),
-            self._arguments.full,
+            self._request.full,
         )
         asked = ["faults", "lacking"] if self._policy.executor.here else ["faults"]
         for (varies, run), report in zip(composed, reports, strict=True):
@@ -95,13 +99,13 @@ class Planner:
             if run.config["trainer"].get("num_nodes", 1) > 1:
                 message = "a trial of a sweep runs on one machine; wanted 1"
                 told = [*told, Fault("trainer.num_nodes", message)]
-            faults.append((told_of(varies), told))
+            faults.append((label_of(varies), told))
         if any(found for _, found in faults):
             raise Refused(gathered(faults))
         self.first = self.first or reports[0]
         devices = [run.config["trainer"]["devices"] for _, run in composed]
         self.devices = max(self.devices, *devices)
-        command = ["vit", "train", *self._argv]
+        command = ["vit", "train", *self._request.argv]
         self._stamp = self._stamp or stamp(command, {}, reports[0]["gpus"])
         trials = []
         for at, ((varies, run), report) in enumerate(zip(composed, reports, strict=True)):
@@ -134,9 +138,9 @@ class Planner:
             axes[key] = [str(told["low"]), str(told["high"])]
         first = {key: ends[0] for key, ends in axes.items()}
         corners = [{**first, key: value} for key, values in axes.items() for value in values]
-        return self.make_trials({told_of(corner): corner for corner in corners}.values())
+        return self.make_trials({label_of(corner): corner for corner in corners}.values())
 
-    def foretell(self, trials: list[Trial]) -> None:
+    def estimate_seconds(self, trials: list[Trial]) -> None:
         """Adds to each report how long the training will take; a guess is not worth a failure."""
         asked = [(trial.config, trial.report) for trial in trials]
         with suppress(RuntimeError):
@@ -144,69 +148,10 @@ class Planner:
             for trial, seconds in zip(trials, found, strict=True):
                 trial.report["seconds"] = seconds
 
-    def find(self, trials: list[Trial]) -> None:
-        """Suggests a learning rate or a batch for each shape; the sweep stays as it was asked."""
-        if not any(finding(self._arguments)):
-            return
-        asked = [(trial.config, trial.report) for trial in trials]
-        told = process.call(FIND, asked, *finding(self._arguments))
-        show_found(told, [told_of(trial.varies) for trial in trials])
-
-
-def refuse_conflicts(trials: list[Trial], home: Path, allow_changed: bool) -> None:
-    """Raises Refused where a folder is taken, lies elsewhere, or holds what would run otherwise.
-
-    With `allow_changed` trials go on with the tracking and watching of this command, whatever
-    their folders say. A folder that cannot be read stops nobody else's start: its trial fails when
-    its turn comes.
-    """
-    folders = [trial.run_dir.absolute() for trial in trials]
-    shared = sorted({str(folder) for folder in folders if folders.count(folder) > 1})
-    if shared:
-        message = "would hold several runs of this sweep; let hydra.sweep.subdir differ"
-        raise Refused([Fault(folder, message) for folder in shared])
-    faults = []
-    for trial in trials:
-        if trial.run_dir.resolve().parent != home.resolve():
-            message = f"lies not right inside of {home}; let hydra.sweep.subdir be one plain name"
-            faults.append(Fault(str(trial.run_dir), message))
-            continue
-        if trial.folder.problem():
-            continue
-        adapted = (read_json(trial.run_dir / "trial.json", TRIAL) or {}).get("adapted")
-        if not allow_changed and (found := watched_otherwise(trial)):
-            message = (
-                f"was begun with something else: {'; '.join(found)}. --allow-changed goes on with "
-                "what this command says."
-            )
-            faults.append(Fault(str(trial.run_dir), message))
-            continue
-        try:
-            if not adapted:
-                trial.folder.refuse_conflicts(trial.config, idle=False)
-        except Refused as refused:
-            faults += refused.faults
-    if faults:
-        raise Refused(list(dict.fromkeys(faults)))
-
-
-def watched_otherwise(trial: Trial) -> list[str]:
-    """What an unfinished trial's folder says of tracking, watching and whose code may run."""
-    if not trial.folder.config_file.is_file() or trial.folder.is_done():
-        return []
-    before = trial.folder.config()
-    return [
-        told
-        for key in WHOSE_COMMAND_IT_IS
-        if key in before
-        for told in differences(before[key], trial.config.get(key), f"{key}.")
-        if not told.endswith(": new")  # a key that came with an upgrade
-    ]
-
 
 def _key(word: str) -> str:
     return word.partition("=")[0].lstrip("+~")
 
 
-def told_of(varies: dict[str, str]) -> str:
+def label_of(varies: dict[str, str]) -> str:
     return " ".join(f"{key}={value}" for key, value in varies.items())

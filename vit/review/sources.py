@@ -1,0 +1,48 @@
+"""Where runs come from: folders of ours and of W&B's, and projects on a server; one way in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from vit.faults import Fault, Refused
+from vit.review.cache import FILE, Cache
+from vit.review.online import is_project, load_project
+from vit.review.reader import Run, Runs, find_runs, judge_state, read_run
+
+
+def load(sources: Iterable[Path | str], *, cache: bool = True) -> Runs:
+    """All runs of all sources, each once: folders, and projects of W&B (`entity/project`).
+
+    With `cache` what was read is kept in each folder, and read again only where it has changed.
+    Raises Refused where a source holds no runs, or none that can be read.
+    """
+    found: dict[Path, Run] = {}
+    problems: list[Fault] = []
+    sources = list(sources)
+    for source in sources:
+        if is_project(str(source)):
+            found |= {run.path: run for run in load_project(str(source), cache=cache)}
+            continue
+        source = Path(source)
+        kept = Cache(source / FILE) if cache else None
+        for path in find_runs(source):
+            if path.resolve() in found:
+                continue
+            try:
+                run = kept.read(path) if kept else read_run(path)
+            except Refused as refused:
+                problems += refused.faults
+                continue
+            except OSError as error:
+                problems.append(Fault(str(path), f"cannot be read: {error.strerror or error}"))
+                continue
+            judge_state(run)
+            if run.told.get("job_type") != "report":  # our own page, logged to W&B
+                found[path.resolve()] = run
+        if kept:
+            kept.save()
+    if not found:
+        nothing = Fault(", ".join(map(str, sources)), "holds nothing but reports")
+        raise Refused(problems or [nothing])
+    return Runs(list(found.values()), [f"left out, {fault}" for fault in problems])
