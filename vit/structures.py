@@ -69,6 +69,7 @@ class Collated(Moved):
     """What the batches of every kind of data share; `index` is where each is in its data set."""
 
     index: Tensor
+    left_out: tuple[str, ...] = ()  # of batches whose samples can all be read
     unkept: ClassVar[tuple[str, ...]] = ()  # fields that no file needs
 
     def __len__(self) -> int:
@@ -98,13 +99,15 @@ class Batch(Collated):
 
     `targets` are class numbers, or a row of class weights per image where labels are mixed or
     there are several per image. The last `lent` images belong to another slice of the global
-    batch and are here only to be mixed into the others; `len()` leaves them out.
+    batch and are here only to be mixed into the others; `len()` leaves them out. `left_out` says
+    of each image that cannot be read, and was asked to be skipped, which it is and why.
     """
 
     images: Float[Tensor, "batch channels height width"]
     targets: Int[Tensor, " batch"] | Float[Tensor, "batch classes"]
     index: Int[Tensor, " batch"]
     lent: int = 0
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.index) - self.lent
@@ -138,13 +141,15 @@ class Objects(Moved):
 class DetectionBatch(Collated):
     """Images with what there is to find in them, and the position of each in its data set.
 
-    `padding` is true where a smaller image was filled up; None where no image was.
+    `padding` is true where a smaller image was filled up; None where no image was. `left_out` is
+    as in Batch.
     """
 
     images: Float[Tensor, "batch channels height width"]
     objects: Objects
     index: Int[Tensor, " batch"]
     padding: Bool[Tensor, "batch height width"] | None = None
+    left_out: tuple[str, ...] = ()
     unkept: ClassVar[tuple[str, ...]] = ("padding",)
 
 
@@ -174,6 +179,7 @@ class CaptionBatch(Collated):
     images: Float[Tensor, "batch channels height width"]
     targets: Int[Tensor, "batch target_tokens"]
     index: Int[Tensor, " batch"]
+    left_out: tuple[str, ...] = ()
     references: ClassVar[tuple[str, ...]] = ()  # the targets tell captions whole
 
     @property
@@ -194,11 +200,13 @@ class SegmentationBatch(Collated):
     """Images with the class of each pixel, and the position of each image in its data set.
 
     A label is a class number, or IGNORED: where nobody said, and where an image was filled up.
+    `left_out` is as in Batch.
     """
 
     images: Float[Tensor, "batch channels height width"]
     labels: Int[Tensor, "batch height width"]
     index: Int[Tensor, " batch"]
+    left_out: tuple[str, ...] = ()
 
 
 B = TypeVar("B", bound=Collated)
@@ -213,6 +221,10 @@ class Views(Moved, Generic[B]):
     @property
     def index(self) -> Int[Tensor, " batch"]:
         return self.views[0].index
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        return self.views[0].left_out
 
     def __len__(self) -> int:
         return len(self.views[0])

@@ -134,8 +134,8 @@ def test_broken_images_are_faults_and_what_is_bad_may_be_left_out(mask_files):
     assert any("2.png: 1200 pixels" in fault for fault in faults)
     faults, _, data = told(mask_files, on_bad_image="skip", batch_size=3)
     assert faults == []
-    with pytest.warns(UserWarning, match="left out"):
-        (batch,) = data.loader("train")
+    (batch,) = data.loader("train")
+    assert len(batch.left_out) == 2
     assert batch.index.tolist() == [2]
 
 

@@ -6,15 +6,18 @@ import time
 
 import numpy as np
 import pytest
+from scipy.io import wavfile
 
 from vit.data import same_files
 from vit.data.folder import Folder
 from vit.data.mask_folder import MaskFolder
-from vit.data.same_files import RealPaths, same_paths
+from vit.data.same_files import RealPaths, same_bytes, same_paths
 from vit.data.sources import FileSource
 from vit.data.table import Table
 from vit.data.text_table import TextTable
+from vit.data.torchvision_sets import TorchvisionSet
 from vit.data.voc import Voc
+from vit.data.wav_folder import WavFolder
 from vit.data.yolo import Yolo
 
 
@@ -100,28 +103,92 @@ def test_one_file_is_no_two_splits_of_texts(tmp_path):
     assert "is the file of train too" in said
 
 
-def test_copies_in_two_splits_are_faults_of_a_full_check(photos, tmp_path):
+@pytest.mark.parametrize("full", [False, True])
+def test_copies_in_two_splits_are_faults_of_any_check(photos, tmp_path, full):
     root = tmp_path / "root"
     for split in ("train", "val"):
         shutil.copytree(photos, root / split)
     for file in (root / "val").rglob("*.png"):
         file.write_bytes(file.read_bytes() + b"\0")
     shutil.copy(root / "train" / "cat" / "000.png", root / "val" / "cat" / "zzz.png")
-    data = Folder(root=str(root))
-    assert told(data) == ""
-    said = told(data, full=True)
+    said = told(Folder(root=str(root)), full=full)
     assert "1 images of val hold the same bytes as images of train" in said
     assert "'cat/zzz.png', a copy of 'cat/000.png'" in said
 
 
-def test_copies_within_a_split_and_in_one_set_aside_are_warnings(photos):
+@pytest.mark.parametrize("full", [False, True])
+def test_copies_within_a_split_and_in_one_set_aside_are_warnings(photos, full):
     for name in ("a", "b", "c"):
         shutil.copy(photos / "cat" / "000.png", photos / "dog" / f"{name}.png")
     data = Folder(root=str(photos))
     assert data.warnings() == []
-    assert data.faults(full=True) == []
+    assert data.faults(full=full) == []
     within = next(line for line in data.warnings() if line.startswith("train: "))
     assert "of them with another class" in within
+    assert "('dog' and 'cat')" in within
+
+
+def test_copies_are_looked_for_in_every_kind_of_files(photos, tmp_path, coco_files, mask_files):
+    """Each kind has one image of train in another split too, under another name."""
+    rows = ["path,label,split", "cat/000.png,a,train", "dog/000.png,b,train", "z.png,a,test"]
+    shutil.copy(photos / "cat" / "000.png", photos / "z.png")
+    (photos / "t.csv").write_text("\n".join(rows))
+    table = Table(table=str(photos / "t.csv"), split_column="split")
+    assert "1 images of test hold the same bytes as images of train" in told(table)
+
+    images = coco_files.root / "images"
+    boxes = coco(coco_files)
+    assert told(boxes) == ""
+    shutil.copy(images / "1.png", images / "4.png")
+    boxes = coco(coco_files)
+    assert "'4.png', a copy of '1.png'" in told(boxes)
+
+    root = mask_files.write()
+    shutil.copy(mask_files.root / "images/train/1.jpg", mask_files.root / "images/val/4.jpg")
+    masks = MaskFolder(root=root, image_size=32)
+    assert "'val/4.jpg', a copy of 'train/1.jpg'" in told(masks)
+
+
+def test_copies_of_sounds_are_told_as_sounds(tmp_path):
+    for name in ("train/a/1", "train/b/1", "val/a/1", "val/b/1"):
+        file = tmp_path / f"{name}.wav"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        tone = np.sin(np.arange(16_000) * (1 + len(list(tmp_path.rglob("*.wav"))) / 10))
+        wavfile.write(file, 16_000, (tone * 20_000).astype(np.int16))
+    shutil.copy(tmp_path / "train/a/1.wav", tmp_path / "val/a/2.wav")
+    said = told(WavFolder(root=str(tmp_path), pattern="{split}/{class}/{name}"))
+    assert "1 sounds of val hold the same bytes as sounds of train" in said
+
+
+def test_of_more_files_than_are_cheap_a_line_says_that_nobody_looked(photos, monkeypatch):
+    shutil.copy(photos / "cat" / "000.png", photos / "dog" / "a.png")
+    monkeypatch.setattr(same_files, "MOST_FILES", 5)
+    data = Folder(root=str(photos))
+    assert data.faults() == []
+    (line,) = data.warnings()
+    assert "were not looked for" in line
+    assert "--full" in line
+    assert data.faults(full=True) == []
+    assert "hold the same bytes" in "\n".join(data.warnings())
+
+
+def test_files_that_are_alike_at_both_ends_are_no_copies(tmp_path):
+    middle = bytearray(40_000)
+    (tmp_path / "a").write_bytes(middle)
+    middle[9_000] = 1  # between the pieces that are compared first
+    (tmp_path / "b").write_bytes(middle)
+    (tmp_path / "c").write_bytes(middle)
+    source = FileSource(tmp_path, np.array([b"a", b"b", b"c"]), np.zeros(3))
+    splits = {"train": ("train", np.arange(3))}
+    assert same_bytes({"train": source}, splits, sparing=True).within == {"train": [(1, 2)]}
+
+
+def test_copies_in_published_splits_are_told_only(photos, tmp_path):
+    for split in ("train", "test"):
+        shutil.copytree(photos, tmp_path / split)
+    data = TorchvisionSet(name="Imagenette", root=str(tmp_path), image_size=32)
+    assert not [fault for fault in data.faults() if "same bytes" in str(fault)]
+    assert any("that is published so" in line for line in data.warnings())
 
 
 def test_a_hundred_thousand_paths_are_told_apart_without_a_look_at_each(tmp_path, monkeypatch):

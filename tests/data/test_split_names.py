@@ -8,6 +8,7 @@ import subprocess
 import sys
 import wave
 
+import numpy as np
 import pytest
 
 from vit.data.coco import Coco
@@ -82,8 +83,10 @@ def test_training_and_testing_have_the_classes_within(photos, tmp_path):
 
 def test_a_folder_counts_what_it_leaves_out(photos, tmp_path):
     root = tmp_path / "root"
-    for name in ("train", "val", "Validation"):
+    for number, name in enumerate(("train", "val", "Validation")):
         shutil.copytree(photos, root / name)
+        for file in (root / name).rglob("*.png"):  # no copies of one another
+            file.write_bytes(file.read_bytes() + bytes(number))
     (root / "train" / "loose.JPG").write_text("")
     (root / "train" / "cat" / "a.heic").write_text("")
     (root / "train" / "dog" / "b.HEIC").write_text("")
@@ -300,3 +303,35 @@ def test_labels_that_are_one_number_are_a_fault(photos, tmp_path):
     (photos / "cat").rename(photos / "1")
     (photos / "dog").rename(photos / "01")
     assert "are one number" in said(Folder(root=str(photos)))
+
+
+def test_labels_that_are_one_number_hide_no_fault_of_texts(tmp_path):
+    from vit.data.text_table import TextTable
+
+    rows = [f"word {at}\t{('007', '07')[at % 2]}\n" for at in range(4)]
+    (tmp_path / "t.tsv").write_text("".join(rows))
+    (tmp_path / "v.tsv").write_text("a word\t8\n")
+    data = TextTable(train=str(tmp_path / "t.tsv"), val=str(tmp_path / "v.tsv"))
+    message = said(data)
+    assert "'007' and '07' are one number" in message
+    assert "the class '8' is not in" in message
+    with pytest.raises(ValueError, match="are one number"):
+        data.dataset("train", training=True)
+
+
+def test_names_in_other_capitals_are_told_of_lists_maps_and_sounds(coco_files, tmp_path):
+    from vit.data.class_maps import read_class_map
+    from vit.data.images import BadImage
+    from vit.data.wav_files import read_wav
+
+    for one in coco_files.images:
+        one["file_name"] = one["file_name"].upper()
+    message = said(Coco(root=coco_files.write(), image_size=(30, 40)))
+    assert "files are there in other capitals alone, such as" in message
+    assert "but 1.png is there, in other capitals" in message
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "a.png").write_bytes(b"")
+    told = "X/A.PNG: No such file or directory, but x/a.png is there, in other capitals"
+    for read in (lambda file: read_class_map(file, np.zeros(256)), read_wav):
+        with pytest.raises(BadImage, match=told):
+            read(tmp_path / "X" / "A.PNG")

@@ -117,6 +117,46 @@ def test_files_that_only_the_table_knows_are_faults(table):
     assert not table(SINGLE).faults()
 
 
+def test_labels_that_are_one_number_hide_no_other_fault(table):
+    rows = [
+        ("cat/000.png", "007", "train"),
+        ("cat/001.png", "07", "test"),
+        *[("gone.png", "1", "train")],
+    ]
+    data = table([*rows, rows[0]], header=("path", "label", "part"))
+    said = "\n".join(str(fault) for fault in data.faults())
+    assert "'007' and '07' are one number" in said
+    assert "1 images have more than one row" in said
+    assert "gone.png: No such file" in said
+    assert any("data.split_column=part" in line for line in data.warnings())
+    with pytest.raises(ValueError, match="are one number"):
+        data.dataset("train", training=True)
+
+
+def test_all_columns_gaps_splits_and_labels_are_told_at_once(table):
+    data = table(SINGLE, path_column="pat", label_column="lable", split_column="part")
+    said = [str(fault) for fault in data.faults()]
+    assert len(said) == 3
+    rows = [("", "a", "train"), ("cat/000.png", "", "train"), ("cat/001.png", "z", "Train")]
+    header, classes = ("path", "label", "split"), ("a", "b")
+    data = table(rows, header=header, split_column="split", classes=classes)
+    said = "\n".join(str(fault) for fault in data.faults())
+    for wanted in ("path is empty", "label is empty", "split is 'Train'", "'z' is not among the 2"):
+        assert wanted in said
+
+
+@pytest.mark.parametrize("folder", ["cat", "CAT"])
+def test_names_in_other_capitals_are_told_as_such(table, folder):
+    (fault, *_) = table([*SINGLE, (f"{folder}/002.PNG", "a")]).faults()
+    assert f"{folder}/002.PNG: No such file or directory, but " in fault.message
+    assert fault.message.endswith("002.png is there, in other capitals.")
+    rows = [(path.upper(), label) for path, label in SINGLE]
+    faults = table([*rows, ("gone.png", "a")]).faults()
+    (line,) = [fault.message for fault in faults if "other capitals" in fault.message]
+    assert line.startswith("4 files are there in other capitals alone, such as ")
+    assert "but cat/000.png is there" in line
+
+
 def test_an_image_with_two_rows_is_a_fault(table):
     (fault,) = table([*SINGLE, SINGLE[0]]).faults()
     assert "1 images have more than one row" in fault.message

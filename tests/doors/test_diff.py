@@ -1,6 +1,7 @@
 """vit diff tells in what two runs differ, and where they part."""
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -79,6 +80,60 @@ def test_metrics_are_told_by_their_best_and_their_last(tmp_path, capsys):
     assert named[1:4] == ["best: first", "second", "difference"] and named[4] == "last: first"
     (row,) = [line.split() for line in lines if line.startswith("val/accuracy")]
     assert row == ["val/accuracy", "0.75", "=", "0.5", "0.625", "+0.125"]
+
+
+def done(folder):
+    told = recorded(folder, [0.5, 0.75])
+    (folder / "metrics.json").write_text(json.dumps({"metrics": {"val/accuracy": 0.75}}))
+    (folder / "state.json").write_text(json.dumps({"state": "done"}))
+    return told
+
+
+def cut(file):
+    file.write_text(file.read_text()[:-2])
+
+
+def led_out(file):
+    other = file.parent.parent / f"other-{file.name}"
+    file.rename(other)
+    file.symlink_to(other)
+
+
+def spoilt(file):
+    file.write_text("no record\n" + file.read_text())
+
+
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize(
+    ("name", "spoil", "told"),
+    [
+        ("metrics.json", cut, "cut short"),
+        ("metrics.json", led_out, "is a link that leads out of"),
+        ("metrics.json", Path.unlink, "is not there"),
+        ("metrics.jsonl", Path.unlink, "is not there"),
+        ("metrics.jsonl", spoilt, "1 of 3 lines cannot be read, such as line 1"),
+        ("state.json", cut, "cut short"),
+        ("stamp.json", Path.unlink, "is not there"),
+        ("fingerprints.jsonl", Path.unlink, "is not there"),
+        ("fingerprints.jsonl", spoilt, "1 of 4 lines cannot be read"),
+    ],
+)
+def test_runs_are_not_equal_as_long_as_a_file_cannot_be_read(
+    tmp_path, capsys, name, spoil, told, both
+):
+    a, b = done(tmp_path / "a"), done(tmp_path / "b")
+    for run_dir in (tmp_path / "a", tmp_path / "b"):
+        config = yaml.safe_load((run_dir / "config.yaml").read_text())
+        config["watch"] = {"fingerprints": True}
+        (run_dir / "config.yaml").write_text(yaml.safe_dump(config))
+    assert main([a, b]) == 0
+    assert "not compared" not in capsys.readouterr().out
+    for run_dir in (tmp_path / "a", tmp_path / "b") if both else (tmp_path / "b",):
+        spoil(run_dir / name)
+    assert main([a, b]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert any(told in line and f"b/{name}" in line for line in lines)
+    assert "metrics are equal" not in lines
 
 
 def test_runs_that_recorded_the_same_do_not_differ_by_their_clocks(tmp_path, capsys):

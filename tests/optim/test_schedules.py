@@ -67,9 +67,12 @@ def test_both_warmups_at_once_are_refused():
     assert Cosine(warmup_steps=3, warmup_epochs=0.0).warmup(TOTAL, PER_EPOCH) == 3
 
 
-def test_a_warmup_longer_than_the_training_is_refused():
-    with pytest.raises(ValueError, match="takes 110 steps and the whole training 100"):
+def test_a_warmup_longer_than_the_training_is_refused_with_the_word_to_paste():
+    with pytest.raises(ValueError, match="takes 110 steps and the whole training 100") as told:
         Linear(warmup_epochs=11.0).scale(0, TOTAL, PER_EPOCH)
+    assert "schedule.warmup_epochs=0 " in str(told.value)
+    with pytest.raises(ValueError, match=r"schedule\.warmup_steps=0 "):
+        Linear(warmup_steps=110).scale(0, TOTAL, PER_EPOCH)
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,17 @@ def test_a_run_that_cannot_be_read_is_named_and_left_out(tmp_path):
         load([tmp_path])
 
 
+def test_a_done_run_without_its_record_is_counted_and_named(tmp_path):
+    make_run(tmp_path / "whole")
+    (make_run(tmp_path / "bare") / "metrics.jsonl").unlink()
+    for _ in range(2):  # the second time from the cache
+        found = load([tmp_path])
+        assert len(found.runs) == 2
+        (note,) = found.notes
+        assert note.startswith("bare is done, but has no curves: ")
+        assert "bare/metrics.jsonl is not there" in note
+
+
 def test_a_killed_run_is_told_from_one_that_is_trained(tmp_path):
     host = socket.gethostname()
     me, nobody = {"host": host, "pid": os.getpid()}, {"host": host, "pid": 2**22 + 1}

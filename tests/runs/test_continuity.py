@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vit.data.membership import changes
 from vit.doors import check as check_door
 from vit.doors import predict as predict_door
 from vit.doors import run as run_door
@@ -23,6 +24,7 @@ from vit.runs.continuity import (
 )
 from vit.runs.directory import RunFolder, content_of, read_json, write_json
 from vit.runs.record import read_records
+from vit.runs.splits import Splits
 from vit.runs.stamp import code
 from vit.tasks import training
 from vit.tasks.training import DONE, REFUSED, STOPPED, train
@@ -131,6 +133,40 @@ def test_a_run_whose_data_changed_is_refused_until_the_user_says_otherwise(stopp
     assert [one["data"]["fingerprint"] for one in told["history"]] == [before]
 
 
+def test_what_has_changed_in_the_data_is_told_where_the_run_knows(stopped, capsys):
+    words, folder = stopped
+    data = folder.path.parent / "data"
+    shutil.copy(data / "a" / "0.png", data / "b" / "new.png")
+    (data / "a" / "3.png").unlink()
+    wanted = "1 more in train: b/new.png; 1 fewer in train: a/3.png"
+    with pytest.raises(Refused) as refused:
+        train_door.main(words)
+    assert wanted in str(refused.value)
+    assert check_door.main(words) == 2
+    assert wanted in " ".join(capsys.readouterr().err.split())
+    assert run_door.main([str(folder.path)]) == REFUSED
+    assert wanted in folder.state()["error"]
+
+
+def test_changes_of_data_are_told_part_by_part():
+    sources = {"train": "train", "val": "train", "test": "test"}
+
+    def splits(**members):
+        return Splits("image", "file", sources, members)
+
+    before = splits(train=[b"a", b"b"], val=[b"c"], test=[b"x"])
+    assert changes(before, splits(train=[b"a", b"c"], val=[b"b", b"d"], test=[])) == [
+        "1 more in train: d",
+        "1 fewer in test: x",
+    ]
+    many = [b"%d" % number for number in range(1000)]
+    (told,) = changes(before, splits(train=[b"a", b"b", *many], val=[b"c"], test=[b"x"]))
+    assert told == "1,000 more in train: 0, 1, 2 and 997 others"
+    (told,) = changes(before, splits(train=[b"a", b"c"], val=[b"b"], test=[b"x"]))
+    assert told == "2 of train are in another split than before"
+    assert "other contents or labels" in changes(before, before)[0]
+
+
 def test_the_frozen_run_alone_notices_changed_data_too(stopped, capsys):
     _, folder = stopped
     before = fingerprint(folder)
@@ -153,7 +189,7 @@ def test_a_run_that_lost_its_checkpoint_says_that_it_begins_again(stopped, capsy
     words, folder = stopped
     folder.last_checkpoint.unlink()
     assert train_door.main(words) == DONE
-    said = " ".join(capsys.readouterr().out.split())
+    said = capsys.readouterr().err
     assert "begins from step 0 again, since" in said and "record reaches step" in said
 
 
@@ -170,8 +206,7 @@ def test_a_run_that_lost_its_record_is_refused_until_the_user_says_otherwise(sto
     assert ("is not there" if lost == "all of it" else "ends at step ") in error
     assert "metrics.jsonl" in error and "--allow-changed" in error
     assert run_door.main([str(folder.path), "--allow-changed"]) == DONE
-    said = capsys.readouterr()
-    assert "is lost" in said.out + said.err
+    assert "is lost" in capsys.readouterr().err
 
 
 def test_a_run_that_was_never_trained_has_lost_nothing(tmp_path):

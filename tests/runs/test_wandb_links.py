@@ -8,7 +8,9 @@ from vit.doors.leet import main
 from vit.doors.sync import offline_runs
 from vit.faults import Refused
 from vit.review.reader import find_runs
-from vit.runs.wandb_links import link_wandb
+from vit.runs.directory import RunFolder
+from vit.runs.tracking import keep_inside
+from vit.runs.wandb_links import link_wandb, make_relative
 
 
 def tracked(sweep, name, time="20260101_000001", content="a"):
@@ -87,3 +89,53 @@ def test_what_cannot_be_watched_is_refused(tmp_path):
     with pytest.raises(Refused, match="here is none"):
         main([str(tmp_path)])
     assert Path(tmp_path / "wandb" / "run-20260101_000001-a").is_dir()
+
+
+def moved_run(tmp_path):
+    """A run in another place than where W&B has linked its logs."""
+    start = tracked(tmp_path / "first", "a")
+    run = start.parents[1]
+    logs, core = start / "logs", run / "wandb" / "cache" / "wandb" / "logs"
+    logs.mkdir(), core.mkdir(parents=True)
+    (core / "core-debug-1.log").write_text("")
+    (logs / "debug-core.log").symlink_to(core / "core-debug-1.log")
+    (run / "wandb" / "debug.log").symlink_to(logs / "debug.log")
+    (run / "wandb" / "latest-run").unlink()
+    (run / "wandb" / "latest-run").symlink_to(start)
+    return run.rename(tmp_path / "moved")
+
+
+def test_a_run_that_was_moved_can_be_watched_and_gone_on_with(tmp_path, capsys):
+    run = moved_run(tmp_path)
+    assert main([str(run), "--links"]) == 0
+    assert main([str(tmp_path), "--links"]) == 0
+    assert "wandb leet" in capsys.readouterr().out
+    keep_inside(run, offline=False)  # as vit sync does
+    assert RunFolder(run).problem() is None or "links" not in RunFolder(run).problem().message
+
+
+@pytest.mark.parametrize("place", ["files/output.log", "files/media/a.png", "debug-core.log"])
+def test_other_links_of_a_moved_run_are_not_followed(tmp_path, place):
+    run = moved_run(tmp_path)
+    (tmp_path / "secret").write_text("secret")
+    (start,) = run.glob("wandb/offline-run-*")
+    (start / place).symlink_to(tmp_path / "secret")
+    with pytest.raises(Refused, match="leads out of"):
+        main([str(run), "--links"])
+    home = link_wandb(tmp_path)
+    assert not [file for file in home.rglob("*") if "secret" in str(file.resolve())]
+    assert not list(home.glob("*/files")) or place == "debug-core.log"
+
+
+def test_logs_of_wandb_are_linked_so_that_they_can_be_moved(tmp_path):
+    start = tracked(tmp_path, "a")
+    logs, core = start / "logs", start.parent / "cache" / "core.log"
+    logs.mkdir(), core.parent.mkdir()
+    core.write_text("core")
+    (tmp_path / "secret").write_text("")
+    (logs / "debug-core.log").symlink_to(core)
+    (logs / "debug-internal.log").symlink_to(tmp_path / "secret")
+    make_relative(start.parent)
+    moved = (tmp_path / "a").rename(tmp_path / "b") / "wandb" / start.name / "logs"
+    assert (moved / "debug-core.log").read_text() == "core"
+    assert (moved / "debug-internal.log").readlink().is_absolute()

@@ -20,6 +20,7 @@ from torch import nn
 from vit.build import build_slot
 from vit.callbacks.checkpoint import checkpoint_callbacks, policy_of
 from vit.callbacks.retention import number_kept
+from vit.check.changed import changes_of
 from vit.check.communication import communication, is_sharded, warn_of_padding
 from vit.check.determinism import determinism
 from vit.check.machine import lacking_for, require_room, warn_of_memory
@@ -50,6 +51,7 @@ from vit.data.samples import SampleData
 from vit.faults import Fault, Refused
 from vit.optim.groups import param_groups, table
 from vit.optim.schedules import Constant
+from vit.runs.directory import RunFolder
 from vit.runs.online import why_not_online
 from vit.runs.tracking import Wandb
 from vit.tasks.assembly import (
@@ -196,6 +198,9 @@ def preflight(
     if data is not None:
         if not faults:
             told["data"] = shared.find(["told", config["data"]], lambda: told_of(data))
+            if run_dir is not None:
+                fingerprint = told["data"]["fingerprint"]
+                told["changes"] = changes_of(RunFolder(Path(run_dir)), data, fingerprint)
         if "val" not in data.lengths:
             faults.append(Fault("data.val_fraction", "there is no val split to select by"))
         if "test" not in data.lengths:

@@ -7,7 +7,7 @@ import hashlib
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from vit.data.deep_images import agree_on_white, deep_warnings
 from vit.data.frames import frame_warnings
 from vit.data.label_checks import alike
 from vit.data.same_files import Repeats, same_bytes, same_paths
-from vit.data.same_images import copied_images, copied_warnings, listed_twice
+from vit.data.same_images import Copies, listed_twice
 from vit.data.samples import SampleData
 from vit.data.sources import Contents, Source, common_size
 from vit.facts import Facts
@@ -35,6 +35,8 @@ class ImageData(SampleData[P], Generic[P]):
         mean, std: per channel, as fractions of white; None as the set knows.
         on_bad_image: stop at an image that cannot be read, or leave it out and name it.
     """
+
+    splits_are_published: ClassVar[bool] = False  # others' numbers are of these very splits
 
     image_size: int | tuple[int, int] | None = None
     channels: Literal[1, 3] | None = None
@@ -98,7 +100,7 @@ class ImageData(SampleData[P], Generic[P]):
 
     @cached_property
     def same_bytes(self) -> Repeats:
-        """Images of files that are copies of others; reads all that have another's size."""
+        """Images of files that are copies of others; a check may look less closely."""
         return same_bytes(self.contents.sources, self.splits)
 
     def _identity(self) -> Any:
@@ -126,13 +128,21 @@ class ImageData(SampleData[P], Generic[P]):
         return checks.empty_splits(self.contents, self.splits)
 
     def _repeated_images(self, full: bool) -> list[Fault]:
-        """Images that stand twice by their path, and where `full` in two splits by their bytes."""
+        """Images that stand twice by their path, or in two splits by their bytes."""
         contents = self.contents
         faults = listed_twice(same_paths(contents.sources), contents.sources, contents.origin)
-        return faults or (self._copied_images() if full else [])
+        return faults or self._copied_images(full)
 
-    def _copied_images(self) -> list[Fault]:
-        return copied_images(self.contents, self.splits, self.same_bytes)
+    def _copied_images(self, full: bool) -> list[Fault]:
+        """Unless `full`, only where that costs little; a warning says where nobody looked."""
+        known = vars(self).get("same_bytes")
+        if known is None or (full and not known.looked):
+            self.same_bytes = same_bytes(self.contents.sources, self.splits, sparing=not full)
+        return self._copies().faults()
+
+    def _copies(self) -> Copies:
+        whose = self.unit, self.splits_are_published
+        return Copies(self.contents, self.splits, self.same_bytes, *whose)
 
     def _bad_images(self, full: bool) -> list[Fault]:
         """Images that cannot be read: of a sample of them, or of all where `full`."""
@@ -143,10 +153,9 @@ class ImageData(SampleData[P], Generic[P]):
 
     def _own_warnings(self) -> list[str]:
         contents = self.contents
-        looked = "same_bytes" in vars(self)  # a full check has read them
-        copies = copied_warnings(contents, self.splits, self.same_bytes) if looked else []
+        checked = "same_bytes" in vars(self)
         return [
-            *copies,
+            *(self._copies().warnings() if checked else []),
             *alike(contents.class_names),
             *deep_warnings(contents.sources),
             *frame_warnings(contents.sources),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from vit.data.images import BadImage
+from vit.data.images import IN_OTHER_CAPITALS, BadImage, unreachable
 from vit.data.manifest import DECODED, HEADER, bad_files
 from vit.data.sources import Contents, FileSource, Source
 from vit.faults import NAMED, Fault
@@ -65,7 +67,8 @@ def _bad_in(source: Source, members: np.ndarray, full: bool, split: str) -> list
         if not source.listed:  # a table only claims that its files exist
             paths = [source.path(i) for i in members.tolist()]
             absent = [path for path in paths if path not in found and not path.is_file()]
-            found |= {path: f"{path}: No such file or directory." for path in absent}
+            gone = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            found |= {path: str(unreachable(str(path), path, gone)) for path in absent}
         return list(found.values())
     lines = []
     for position in decoded.tolist():
@@ -77,6 +80,11 @@ def _bad_in(source: Source, members: np.ndarray, full: bool, split: str) -> list
 
 
 def summed(lines: list[str], full: bool) -> list[Fault]:
+    other = [line for line in lines if line.endswith(IN_OTHER_CAPITALS)]
+    if len(other) > 1:
+        first = other[0].removesuffix(".")
+        told = f"{len(other):,} files are there in other capitals alone, such as {first}."
+        lines = [told, *(line for line in lines if not line.endswith(IN_OTHER_CAPITALS))]
     faults = [Fault("data", line) for line in lines[:NAMED]]
     if len(lines) > NAMED:
         faults.append(Fault("data", f"{len(lines) - NAMED} more images like these."))

@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from PIL import Image
 
-from vit.data.images import BadImage, UnreachableImage, open_image, upright, with_image
+from vit.data.images import BadImage, open_image, unreachable, upright, with_image
 from vit.data.sources import FileSource, Source
 from vit.structures import IGNORED
 
@@ -104,7 +104,7 @@ def read_class_map(path: Path, meaning: np.ndarray) -> np.ndarray:
     try:
         stored = path.read_bytes()
     except OSError as fault:
-        raise UnreachableImage(f"{path}: {fault.strerror}.") from None
+        raise unreachable(str(path), path, fault) from None
     values = with_image(BytesIO(stored), str(path), _values)
     if isinstance(values, BadMap):
         raise BadMap(f"{path}: {values}", values.hint)

@@ -180,7 +180,7 @@ class DetectionData(ImageData[M], Generic[M]):
 
     def _repeated_images(self, full: bool) -> list[Fault]:
         # Paths that come twice were judged with the annotations, by the ids of their images.
-        return self._copied_images() if full and not self.contents.faults else []
+        return [] if self.contents.faults else self._copied_images(full)
 
     def _bad_images(self, full: bool) -> list[Fault]:
         faults = super()._bad_images(full)

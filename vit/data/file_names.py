@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -27,3 +29,30 @@ def name_fault(name: str) -> str:
     if "\0" in name:
         return "holds a zero byte, which no name of a file does"
     return f"is {length} bytes long; a path has {LONGEST} at most" if length > LONGEST else ""
+
+
+def other_capitals(path: Path) -> str | None:
+    """`im/000.jpg is there`, where what is asked for as `im/000.JPG` is not; None where none is."""
+    missing: list[str] = []
+    while not path.is_dir():
+        if path.parent == path:
+            return None
+        missing.append(path.name)
+        path = path.parent
+    found = []
+    for name in reversed(missing):
+        try:
+            there = _by_letters(path, path.stat().st_mtime_ns).get(name.casefold())
+        except OSError:
+            return None
+        if there is None:
+            return None
+        found.append(there)
+        path /= there
+    return f"{'/'.join(found)} is there" if found else None
+
+
+@lru_cache(maxsize=16)
+def _by_letters(folder: Path, changed: int) -> dict[str, str]:
+    """Whatever their capitals → the names in a folder, which is listed again once it `changed`."""
+    return {entry.name.casefold(): entry.name for entry in sorted(folder.iterdir())}

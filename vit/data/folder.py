@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vit.data.archives import is_archive, unpacking
-from vit.data.class_names import require_distinct
+from vit.data.class_names import same_numbers
 from vit.data.classification import ClassificationData
 from vit.data.images import SUFFIXES
 from vit.data.sources import Contents, FileSource, Source
@@ -56,6 +56,7 @@ class Folder(ClassificationData):
             mean=PHOTO_MEAN,
             std=PHOTO_STD,
             origin={split: str(folder) for split, folder in folders.items()},
+            faults=same_numbers(class_names, str(folders["train"])),
             warnings=warnings,
         )
 
@@ -147,7 +148,6 @@ def read_folders(
             f"{train} holds {loose} images but no folder; wanted a folder per class, "
             "ROOT/CLASS/*.jpg, or a table of paths and labels (data=table)."
         )
-    require_distinct(class_names, str(train))
     sources: dict[str, Source] = {}
     for split, folder in folders.items():
         here = {entry.name for entry in subfolders(folder)}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vit.data.cells import CONTAINERS, as_text
-from vit.data.class_names import require_distinct, sorted_names
+from vit.data.class_names import same_numbers, sorted_names
 from vit.data.classification import ClassificationData
 from vit.data.folder import PHOTO_MEAN, PHOTO_STD
 from vit.data.sources import ArrowSource, Contents, Source
@@ -70,6 +70,7 @@ class HuggingFace(ClassificationData):
         for split, dataset in chosen.items():
             self._require_alike(dataset.features, chosen["train"].features, str(wanted[split]))
         class_names, several, labels = self._labels(chosen)
+        given = _names_in(chosen["train"].features[self.label_column]) is not None
         return Contents(
             sources={
                 split: self._source(dataset, labels[split]) for split, dataset in chosen.items()
@@ -80,6 +81,7 @@ class HuggingFace(ClassificationData):
             std=PHOTO_STD,
             multi_label=several,
             origin={split: f"{self.path}, split {wanted[split]}" for split in chosen},
+            faults=[] if given else same_numbers(class_names, self.path),
             warnings=warnings,
         )
 
@@ -156,7 +158,6 @@ class HuggingFace(ClassificationData):
         else:
             named = {split: _required(rows, split) for split, rows in values.items()}
             found = {label for rows in named.values() for row in rows for label in row}
-            require_distinct(found, self.path)
             class_names = sorted_names(found)
         labels = {split: label_array(rows, class_names, several) for split, rows in named.items()}
         return class_names, several, labels

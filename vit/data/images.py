@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
@@ -12,9 +12,11 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
+from vit.data.file_names import other_capitals
 from vit.data.plain_text import open_regular
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+IN_OTHER_CAPITALS = ", in other capitals."  # how it ends what is said of such a file
 ORIENTATION = 0x0112  # the EXIF tag; with 5 to 8 the image lies on its side
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -38,6 +40,20 @@ class BadImage(ValueError):
 
 class UnreachableImage(BadImage):
     """A file that the system does not give out: absent, not permitted, a failing disk."""
+
+
+def unreachable(name: str, path: Path | None, fault: OSError) -> UnreachableImage:
+    """What to raise for a file that the system does not give out, which people know as `name`."""
+    other = other_capitals(path) if path and isinstance(fault, FileNotFoundError) else None
+    if other is None:
+        return UnreachableImage(f"{name}: {fault.strerror}.")
+    return UnreachableImage(f"{name}: {fault.strerror}, but {other}{IN_OTHER_CAPITALS}")
+
+
+def none_left(left_out: Sequence[str]) -> str:
+    """What to say where nothing of a batch can be read, though what is bad may be skipped."""
+    more = f" {len(left_out) - 1} more are like it." if len(left_out) > 1 else ""
+    return f"no image of this batch can be read: {left_out[0]}{more}"
 
 
 def open_image(
@@ -68,9 +84,10 @@ def open_image(
         # In one read: Pillow makes about 40 of a small JPEG, a tenth of its whole cost.
         try:
             with open_regular(file) as stored:
-                file = BytesIO(stored.read())
+                content = BytesIO(stored.read())
         except OSError as fault:
-            raise UnreachableImage(f"{name}: {fault.strerror}.") from None
+            raise unreachable(name, file, fault) from None
+        return with_image(content, name, opened)
     return with_image(file, name, opened)
 
 
@@ -176,7 +193,7 @@ def with_image(file: Path | BytesIO, name: str, use: Callable[[Image.Image], Res
     # Pillow's decoders raise any of these on broken bytes.
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as fault:
         if isinstance(fault, OSError) and fault.errno is not None:
-            raise UnreachableImage(f"{name}: {fault.strerror}.") from None
+            raise unreachable(name, file if isinstance(file, Path) else None, fault) from None
         raise BadImage(f"{name}: cannot be read to its end ({fault}).") from None
 
 

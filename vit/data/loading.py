@@ -28,6 +28,7 @@ from vit.data.sampling import Key
 from vit.data.sources import Source
 from vit.data.transforms import EvaluationTransform, normalised, pixels
 from vit.runs import own_packages
+from vit.runs.one_line import in_one_line
 from vit.structures import Batch
 
 ERASING = 1  # the purpose of a second seed per sample; see sample_seed
@@ -118,6 +119,7 @@ def start_worker(worker_id: int) -> None:
     that lives as long as any worker: after a SIGKILL of the trainer all of them stayed for ever
     (torch 2.14.1, Python 3.11, November 2026).
     """
+    in_one_line()
     # A terminal sends Ctrl-C to the workers too; the trainer still needs them to end its step.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     trainer = multiprocessing.parent_process()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from vit.data.samples import SampleData
 from vit.data.sources import FileSource
 from vit.runs.splits import Splits
+
+NAMED = 3  # samples of one sort that are spelt out
 
 
 def splits_of(data: SampleData) -> Splits:
@@ -53,6 +56,35 @@ def positions_of(data: SampleData, splits: Splits, split: str) -> tuple[Any, np.
             f"more, such as {splits.named_by} {first}"
         )
     return source, positions
+
+
+def changes(before: Splits, now: Splits) -> list[str]:
+    """What came to the data and what went, by their parts: `1 more in train: cat/new.jpg`.
+
+    Of a part from which val or test is set aside as a whole, since one sample more draws them anew.
+    """
+    told = []
+    for part in dict.fromkeys([*before.sources.values(), *now.sources.values()]):
+        old, new = _of_part(before, part), _of_part(now, part)
+        for more, lot in (("more", new.keys() - old.keys()), ("fewer", old.keys() - new.keys())):
+            if lot:
+                order = new if more == "more" else old
+                names = [_as_text(name) for name in order if name in lot][:NAMED]
+                rest = f" and {len(lot) - NAMED:,} others" if len(lot) > NAMED else ""
+                told.append(f"{len(lot):,} {more} in {part}: {', '.join(names)}{rest}")
+        if not told and (moved := sum(old[name] != split for name, split in new.items())):
+            told.append(f"{moved:,} of {part} are in another split than before")
+    return told or ["the same names, with other contents or labels"]
+
+
+def _of_part(splits: Splits, part: str) -> dict[Any, str]:
+    """Sample → split, of the samples that a part of the data gave."""
+    of_part = [split for split, source in splits.sources.items() if source == part]
+    return {name: split for split in of_part for name in splits.members[split]}
+
+
+def _as_text(name: Any) -> str:
+    return os.fsdecode(name) if isinstance(name, bytes) else str(name)
 
 
 def _first(source: Any) -> int:

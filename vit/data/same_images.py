@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -10,27 +12,7 @@ from vit.data.same_files import Repeats
 from vit.data.sources import Contents, Source
 from vit.faults import Fault
 
-Splits = Mapping[str, tuple[str, np.ndarray]]  # see SampleData.splits
 SAYS_NOTHING = "a test on images that were trained on says nothing"
-
-
-def copied_warnings(contents: Contents, splits: Splits, found: Repeats) -> list[str]:
-    """Copies within a split, and in one that was set aside."""
-    lines = [
-        f"{_copies(contents, splits, one, other, pairs)}; of a split that is set aside by chance "
-        "they are told only."
-        for (one, other), pairs in found.across.items()
-        if splits[one][0] == splits[other][0]
-    ]
-    for split, pairs in found.within.items():
-        source = contents.sources[splits[split][0]]
-        other = sum(bool((source.labels[a] != source.labels[b]).any()) for a, b in pairs)
-        told = f", {other} of them with another class" if other else ""
-        lines.append(
-            f"{split}: {len(pairs)} images hold the same bytes as another of it{told}, such as "
-            f"{_named(source, pairs[0][1])}, a copy of {_named(source, pairs[0][0])}."
-        )
-    return lines
 
 
 def listed_twice(
@@ -56,27 +38,73 @@ def listed_twice(
     return faults
 
 
-def copied_images(contents: Contents, splits: Splits, found: Repeats) -> list[Fault]:
-    """A fault for each two splits of the data's own that hold images of the same bytes."""
-    faults = []
-    for (one, other), pairs in found.across.items():
-        if splits[one][0] != splits[other][0]:
-            message = f"{_copies(contents, splits, one, other, pairs)}. Keep one of each."
-            faults.append(Fault(contents.origin.get(other, "data"), message))
-    return faults
+@dataclass
+class Copies:
+    """What is said of images whose bytes are another's."""
 
+    contents: Contents[Any]
+    splits: Mapping[str, tuple[str, np.ndarray]]  # see SampleData.splits
+    repeats: Repeats
+    unit: str
+    splits_are_published: bool
 
-def _copies(
-    contents: Contents, splits: Splits, one: str, other: str, pairs: list[tuple[int, int]]
-) -> str:
-    first, again = (
-        _named(contents.sources[splits[split][0]], at)
-        for split, at in zip((one, other), pairs[0], strict=True)
-    )
-    return (
-        f"{len(pairs)} images of {other} hold the same bytes as images of {one}, such as {again}, "
-        f"a copy of {first}; {SAYS_NOTHING}"
-    )
+    def faults(self) -> list[Fault]:
+        """One for each two splits of the data's own that hold images of the same bytes."""
+        faults = []
+        for (one, other), pairs in self.repeats.across.items():
+            if not self._whose(one, other):
+                message = f"{self._across(one, other, pairs)}. Keep one of each."
+                faults.append(Fault(self.contents.origin.get(other, "data"), message))
+        return faults
+
+    def warnings(self) -> list[str]:
+        """Copies within a split, and in one that was set aside, or that nobody looked for them."""
+        if not self.repeats.looked:
+            many = sum(len(members) for _, members in self.splits.values())
+            return [
+                f"copies among the {many:,} {self.unit}s were not looked for, within splits and "
+                "across them: vit check --full does"
+            ]
+        lines = [
+            f"{self._across(one, other, pairs)}; of a split that is {why} they are told only."
+            for (one, other), pairs in self.repeats.across.items()
+            if (why := self._whose(one, other))
+        ]
+        for split, pairs in self.repeats.within.items():
+            other_classes, named = self._pairs(split, split, pairs)
+            lines.append(
+                f"{split}: {len(pairs)} {self.unit}s hold the same bytes as another of "
+                f"it{other_classes}, such as {named}."
+            )
+        return lines
+
+    def _whose(self, one: str, other: str) -> str:
+        """Why copies in two splits are nobody's to mend, in words; nothing where they are."""
+        if self.splits[one][0] == self.splits[other][0]:
+            return "set aside by chance"
+        return "published so" if self.splits_are_published else ""
+
+    def _across(self, one: str, other: str, pairs: list[tuple[int, int]]) -> str:
+        other_classes, named = self._pairs(one, other, pairs)
+        return (
+            f"{len(pairs)} {self.unit}s of {other} hold the same bytes as {self.unit}s of "
+            f"{one}{other_classes}, such as {named}; {SAYS_NOTHING}"
+        )
+
+    def _pairs(self, one: str, other: str, pairs: list[tuple[int, int]]) -> tuple[str, str]:
+        """How many copies have other classes than their like, and a copy by name, such if any."""
+        sources = self.contents.sources
+        of_one, of_other = (sources[self.splits[split][0]] for split in (one, other))
+        apart = [(a, b) for a, b in pairs if np.any(of_one.labels[a] != of_other.labels[b])]
+        first, again = (apart or pairs)[0]
+        named = f"{_named(of_other, again)}, a copy of {_named(of_one, first)}"
+        if not apart:
+            return "", named
+        if of_one.labels.ndim == 1:
+            names = self.contents.class_names
+            classes = names[int(of_other.labels[again])], names[int(of_one.labels[first])]
+            named += " ({!r} and {!r})".format(*classes)
+        return f", {len(apart)} of them with another class", named
 
 
 def _named(source: Source, position: int) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vit.data.cells import as_text, cells
-from vit.data.class_names import require_distinct, sorted_names
+from vit.data.class_names import same_numbers, sorted_names
 from vit.data.classification import ClassificationData
 from vit.data.file_names import stored
 from vit.data.folder import PHOTO_MEAN, PHOTO_STD, existing_folder
@@ -18,7 +18,8 @@ from vit.data.label_checks import columns_of_classes, like_gaps, other_labels, s
 from vit.data.plain_text import read_text
 from vit.data.sources import Contents, FileSource, Source
 from vit.data.split_names import split_of
-from vit.faults import did_you_mean
+from vit.data.unsound import Unsound
+from vit.faults import Fault, did_you_mean
 
 SPLITS = ("train", "val", "test")
 
@@ -50,8 +51,7 @@ class Table(ClassificationData):
             raise ValueError(f"data.table={self.table} is no file; wanted .csv, .tsv or .parquet.")
         root = file.parent if self.root is None else existing_folder(self.root, "data.root")
         columns = read_columns(file)
-        for key in ("path_column", "label_column", "split_column"):
-            _require_column(columns, getattr(self, key), key, file)
+        _require_columns(columns, self, file)
         if self.path_column == self.label_column:
             raise ValueError(
                 f"data.path_column={self.path_column} is data.label_column too; wanted two."
@@ -66,13 +66,15 @@ class Table(ClassificationData):
             wrong += bad
             if any("a list" in line for line in bad):
                 wrong.append("several labels an image are read with data.separator='|'")
-        if wrong:
-            raise ValueError("\n".join(f"{file}, {line}." for line in wrong))
-        class_names = self._class_names(labels, file)
+        faults = [Fault("data", f"{file}, {line}.") for line in wrong]
+        rows_of_splits = self._rows_of_splits(columns, file, faults)
+        class_names = self._class_names(labels, file, faults)
+        if faults:
+            raise Unsound(faults)
         numbers = label_array(labels, class_names, several)
         names = stored(paths, str(file))
         sources: dict[str, Source] = {}
-        for split, rows in self._rows_of_splits(columns, file).items():
+        for split, rows in rows_of_splits.items():
             sources[split] = FileSource(root, names[rows], numbers[rows], listed=False)
         return Contents(
             sources=sources,
@@ -82,6 +84,7 @@ class Table(ClassificationData):
             std=PHOTO_STD,
             multi_label=several,
             origin={split: str(file) for split in sources},
+            faults=same_numbers(class_names, str(file)) if self.classes is None else [],
             warnings=[*self._oddities(columns, file), *like_gaps(class_names)],
         )
 
@@ -111,34 +114,41 @@ class Table(ClassificationData):
         parts = value if isinstance(value, list) else as_text(value).split(self.separator)
         return [text for text in map(as_text, parts) if text]
 
-    def _class_names(self, labels: list[list[str]], file: Path) -> tuple[str, ...]:
-        occurring = {label for row in labels for label in row}
+    def _class_names(
+        self, labels: list[list[str]], file: Path, faults: list[Fault]
+    ) -> tuple[str, ...]:
+        occurring = {label for row in labels for label in row if label}
         if self.classes is None:
-            require_distinct(occurring, str(file))
             return sorted_names(occurring)
         known = tuple(str(name) for name in self.classes)
         unknown = sorted(occurring - set(known))
         if unknown:
             row = next(i for i, row in enumerate(labels) if unknown[0] in row)
-            raise ValueError(
+            message = (
                 f"{file}, row {row + 1}: label {unknown[0]!r} is not among the {len(known)} names "
                 f"in data.classes.{did_you_mean(unknown[0], known)}"
             )
+            more = f" So are {len(unknown) - 1} more labels." if len(unknown) > 1 else ""
+            faults.append(Fault("data", message + more))
         return known
 
-    def _rows_of_splits(self, columns: dict[str, list], file: Path) -> dict[str, np.ndarray]:
+    def _rows_of_splits(
+        self, columns: dict[str, list], file: Path, faults: list[Fault]
+    ) -> dict[str, np.ndarray]:
         if self.split_column is None:
             return {"train": np.arange(len(columns[self.path_column]))}
         values = np.array([as_text(value) for value in columns[self.split_column]])
-        for row, value in enumerate(values):
-            if value not in SPLITS:
-                raise ValueError(
-                    f"{file}, row {row + 1}: {self.split_column} is {str(value)!r}; "
-                    "wanted train, val or test."
-                )
+        odd = np.flatnonzero(~np.isin(values, SPLITS))
+        if len(odd):
+            more = f" {len(odd):,} rows have another word." if len(odd) > 1 else ""
+            message = (
+                f"{file}, row {odd[0] + 1}: {self.split_column} is {str(values[odd[0]])!r}; "
+                f"wanted train, val or test.{more}"
+            )
+            faults.append(Fault("data", message))
         found = {split: np.flatnonzero(values == split) for split in SPLITS}
         if not len(found["train"]):
-            raise ValueError(f"{file}: no row has {self.split_column} = train.")
+            faults.append(Fault("data", f"{file}: no row has {self.split_column} = train."))
         return {split: rows for split, rows in found.items() if len(rows)}
 
 
@@ -205,9 +215,13 @@ def label_array(labels: list[list[str]], class_names: tuple[str, ...], several: 
     return rows
 
 
-def _require_column(columns: dict[str, list], name: str | None, key: str, file: Path) -> None:
-    if name is not None and name not in columns:
-        raise ValueError(
-            f"{file} has no column {name!r} (data.{key}), only {', '.join(columns)}."
-            + did_you_mean(name, columns)
-        )
+def _require_columns(columns: dict[str, list], data: Table, file: Path) -> None:
+    """Raises Unsound with each column that is asked for and is not there."""
+    faults = []
+    for key in ("path_column", "label_column", "split_column"):
+        name = getattr(data, key)
+        if name is not None and name not in columns:
+            message = f"{file} has no column {name!r} (data.{key}), only {', '.join(columns)}."
+            faults.append(Fault("data", message + did_you_mean(name, columns)))
+    if faults:
+        raise Unsound(faults)

@@ -8,13 +8,13 @@ from typing import Literal
 import numpy as np
 
 from vit.data.cells import cells
-from vit.data.class_names import require_distinct, sorted_names
+from vit.data.class_names import same_numbers, sorted_names
 from vit.data.column_checks import better_columns, looks_odd, without_header
 from vit.data.label_checks import alike, each_its_own, like_gaps
 from vit.data.sources import Contents
 from vit.data.text import TextData, TextSource
 from vit.data.text_files import Column, Rows, rows_of
-from vit.faults import did_you_mean
+from vit.faults import Fault, did_you_mean
 
 
 @dataclass(kw_only=True, eq=False)
@@ -65,8 +65,8 @@ class TextTable(TextData):
                 for name, (texts, others) in read.items()
             }
             return Contents(sources, origin=origin, warnings=warnings)
-        require_distinct(read["train"][1], self.train)
         names = sorted_names(read["train"][1])
+        faults = same_numbers(names, self.train)
         warnings += [*alike(names), *like_gaps(names)]
         if self.header and (twice := set(tables["train"].names) & set(names)):
             warnings.append(
@@ -79,14 +79,15 @@ class TextTable(TextData):
             unknown = [at for at, label in enumerate(labels) if label not in number]
             if unknown:
                 label = labels[unknown[0]]
-                raise ValueError(
-                    f"{files[split]}, row {tables[split].numbers[unknown[0]]}: the class {label!r} "
-                    f"is not in {self.train}.{did_you_mean(label, names)} {len(unknown)} rows have "
-                    "such classes."
+                message = (
+                    f"row {tables[split].numbers[unknown[0]]}: the class {label!r} is not in "
+                    f"{self.train}.{did_you_mean(label, names)} {len(unknown)} rows have such "
+                    "classes."
                 )
-            numbers = np.array([number[label] for label in labels], dtype=np.int64)
+                faults.append(Fault(f"{files[split]}", message))
+            numbers = np.array([number.get(label, 0) for label in labels], dtype=np.int64)
             sources[split] = TextSource(texts, numbers, None, row)
-        return Contents(sources, class_names=names, origin=origin, warnings=warnings)
+        return Contents(sources, class_names=names, origin=origin, warnings=warnings, faults=faults)
 
     def _rows(self, name: str, key: str) -> Rows:
         file = Path(name).expanduser()

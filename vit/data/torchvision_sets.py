@@ -6,10 +6,11 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
+from vit.data.class_names import same_numbers
 from vit.data.classification import ClassificationData
 from vit.data.folder import PHOTO_MEAN, PHOTO_STD, read_folders
 from vit.data.sources import ArraySource, Contents, FileSource, Source
@@ -85,6 +86,8 @@ class TorchvisionSet(ClassificationData):
         download: let torchvision fetch what is missing, once.
     """
 
+    splits_are_published: ClassVar[bool] = True
+
     name: Name
     root: str | None = None
     download: bool = False
@@ -111,6 +114,7 @@ class TorchvisionSet(ClassificationData):
             std=known.std,
             image_size=known.size,
             origin=origin,
+            faults=same_numbers(class_names, str(root)),
             warnings=warnings,
         )
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from vit.data.class_names import require_distinct
+from vit.data.class_names import same_numbers
 from vit.data.coco import MOST_SIDE, is_size
 from vit.data.detection import DetectionData
 from vit.data.folder import existing_folder
@@ -96,7 +96,6 @@ class Voc(DetectionData[MarkedFiles]):
         if not names:
             none = Fault(str(folder), "no object of a file that is in train has a name.")
             raise Unsound(bad.faults(str(folder)) or [none])
-        require_distinct(names, str(folder))
         warnings += _left_out(
             (f"{folder}: %d files of annotations stand in no list", written.keys() - used),
             (f"{images}: %d images have no file of annotations", files.keys() - written.keys()),
@@ -111,7 +110,8 @@ class Voc(DetectionData[MarkedFiles]):
             for split, found in splits.items()
         }
         numbers = tuple(range(1, len(names) + 1))
-        contents = contents_of(ready, tuple(names), numbers, False, bad.faults(str(folder)))
+        faults = [*bad.faults(str(folder)), *same_numbers(names, str(folder))]
+        contents = contents_of(ready, tuple(names), numbers, False, faults)
         contents.warnings += warnings + [str(one) for one in odd.faults(str(folder))]
         return contents
 

@@ -15,7 +15,7 @@ from stat import S_ISREG
 import numpy as np
 from jaxtyping import Float
 
-from vit.data.images import BadImage, UnreachableImage
+from vit.data.images import BadImage, UnreachableImage, unreachable
 
 RATES = (1_000, 400_000)  # Hz: what lies outside is a broken header
 FAINTEST = 1e-4  # of full scale; 16-bit sound whose loudest sample is below 4 steps is silence
@@ -96,7 +96,7 @@ def _content(file: Path, most: int = -1) -> bytes:
         with file.open("rb") as stored:
             content = stored.read(most)
     except OSError as fault:
-        raise UnreachableImage(f"{file}: {fault.strerror}.") from None
+        raise unreachable(str(file), file, fault) from None
     if not content:
         raise BadImage(f"{file}: an empty file; {WANTED}.")
     return content

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from vit.data.checks import IMAGES_DECODED, spread
-from vit.data.class_names import require_distinct
+from vit.data.class_names import same_numbers
 from vit.data.classification import ClassificationData
 from vit.data.file_names import stored
 from vit.data.folder import existing_folder, image_files
@@ -130,7 +130,6 @@ class WavFolder(ClassificationData):
             holds = f", only {told}" if told else ""
             raise ValueError(f"data.root={self.root} holds no .wav files{holds}.")
         class_names = tuple(sorted({row["class"] for _, row in rows}))
-        require_distinct(class_names, str(root))
         number = {name: at for at, name in enumerate(class_names)}
         places: dict[str, list[int]] = {}
         for at, (_, row) in enumerate(rows):
@@ -156,6 +155,7 @@ class WavFolder(ClassificationData):
             std=(deviation,),
             image_size=(self.mels, self.spectrogram.frames),
             origin={split: self._told(root, split) for split in sources},
+            faults=same_numbers(class_names, str(root)),
             warnings=[f"{root}: files that are left out, as no .wav: {told}."] if told else [],
         )
 

@@ -68,7 +68,8 @@ def main(argv: list[str]) -> int:
         try:
             RunFolder(run.run_dir).refuse_conflicts(run.config)
             if not report["faults"]:
-                refuse_changed_data(RunFolder(run.run_dir), report["data"]["fingerprint"])
+                known = report["data"]["fingerprint"], report.get("changes", ())
+                refuse_changed_data(RunFolder(run.run_dir), *known)
         except Refused as refused:
             report["faults"] += [vars(fault) for fault in refused.faults]
         if report["faults"]:

@@ -12,6 +12,7 @@ from rich.text import Text
 from vit.doors.screen import plain_console
 from vit.faults import Fault, Refused
 from vit.review.compared import compare_metrics
+from vit.review.missing import missing_files
 from vit.runs.directory import RunFolder, differences
 from vit.runs.files import json_of
 from vit.runs.fingerprints import Divergence, first_divergence, lines_file, read_fingerprints
@@ -26,7 +27,7 @@ step at which they part. What is equal is left out.
   vit diff RUN_A RUN_B --json                for programs
 
 Steps are compared where both runs were trained with watch.fingerprints=true. Exit code 0 where
-nothing differs, 1 where something does."""
+nothing differs, 1 where something does, or where a file that would tell cannot be read."""
 MEANINGS = {
     "samples": "other samples, or in another order: look at seed, data and batch size",
     "pixels": "the same samples with other pixels or tokens: look at augmentation and files",
@@ -59,21 +60,25 @@ def main(argv: list[str]) -> int:
         print(json.dumps({"schema_version": 1, **found}, indent=1))
     else:
         _show(found)
-    same = not any(found[key] for key in ("config", "stamp", "divergence"))
+    same = not any(found[key] for key in ("config", "stamp", "divergence", "missing"))
     return 0 if same and not any(found["recorded"].values()) else 1
 
 
 def compare(run_a: Path, run_b: Path, tolerance: float = 0.0) -> dict[str, Any]:
     """Plain values: what differs in `config`, `stamp` and what was `recorded` (see
-    `vit.review.compared`), the `steps` compared, the `divergence`.
+    `vit.review.compared`), the `steps` compared, the `divergence`; and which files are `missing`,
+    so that nothing is known of what they would tell.
 
     `steps` is None where a run was trained without fingerprints.
     """
-    config = differences(RunFolder(run_a).written_config(), RunFolder(run_b).written_config())
+    configs = RunFolder(run_a).written_config(), RunFolder(run_b).written_config()
+    config = differences(configs[0], configs[1])
     stamp = differences(_of_stamp(run_a), _of_stamp(run_b))
     recorded = compare_metrics(run_a, run_b)
     told: dict[str, Any] = {"config": config, "stamp": stamp, "recorded": recorded}
-    told |= {"steps": None, "divergence": None}
+    runs = zip((run_a, run_b), configs, strict=True)
+    lacking = [line for run, known in runs for line in missing_files(run, known)]
+    told |= {"steps": None, "divergence": None, "missing": list(dict.fromkeys(lacking))}
     if all(lines_file(run, 0).is_file() for run in (run_a, run_b)):
         told["steps"] = len(read_fingerprints(run_a).keys() & read_fingerprints(run_b).keys())
         parted: Divergence | None = first_divergence(run_a, run_b, tolerance)
@@ -100,14 +105,17 @@ def _of_stamp(run: Path) -> dict[str, Any]:
 
 
 def _show(found: dict[str, Any]) -> None:
+    for line in found["missing"]:
+        print(printable(f"not compared: {line}"))
     for key in ("config", "stamp"):
         if found[key]:
             print(f"{key}: the first run, now the second")
         for line in found[key]:
             print(f"  {line}")
+    known = ", as far as they can be read" if found["missing"] else ""
     if not found["config"] and not found["stamp"]:
-        print("configs and stamps are equal")
-    _show_recorded(found["recorded"])
+        print(f"configs and stamps are equal{known}")
+    _show_recorded(found["recorded"], known)
     parted = found["divergence"]
     if found["steps"] is None:
         print("steps: not compared; train both with watch.fingerprints=true")
@@ -122,9 +130,9 @@ def _show(found: dict[str, Any]) -> None:
         print(f"  {MEANINGS[parted['by']]}")
 
 
-def _show_recorded(recorded: dict[str, Any]) -> None:
+def _show_recorded(recorded: dict[str, Any], known: str) -> None:
     if not any(recorded.values()):
-        print("metrics are equal")
+        print(f"metrics are equal{known}")
         return
     for key in ("epochs", "optimizer_steps"):
         if recorded[key]:

@@ -15,6 +15,7 @@ from vit.runs import process
 from vit.runs.counted import BEFORE, differing, way, ways
 from vit.runs.directory import RunFolder
 from vit.runs.environment import FromEnvironment
+from vit.runs.left_out import told_of_left_out
 from vit.runs.trust import require_trusted, without_fetching
 
 ABOUT = """Measure a trained run on its test split (val where it has none), or on other data.
@@ -154,7 +155,9 @@ def _show(result: dict[str, Any]) -> None:
 
     console = plain_console()
     unit = result["unit"]
-    console.print(f"{result['images']:,} {result['split']} {unit}s", markup=False)
+    left_out = told_of_left_out({result["split"]: result.get("left_out")}, unit)
+    told = f" (left out: {left_out})" if left_out else ""
+    console.print(f"{result['images']:,} {result['split']} {unit}s{told}", markup=False)
     for key, value in result["metrics"].items():
         name = key.split("/")[-1]
         share = math.isfinite(value) and (name in PERCENT or COCOS.fullmatch(name))

@@ -22,10 +22,11 @@ from vit.doors.compose import (
 )
 from vit.faults import Fault, Refused
 from vit.runs import process
-from vit.runs.continuity import keep_stamp, lost_checkpoint, refuse_changed_data
+from vit.runs.continuity import keep_stamp, refuse_changed_data
 from vit.runs.counted import BEFORE, is_outdated, ways
 from vit.runs.directory import RunFolder
 from vit.runs.environment import granted_by, hidden, told_by_name
+from vit.runs.left_out import told_of_left_out
 from vit.runs.stamp import stamp
 from vit.runs.torchrun import train_on_nodes, train_together
 from vit.sweeps.roles import FACTS
@@ -89,11 +90,10 @@ def main(argv: list[str]) -> int:
             check = "vit.check.preflight:preflight_or_refuse"
             report = process.call(check, run.config, *asked)
             if not arguments.allow_changed:
-                refuse_changed_data(folder, report["data"]["fingerprint"])
+                known = report["data"]["fingerprint"], report.get("changes", ())
+                refuse_changed_data(folder, *known)
     except Refused as refused:
         raise with_faults_of_the_rest(refused, arguments) from None
-    if report is not None and (lost := lost_checkpoint(folder, folder.state())):
-        print(printable(lost))
     return _train(run, report, ["vit", "train", *argv], arguments.prepare)
 
 
@@ -235,9 +235,11 @@ def summary(folder: RunFolder, seconds: float | None = None) -> None:
     count = results.get("epochs") or 0
     epochs = f"{count} epoch{'s' if count != 1 else ''}"
     print(f"trained       {epochs} in {train_seconds:.0f} s{whole}")
+    unit = results.get("unit", "image")
+    if left_out := told_of_left_out(results.get("left_out"), unit):
+        print(printable(f"left out      {left_out}: {where}/log.txt names them"))
     print(f"run           {where}")
     by_class = "" if f"{split}/exact_match" in metrics else ", class by class"
-    unit = results.get("unit", "image")
     given = {"text": "--text TEXT", "sound": "FILE.wav…"}.get(unit, "IMAGE…")
     steps = {
         f"vit evaluate {where}": f"its numbers again{by_class}",

@@ -52,9 +52,10 @@ class Schedule(ABC):
         """Optimizer steps of warm-up."""
         steps = self.warmup_steps or round((self.warmup_epochs or 0) * steps_per_epoch)
         if steps > total_steps:
+            key = "warmup_steps" if self.warmup_steps else "warmup_epochs"
             raise ValueError(
                 f"the warm-up takes {steps} steps and the whole training {total_steps}; "
-                "lower schedule.warmup_epochs (or warmup_steps), or train for longer."
+                f"lower schedule.{key}, or train for longer. schedule.{key}=0 leaves it out."
             )
         return steps
 

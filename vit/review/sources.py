@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vit.faults import Fault, Refused
 from vit.review.cache import FILE, Cache
+from vit.review.missing import without_curves
 from vit.review.online import is_project, load_project
 from vit.review.reader import Run, Runs, find_runs, judge_state, read_run
 
@@ -45,4 +46,7 @@ def load(sources: Iterable[Path | str], *, cache: bool = True) -> Runs:
     if not found:
         nothing = Fault(", ".join(map(str, sources)), "holds nothing but reports")
         raise Refused(problems or [nothing])
-    return Runs(list(found.values()), [f"left out, {fault}" for fault in problems])
+    bare = [run for run in found.values() if run.state == "done" and not run.history]
+    gone = {run.name: told for run in bare if run.config and (told := without_curves(run.path))}
+    notes = [f"{name} is done, but has no curves: {told}" for name, told in gone.items()]
+    return Runs(list(found.values()), [*[f"left out, {fault}" for fault in problems], *notes])

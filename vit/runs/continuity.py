@@ -6,11 +6,12 @@ Other code is told and noted only: mending it is why many a run is gone on with.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from vit.faults import Fault, Refused
 from vit.runs.directory import RunFolder, write_json
-from vit.runs.files import json_of
+from vit.runs.files import json_of, read_json
 
 GO_ON = "--allow-changed"
 
@@ -42,8 +43,11 @@ def changed_data(old: Any, new: Any) -> list[str]:
     return [] if old in (None, new) else [f"the data (fingerprint {old} → {new})"]
 
 
-def refuse_changed_data(folder: RunFolder, fingerprint: str) -> None:
-    """Raises Refused where a run would go on with other data than it was begun with."""
+def refuse_changed_data(folder: RunFolder, fingerprint: str, changes: Sequence[str] = ()) -> None:
+    """Raises Refused where a run would go on with other data than it was begun with.
+
+    `changes` say in what they differ, as far as splits.json can tell.
+    """
     if not begun(folder) or folder.is_done():
         return
     try:
@@ -53,11 +57,18 @@ def refuse_changed_data(folder: RunFolder, fingerprint: str) -> None:
         message = f"{fault.message}. It tells what the run was begun with; {GO_ON} goes on "
         raise Refused([Fault(fault.where, message + "all the same")]) from refused
     if found := changed_data(_fingerprint(stamp), fingerprint):
+        known = f": {'; '.join(changes)}" if changes else ""
         message = (
-            f"was begun with something else: {found[0]}. What it has learnt and measured is of the "
-            f"data before. {GO_ON} goes on all the same; hydra.run.dir=… begins another."
+            f"was begun with something else: {found[0]}{known}. What it has learnt and measured is "
+            f"of the data before. {GO_ON} goes on all the same; hydra.run.dir=… begins another."
         )
         raise Refused([Fault(str(folder.path), message)])
+
+
+def other_data(folder: RunFolder, fingerprint: str) -> bool:
+    """Whether a run was begun with other data, as far as its stamp can be read."""
+    stamp = read_json(folder.stamp_file) or {}
+    return begun(folder) and bool(changed_data(_fingerprint(stamp), fingerprint))
 
 
 def lost_checkpoint(folder: RunFolder, state: dict[str, Any]) -> str | None:

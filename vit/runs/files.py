@@ -30,6 +30,13 @@ STAGED = re.compile(r"\..+\.([1-9]\d{0,9})\.[0-9a-f]{8}")  # as write_text names
 STAGED_SECONDS = 60.0
 MOST_NODES = 1_000_000  # of YAML, with each alias counted as what it stands for
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# W&B's links to its own logs, which nobody here reads and W&B itself only ever replaces. One of
+# them is absolute: of a run that was moved it leads to where that was begun.
+LOG_OF_WANDB = re.compile(
+    r"(.*/)?wandb/(latest-run|debug(-internal|-core)?\.log"
+    r"|(offline-)?run-\d{8}_\d{6}-[^/]+/logs/debug(-internal|-core)?\.log"
+    r"|cache/wandb/logs/[^/]+\.log)"
+)
 SPECIAL = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFCHR: "a device",
@@ -214,7 +221,7 @@ def links_out(folder: Path, root: Path | None = None, deepest: int = 8) -> list[
     """What lies in a folder and leads out of `root` (the folder itself), or is no file at all.
 
     To be asked before something is written there: nobody's file elsewhere is written, shown or
-    deleted through a link.
+    deleted through a link. W&B's links to its logs are passed over.
     """
     root = root or folder
     if not is_inside(folder, root):
@@ -292,8 +299,8 @@ def _entries(folder: Path, deepest: int) -> Iterator[os.DirEntry[str]]:
 
 def _odd_entry(entry: os.DirEntry[str], root: Path) -> list[Fault]:
     if entry.is_symlink():
-        inside = is_inside(Path(entry.path), root)
-        return [] if inside else [Fault(entry.path, told_of_link(Path(entry.path), root))]
+        passed = LOG_OF_WANDB.fullmatch(entry.path) or is_inside(Path(entry.path), root)
+        return [] if passed else [Fault(entry.path, told_of_link(Path(entry.path), root))]
     if entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False):
         return []
     kind = SPECIAL.get(stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode), "no file")

@@ -131,15 +131,21 @@ def _equal(one: Any, other: Any, tolerance: float) -> bool:
 
 def _lines(path: Path) -> dict[int, dict[str, Any]]:
     """The last line of each step; lines that were cut off are passed over."""
-    found: dict[int, dict[str, Any]] = {}
-    for text in lines_of(path):
-        try:
-            line = json.loads(text)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(line, dict) and misfit(line, LINE) is None:
-            found[line["step"]] = line
-    return found
+    found = [line for text in lines_of(path) if (line := _line(text)) is not None]
+    return {line["step"]: line for line in found}
+
+
+def is_line(text: bytes) -> bool:
+    """Whether a line of such a file was written as `line_of` does."""
+    return _line(text) is not None
+
+
+def _line(text: bytes) -> dict[str, Any] | None:
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return line if isinstance(line, dict) and misfit(line, LINE) is None else None
 
 
 def _joined(first: dict[str, Any], others: list[dict[int, dict[str, Any]]]) -> dict[str, Any]:

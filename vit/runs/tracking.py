@@ -12,6 +12,7 @@ from vit.runs.files import read_json, refuse_links
 from vit.runs.identity import config_hash, group_id
 from vit.runs.secrets import without_secrets
 from vit.runs.shapes import TEXT, Shape
+from vit.runs.wandb_links import make_relative
 
 NOT_IN_PROJECTS = "/\\#?%:"
 LONGEST_PROJECT, LONGEST_TAG = 128, 64  # characters
@@ -106,7 +107,9 @@ class Wandb:
         import wandb
 
         if wandb.run is not None:
+            home = Path(wandb.run.dir).parents[1]  # of RUN_DIR/wandb/run-TIME-ID/files
             wandb.finish(exit_code=exit_code)
+            make_relative(home)
 
 
 def unfit_for_wandb(settings: Any) -> list[str]:

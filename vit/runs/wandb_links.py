@@ -12,7 +12,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from vit.runs.files import is_inside, refuse_links
+from vit.runs.files import is_inside, links_out, refuse_links
 
 START = re.compile(r"(?:offline-)?run-(\d{8}_\d{6})-(.+)")
 HASH = re.compile(r"(.+)-[0-9a-f]{8}")
@@ -36,6 +36,21 @@ def link_wandb(folder: Path) -> Path:
         for old in home.iterdir():
             _forget(old, old.name in wanted)
     return home
+
+
+def make_relative(home: Path) -> None:
+    """Absolute links of W&B's to what lies in the run's own `wandb/`, so that it can be moved."""
+    for link in home.glob("*run-*/logs/*.log"):
+        with suppress(OSError):
+            if not link.is_symlink() or not link.readlink().is_absolute():
+                continue
+            if not is_inside(link, home) or not is_inside(link.parent, home):
+                continue
+            staged = link.with_name(f".{link.name}.{os.getpid()}")
+            staged.symlink_to(
+                os.path.relpath(os.path.realpath(link), os.path.realpath(link.parent))
+            )
+            staged.replace(link)
 
 
 def _named(folder: Path) -> list[tuple[str, Path]]:
@@ -68,8 +83,10 @@ def _link_start(link: Path, start: Path) -> None:
     link.mkdir(exist_ok=True)
     own = link.name.split("-", 2)[2]
     for file in start.glob("run-*.wandb"):
-        _point(link / f"run-{own}.wandb", file)
-    if (start / "files").is_dir():
+        if is_inside(file, start):
+            _point(link / f"run-{own}.wandb", file)
+    # Pictures in it may be links as well, which the viewer would follow.
+    if (start / "files").is_dir() and not links_out(start / "files", start):
         _point(link / "files", start / "files")  # pictures and what was said
 
 

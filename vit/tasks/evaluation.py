@@ -10,6 +10,7 @@ import pytorch_lightning as lightning
 import torch
 
 from vit.build import build_slot
+from vit.callbacks.left_out import LeftOut
 from vit.callbacks.watch import Watch
 from vit.check.schema import slot_faults
 from vit.faults import Fault, Refused
@@ -67,12 +68,13 @@ def evaluate(
     own = data_config is None and checkpoint == "best" and os.access(run_dir, os.W_OK)
     kept = watch.after_test(Path(run_dir)) if own else []
     torch.set_num_threads(config["threads"])
+    left_out = LeftOut(data.unit)
     with silenced():
         trainer = lightning.Trainer(
             accelerator=place.type,
             devices=1 if place.type == "cpu" else [place.index or 0],
             logger=False,
-            callbacks=kept,
+            callbacks=[left_out, *kept],
             plugins=[launched_by()],
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -90,6 +92,7 @@ def evaluate(
         "unit": data.unit,
         "metrics": {f"{split}/{key.split('/', 1)[1]}": value for key, value in measured.items()},
         "tables": task.tables(),
+        **({"left_out": counts[split]} if (counts := left_out.counts()) else {}),
         **({"counted": dict(task.counted)} if task.counted else {}),
     }
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vit.runs.files import appending
+from vit.runs.one_line import in_one_line
 from vit.runs.secrets import concealed
+from vit.terminal import printable
 
 
 class Discreet(logging.Formatter):
@@ -23,10 +26,25 @@ class Discreet(logging.Formatter):
         return concealed(super().format(record), self._hidden)
 
 
+class OnScreen(logging.Handler):
+    """Warnings of ours for the person who waits, a line each; what ends a run its command tells."""
+
+    def __init__(self, hidden: Mapping[str, str]):
+        super().__init__(logging.WARNING)
+        self._hidden = hidden
+        self.addFilter(lambda record: record.levelno == logging.WARNING)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = printable(concealed(record.getMessage(), self._hidden))
+        with suppress(OSError, ValueError):  # nobody may be left who reads
+            print(line, file=sys.stderr, flush=True)  # asked for anew: a bar puts its own there
+
+
 @contextmanager
 def said_into(path: Path, rank: int, hidden: Mapping[str, str] | None = None) -> Iterator[None]:
     """Sends log records and warnings to a file; of ranks other than 0 only warnings and worse.
 
+    Warnings of our own reach the screen too, of rank 0.
     Keys and passwords are blacked out, and what is `hidden` (value → name) told by its name.
     """
     with appending(path):  # never through a link
@@ -36,10 +54,14 @@ def said_into(path: Path, rank: int, hidden: Mapping[str, str] | None = None) ->
     logging.getLogger("vit").setLevel(logging.INFO)
     with silenced():
         root = logging.getLogger()
+        own, screen = logging.getLogger("vit"), OnScreen(hidden or {})
         root.addHandler(handler)
+        if rank == 0:
+            own.addHandler(screen)
         try:
             yield
         finally:
+            own.removeHandler(screen)
             root.removeHandler(handler)
             handler.close()
 
@@ -52,6 +74,7 @@ def silenced() -> Iterator[None]:
         chatty.removeHandler(own)
     chatty.propagate = True
     logging.getLogger().addHandler(nowhere := logging.NullHandler())
+    before = in_one_line()
     logging.captureWarnings(True)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # batches are tiny here
     warnings.filterwarnings("ignore", "The `srun` command is available")  # on any login node
@@ -59,4 +82,5 @@ def silenced() -> Iterator[None]:
         yield
     finally:
         logging.captureWarnings(False)
+        warnings.formatwarning = before
         logging.getLogger().removeHandler(nowhere)

@@ -22,6 +22,7 @@ from vit.build import TargetError, build_slot
 from vit.callbacks.agreement import Agreement
 from vit.callbacks.checkpoint import checkpoint_callbacks, policy_of
 from vit.callbacks.heartbeat import Heartbeat
+from vit.callbacks.left_out import LeftOut
 from vit.callbacks.progress import Progress
 from vit.callbacks.record import Record
 from vit.callbacks.resume import ExactResume
@@ -30,6 +31,7 @@ from vit.callbacks.schedule_free import ScheduleFree
 from vit.callbacks.stopping import Stopping
 from vit.callbacks.throughput import Throughput
 from vit.callbacks.watch import Watch
+from vit.check.changed import changes_of
 from vit.check.schema import frozen_faults
 from vit.data.membership import splits_of
 from vit.data.samples import SampleData
@@ -51,6 +53,7 @@ from vit.runs.environment import for_the_tracker, hidden, told_by_name
 from vit.runs.failure import kind_of
 from vit.runs.files import clear_leftovers, refuse_links
 from vit.runs.identity import config_hash
+from vit.runs.left_out import told_of_left_out
 from vit.runs.process import unstopped
 from vit.runs.record import Recorder, read_records
 from vit.runs.secrets import concealed
@@ -149,7 +152,8 @@ def _finish(tracking: Any, code: int) -> None:
     try:
         tracking.finish(code)
     except Exception:  # what was trained stands; the tracker's copy can be sent again
-        log.exception("the tracker could not be closed; vit sync uploads what it kept")
+        message = "the tracker could not be closed; vit sync uploads what it kept"
+        log.warning(message, exc_info=True)
 
 
 def _train(
@@ -167,7 +171,8 @@ def _train(
     data = assemble_data(without_fetching(config), allow_targets)
     if begun(folder):
         if not allow_changed:
-            refuse_changed_data(folder, data.fingerprint())
+            found = data.fingerprint()
+            refuse_changed_data(folder, found, changes_of(folder, data, found))
         elif rank == 0:
             _note_changes(folder, data)
     if rank == 0:
@@ -184,6 +189,7 @@ def _train(
     last = folder.last_checkpoint
     throughput = Throughput()
     stopping = Stopping()
+    left_out = LeftOut(data.unit)
     saving = config["checkpoint"]
     writer = AtomicCheckpointIO(saving.get("asynchronous", False))
     watch = build_slot("watch", config, allow_targets) if config.get("watch") else Watch()
@@ -202,6 +208,7 @@ def _train(
         Heartbeat(folder.heartbeat_file),
         Record(recorder, throughput, BadBatches(data, folder.bad_batch_file), data.unit),
         throughput,
+        left_out,
         *watch.recording(folder.path),
         *checkpoint_callbacks(folder.checkpoints, **policy_of(saving), stopping=stopping),
         *(watch.hanging(hung) if world_size > 1 else []),
@@ -256,13 +263,17 @@ def _train(
         if (code := _stopped(trainer, stopping)) is not None:
             return code
         raise
+    if counts := left_out.counts():
+        results["left_out"] = counts
     if rank == 0:
         write_json(folder.results_file, results)
         try:
             look_back(folder.path, data, watch.attention, trainer, allow_targets)
         except Exception:  # a bug is told in full; what was trained stands all the same
-            log.exception("what it looks at could not be drawn")
+            log.warning("what it looks at could not be drawn", exc_info=True)
         shown = ", ".join(f"{key} {float(value):.4f}" for key, value in results["metrics"].items())
+        if counts:
+            log.info("left out, %s", told_of_left_out(counts, data.unit))
         log.info("done in %.0f s: %s", clocks.wall.seconds(), shown)
     return DONE
 

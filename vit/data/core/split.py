@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar
@@ -10,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from torch.utils.data import Dataset
 
-from vit.data.images import BadImage
+from vit.data.images import BadImage, none_left
 from vit.data.randomness import borrowed_generators, sample_seed, seed_everything_used
 from vit.data.sampling import Key
 from vit.structures import Collated, Views
@@ -26,7 +25,8 @@ class Split(Dataset[Any], ABC, Generic[Raw, Changed, B]):
 
     A kind says how one is read, how it is changed, and how a batch is made of several. `members`
     are the positions of the split's samples in their source; keys and `index` count within the
-    split. With `skip_bad` a batch lacks the images that cannot be read, and a warning names them.
+    split. With `skip_bad` a batch lacks the images that cannot be read, and says so in
+    `left_out`.
 
     With several `views` each sample is read once and changed so many times, with randomness of its
     own each time, and what comes is Views of batches. The first view is what comes without others.
@@ -60,6 +60,7 @@ class Split(Dataset[Any], ABC, Generic[Raw, Changed, B]):
         """
         kept: list[Key] = []
         changed: list[list[Changed]] = []  # by sample, then by view
+        left_out: list[str] = []
         with borrowed_generators():
             for key in keys:
                 try:
@@ -68,16 +69,18 @@ class Split(Dataset[Any], ABC, Generic[Raw, Changed, B]):
                 except BadImage as fault:
                     if not self.skip_bad:
                         raise
-                    warnings.warn(f"left out: {fault}", stacklevel=2)
+                    left_out.append(str(fault))
                 else:
                     kept.append(key)
                     changed.append(each)
             if all(key.lent for key in kept):
-                raise BadImage("no image of this batch can be read; see the warnings above.")
+                raise BadImage(none_left(left_out))
             batches = [
                 self.collate([each[view] for each in changed], kept, view)
                 for view in range(self.views)
             ]
+        for batch in batches if left_out else []:
+            batch.left_out = tuple(left_out)
         return batches[0] if self.views == 1 else Views(tuple(batches))
 
     @abstractmethod

@@ -1,0 +1,77 @@
+"""Which samples could not be read and were skipped: told once each, and counted."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+log = logging.getLogger("vit")
+
+NAMED = 5  # of a split that are told on the screen; all are in the log
+
+
+class LeftOut(Callback):
+    """Collects the `left_out` of batches, by split; a run that goes on keeps what it knew."""
+
+    def __init__(self, unit: str = "image"):
+        self._unit = unit
+        self._found: dict[str, dict[str, None]] = {}  # in the order in which they came
+
+    def state_dict(self) -> dict[str, Any]:
+        found = {split: list(lines) for split, lines in self._found.items()}
+        return {"found": found} if found else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._found = {
+            str(split): dict.fromkeys(lines) for split, lines in state_dict["found"].items()
+        }
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self.note("train", batch)
+
+    def on_validation_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self.note("val", batch)
+
+    def on_test_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self.note(getattr(pl_module, "tested", "test"), batch)
+
+    def note(self, split: str, batch: Any) -> None:
+        for line in getattr(batch, "left_out", ()):
+            known = self._found.setdefault(split, {})
+            if line in known:
+                continue
+            known[line] = None
+            tell = log.warning if len(known) <= NAMED else log.info
+            tell("left out of %s: %s", split, line)
+            if len(known) == NAMED:
+                log.warning("further %ss that are left out of %s: the log", self._unit, split)
+
+    def counts(self) -> dict[str, int]:
+        """Split → how many, over all processes; every one of them has to ask."""
+        found = {split: set(lines) for split, lines in self._found.items()}
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            everywhere: list[dict[str, set[str]]] = [{}] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(everywhere, found)
+            for other in everywhere:
+                for split, lines in other.items():
+                    found[split] = found.get(split, set()) | lines
+        return {split: len(lines) for split, lines in sorted(found.items())}
