@@ -2,23 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
 
+from vit.faults import Fault, Refused
 from vit.structures import UNKNOWN
+
+# Kinds of before facts said theirs: of these it is still not written, so that an older reader, and
+# whoever compares two reports, finds what was always there.
+UNSAID = ("images", "texts", "captions")
+
+
+class AnyFacts(ABC):
+    """What the facts of every kind of data share. A new kind is a subclass with its own `kind`."""
+
+    kind: ClassVar[str]
+    num_classes: int
+    class_names: tuple[str, ...]
+    multi_label: bool
+
+    def plain(self) -> dict[str, Any]:
+        """The values of the fields, as they travel in a checkpoint; see `facts_from`."""
+        return {**asdict(cast(Any, self)), **self._said()}
+
+    def _said(self) -> dict[str, Any]:
+        return {} if self.kind in UNSAID else {"kind": self.kind}
+
+    @abstractmethod
+    def for_backbone(self) -> dict[str, Any]:
+        """What a backbone is told of the data."""
+
+    @abstractmethod
+    def example(self, count: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
+        """Inputs of a model that could come from such data, on the default device."""
+
+    @abstractmethod
+    def input_size(self) -> tuple[int, ...]:
+        """Of one example, as a model's `flops` wants it."""
+
+    def told(self) -> dict[str, Any]:
+        """What a report says of them, as plain values; `facts_told` makes such facts of it."""
+        return {**self.sizes(), **self._said()}
+
+    @abstractmethod
+    def sizes(self) -> dict[str, Any]:
+        """What a model depends on, as plain values."""
+
+    @classmethod
+    @abstractmethod
+    def of_told(cls, report: Mapping[str, Any]) -> AnyFacts:
+        """Facts that a model can be built from, of what `told` says, without the data."""
 
 
 @dataclass(frozen=True)
-class Facts:
+class Facts(AnyFacts):
     """What a data set knows of itself and everything built on it must agree with.
 
     `class_ids` are the numbers that the data's own files give the classes, where they have any.
     `white` is the value of white in images whose files do not say it (vit/data/deep_images.py).
     """
+
+    kind: ClassVar[str] = "images"
 
     num_classes: int
     class_names: tuple[str, ...]
@@ -31,32 +80,37 @@ class Facts:
     white: float | None = None
 
     def for_backbone(self) -> dict[str, Any]:
-        """What a backbone is told of the data."""
         return {"image_size": self.image_size, "channels": self.channels}
 
     def example(self, count: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
-        """Inputs of a model that could come from such data, on the default device."""
         return (torch.rand(count, self.channels, *self.image_size, dtype=dtype),)
 
     def input_size(self) -> tuple[int, ...]:
-        """Of one example, as a model's `flops` wants it."""
         return self.image_size
 
-    def told(self) -> dict[str, Any]:
-        """What a report says of them, as plain values; `facts_told` makes such facts of it."""
+    def sizes(self) -> dict[str, Any]:
         return {
             "image_size": list(self.image_size),
             "channels": self.channels,
             "num_classes": self.num_classes,
         }
 
+    @classmethod
+    def of_told(cls, report: Mapping[str, Any]) -> Facts:
+        classes, channels = report["num_classes"], report["channels"]
+        height, width = report["image_size"]
+        grey = (0.5,) * channels
+        return Facts(classes, _numbered(classes), (height, width), channels, grey, grey)
+
 
 @dataclass(frozen=True)
-class TextFacts:
+class TextFacts(AnyFacts):
     """What text data know of themselves; `tokenizer` is the JSON of vit.data.tokenizing.
 
     Without classes each text has another text.
     """
+
+    kind: ClassVar[str] = "texts"
 
     num_classes: int
     class_names: tuple[str, ...]
@@ -67,20 +121,16 @@ class TextFacts:
     multi_label: bool = False
 
     def for_backbone(self) -> dict[str, Any]:
-        """What a backbone is told of the data."""
         return {"vocabulary": self.vocabulary, "length": self.max_tokens}
 
     def example(self, count: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
-        """Inputs of a model that could come from such data, on the default device."""
         return tuple(torch.full((count, length), UNKNOWN) for length in self.input_size())
 
     def input_size(self) -> tuple[int, ...]:
-        """Of one example, as a model's `flops` wants it."""
         target = () if self.num_classes else (self.max_target_tokens,)
         return (self.max_tokens, *target)
 
-    def told(self) -> dict[str, Any]:
-        """What a report says of them, as plain values; `facts_told` makes such facts of it."""
+    def sizes(self) -> dict[str, Any]:
         return {
             "num_classes": self.num_classes,
             "vocabulary": self.vocabulary,
@@ -88,52 +138,79 @@ class TextFacts:
             "max_target_tokens": self.max_target_tokens,
         }
 
+    @classmethod
+    def of_told(cls, report: Mapping[str, Any]) -> TextFacts:
+        classes = report["num_classes"]
+        sizes = (report[key] for key in ("vocabulary", "max_tokens", "max_target_tokens"))
+        return TextFacts(classes, _numbered(classes), "", *sizes)
+
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionFacts(Facts):
     """What images with a text each know of themselves: of the images, and of the texts."""
+
+    kind: ClassVar[str] = "captions"
 
     tokenizer: str
     vocabulary: int
     max_target_tokens: int
 
     def example(self, count: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
-        """Inputs of a model that could come from such data, on the default device."""
         texts = torch.full((count, self.max_target_tokens), UNKNOWN)
         return (*super().example(count, dtype), texts)
 
     def input_size(self) -> tuple[int, ...]:
-        """Of one example, as a model's `flops` wants it."""
         return (*self.image_size, self.max_target_tokens)
 
-    def told(self) -> dict[str, Any]:
-        """What a report says of them, as plain values; `facts_told` makes such facts of it."""
+    def sizes(self) -> dict[str, Any]:
         texts = {"vocabulary": self.vocabulary, "max_target_tokens": self.max_target_tokens}
-        return {**super().told(), **texts}
+        return {**super().sizes(), **texts}
+
+    @classmethod
+    def of_told(cls, report: Mapping[str, Any]) -> CaptionFacts:
+        texts = {key: report[key] for key in ("vocabulary", "max_target_tokens")}
+        return CaptionFacts(**vars(Facts.of_told(report)), tokenizer="", **texts)
 
 
-AnyFacts = Facts | TextFacts
+def _numbered(classes: int) -> tuple[str, ...]:
+    return tuple(map(str, range(classes)))
 
 
-def facts_from(plain: dict[str, Any]) -> AnyFacts:
-    """Facts of whatever kind, from the values of their fields."""
-    if "tokenizer" not in plain:
-        return Facts(**plain)
-    return CaptionFacts(**plain) if "image_size" in plain else TextFacts(**plain)
+def facts_from(plain: Mapping[str, Any]) -> AnyFacts:
+    """Facts of whatever kind, from what `plain` gave; Refused where nobody here knows the kind."""
+    fields = {name: value for name, value in plain.items() if name != "kind"}
+    return _class_of(plain)(**fields)
 
 
 def facts_told(report: Mapping[str, Any]) -> AnyFacts:
     """Facts that a model can be built from, without its data."""
-    classes = report["num_classes"]
-    names = tuple(map(str, range(classes)))
-    if "max_tokens" in report:
-        sizes = (report[key] for key in ("vocabulary", "max_tokens", "max_target_tokens"))
-        return TextFacts(classes, names, "", *sizes)
-    height, width = report["image_size"]
-    channels = report["channels"]
-    grey = (0.5,) * channels
-    images = Facts(classes, names, (height, width), channels, grey, grey)
-    if "vocabulary" not in report:
-        return images
-    texts = {key: report[key] for key in ("vocabulary", "max_target_tokens")}
-    return CaptionFacts(**vars(images), tokenizer="", **texts)
+    return _class_of(report).of_told(report)
+
+
+def kind_of(plain: Mapping[str, Any]) -> str:
+    """The kind that facts or a report of them name; of those that name none, it is by their keys.
+
+    Only kinds of UNSAID do not name theirs, so there is nothing to add here for a new one.
+    """
+    if "kind" in plain:
+        return str(plain["kind"])
+    if "image_size" not in plain:
+        return "texts"
+    return "captions" if "vocabulary" in plain else "images"
+
+
+def _class_of(plain: Mapping[str, Any]) -> type[AnyFacts]:
+    kind, known = kind_of(plain), {each.kind: each for each in _below(AnyFacts)}
+    if kind not in known:
+        message = (
+            f"are of the kind {kind!r}; known here are {', '.join(sorted(known))}. A newer vit, or "
+            "the package of the run's data, knows more."
+        )
+        raise Refused([Fault("the facts of the data", message)])
+    return known[kind]
+
+
+def _below(kind: Any) -> Iterator[type[AnyFacts]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _below(each)

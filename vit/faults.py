@@ -39,6 +39,15 @@ class Misfit(ValueError):
     """Raised by a task that is for other data; the check then names a task that is for these."""
 
 
+NAMED = 5  # of one sort that are spelt out
+
+
+def few(named: Sequence[str]) -> str:
+    """The first of them, and how many more."""
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    return ", ".join(named[:NAMED]) + more
+
+
 def did_you_mean(word: str, known: Iterable[str], alike: float = 0.6) -> str:
     """` Did you mean 'depth'?`, or an empty string where nothing is near."""
     known = list(known)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -38,8 +38,63 @@ class Features:
     mask: Bool[Tensor, "batch tokens"] | None = None
 
 
+M = TypeVar("M", bound="Moved")  # typing.Self, which beartype does not take in functions
+
+
+class Moved:
+    """What dataclasses of tensors share: they move as a whole, with all dataclasses in them."""
+
+    def to(self: M, device: torch.device | str, non_blocking: bool = False) -> M:
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self: M) -> M:
+        """Called by torch's DataLoader, which pins no dataclass by itself."""
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def _each(self: M, change: Callable[[Tensor], Tensor]) -> M:
+        own = cast(Any, self)  # a dataclass
+        values = {each.name: getattr(self, each.name) for each in fields(own)}
+        return replace(own, **{name: _changed(value, change) for name, value in values.items()})
+
+
+def _changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, Moved):
+        return value._each(change)
+    return tuple(_changed(each, change) for each in value) if type(value) is tuple else value
+
+
+class Collated(Moved):
+    """What the batches of every kind of data share; `index` is where each is in its data set."""
+
+    index: Tensor
+    left_out: tuple[str, ...] = ()  # of batches whose samples can all be read
+    unkept: ClassVar[tuple[str, ...]] = ()  # fields that no file needs
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def own(self: M) -> M:
+        """The batch without what was lent to it; where nothing can be lent, all of it."""
+        return self
+
+    def as_plain(self) -> dict[str, Any]:
+        """Its tensors by name, for a file."""
+        plain: dict[str, Any] = {"index": self.index}
+        for each in fields(cast(Any, self)):
+            value = getattr(self, each.name)
+            if each.name in self.unkept:
+                continue
+            if isinstance(value, Tensor):
+                plain[each.name] = value
+            elif isinstance(value, Objects):
+                plain |= value.as_plain()
+        return plain
+
+
 @dataclass
-class Batch:
+class Batch(Collated):
     """Images with their targets, and the position of each in its data set.
 
     `targets` are class numbers, or a row of class weights per image where labels are mixed or
@@ -55,39 +110,15 @@ class Batch:
     left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.images) - self.lent
-
-    def as_plain(self) -> dict[str, Any]:
-        """Its tensors by name, for a file."""
-        return {"index": self.index, "images": self.images, "targets": self.targets}
+        return len(self.index) - self.lent
 
     def own(self) -> Batch:
-        """The batch without what was lent to it."""
         count = len(self)
         return Batch(self.images[:count], self.targets[:count], self.index[:count])
 
-    def pin_memory(self) -> Batch:
-        """Called by torch's DataLoader, which pins no dataclass by itself."""
-        return Batch(
-            self.images.pin_memory(),
-            self.targets.pin_memory(),
-            self.index.pin_memory(),
-            self.lent,
-            self.left_out,
-        )
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        return Batch(
-            self.images.to(device, non_blocking=non_blocking),
-            self.targets.to(device, non_blocking=non_blocking),
-            self.index.to(device, non_blocking=non_blocking),
-            self.lent,
-            self.left_out,
-        )
-
 
 @dataclass
-class Objects:
+class Objects(Moved):
     """What there is to find in a batch of images, one image's objects after the other's.
 
     Boxes are centre and size as fractions of the image that the model sees, its padding included;
@@ -99,19 +130,15 @@ class Objects:
     counts: tuple[int, ...]
     masks: Bool[Tensor, "objects height width"] | None = None
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Objects:
-        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
-
-    def pin_memory(self) -> Objects:
-        return self._each(lambda tensor: tensor.pin_memory())
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Objects:
-        masks = None if self.masks is None else change(self.masks)
-        return Objects(change(self.labels), change(self.boxes_cxcywh), self.counts, masks)
+    def as_plain(self) -> dict[str, Any]:
+        """Its tensors by name, for a file; `counts` are the objects of each image."""
+        plain = {"labels": self.labels, "boxes_cxcywh": self.boxes_cxcywh}
+        masks = {} if self.masks is None else {"masks": self.masks}
+        return {**plain, "counts": list(self.counts), **masks}
 
 
 @dataclass
-class DetectionBatch:
+class DetectionBatch(Collated):
     """Images with what there is to find in them, and the position of each in its data set.
 
     `padding` is true where a smaller image was filled up; None where no image was. `left_out` is
@@ -123,45 +150,11 @@ class DetectionBatch:
     index: Int[Tensor, " batch"]
     padding: Bool[Tensor, "batch height width"] | None = None
     left_out: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def as_plain(self) -> dict[str, Any]:
-        """Its tensors by name, for a file; `counts` are the objects of each image."""
-        objects = self.objects
-        told = {"labels": objects.labels, "boxes_cxcywh": objects.boxes_cxcywh}
-        masks = {} if objects.masks is None else {"masks": objects.masks}
-        counts = list(objects.counts)
-        return {"index": self.index, "images": self.images, **told, "counts": counts, **masks}
-
-    def own(self) -> DetectionBatch:
-        """All of it: nothing is lent to such a batch."""
-        return self
-
-    def pin_memory(self) -> DetectionBatch:
-        padding = None if self.padding is None else self.padding.pin_memory()
-        return DetectionBatch(
-            self.images.pin_memory(),
-            self.objects.pin_memory(),
-            self.index.pin_memory(),
-            padding,
-            self.left_out,
-        )
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> DetectionBatch:
-        padding = self.padding
-        return DetectionBatch(
-            self.images.to(device, non_blocking=non_blocking),
-            self.objects.to(device, non_blocking=non_blocking),
-            self.index.to(device, non_blocking=non_blocking),
-            None if padding is None else padding.to(device, non_blocking=non_blocking),
-            self.left_out,
-        )
+    unkept: ClassVar[tuple[str, ...]] = ("padding",)
 
 
 @dataclass
-class TextBatch:
+class TextBatch(Collated):
     """Texts as tokens, each with a class or with another text, and the position of each.
 
     Tokens end with END and are filled up with PAD. `targets` are class numbers, or the tokens of
@@ -174,45 +167,19 @@ class TextBatch:
     index: Int[Tensor, " batch"]
     references: tuple[str, ...] = ()
 
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    def as_plain(self) -> dict[str, Any]:
-        """Its tensors by name, for a file."""
-        return {"index": self.index, "tokens": self.tokens, "targets": self.targets}
-
     def input_size(self) -> tuple[int, ...]:
         """Of each sample, filled up, as a model's `flops` wants it."""
         return (self.tokens.shape[1], *self.targets.shape[1:])
 
-    def own(self) -> TextBatch:
-        """All of it: nothing is lent to such a batch."""
-        return self
-
-    def pin_memory(self) -> TextBatch:
-        return TextBatch(
-            self.tokens.pin_memory(),
-            self.targets.pin_memory(),
-            self.index.pin_memory(),
-            self.references,
-        )
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> TextBatch:
-        return TextBatch(
-            self.tokens.to(device, non_blocking=non_blocking),
-            self.targets.to(device, non_blocking=non_blocking),
-            self.index.to(device, non_blocking=non_blocking),
-            self.references,
-        )
-
 
 @dataclass
-class CaptionBatch:
+class CaptionBatch(Collated):
     """Images, each with a text as tokens like those of a TextBatch, and the position of each."""
 
     images: Float[Tensor, "batch channels height width"]
     targets: Int[Tensor, "batch target_tokens"]
     index: Int[Tensor, " batch"]
+    left_out: tuple[str, ...] = ()
     references: ClassVar[tuple[str, ...]] = ()  # the targets tell captions whole
 
     @property
@@ -220,39 +187,16 @@ class CaptionBatch:
         """What a model reads to write the targets, under TextBatch's name for it."""
         return self.images
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def as_plain(self) -> dict[str, Any]:
-        """Its tensors by name, for a file."""
-        return {"index": self.index, "images": self.images, "targets": self.targets}
-
     def input_size(self) -> tuple[int, ...]:
         """Of each sample, as a model's `flops` wants it."""
         return (*self.images.shape[-2:], self.targets.shape[1])
-
-    def own(self) -> CaptionBatch:
-        """All of it: nothing is lent to such a batch."""
-        return self
-
-    def pin_memory(self) -> CaptionBatch:
-        return CaptionBatch(
-            self.images.pin_memory(), self.targets.pin_memory(), self.index.pin_memory()
-        )
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> CaptionBatch:
-        return CaptionBatch(
-            self.images.to(device, non_blocking=non_blocking),
-            self.targets.to(device, non_blocking=non_blocking),
-            self.index.to(device, non_blocking=non_blocking),
-        )
 
 
 IGNORED = 255  # the label of pixels that are neither trained on nor counted
 
 
 @dataclass
-class SegmentationBatch:
+class SegmentationBatch(Collated):
     """Images with the class of each pixel, and the position of each image in its data set.
 
     A label is a class number, or IGNORED: where nobody said, and where an image was filled up.
@@ -264,32 +208,37 @@ class SegmentationBatch:
     index: Int[Tensor, " batch"]
     left_out: tuple[str, ...] = ()
 
+
+B = TypeVar("B", bound=Collated)
+
+
+@dataclass
+class Views(Moved, Generic[B]):
+    """Several views of the same samples: a batch each, in which all samples stand alike."""
+
+    views: tuple[B, ...]
+
+    @property
+    def index(self) -> Int[Tensor, " batch"]:
+        return self.views[0].index
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        return self.views[0].left_out
+
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.views[0])
 
     def as_plain(self) -> dict[str, Any]:
-        """Its tensors by name, for a file."""
-        return {"index": self.index, "images": self.images, "labels": self.labels}
+        """Its tensors by name, for a file: `images` of the first view, `images_1` of the next."""
+        plain: dict[str, Any] = {}
+        for at, view in enumerate(self.views):
+            plain |= {f"{key}_{at}" if at else key: value for key, value in view.as_plain().items()}
+        return plain
 
-    def own(self) -> SegmentationBatch:
-        """All of it: nothing is lent to such a batch."""
-        return self
-
-    def pin_memory(self) -> SegmentationBatch:
-        return SegmentationBatch(
-            self.images.pin_memory(),
-            self.labels.pin_memory(),
-            self.index.pin_memory(),
-            self.left_out,
-        )
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> SegmentationBatch:
-        return SegmentationBatch(
-            self.images.to(device, non_blocking=non_blocking),
-            self.labels.to(device, non_blocking=non_blocking),
-            self.index.to(device, non_blocking=non_blocking),
-            self.left_out,
-        )
+    def own(self) -> Views[B]:
+        """The views without what was lent to them."""
+        return Views(tuple(view.own() for view in self.views))
 
 
 @dataclass

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vit.build import TargetError
-from vit.facts import AnyFacts, CaptionFacts, Facts, facts_from
+from vit.facts import AnyFacts, facts_from
 from vit.faults import Fault, Refused
 from vit.runs.checkpoint import misfit, read_checkpoint
 from vit.runs.directory import RunFolder
@@ -74,7 +74,7 @@ class Trained:
         """
         require_several(images, "probabilities", "Pillow images", "no images")
         logits: Any = None
-        if isinstance(self.facts, Facts) and not isinstance(self.facts, CaptionFacts):
+        if self.facts.kind == "images":
             if wrong := [each for each in images if not isinstance(each, Image.Image)]:
                 message = f"got a {type(wrong[0]).__name__}; wanted Pillow images, or use .predict"
                 raise Refused([Fault("probabilities", message)])

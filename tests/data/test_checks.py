@@ -2,14 +2,17 @@
 
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from every_kind import EVERY
 
 from vit.data import checks, manifest
 from vit.data.digits import Digits
 from vit.data.folder import Folder
 from vit.data.manifest import DECODED, HEADER, bad_files
+from vit.data.wav_folder import WavFolder
 
 
 def cut(file):
@@ -135,3 +138,17 @@ def test_the_fingerprint_changes_with_one_label():
 def test_evenly_spread_positions_hold_both_ends():
     assert checks.spread(np.arange(100), 4).tolist() == [0, 33, 66, 99]
     assert checks.spread(np.arange(3), 4).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("kind", ["folder", "coco", "coco_panoptic", "mask_folder"])
+def test_skipping_bad_images_needs_some_that_are_good(kind, tmp_path):
+    data = EVERY[kind](tmp_path / "data")
+    for file in (tmp_path / "data").rglob("*.ppm"):
+        file.write_bytes(b"no image")
+    said = [str(fault) for fault in replace(data, on_bad_image="skip").faults()]
+    assert any("not one of" in line and "can be read" in line for line in said), said
+
+
+def test_what_is_a_fault_is_no_warning_too(tmp_path):
+    assert WavFolder(root=str(tmp_path / "nowhere")).warnings() == []
+    assert Folder(root=str(tmp_path / "nowhere")).warnings() == []

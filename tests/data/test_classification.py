@@ -1,6 +1,7 @@
 """What is the same for every kind of data: facts, odd values, weights, limits."""
 
 import dataclasses
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -102,3 +103,19 @@ def test_lengths_of_loaders_are_batches_of_this_rank():
     assert len(data.loader("train", rank=1, world_size=2, accumulate=2)) == 2 * (1200 // 64)
     assert len(data.loader("test")) == 7
     assert len(data.loader("test", world_size=2)) == 7  # of 32 each: as many as in training
+
+
+@dataclass(kw_only=True, eq=False)
+class Unmeasured(Digits):
+    """A kind that knows neither mean nor deviation of its images."""
+
+    def read(self):
+        return replace(super().read(), mean=(), std=())
+
+
+def test_what_a_kind_does_not_say_of_its_images_is_asked_of_the_user():
+    (fault,) = Unmeasured().faults()
+    assert "does not say data.mean and data.std; give it, as in" in fault.message
+    given = Unmeasured(mean=(0.25,), std=(0.5,))
+    assert not given.faults()
+    assert (given.facts.mean, given.facts.std) == ((0.25,), (0.5,))

@@ -10,7 +10,6 @@ from PIL import Image
 
 from vit.check.preflight import preflight
 from vit.data.coco import Coco
-from vit.data.detection_checks import too_many_objects
 from vit.data.sampling import Key
 from vit.data.segments import counts_of, outline_fault, run_lengths_of_mask
 from vit.doors.compose import compose
@@ -293,8 +292,8 @@ def test_files_that_are_no_json_or_not_there_are_faults(coco_files):
 
 def test_more_objects_than_queries_are_a_warning_with_the_most(coco_files):
     data = told(coco_files)[2]
-    assert too_many_objects(data, 3) is None
-    assert "an image of train holds 3 objects, more than the 2 queries" in too_many_objects(data, 2)
+    assert data.too_many_objects(3) is None
+    assert "an image of train holds 3 objects, more than the 2 queries" in data.too_many_objects(2)
 
 
 def test_annotations_are_renumbered_and_areas_computed_for_the_metric(coco_files):

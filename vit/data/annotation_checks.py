@@ -9,17 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vit.data.published import Published
 from vit.data.segments import bounds, outline_fault, without_area
-from vit.faults import Fault
+from vit.faults import Fault, few
 
-if TYPE_CHECKING:
-    from vit.data.published import Published
-
-NAMED = 5  # of one sort that are spelt out
 FARTHEST = 1e9  # pixels; a box beyond that is none
 OVERRUN = 0.5  # pixels by which a box leaves its image before it is worth a word; rounding does so
 NEARLY_ALL = 0.95  # share of the boxes that says what all were meant as
@@ -306,9 +302,3 @@ def _fault(published: Published, message: str, told: list[str]) -> Fault:
 
 def _told(published: Published, message: str, told: list[str]) -> str:
     return f"{published.origin}: {message}: {few(told)} ({len(told)} in all)."
-
-
-def few(told: list[str]) -> str:
-    """The first of them, and how many more."""
-    more = f" and {len(told) - NAMED} more" if len(told) > NAMED else ""
-    return ", ".join(told[:NAMED]) + more

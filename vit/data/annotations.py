@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
 
 from vit.data.segments import Segments, decoded
-from vit.data.sources import Contents, Source
+from vit.data.sources import Source
 
 
 @dataclass
@@ -78,6 +79,13 @@ class Annotations:
             raise ValueError("the outlines were not read: data.masks=true does.")
         return self.segments.of(int(self.starts[position]), int(self.starts[position + 1]))
 
+    def add_to(self, digest: hashlib.blake2b) -> None:
+        """Adds all that is said of all images, for a fingerprint."""
+        for values in (self.labels, self.boxes_xyxy, self.crowd, self.areas, self.starts):
+            digest.update(np.ascontiguousarray(values).tobytes())
+        if self.segments is not None:
+            digest.update(self.segments.text.tobytes())
+
     @property
     def images(self) -> np.ndarray:
         """The position of each object's image."""
@@ -103,6 +111,7 @@ def joined(marked: list[Marked], sizes: list[tuple[int, int]]) -> Annotations:
     )
 
 
+@runtime_checkable
 class MarkedSource(Source, Protocol):
     """Images with objects in them; `labels` tell which classes an image shows."""
 
@@ -118,8 +127,3 @@ class MarkedSource(Source, Protocol):
     def run_lengths(self, position: int) -> list[dict[str, Any]]:
         """The objects' masks as COCO's compressed run lengths, without reading the picture."""
         ...
-
-
-@dataclass(eq=False)
-class DetectionContents(Contents):
-    """All that a kind of detection data must say; its sources are MarkedSources."""

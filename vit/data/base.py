@@ -3,26 +3,31 @@
 No `from __future__ import annotations` here: signatures are the schema (see transforms.py).
 """
 
+import hashlib
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 
+from vit.data import checks
 from vit.data.deep_images import agree_on_white, deep_warnings
 from vit.data.frames import frame_warnings
+from vit.data.images import BadImage
 from vit.data.label_checks import alike
-from vit.data.same_files import Repeats, same_bytes
-from vit.data.same_images import repeated_warnings
+from vit.data.same_files import Repeats, same_bytes, same_paths
+from vit.data.same_images import Copies, listed_twice
 from vit.data.samples import SampleData
-from vit.data.sources import Contents, common_size
-from vit.data.unsound import read_in_words
+from vit.data.sources import Contents, Source, common_size
 from vit.facts import Facts
+from vit.faults import Fault
+
+P = TypeVar("P", bound=Source)
 
 
 @dataclass(kw_only=True, eq=False)
-class ImageData(SampleData):
+class ImageData(SampleData[P], Generic[P]):
     """Images with what is known of them; see SampleData for the keys that all kinds have.
 
     Args:
@@ -55,16 +60,9 @@ class ImageData(SampleData):
         if self.std is not None and min(self.std) <= 0:
             raise ValueError(f"data.std={self.std}; wanted values above 0.")
 
-    @abstractmethod
-    def read(self) -> Contents:
-        """What there is, without decoding images; called once.
-
-        Raises ValueError saying what is missing and how to get it.
-        """
-
     @cached_property
-    def contents(self) -> Contents:
-        contents = read_in_words(self.read)
+    def contents(self) -> Contents[P]:
+        contents = super().contents
         agree_on_white(contents.sources)
         return contents
 
@@ -73,13 +71,21 @@ class ImageData(SampleData):
         """What models and losses must agree with; reads headers, not pixels."""
         contents = self.contents
         channels = self.channels or contents.channels
+        mean, std = self.mean or contents.mean, self.std or contents.std
+        if not (channels and mean and std):
+            known = {"channels": channels, "mean": mean, "std": std}
+            unsaid = " and ".join(f"data.{key}" for key, value in known.items() if not value)
+            raise ValueError(
+                f"this data set does not say {unsaid}; give it, as in data.channels=3 "
+                "data.mean=[0.485,0.456,0.406] data.std=[0.229,0.224,0.225]."
+            )
         return Facts(
             num_classes=len(contents.class_names),
             class_names=contents.class_names,
             image_size=self._image_size(),
             channels=channels,
-            mean=_per_channel(self.mean or contents.mean, channels),
-            std=_per_channel(self.std or contents.std, channels),
+            mean=_per_channel(mean, channels),
+            std=_per_channel(std, channels),
             multi_label=contents.multi_label,
             class_ids=contents.class_ids,
             white=getattr(contents.sources["train"], "white", None),
@@ -98,15 +104,64 @@ class ImageData(SampleData):
         """Images of files that are copies of others; a check may look less closely."""
         return same_bytes(self.contents.sources, self.splits)
 
-    def warnings(self) -> list[str]:
-        """What is odd and can be trained on all the same, and what was left out, a line each."""
-        try:
-            contents = self.contents
-        except (ValueError, OSError):
-            return []  # a fault, told as such
+    def _identity(self) -> Any:
+        return [self.contents.class_names, self.contents.multi_label]
+
+    def _add_to(self, digest: hashlib.blake2b, source: P, members: np.ndarray) -> None:
+        """Labels, names and sizes of all images (sizes of 100,000 a split at most), and the stored
+        bytes of 256 a split, evenly spread."""
+        digest.update(np.ascontiguousarray(source.labels[members]).tobytes())
+        checks.add_samples(digest, source, members)
+
+    def _own_faults(self, full: bool) -> list[Fault]:
         return [
-            *contents.warnings,
-            *repeated_warnings(self),
+            *self._label_faults(),
+            *self._empty_splits(),
+            *self._repeated_images(full),
+            *self._bad_images(full),
+        ]
+
+    def _without_facts(self, error: ValueError | OSError) -> list[Fault]:
+        """Of an image that tells no size: the last of many, as where all names are wrong."""
+        found = checks.bad_images(self.contents.sources) if isinstance(error, BadImage) else []
+        return checks.summed(found, False) or super()._without_facts(error)
+
+    def _label_faults(self) -> list[Fault]:
+        """What is wrong with what is said of the images."""
+        return []
+
+    def _empty_splits(self) -> list[Fault]:
+        return checks.empty_splits(self.contents, self.splits)
+
+    def _repeated_images(self, full: bool) -> list[Fault]:
+        """Images that stand twice by their path, or in two splits by their bytes."""
+        contents = self.contents
+        faults = listed_twice(same_paths(contents.sources), contents.sources, contents.origin)
+        return faults or self._copied_images(full)
+
+    def _copied_images(self, full: bool) -> list[Fault]:
+        """Unless `full`, only where that costs little; a warning says where nobody looked."""
+        known = vars(self).get("same_bytes")
+        if known is None or (full and not known.looked):
+            self.same_bytes = same_bytes(self.contents.sources, self.splits, sparing=not full)
+        return self._copies().faults()
+
+    def _copies(self) -> Copies:
+        whose = self.unit, self.splits_are_published
+        return Copies(self.contents, self.splits, self.same_bytes, *whose)
+
+    def _bad_images(self, full: bool) -> list[Fault]:
+        """Images that cannot be read: of a sample of them, or of all where `full`."""
+        sources = self.contents.sources
+        if self.on_bad_image == "skip":
+            return checks.all_bad(sources["train"])
+        return checks.summed(checks.bad_images(sources, full), full)
+
+    def _own_warnings(self) -> list[str]:
+        contents = self.contents
+        checked = "same_bytes" in vars(self)
+        return [
+            *(self._copies().warnings() if checked else []),
             *alike(contents.class_names),
             *deep_warnings(contents.sources),
             *frame_warnings(contents.sources),

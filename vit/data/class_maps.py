@@ -7,13 +7,13 @@ import struct
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
 
 from vit.data.images import BadImage, open_image, unreachable, upright, with_image
-from vit.data.sources import Contents, FileSource, Source
+from vit.data.sources import FileSource, Source
 from vit.structures import IGNORED
 
 SHOWN_MODES = ("P", "L", "1")  # of Pillow: one number of at most 8 bits per pixel
@@ -33,6 +33,7 @@ class NoClass(BadMap):
     """A map with values that are no class; the message names it."""
 
 
+@runtime_checkable
 class MappedSource(Source, Protocol):
     """Images with class maps, [height, width], uint8: class numbers, or IGNORED."""
 
@@ -43,11 +44,6 @@ class MappedSource(Source, Protocol):
     def class_map(self, position: int) -> np.ndarray:
         """The map without the picture."""
         ...
-
-
-@dataclass(eq=False)
-class SegmentationContents(Contents):
-    """All that a kind of segmentation data must say; its sources are MappedSources."""
 
 
 @dataclass(eq=False)

@@ -5,22 +5,24 @@ A kind is a dataclass that adds its own keys and says in `read` what there is. N
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import cached_property
+from typing import ClassVar, Literal
 
 import numpy as np
 from PIL import Image
 
-from vit.data import checks
 from vit.data.augment import Augmentation, NoAugmentation
 from vit.data.base import ImageData
-from vit.data.loading import Split
+from vit.data.label_checks import each_its_own
+from vit.data.loading import ClassificationSplit
+from vit.data.sources import Source
 from vit.data.transforms import EvaluationTransform
 from vit.facts import Facts
-from vit.faults import Fault
+from vit.faults import NAMED, Fault
 
 
 @dataclass(kw_only=True, eq=False)
-class ClassificationData(ImageData):
+class ClassificationData(ImageData[Source]):
     """Images with their classes; see ImageData for the keys that all kinds have.
 
     Args:
@@ -31,6 +33,8 @@ class ClassificationData(ImageData):
         balanced: draw classes equally often, with replacement.
         class_weights: "balanced" asks the loss to weigh a class by the inverse of its count.
     """
+
+    mixable: ClassVar[bool] = True
 
     augment: Augmentation = field(default_factory=NoAugmentation)
     erasing: float = 0.0
@@ -63,16 +67,10 @@ class ClassificationData(ImageData):
             white=facts.white,
         )
 
-    def dataset(self, split: str, *, training: bool) -> Split:
-        """The samples of a split, with or without augmentation.
-
-        Raises ValueError where the listing has faults: nothing is trained on half of the data.
-        """
-        self._require(split)
-        checks.require_sound(self.contents)
-        source, members = self.splits[split]
-        return Split(
-            source=self.contents.sources[source],
+    def _split(self, split: str, training: bool) -> ClassificationSplit:
+        source, members = self._source_of(split)
+        return ClassificationSplit(
+            source=source,
             members=members,
             prepare=self.eval_transform,
             seed=self.seed,
@@ -83,8 +81,8 @@ class ClassificationData(ImageData):
 
     def picture(self, split: str, index: int) -> Image.Image:
         """A sample as a person sees it: the whole picture, 8-bit RGB."""
-        source, members = self.splits[split]
-        return self.contents.sources[source].read(int(members[index]), channels=3)
+        source, members = self._source_of(split)
+        return source.read(int(members[index]), channels=3)
 
     def class_weight_values(self) -> list[float] | None:
         """A weight per class for the loss, or None where none are asked for.
@@ -104,15 +102,62 @@ class ClassificationData(ImageData):
         """Where else the classes may be, as far as a kind of data can tell."""
         return ""
 
-    def fingerprint(self) -> str:
-        return checks.fingerprint(self)
+    def _reading_faults(self) -> list[Fault]:
+        return [*super()._reading_faults(), *self._own_classes]
 
-    def faults(self, full: bool = False) -> list[Fault]:
-        return checks.data_faults(self, full)
+    @cached_property
+    def _own_classes(self) -> list[Fault]:
+        """Where each sample of train has a class of its own, whatever its images are like."""
+        contents = self.contents
+        own = None if contents.multi_label else each_its_own(contents.sources["train"].labels)
+        hint = self.own_classes_hint() if own else ""
+        return (
+            [Fault("data", f"{own}.{hint or ' Is it the classes that are read?'}")] if own else []
+        )
+
+    def _empty_splits(self) -> list[Fault]:
+        return [] if self._own_classes else super()._empty_splits()  # of such none can be set aside
+
+    def _label_faults(self) -> list[Fault]:
+        facts = self.facts
+        faults = [] if self._own_classes or facts.multi_label else self._out_of_range()
+        if not (faults or self._own_classes):
+            faults = self._absent_classes()
+        if len(facts.class_names) < 2 and not facts.multi_label:
+            message = f"only one class, {facts.class_names[0]!r}; wanted two or more."
+            faults.append(Fault("data", message))
+        return faults
+
+    def _out_of_range(self) -> list[Fault]:
+        """Labels that are the number of no class."""
+        classes, faults = self.facts.num_classes, []
+        for split in self.splits:
+            labels = self._split_labels(split)
+            wrong = (labels < 0) | (labels >= classes)
+            if wrong.any():
+                first = int(np.flatnonzero(wrong)[0])
+                message = (
+                    f"{split}, {self.sample_name(split, first)}: label {labels[first]} is out of "
+                    f"range; wanted 0 to {classes - 1}. {int(wrong.sum())} labels are."
+                )
+                faults.append(Fault("data", message))
+        return faults
+
+    def _absent_classes(self) -> list[Fault]:
+        counts = self.describe()["train"]["per_class"]
+        missing = [name for name, count in counts.items() if count == 0]
+        if not missing:
+            return []
+        message = f"no training image has the class {', '.join(missing[:NAMED])}; "
+        if self.train_limit is None:
+            message += "if it is an empty folder, fill or remove it."
+        else:
+            message += f"data.train_limit={self.train_limit} may leave it out: take more."
+        return [Fault("data", message)]
 
     def _split_labels(self, split: str) -> np.ndarray:
-        source, members = self.splits[split]
-        return self.contents.sources[source].labels[members]
+        source, members = self._source_of(split)
+        return source.labels[members]
 
     def _counts(self, split: str) -> np.ndarray:
         labels = self._split_labels(split)

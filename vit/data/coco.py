@@ -10,17 +10,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vit.data.annotation_checks import few
-from vit.data.annotations import DetectionContents
 from vit.data.detection import DetectionData
 from vit.data.file_names import name_fault
 from vit.data.folder import existing_folder, image_files
+from vit.data.marked_files import MarkedFiles, contents_of
 from vit.data.plain_text import read_json
-from vit.data.published import Published, contents_of, size_or_none
-from vit.data.sources import FileSource, Source
+from vit.data.published import Published, size_or_none
+from vit.data.sources import Contents, FileSource, Source
 from vit.data.split_names import counterparts
 from vit.data.unsound import Unsound
-from vit.faults import Fault, did_you_mean
+from vit.faults import Fault, did_you_mean, few
 
 CROWD = dict.fromkeys(("0", "0.0", "false", "none", ""), False)
 CROWD |= dict.fromkeys(("1", "1.0", "true"), True)
@@ -30,7 +29,7 @@ MOST_SIDE = 1 << 20  # pixels of an image's side; what is beyond is no size
 
 
 @dataclass(kw_only=True, eq=False)
-class Coco(DetectionData):
+class Coco(DetectionData[MarkedFiles]):
     """A COCO file per split, and the folder of its images.
 
     Classes are numbered by the order of their ids in the training file; `facts.class_ids` keep
@@ -51,7 +50,7 @@ class Coco(DetectionData):
     val_images: str = "images"
     test_images: str = "images"
 
-    def read(self) -> DetectionContents:
+    def read(self) -> Contents[MarkedFiles]:
         root = existing_folder(self.root, "data.root")
         faults: list[Fault] = []
         files = {"train": self.train_file, "val": self.val_file, "test": self.test_file}

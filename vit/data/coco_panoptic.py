@@ -1,15 +1,14 @@
 """Things and stuff in COCO's panoptic form: a JSON of segments and a folder of coloured PNGs."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 
-from vit.data.annotation_checks import few, judged
-from vit.data.annotations import DetectionContents
+from vit.data.annotation_checks import judged
 from vit.data.checks import IMAGES_DECODED, spread
 from vit.data.coco import (
     CROWD,
@@ -25,24 +24,19 @@ from vit.data.detection import DetectionData
 from vit.data.file_names import name_fault, stored
 from vit.data.folder import existing_folder
 from vit.data.images import BadImage
+from vit.data.marked_files import MarkedFiles, contents_of
 from vit.data.panoptic_files import PanopticFiles
-from vit.data.published import Bad, MarkedFiles, Published, contents_of
+from vit.data.published import Bad, Published
+from vit.data.sources import Contents
 from vit.data.unsound import Unsound
-from vit.faults import Fault
+from vit.faults import Fault, few
 from vit.structures import PanopticMap
 
 COLOURS = 1 << 24  # that a PNG can tell apart
 
 
-@dataclass(eq=False)
-class PanopticContents(DetectionContents):
-    """Detection data whose objects part each image; `is_thing` has a flag a class."""
-
-    is_thing: tuple[bool, ...] = field(kw_only=True)
-
-
 @dataclass(kw_only=True, eq=False)
-class CocoPanoptic(DetectionData):
+class CocoPanoptic(DetectionData[PanopticFiles]):
     """A panoptic file per split, beside it a folder of its name with a PNG per image, and images.
 
     Every segment, thing or stuff, is an object with its mask; `is_thing` says which classes are
@@ -65,7 +59,7 @@ class CocoPanoptic(DetectionData):
     test_images: str = "images"
     masks: bool = True
 
-    def read(self) -> PanopticContents:
+    def read(self) -> Contents[PanopticFiles]:
         root = existing_folder(self.root, "data.root")
         faults: list[Fault] = []
         files = {"train": self.train_file, "val": self.val_file, "test": self.test_file}
@@ -85,10 +79,8 @@ class CocoPanoptic(DetectionData):
             *unlisted(contents.sources),
             *same_names(train, str(found["train"][0])),
         ]
-        contents.sources = {
-            split: _with_maps(
-                cast(MarkedFiles, source), published[split], found[split], maps[split]
-            )
+        sources = {
+            split: _with_maps(source, published[split], found[split], maps[split])
             for split, source in contents.sources.items()
         }
         things, unknown = {}, []
@@ -102,44 +94,43 @@ class CocoPanoptic(DetectionData):
         if unknown:
             message = f"categories without `isthing`: {few(unknown)}; wanted 0 or 1 for each."
             faults.append(Fault(str(found["train"][0]), message))
-        return PanopticContents(**vars(contents), is_thing=flags)
+        return Contents(**{**vars(contents), "sources": sources, "is_thing": flags})
 
     @property
     def is_thing(self) -> tuple[bool, ...]:
         """Which classes are things, the others being stuff."""
-        return cast(PanopticContents, self.contents).is_thing
+        return self.contents.is_thing
 
     def panoptic(self, split: str, index: int) -> PanopticMap:
         """What is true of a sample, in pixels of its picture, for PanopticMetrics."""
-        source, members = self._source(split)
+        source, members = self._source_of(split)
         position = int(members[index])
         marked = source.annotations.of(position)
         return PanopticMap(
-            torch.from_numpy(cast(PanopticFiles, source).segments(position)),
+            torch.from_numpy(source.segments(position)),
             torch.from_numpy(marked.labels),
             torch.from_numpy(marked.crowd),
         )
 
-    def faults(self, full: bool = False) -> list[Fault]:
+    def _bad_images(self, full: bool) -> list[Fault]:
         """Also of the PNGs: 256 a split, evenly spread, or all where `full`."""
-        faults = super().faults(full)
-        if faults:
+        faults = super()._bad_images(full)
+        if faults or self.contents.faults:
             return faults
         for split, source in self.contents.sources.items():
             bad = Bad()
             positions = np.arange(len(source))
             for position in positions if full else spread(positions, IMAGES_DECODED):
-                files = cast(PanopticFiles, source)
                 try:
-                    present = np.unique(files.segments(int(position)))
+                    present = np.unique(source.segments(int(position)))
                 except BadImage as fault:
                     bad.add("maps that do not go with it", str(fault).rstrip("."))
                     continue
-                first, last = files.annotations.starts[position : position + 2].tolist()
+                first, last = source.annotations.starts[position : position + 2].tolist()
                 bare = np.setdiff1d(np.arange(1, last - first + 1), present)
                 if len(bare):
-                    number = int(files.segment_ids[first + bare[0] - 1])
-                    told = f"{files.name(int(position))} ({len(bare)}, such as {number})"
+                    number = int(source.segment_ids[first + bare[0] - 1])
+                    told = f"{source.name(int(position))} ({len(bare)}, such as {number})"
                     bad.add("segments are listed that have no pixel in their PNG", told)
             faults += bad.faults(self.contents.origin[split])
         return faults

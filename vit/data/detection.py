@@ -4,26 +4,29 @@ A kind is a dataclass that adds its own keys and says in `read` what there is; i
 MarkedSources. No `from __future__ import annotations` here: signatures are the schema.
 """
 
+import hashlib
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 from PIL import Image
 
-from vit.data import detection_checks as checks
 from vit.data.annotations import Annotations, MarkedSource
 from vit.data.augment_boxes import BoxAugmentation, NoBoxAugmentation
 from vit.data.base import ImageData
-from vit.data.checks import require_sound
+from vit.data.checks import add_samples
+from vit.data.detection_checks import image_sizes
 from vit.data.detection_loading import DetectionSplit
 from vit.data.detection_transforms import DetectionTransform, Frame
-from vit.data.sampling import EpochSampler, EvaluationSampler
+from vit.data.sources import FileSource
 from vit.facts import Facts
 from vit.faults import Fault
 
+M = TypeVar("M", bound=MarkedSource)
+
 
 @dataclass(kw_only=True, eq=False)
-class DetectionData(ImageData):
+class DetectionData(ImageData[M], Generic[M]):
     """Pictures with the objects in them; see ImageData for the keys that all kinds have.
 
     Loaders give FramedBatches. Everything that is drawn is a function of (seed, epoch, sample),
@@ -65,20 +68,8 @@ class DetectionData(ImageData):
             facts.image_size, facts.channels, facts.mean, facts.std, self.fit, facts.white
         )
 
-    def _sampler(
-        self, split: str, rank: int, world_size: int, accumulate: int, lend: bool
-    ) -> EpochSampler | EvaluationSampler:
-        if lend:
-            raise ValueError("pictures with objects are not mixed over slices: lend=False.")
-        return super()._sampler(split, rank, world_size, accumulate, lend)
-
-    def dataset(self, split: str, *, training: bool) -> DetectionSplit:
-        """The samples of a split, with or without augmentation.
-
-        Raises ValueError where the annotations have faults: nothing is trained on half of them.
-        """
-        source, members = self._source(split)
-        require_sound(self.contents)
+    def _split(self, split: str, training: bool) -> DetectionSplit:
+        source, members = self._source_of(split)
         return DetectionSplit(
             source=source,
             members=members,
@@ -93,11 +84,6 @@ class DetectionData(ImageData):
             skip_bad=self.on_bad_image == "skip",
         )
 
-    def _source(self, split: str) -> tuple[MarkedSource, np.ndarray]:
-        self._require(split)
-        name, members = self.splits[split]
-        return cast(MarkedSource, self.contents.sources[name]), members
-
     def frame(self, split: str, index: int) -> Frame:
         """Where evaluation puts a sample; the same as in its batch."""
         height, width = self._sizes(split)[index].tolist()
@@ -105,7 +91,7 @@ class DetectionData(ImageData):
 
     def picture(self, split: str, index: int) -> Image.Image:
         """A sample as a person sees it: the whole picture, 8-bit RGB."""
-        source, members = self._source(split)
+        source, members = self._source_of(split)
         return source.read(int(members[index]), channels=3)
 
     def most_objects(self, split: str, images: int = 1) -> int:
@@ -131,7 +117,7 @@ class DetectionData(ImageData):
         own ids; annotations are numbered from 1, since pycocotools takes number 0 for no match.
         Crowds are here, and areas are given or computed. With `masks`, run lengths too.
         """
-        source, members = self._source(split)
+        source, members = self._source_of(split)
         facts, all_of_them = self.facts, source.annotations
         images = [
             {"id": index, "file_name": source.name(position), "height": height, "width": width}
@@ -150,18 +136,81 @@ class DetectionData(ImageData):
         ]
         return {"images": images, "annotations": annotations, "categories": categories}
 
-    def fingerprint(self) -> str:
-        return checks.fingerprint(self)
+    def too_many_objects(self, num_queries: int) -> str | None:
+        """A warning where images hold more objects than a detector has queries, or None.
 
-    def faults(self, full: bool = False) -> list[Fault]:
-        return checks.data_faults(self, full)
+        In training too: what has no query is not learnt, and in evaluation it cannot be found.
+        """
+        most = {split: self.most_objects(split) for split in self.splits}
+        if self.mosaic:
+            most["train"] = self.most_objects("train", images=4)
+        fullest = max(most, key=lambda split: most[split])
+        if most[fullest] <= num_queries:
+            return None
+        what = "a mosaic" if self.mosaic and fullest == "train" else "an image"
+        return (
+            f"{what} of {fullest} holds {most[fullest]} objects, more than the {num_queries} "
+            "queries: some are never learnt or found. Take more queries."
+        )
 
-    def warnings(self) -> list[str]:
-        """What is odd and can be trained on all the same, a line each; says what became of it."""
-        return [*super().warnings(), *checks.warnings(self)]
+    def _identity(self) -> Any:
+        return [self.contents.class_names, self.contents.class_ids, self.masks]
+
+    def _add_to(self, digest: hashlib.blake2b, source: M, members: np.ndarray) -> None:
+        """All annotations of files, the names and sizes of the files (of 100,000 a split at most),
+        and the stored bytes of 256 a split, evenly spread."""
+        digest.update(members.tobytes())
+        if isinstance(source, FileSource):
+            source.annotations.add_to(digest)
+        add_samples(digest, source, members)
+
+    def _label_faults(self) -> list[Fault]:
+        if self.contents.faults or self._empty_splits():
+            return []  # of which annotations were left out, or that there is no image
+        counts = self.describe()
+        faults = []
+        if not counts["train"]["objects"]:
+            faults.append(Fault("data", "no training image holds any object."))
+        if "val" in counts and not counts["val"]["objects"]:
+            message = (
+                "no image of val holds an object to be found, so nothing could be measured there."
+            )
+            faults.append(Fault("data", message))
+        return faults
+
+    def _repeated_images(self, full: bool) -> list[Fault]:
+        # Paths that come twice were judged with the annotations, by the ids of their images.
+        return [] if self.contents.faults else self._copied_images(full)
+
+    def _bad_images(self, full: bool) -> list[Fault]:
+        faults = super()._bad_images(full)
+        if self.on_bad_image == "skip":
+            return faults
+        for origin, source in self._files():
+            if wrong := image_sizes(source, full)[0]:
+                message = f"{len(wrong)} images have another size, such as {wrong[0]}"
+                faults.append(Fault(origin, message))
+        return faults
+
+    def _own_warnings(self) -> list[str]:
+        sizes = [
+            f"{origin}: {line}"
+            for origin, source in self._files()
+            for line in image_sizes(source)[1]
+        ]
+        return [*super()._own_warnings(), *sizes]
+
+    def _files(self) -> list[tuple[str, MarkedSource]]:
+        """The sources that are of files, each with where it is from."""
+        contents = self.contents
+        return [
+            (contents.origin[name], source)
+            for name, source in contents.sources.items()
+            if isinstance(source, FileSource)
+        ]
 
     def _annotations(self, split: str) -> tuple[Annotations, np.ndarray]:
-        source, members = self._source(split)
+        source, members = self._source_of(split)
         return source.annotations, members
 
     def _sizes(self, split: str) -> np.ndarray:

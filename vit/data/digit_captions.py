@@ -5,23 +5,21 @@ The scenes are those of digit_scenes.py, which says where the digits are from.
 
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import Dataset
 
-from vit.data import checks
 from vit.data.base import ImageData
-from vit.data.digit_scenes import DigitScenes, SceneKeys, Scenes, SceneView
+from vit.data.core.split import Split
+from vit.data.digit_scenes import DigitScenes, SceneKeys, SceneView
 from vit.data.sampling import Key
 from vit.data.sources import Contents
 from vit.data.text import Encoded
 from vit.data.tokenizing import SMALLEST, Tokenizer, train_tokenizer
 from vit.data.transforms import EvaluationTransform, normalised, pixels
 from vit.facts import CaptionFacts, Facts
-from vit.faults import Fault
 from vit.structures import CaptionBatch
 
 NOTHING = "nothing"
@@ -57,24 +55,28 @@ class CaptionedScenes(SceneView):
         return picture, caption(found.labels, found.boxes_xyxy)
 
 
-@dataclass(eq=False)
-class CaptionSplit(Dataset[CaptionBatch]):
-    """One split; `members` are the positions of its samples in `source`."""
+Captioned = tuple[Image.Image, str]
+
+
+@dataclass(eq=False, kw_only=True)
+class CaptionSplit(Split[Captioned, Captioned, CaptionBatch]):
+    """Scenes with their sentences; nothing is augmented."""
 
     source: CaptionedScenes
-    members: np.ndarray
     prepare: EvaluationTransform
     tokenizer: Tokenizer
     most: int  # tokens
 
-    def __len__(self) -> int:
-        return len(self.members)
+    def read(self, sample: int) -> Captioned:
+        return self.source.captioned(int(self.members[sample]), self.prepare.channels)
 
-    def __getitems__(self, keys: list[Key]) -> CaptionBatch:
-        positions = [int(self.members[key.sample]) for key in keys]
-        found = [self.source.captioned(each, self.prepare.channels) for each in positions]
-        images = pixels([self.prepare.fitted(picture) for picture, _ in found])
-        rows, _ = self.tokenizer.encode([text for _, text in found], self.most)
+    def change(self, raw: Captioned, key: Key, view: int) -> Captioned:
+        picture, text = raw
+        return self.prepare.fitted(picture), text
+
+    def collate(self, samples: list[Captioned], keys: list[Key], view: int) -> CaptionBatch:
+        images = pixels([picture for picture, _ in samples])
+        rows, _ = self.tokenizer.encode([text for _, text in samples], self.most)
         return CaptionBatch(
             normalised(images, self.prepare.mean, self.prepare.std),
             Encoded.of(rows).padded(range(len(rows))),
@@ -83,7 +85,7 @@ class CaptionSplit(Dataset[CaptionBatch]):
 
 
 @dataclass(kw_only=True, eq=False)
-class DigitCaptions(SceneKeys, ImageData):
+class DigitCaptions(SceneKeys, ImageData[CaptionedScenes]):
     """White digits of many sizes on black, and what a sentence says of where they are.
 
     The pictures are, for the same keys, those of DigitScenes, which explains them; see `caption`
@@ -98,14 +100,10 @@ class DigitCaptions(SceneKeys, ImageData):
         own = {each.name: getattr(self, each.name) for each in fields(SceneKeys)}
         return DigitScenes(**own, split_seed=self.split_seed)
 
-    def read(self) -> Contents:
-        found = self._scenes().contents
-        sources: dict[str, Any] = {
-            split: CaptionedScenes(cast(Scenes, source)) for split, source in found.sources.items()
-        }
+    def read(self) -> Contents[CaptionedScenes]:
+        found = self._scenes().read()
         return Contents(
-            sources=sources,
-            class_names=(),
+            {split: CaptionedScenes(source) for split, source in found.sources.items()},
             channels=found.channels,
             mean=found.mean,
             std=found.std,
@@ -135,27 +133,20 @@ class DigitCaptions(SceneKeys, ImageData):
     def transform_for(self, facts: Facts) -> EvaluationTransform:
         return EvaluationTransform(facts.image_size, facts.channels, facts.mean, facts.std)
 
-    def dataset(self, split: str, *, training: bool) -> CaptionSplit:
-        self._require(split)
-        name, members = self.splits[split]
-        source: Any = self.contents.sources[name]
-        tokenizer = Tokenizer(self.facts.tokenizer)
-        most = self.facts.max_target_tokens
-        return CaptionSplit(source, members, self.eval_transform, tokenizer, most)
+    def _split(self, split: str, training: bool) -> CaptionSplit:
+        source, members = self._source_of(split)
+        return CaptionSplit(
+            source=source,
+            members=members,
+            seed=self.seed,
+            prepare=self.eval_transform,
+            tokenizer=Tokenizer(self.facts.tokenizer),
+            most=self.facts.max_target_tokens,
+        )
 
     def follow(self, facts: CaptionFacts, transform: Any) -> None:
         super().follow(facts, transform)
         self.facts = facts
-
-    def fingerprint(self) -> str:
-        return checks.fingerprint(cast(Any, self))
-
-    def faults(self, full: bool = False) -> list[Fault]:
-        try:
-            _ = self.facts, self.splits
-        except (ValueError, OSError) as fault:
-            return [Fault("data", str(fault))]
-        return []
 
     def _counts(self, split: str) -> np.ndarray:
         return np.zeros(0, dtype=np.int64)

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vit.data.annotations import Annotations, DetectionContents, Marked, joined
+from vit.data.annotations import Annotations, Marked, joined
 from vit.data.detection import DetectionData
 from vit.data.images import eight_bit
 from vit.data.randomness import sample_seed
 from vit.data.segments import run_lengths_of_mask
+from vit.data.sources import Contents
 from vit.data.splits import stratified_split
 
 HELD_OUT = {"val": 0.2, "test": 0.2}  # of the digits, which then are in no other split's scenes
@@ -48,7 +49,7 @@ class SceneKeys:
 
 
 @dataclass(kw_only=True, eq=False)
-class DigitScenes(SceneKeys, DetectionData):
+class DigitScenes(SceneKeys, DetectionData["Scenes"]):
     """White digits of many sizes on black, some over others, each with its box and its mask.
 
     A scene is a pure function of (split_seed, split, its number). Digits are pasted one by one at
@@ -78,7 +79,7 @@ class DigitScenes(SceneKeys, DetectionData):
         if self.noise < 0:
             raise ValueError(f"data.noise={self.noise}; wanted 0 or more.")
 
-    def read(self) -> DetectionContents:
+    def read(self) -> Contents["Scenes"]:
         from sklearn.datasets import load_digits
 
         digits = load_digits()
@@ -103,8 +104,8 @@ class DigitScenes(SceneKeys, DetectionData):
         }
         some = range(min(LOOKED_AT, self.train_scenes))
         seen = np.stack([sources["train"].scene(position)[0] for position in some]) / 255
-        return DetectionContents(
-            sources={**sources},
+        return Contents(
+            sources,
             class_names=tuple(str(name) for name in digits.target_names),
             class_ids=tuple(range(10)),
             channels=1,

@@ -4,15 +4,14 @@ The scenes are those of digit_scenes.py, which says where the digits are from.
 """
 
 from dataclasses import dataclass, fields
-from typing import cast
 
 import numpy as np
 from PIL import Image
 
-from vit.data.class_maps import SegmentationContents
-from vit.data.digit_scenes import DigitScenes, SceneKeys, Scenes, SceneView
+from vit.data.digit_scenes import DigitScenes, SceneKeys, SceneView
 from vit.data.images import eight_bit
 from vit.data.segmentation import SegmentationData
+from vit.data.sources import Contents
 
 
 @dataclass(kw_only=True, eq=False)
@@ -31,13 +30,10 @@ class DigitScenesSemantic(SceneKeys, SegmentationData):
         own = {each.name: getattr(self, each.name) for each in fields(SceneKeys)}
         return DigitScenes(**own, split_seed=self.split_seed)
 
-    def read(self) -> SegmentationContents:
-        found = self._scenes().contents
-        sources = {
-            split: MappedScenes(cast(Scenes, source)) for split, source in found.sources.items()
-        }
-        return SegmentationContents(
-            sources={**sources},
+    def read(self) -> Contents["MappedScenes"]:
+        found = self._scenes().read()
+        return Contents(
+            {split: MappedScenes(source) for split, source in found.sources.items()},
             class_names=("background", *found.class_names),
             channels=found.channels,
             mean=found.mean,

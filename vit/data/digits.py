@@ -18,7 +18,7 @@ TEST_FRACTION = 0.223  # 401 of the 1,797; the same for everyone, whatever data.
 class Digits(ClassificationData):
     """1,797 grey digits of 8×8 pixels; 401 of them, fixed, are the test."""
 
-    def read(self) -> Contents:
+    def read(self) -> Contents[ArraySource]:
         from sklearn.datasets import load_digits
 
         digits = load_digits()

@@ -42,7 +42,7 @@ class Folder(ClassificationData):
     val_folder: str | None = "val"
     test_folder: str | None = "test"
 
-    def read(self) -> Contents:
+    def read(self) -> Contents[Source]:
         root = existing_folder(self.root, "data.root")
         warnings: list[str] = []
         folders = split_folders(

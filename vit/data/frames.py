@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image
 
-from vit.data.annotation_checks import few
 from vit.data.images import BadImage, with_image
 from vit.data.sources import FileSource, Source
+from vit.faults import few
 
 SUFFIXES = (b".gif", b".tif", b".tiff", b".webp")  # of files that may hold several
 LOOKED_AT = 1000  # per source

@@ -40,7 +40,7 @@ class HuggingFace(ClassificationData):
     val_split: str | None = "validation"
     test_split: str | None = "test"
 
-    def read(self) -> Contents:
+    def read(self) -> Contents[Source]:
         found = self._load()
         wanted = {"train": self.train_split, "val": self.val_split, "test": self.test_split}
         if self.train_split not in found:

@@ -1,4 +1,4 @@
-"""From keys to batches: what the loader's workers do."""
+"""Batches of images with their classes, and the processes that prepare batches of every kind."""
 
 from __future__ import annotations
 
@@ -20,12 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
 from vit.data.augment import Augmentation
-from vit.data.images import BadImage, none_left
-from vit.data.randomness import borrowed_generators, sample_seed, seed_everything_used
+from vit.data.core.split import Split
 from vit.data.sampling import Key
 from vit.data.sources import Source
 from vit.data.transforms import EvaluationTransform, normalised, pixels
@@ -36,77 +34,39 @@ from vit.structures import Batch
 ERASING = 1  # the purpose of a second seed per sample; see sample_seed
 
 
-@dataclass(eq=False)
-class Split(Dataset[Batch]):
-    """One split of a source, prepared for training (with `augment`) or for evaluation.
-
-    `members` are the positions of the split's samples in `source`; `Batch.index` and the keys
-    count within the split.
-    """
+@dataclass(eq=False, kw_only=True)
+class ClassificationSplit(Split[Image.Image, Image.Image, Batch]):
+    """Images with their classes, for training (with `augment`) or for evaluation."""
 
     source: Source
-    members: np.ndarray
     prepare: EvaluationTransform
-    seed: int
     augment: Augmentation | None = None
     erasing: float = 0.0
-    skip_bad: bool = False
 
     def __post_init__(self) -> None:
-        self._build()
-
-    def _build(self) -> None:
+        super().__post_init__()
         augment = self.augment
         self._change = augment.change(self.prepare) if augment else self.prepare.fitted
         self._erase = v2.RandomErasing(self.erasing, value="random") if self.erasing else None
 
-    def __getstate__(self) -> dict:
-        # The functions are made anew on the other side: closures cannot be sent to a worker.
-        unsent = ("_change", "_erase")
-        return {name: value for name, value in vars(self).items() if name not in unsent}
+    def read(self, sample: int) -> Image.Image:
+        return self.source.read(int(self.members[sample]), self.prepare.channels)
 
-    def __setstate__(self, state: dict) -> None:
-        vars(self).update(state)
-        self._build()
-
-    def __len__(self) -> int:
-        return len(self.members)
-
-    def __getitems__(self, keys: list[Key]) -> Batch:
-        """The batch of these keys; pixels depend on (seed, epoch, index) and on nothing else.
-
-        Raises BadImage, unless `skip_bad`: then the batch lacks the image and tells it.
-        """
-        with borrowed_generators():
-            images, kept, left_out = [], [], []
-            for key in keys:
-                try:
-                    images.append(self._image(key))
-                except BadImage as fault:
-                    if not self.skip_bad:
-                        raise
-                    left_out.append(str(fault))
-                else:
-                    kept.append(key)
-            if all(key.lent for key in kept):
-                raise BadImage(none_left(left_out))
-            batch = normalised(pixels(images), self.prepare.mean, self.prepare.std)
-            if self._erase is not None:
-                for row, key in enumerate(kept):
-                    seed_everything_used(sample_seed(self.seed, key.epoch, key.sample, ERASING))
-                    batch[row] = self._erase(batch[row])
-        index = np.array([key.sample for key in kept])
-        labels = self.source.labels[self.members[index]]
-        lent = sum(key.lent for key in kept)
-        return Batch(
-            batch, torch.from_numpy(labels), torch.from_numpy(index), lent, tuple(left_out)
-        )
-
-    def _image(self, key: Key) -> Image.Image:
-        image = self.source.read(int(self.members[key.sample]), self.prepare.channels)
+    def change(self, raw: Image.Image, key: Key, view: int) -> Image.Image:
         if self.augment:
-            seed_everything_used(sample_seed(self.seed, key.epoch, key.sample))
-        return self._change(image)
+            self.reseed(key, view)
+        return self._change(raw)
+
+    def collate(self, samples: list[Image.Image], keys: list[Key], view: int) -> Batch:
+        images = normalised(pixels(samples), self.prepare.mean, self.prepare.std)
+        if self._erase is not None:
+            for row, key in enumerate(keys):
+                self.reseed(key, view, ERASING)
+                images[row] = self._erase(images[row])
+        index = np.array([key.sample for key in keys])
+        labels = self.source.labels[self.members[index]]
+        lent = sum(key.lent for key in keys)
+        return Batch(images, torch.from_numpy(labels), torch.from_numpy(index), lent)
 
 
 def whole(batch: Any) -> Any:

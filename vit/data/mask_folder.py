@@ -9,8 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from vit.data.annotation_checks import few
-from vit.data.class_maps import MappedFiles, SegmentationContents, meanings
+from vit.data.class_maps import MappedFiles, meanings
 from vit.data.folder import (
     PHOTO_MEAN,
     PHOTO_STD,
@@ -21,8 +20,9 @@ from vit.data.folder import (
 )
 from vit.data.plain_text import lines_of
 from vit.data.segmentation import SegmentationData
+from vit.data.sources import Contents
 from vit.data.split_names import split_of
-from vit.faults import Fault, did_you_mean
+from vit.faults import Fault, did_you_mean, few
 from vit.structures import IGNORED
 
 NAMES = re.compile(r"class|label|name|categor", re.IGNORECASE)  # in the names of files of classes
@@ -86,7 +86,7 @@ class MaskFolder(SegmentationData):
         given = self.ignore_value
         return given if isinstance(given, tuple) else (given,)
 
-    def read(self) -> SegmentationContents:
+    def read(self) -> Contents[MappedFiles]:
         root = existing_folder(self.root, "data.root")
         images = existing_folder(str(root / self.images), "data.images")
         masks = existing_folder(str(root / self.masks), "data.masks")
@@ -122,8 +122,8 @@ class MaskFolder(SegmentationData):
                 meaning=meaning,
             )
         warnings += _folders_left_out(images, self._folders(images))
-        return SegmentationContents(
-            sources={**sources},
+        return Contents(
+            sources,
             class_names=names,
             channels=3,
             mean=PHOTO_MEAN,

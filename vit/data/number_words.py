@@ -5,8 +5,9 @@ from typing import Literal
 
 import numpy as np
 
+from vit.data.sources import Contents
 from vit.data.splits import evenly_drawn
-from vit.data.text import TextContents, TextData, TextSource
+from vit.data.text import TextData, TextSource
 
 _TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
 ONES = tuple(f"zero one two three four five six seven eight nine {_TEENS}".split())
@@ -47,12 +48,12 @@ class NumberWords(TextData):
                 f"than the {self.largest + 1} numbers up to data.largest."
             )
 
-    def read(self) -> TextContents:
+    def read(self) -> Contents[TextSource]:
         digits = np.array([len(str(number)) for number in range(self.largest + 1)])
         drawn = evenly_drawn(digits, self.samples + self.test_samples, self.draw_seed)
         numbers = np.random.default_rng([self.draw_seed, 0x90D5]).permutation(drawn)
         told = f"number words up to {self.largest:,}"
-        return TextContents(
+        return Contents(
             {
                 "train": self._source(numbers[: self.samples].tolist()),
                 "test": self._source(numbers[self.samples :].tolist()),

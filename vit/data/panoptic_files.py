@@ -12,7 +12,7 @@ from PIL import Image
 
 from vit.data.annotations import Marked
 from vit.data.images import BadImage, orientation, with_image
-from vit.data.published import MarkedFiles
+from vit.data.marked_files import MarkedFiles
 from vit.data.segments import run_lengths_of_mask
 
 

@@ -1,4 +1,4 @@
-"""Annotations as their files have them, and what is kept of them."""
+"""Annotations as their files have them, before anything was judged."""
 
 from __future__ import annotations
 
@@ -8,18 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from vit.data.annotation_checks import class_warnings, few, judged
-from vit.data.annotations import Annotations, DetectionContents, Marked
-from vit.data.file_names import stored
-from vit.data.folder import PHOTO_MEAN, PHOTO_STD
-from vit.data.images import BadImage, image_size, open_image
-from vit.data.same_files import same_paths
-from vit.data.same_images import listed_twice
-from vit.data.segments import Segments, area, outline_fault, run_lengths
-from vit.data.sources import FileSource
-from vit.faults import Fault
+from vit.data.images import BadImage, image_size
+from vit.faults import Fault, few
 
 
 @dataclass
@@ -121,101 +112,3 @@ def size_or_none(path: Path) -> tuple[int, int]:
         return image_size(path)
     except BadImage:
         return 0, 0
-
-
-@dataclass(eq=False)
-class MarkedFiles(FileSource):
-    """Image files with annotations; a MarkedSource."""
-
-    annotations: Annotations = field(kw_only=True)
-
-    def marked(
-        self, position: int, channels: int, masks: bool = False
-    ) -> tuple[Image.Image, Marked]:
-        return self.read(position, channels), self.annotations.of(position, masks)
-
-    def run_lengths(self, position: int) -> list[dict[str, Any]]:
-        height, width = self.annotations.sizes[position].tolist()
-        outlines = self.annotations.outlines(position)
-        return [run_lengths(outline, height, width) for outline in outlines]
-
-    def read(self, position: int, channels: int) -> Image.Image:
-        height, width = self.annotations.sizes[position].tolist()
-        size = (height, width) if height else None
-        return open_image(self.path(position), channels, size=size, white=self.white)
-
-
-def contents_of(
-    splits: dict[str, Published],
-    class_names: tuple[str, ...],
-    class_ids: tuple[int, ...],
-    masks: bool,
-    faults: list[Fault],
-) -> DetectionContents:
-    """What a kind of files has to say, judged: sound objects only, and all that is wrong or odd."""
-    sources: dict[str, MarkedFiles] = {}
-    warnings: list[str] = []
-    for split, published in splits.items():
-        verdict = judged(published, masks)
-        faults += published.faults + verdict.faults
-        warnings += verdict.warnings
-        kept = _kept(published, verdict.keep, verdict.boxes_xyxy, masks)
-        sources[split] = MarkedFiles(
-            root=published.root,
-            names=stored(published.names, published.origin),
-            labels=kept.present(len(class_names)),
-            listed=False,
-            annotations=kept,
-        )
-    faults += _listed_twice(splits, sources)
-    warnings += class_warnings(splits["train"], class_names)
-    return DetectionContents(
-        sources={**sources},
-        class_names=class_names,
-        class_ids=class_ids,
-        channels=3,
-        mean=PHOTO_MEAN,
-        std=PHOTO_STD,
-        origin={split: published.origin for split, published in splits.items()},
-        faults=faults,
-        warnings=warnings,
-    )
-
-
-def _listed_twice(
-    splits: Mapping[str, Published], sources: Mapping[str, MarkedFiles]
-) -> list[Fault]:
-    """Files under two ids, or in two splits; those of one id were told by `judged`."""
-    found = same_paths(sources)
-    for split, pairs in list(found.within.items()):
-        ids = splits[split].image_ids
-        found.within[split] = [(a, b) for a, b in pairs if ids[a] != ids[b]]
-    found.within = {split: pairs for split, pairs in found.within.items() if pairs}
-    origin = {split: published.origin for split, published in splits.items()}
-    return listed_twice(found, sources, origin)
-
-
-def _kept(
-    published: Published, keep: np.ndarray, boxes_xyxy: np.ndarray, masks: bool
-) -> Annotations:
-    """The objects that are kept, by image, in the order in which they were published."""
-    rows = np.flatnonzero(keep)
-    rows = rows[np.argsort(published.image_of[rows], kind="stable")]
-    counts = np.bincount(published.image_of[rows], minlength=len(published.names))
-    boxes = boxes_xyxy[rows]
-    areas = published.areas[rows].copy()
-    for at in np.flatnonzero(~np.isfinite(areas)).tolist():
-        outline = published.outlines[rows[at]]
-        height, width = published.sizes[published.image_of[rows[at]]].tolist()
-        sides = boxes[at, 2:] - boxes[at, :2]
-        sound = outline and not outline_fault(outline, height, width)
-        areas[at] = area(outline, height, width) if sound else sides.prod()
-    return Annotations(
-        labels=published.class_of[rows].astype(np.int64),
-        boxes_xyxy=boxes,
-        crowd=published.crowd[rows],
-        areas=areas,
-        starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        sizes=published.sizes,
-        segments=Segments.packed([published.outlines[row] for row in rows]) if masks else None,
-    )

@@ -12,15 +12,16 @@ import torch
 _MASK = (1 << 64) - 1
 
 
-def sample_seed(seed: int, epoch: int, index: int, purpose: int = 0) -> int:
+def sample_seed(seed: int, epoch: int, index: int, purpose: int = 0, view: int = 0) -> int:
     """A 63-bit number that differs for every sample of every epoch of every seed.
 
-    `purpose` parts the uses within one sample, so that adding one leaves the others' draws alone.
+    `purpose` parts the uses within one sample, so that adding one leaves the others' draws alone,
+    and `view` the views of one sample; the first is seeded as a sample that has no others.
 
     Source: the finaliser of SplitMix64, Steele et al. 2014, doi:10.1145/2714064.2660195.
     """
     state = 0
-    for word in (seed, epoch, index, purpose):
+    for word in (seed, epoch, index, purpose + (view << 32)):
         state = (state ^ (word & _MASK)) + 0x9E3779B97F4A7C15 & _MASK
         state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
         state = (state ^ (state >> 27)) * 0x94D049BB133111EB & _MASK

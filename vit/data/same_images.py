@@ -3,49 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from vit.data.same_files import Repeats, same_bytes, same_paths
-from vit.data.sources import Source
+from vit.data.same_files import Repeats
+from vit.data.sources import Contents, Source
 from vit.faults import Fault
 
-if TYPE_CHECKING:
-    from vit.data.base import ImageData
-
 SAYS_NOTHING = "a test on images that were trained on says nothing"
-
-
-def repeated_images(data: ImageData, full: bool) -> list[Fault]:
-    """Images that stand twice by their path, or in two splits by their bytes."""
-    contents = data.contents
-    faults = listed_twice(same_paths(contents.sources), contents.sources, contents.origin)
-    return faults or copied_images(data, full)
-
-
-def repeated_warnings(data: ImageData) -> list[str]:
-    """Copies within a split, and in one that was set aside, where a check has looked."""
-    if "same_bytes" not in vars(data):
-        return []
-    if not data.same_bytes.looked:
-        many = sum(data.lengths.values())
-        return [
-            f"copies among the {many:,} {data.unit}s were not looked for, within splits and across "
-            "them: vit check --full does"
-        ]
-    lines = [
-        f"{_copies(data, one, other, pairs)}; of a split that is {why} they are told only."
-        for (one, other), pairs in data.same_bytes.across.items()
-        if (why := _whose(data, one, other))
-    ]
-    for split, pairs in data.same_bytes.within.items():
-        told, named = _told_of_pairs(data, split, split, pairs)
-        lines.append(
-            f"{split}: {len(pairs)} {data.unit}s hold the same bytes as another of it{told}, such "
-            f"as {named}."
-        )
-    return lines
 
 
 def listed_twice(
@@ -71,52 +38,73 @@ def listed_twice(
     return faults
 
 
-def copied_images(data: ImageData, full: bool) -> list[Fault]:
-    """A fault for each two splits of the data's own that hold images of the same bytes.
+@dataclass
+class Copies:
+    """What is said of images whose bytes are another's."""
 
-    Unless `full`, only where that costs little; `repeated_warnings` says where nobody looked.
-    """
-    known = vars(data).get("same_bytes")
-    if known is None or (full and not known.looked):
-        data.same_bytes = same_bytes(data.contents.sources, data.splits, sparing=not full)
-    faults = []
-    for (one, other), pairs in data.same_bytes.across.items():
-        if not _whose(data, one, other):
-            message = f"{_copies(data, one, other, pairs)}. Keep one of each."
-            faults.append(Fault(data.contents.origin.get(other, "data"), message))
-    return faults
+    contents: Contents[Any]
+    splits: Mapping[str, tuple[str, np.ndarray]]  # see SampleData.splits
+    repeats: Repeats
+    unit: str
+    splits_are_published: bool
 
+    def faults(self) -> list[Fault]:
+        """One for each two splits of the data's own that hold images of the same bytes."""
+        faults = []
+        for (one, other), pairs in self.repeats.across.items():
+            if not self._whose(one, other):
+                message = f"{self._across(one, other, pairs)}. Keep one of each."
+                faults.append(Fault(self.contents.origin.get(other, "data"), message))
+        return faults
 
-def _whose(data: ImageData, one: str, other: str) -> str:
-    """Why copies in two splits are nobody's to mend, in words; nothing where they are."""
-    if data.splits[one][0] == data.splits[other][0]:
-        return "set aside by chance"
-    return "published so" if data.splits_are_published else ""
+    def warnings(self) -> list[str]:
+        """Copies within a split, and in one that was set aside, or that nobody looked for them."""
+        if not self.repeats.looked:
+            many = sum(len(members) for _, members in self.splits.values())
+            return [
+                f"copies among the {many:,} {self.unit}s were not looked for, within splits and "
+                "across them: vit check --full does"
+            ]
+        lines = [
+            f"{self._across(one, other, pairs)}; of a split that is {why} they are told only."
+            for (one, other), pairs in self.repeats.across.items()
+            if (why := self._whose(one, other))
+        ]
+        for split, pairs in self.repeats.within.items():
+            other_classes, named = self._pairs(split, split, pairs)
+            lines.append(
+                f"{split}: {len(pairs)} {self.unit}s hold the same bytes as another of "
+                f"it{other_classes}, such as {named}."
+            )
+        return lines
 
+    def _whose(self, one: str, other: str) -> str:
+        """Why copies in two splits are nobody's to mend, in words; nothing where they are."""
+        if self.splits[one][0] == self.splits[other][0]:
+            return "set aside by chance"
+        return "published so" if self.splits_are_published else ""
 
-def _copies(data: ImageData, one: str, other: str, pairs: list[tuple[int, int]]) -> str:
-    told, named = _told_of_pairs(data, one, other, pairs)
-    return (
-        f"{len(pairs)} {data.unit}s of {other} hold the same bytes as {data.unit}s of {one}{told}, "
-        f"such as {named}; {SAYS_NOTHING}"
-    )
+    def _across(self, one: str, other: str, pairs: list[tuple[int, int]]) -> str:
+        other_classes, named = self._pairs(one, other, pairs)
+        return (
+            f"{len(pairs)} {self.unit}s of {other} hold the same bytes as {self.unit}s of "
+            f"{one}{other_classes}, such as {named}; {SAYS_NOTHING}"
+        )
 
-
-def _told_of_pairs(
-    data: ImageData, one: str, other: str, pairs: list[tuple[int, int]]
-) -> tuple[str, str]:
-    """How many copies have other classes than their like, and a copy by name, such a one if any."""
-    of_one, of_other = (data.contents.sources[data.splits[split][0]] for split in (one, other))
-    apart = [(a, b) for a, b in pairs if np.any(of_one.labels[a] != of_other.labels[b])]
-    first, again = (apart or pairs)[0]
-    named = f"{_named(of_other, again)}, a copy of {_named(of_one, first)}"
-    if not apart:
-        return "", named
-    if of_one.labels.ndim == 1:
-        names = data.contents.class_names
-        classes = names[int(of_other.labels[again])], names[int(of_one.labels[first])]
-        named += " ({!r} and {!r})".format(*classes)
-    return f", {len(apart)} of them with another class", named
+    def _pairs(self, one: str, other: str, pairs: list[tuple[int, int]]) -> tuple[str, str]:
+        """How many copies have other classes than their like, and a copy by name, such if any."""
+        sources = self.contents.sources
+        of_one, of_other = (sources[self.splits[split][0]] for split in (one, other))
+        apart = [(a, b) for a, b in pairs if np.any(of_one.labels[a] != of_other.labels[b])]
+        first, again = (apart or pairs)[0]
+        named = f"{_named(of_other, again)}, a copy of {_named(of_one, first)}"
+        if not apart:
+            return "", named
+        if of_one.labels.ndim == 1:
+            names = self.contents.class_names
+            classes = names[int(of_other.labels[again])], names[int(of_one.labels[first])]
+            named += " ({!r} and {!r})".format(*classes)
+        return f", {len(apart)} of them with another class", named
 
 
 def _named(source: Source, position: int) -> str:

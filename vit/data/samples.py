@@ -3,24 +3,30 @@
 No `from __future__ import annotations` here: signatures are the schema (see transforms.py).
 """
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from vit.data.core.split import Split
 from vit.data.loading import start_worker, whole, worker_context
 from vit.data.sampling import EpochSampler, EvaluationSampler
+from vit.data.sources import Contents, Samples
 from vit.data.splits import evenly_drawn, stratified_split
-from vit.data.unsound import read_in_words
+from vit.data.unsound import faults_of, read_in_words, require_sound
 from vit.faults import Fault
+
+T = TypeVar("T", bound=Samples)
 
 
 @dataclass(kw_only=True, eq=False)
-class SampleData(ABC):
+class SampleData(ABC, Generic[T]):
     """Samples of whatever kind, in splits named train, val and test.
 
     Making one reads nothing. The order of training samples and each augmentation are pure
@@ -38,6 +44,7 @@ class SampleData(ABC):
     """
 
     unit: ClassVar[str] = "image"  # what a person calls a sample
+    mixable: ClassVar[bool] = False  # mixup and cutmix go over the slices of a global batch
 
     seed: int = 0
     batch_size: int = 128
@@ -68,15 +75,14 @@ class SampleData(ABC):
             raise ValueError(f"data.num_workers={self.num_workers}; wanted 0 or more.")
 
     @abstractmethod
-    def read(self) -> Any:
-        """What there is, without decoding it; called once. It has `sources` by split (Source, or
-        what is like it for other samples) and `origin`.
+    def read(self) -> Contents[T]:
+        """What there is, without decoding it; called once.
 
         Raises ValueError saying what is missing and how to get it.
         """
 
     @cached_property
-    def contents(self) -> Any:
+    def contents(self) -> Contents[T]:
         return read_in_words(self.read)
 
     @cached_property
@@ -115,18 +121,20 @@ class SampleData(ABC):
         world_size: int = 1,
         accumulate: int = 1,
         lend: bool = False,
+        views: int = 1,
     ) -> DataLoader:
         """Batches of a split on one of `world_size` devices.
 
         "train" is shuffled and augmented; its `batch_sampler` is an EpochSampler, whose `start`
-        the loop calls before every epoch; `lend` is its own. Other splits come in order, each
+        the loop calls before every epoch; `lend` is its own. `views` of each sample come as Views
+        of batches where there are several. Other splits come in order, each
         sample once over all ranks. `len()` counts the batches of this rank in a whole epoch.
         """
         training = split == "train"
         sampler = self._sampler(split, rank, world_size, accumulate, lend)
         workers = self.num_workers
         return DataLoader(
-            self.dataset(split, training=training),
+            self.dataset(split, training=training, views=views),
             batch_sampler=sampler,
             collate_fn=whole,
             num_workers=workers,
@@ -141,6 +149,8 @@ class SampleData(ABC):
         self, split: str, rank: int, world_size: int, accumulate: int, lend: bool
     ) -> EpochSampler | EvaluationSampler:
         self._require(split)
+        if lend and not self.mixable:
+            raise ValueError(f"such {self.unit}s are not mixed over slices: lend=False.")
         length = self.lengths[split]
         if split == "train":
             return EpochSampler(
@@ -157,9 +167,25 @@ class SampleData(ABC):
         size = self.eval_batch_size or max(self.batch_size // (world_size * accumulate), 1)
         return EvaluationSampler(length, size, rank=rank, world_size=world_size)
 
+    def dataset(self, split: str, *, training: bool, views: int = 1) -> Split[Any, Any, Any]:
+        """The samples of a split, with or without augmentation; for `views` see Split.
+
+        Raises ValueError where the listing has faults: nothing is trained on half of the data.
+        """
+        self._require(split)
+        require_sound(self.contents.faults)
+        made = self._split(split, training)
+        return made if views == 1 else replace(made, views=views)
+
     @abstractmethod
-    def dataset(self, split: str, *, training: bool) -> Any:
-        """The samples of a split, with or without augmentation."""
+    def _split(self, split: str, training: bool) -> Split[Any, Any, Any]:
+        """The samples of a split that there is, of a sound listing."""
+
+    def _source_of(self, split: str) -> tuple[T, np.ndarray]:
+        """What a split's samples are read from, and their positions there."""
+        self._require(split)
+        name, members = self.splits[split]
+        return self.contents.sources[name], members
 
     def _require(self, split: str) -> None:
         if split not in self.splits:
@@ -171,8 +197,8 @@ class SampleData(ABC):
 
     def sample_name(self, split: str, index: int) -> str:
         """What a person would look for: the file of a sample, or its number in the set."""
-        source, members = self.splits[split]
-        return self.contents.sources[source].name(int(members[index]))
+        source, members = self._source_of(split)
+        return source.name(int(members[index]))
 
     @property
     def task(self) -> str:
@@ -201,16 +227,76 @@ class SampleData(ABC):
         """Prepares samples as those that a model was trained on, of which this is known."""
         self.eval_transform = transform
 
-    @abstractmethod
     def fingerprint(self) -> str:
-        """A number that changes with the samples, their labels or their splits; a second's work."""
+        """A number that changes with the samples, their labels or their splits; a second's work.
+
+        A kind says in `_identity` and `_add_to` what counts; paths above the data and times do not.
+        """
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(json.dumps(self._identity()).encode())
+        for split in sorted(self.splits):
+            source, members = self._source_of(split)
+            digest.update(f"\0{split}\0{len(members)}\0".encode())
+            self._add_to(digest, source, members)
+        return digest.hexdigest()
+
+    def _identity(self) -> Any:
+        """What the fingerprint counts of the set as a whole, as JSON can hold it."""
+        return self.contents.class_names
 
     @abstractmethod
+    def _add_to(self, digest: hashlib.blake2b, source: T, members: np.ndarray) -> None:
+        """Adds what the fingerprint counts of some samples of a source."""
+
     def faults(self, full: bool = False) -> list[Fault]:
-        """Everything wrong that can be found without training; `full` decodes every image."""
+        """Everything wrong that can be found without training; `full` decodes every image.
+
+        A kind adds to `_reading_faults` and to `_own_faults`.
+        """
+        try:
+            _ = self.contents
+        except (ValueError, OSError) as error:
+            return faults_of(error)
+        faults = self._reading_faults()
+        try:
+            self._require_facts()
+        except (ValueError, OSError) as error:
+            return [*faults, *self._without_facts(error)]
+        return [*faults, *self._own_faults(full)]
+
+    def _reading_faults(self) -> list[Fault]:
+        """What was wrong in reading, whether or not facts and splits can be had of it."""
+        return list(self.contents.faults)
+
+    def _require_facts(self) -> None:
+        """Raises ValueError where what was read is too little for a model to be built."""
+        _ = self.facts, self.splits
+
+    def _without_facts(self, error: ValueError | OSError) -> list[Fault]:
+        """What is wrong where `_require_facts` raised this."""
+        return faults_of(error)
+
+    @abstractmethod
+    def _own_faults(self, full: bool) -> list[Fault]:
+        """What is wrong with the samples, once facts and splits are known."""
 
     def warnings(self) -> list[str]:
-        """What is odd and can be trained on all the same, a line each; says what became of it."""
+        """What is odd and can be trained on all the same, a line each; says what became of it.
+
+        A kind adds to `_own_warnings`.
+        """
+        try:
+            contents = self.contents
+        except (ValueError, OSError):
+            return []  # a fault, told as such
+        try:
+            own = self._own_warnings()
+        except (ValueError, OSError):
+            own = []  # likewise
+        return [*contents.warnings, *own]
+
+    def _own_warnings(self) -> list[str]:
+        """What is odd in the samples, beside what was found in reading."""
         return []
 
     def _draw_weights(self) -> np.ndarray | None:

@@ -4,22 +4,29 @@ A kind is a dataclass that adds its own keys and says in `read` what there is; i
 MappedSources. No `from __future__ import annotations` here: signatures are the schema.
 """
 
+import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
-from vit.data import segmentation_checks as checks
 from vit.data.augment_boxes import BoxAugmentation, NoBoxAugmentation
 from vit.data.base import ImageData
-from vit.data.checks import require_sound
-from vit.data.class_maps import MappedSource
+from vit.data.checks import add_samples, spread
+from vit.data.class_maps import MappedFiles, MappedSource
 from vit.data.images import BadImage
-from vit.data.sampling import EpochSampler, EvaluationSampler
+from vit.data.segmentation_checks import (
+    APART,
+    absent_classes,
+    add_maps,
+    bad_maps,
+    odd_turns,
+    one_class,
+)
 from vit.data.segmentation_loading import SegmentationSplit
 from vit.data.segmentation_transforms import SegmentationTransform
 from vit.facts import Facts
@@ -30,7 +37,7 @@ MAPS_COUNTED = 1000  # per split; decoding the map of a photo takes some 5 ms
 
 
 @dataclass(kw_only=True, eq=False)
-class SegmentationData(ImageData):
+class SegmentationData(ImageData[MappedSource]):
     """Pictures with a class for each pixel; see ImageData for the keys that all kinds have.
 
     Loaders give SegmentationBatches, whose labels are IGNORED (255) where nobody said and where a
@@ -55,20 +62,8 @@ class SegmentationData(ImageData):
             facts.image_size, facts.channels, facts.mean, facts.std, self.fit, facts.white
         )
 
-    def _sampler(
-        self, split: str, rank: int, world_size: int, accumulate: int, lend: bool
-    ) -> EpochSampler | EvaluationSampler:
-        if lend:
-            raise ValueError("pictures with class maps are not mixed over slices: lend=False.")
-        return super()._sampler(split, rank, world_size, accumulate, lend)
-
-    def dataset(self, split: str, *, training: bool) -> SegmentationSplit:
-        """The samples of a split, with or without augmentation.
-
-        Raises ValueError where images lack maps: nothing is trained on half of the data.
-        """
-        source, members = self._source(split)
-        require_sound(self.contents)
+    def _split(self, split: str, training: bool) -> SegmentationSplit:
+        source, members = self._source_of(split)
         return SegmentationSplit(
             source=source,
             members=members,
@@ -80,12 +75,12 @@ class SegmentationData(ImageData):
 
     def picture(self, split: str, index: int) -> Image.Image:
         """A sample as a person sees it: the whole picture, 8-bit RGB."""
-        source, members = self._source(split)
+        source, members = self._source_of(split)
         return source.mapped(int(members[index]), channels=3)[0]
 
     def class_map(self, split: str, index: int) -> np.ndarray:
         """The whole map of a sample, [height, width], uint8, at the size of its picture."""
-        source, members = self._source(split)
+        source, members = self._source_of(split)
         return source.class_map(int(members[index]))
 
     def describe(self) -> dict[str, Any]:
@@ -106,19 +101,50 @@ class SegmentationData(ImageData):
                 told[split]["from"] += f"; classes of {len(counted):,} maps"
         return told
 
-    def fingerprint(self) -> str:
-        return checks.fingerprint(self)
+    def _identity(self) -> Any:
+        return self.contents.class_names
 
-    def faults(self, full: bool = False) -> list[Fault]:
-        return checks.data_faults(self, full)
+    def _add_to(self, digest: hashlib.blake2b, source: MappedSource, members: np.ndarray) -> None:
+        """The names and sizes of the files (of 100,000 a split at most), and the stored bytes of
+        256 images and their maps a split, evenly spread."""
+        digest.update(members.tobytes())
+        add_samples(digest, source, members)
+        if isinstance(source, MappedFiles):
+            add_maps(digest, source, members, len(self.contents.class_names))
 
-    def warnings(self) -> list[str]:
-        return [*super().warnings(), *checks.warnings(self)]
+    def _label_faults(self) -> list[Fault]:
+        names = self.facts.class_names
+        if len(names) >= 2:
+            return []
+        return [Fault("data", f"only one class, {names[0]!r}; wanted two.")]
 
-    def _source(self, split: str) -> tuple[MappedSource, np.ndarray]:
-        self._require(split)
-        name, members = self.splits[split]
-        return cast(MappedSource, self.contents.sources[name]), members
+    def _bad_images(self, full: bool) -> list[Fault]:
+        """Also maps that cannot be read, or show next to nothing: the same share of them."""
+        contents = self.contents
+        if contents.faults or self._empty_splits():
+            return []  # what lacks its map is named; looking for it again would only repeat that
+        faults = super()._bad_images(full)
+        little: list[Fault] = []
+        for name, source in contents.sources.items():
+            if isinstance(source, MappedFiles):
+                origin = contents.origin[name]
+                bad, seen = bad_maps(source, origin, full)
+                # What can be read and lies otherwise is not left out in training as what cannot.
+                all_of_them = self.on_bad_image == "error" or not seen
+                faults += [fault for fault in bad if all_of_them or APART in fault.message]
+                if name == "train" and (seen or not bad):
+                    little = one_class(source, seen, contents.class_names, origin)
+        return faults + little
+
+    def _own_warnings(self) -> list[str]:
+        lines = super()._own_warnings()
+        contents = self.contents
+        if contents.faults:
+            return lines  # of images without maps no more can be said
+        for name, source in contents.sources.items():
+            if isinstance(source, MappedFiles):
+                lines += [f"{contents.origin[name]}: {line}" for line in odd_turns(source)]
+        return lines + absent_classes(self.describe()["train"])
 
     @cached_property
     def _counted(self) -> dict[str, np.ndarray]:
@@ -126,7 +152,7 @@ class SegmentationData(ImageData):
         return {split: self._pixels(split) for split in self.splits}
 
     def _pixels(self, split: str) -> np.ndarray:
-        source, members = self._source(split)
+        source, members = self._source_of(split)
         classes = self.facts.num_classes
 
         def count(position: int) -> np.ndarray | None:
@@ -137,7 +163,7 @@ class SegmentationData(ImageData):
             pixels = np.bincount(found.ravel(), minlength=IGNORED + 1)
             return np.append(pixels[:classes], pixels[IGNORED])
 
-        looked_at = checks.spread(members, MAPS_COUNTED).tolist()
+        looked_at = spread(members, MAPS_COUNTED).tolist()
         with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
             rows = [row for row in pool.map(count, looked_at) if row is not None]
         return np.array(rows, dtype=np.int64).reshape(-1, classes + 1)

@@ -1,65 +1,28 @@
-"""What is wrong with segmentation data, told before training, and a number that marks them."""
+"""What is wrong with class maps, said before training, and what marks them when they change."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
 
-from vit.data.annotation_checks import few
 from vit.data.checks import (
     HEADERS_READ,
     IMAGES_DECODED,
-    NAMED,
     SIZES_HASHED,
-    add_samples,
-    all_bad,
-    bad_images,
-    empty_splits,
-    reading_faults,
+    file_size,
     spread,
-    summed,
 )
-from vit.data.class_maps import BadMap, MappedFiles, NoClass, SegmentationContents, meanings
+from vit.data.class_maps import BadMap, MappedFiles, NoClass, meanings
 from vit.data.images import BadImage, image_size, stored_size
-from vit.data.same_images import repeated_images
 from vit.data.turned_images import turn_warnings, turned_apart, upright_size
-from vit.faults import Fault
+from vit.faults import NAMED, Fault, few
 from vit.structures import IGNORED
 
-if TYPE_CHECKING:
-    from vit.data.segmentation import SegmentationData
-
 APART = "masks that EXIF turns otherwise than their images"
-
-
-def data_faults(data: SegmentationData, full: bool) -> list[Fault]:
-    """Every fault that can be found without training; all images and maps decoded where `full`."""
-    if unreadable := reading_faults(data):
-        return unreadable
-    contents, facts = cast(SegmentationContents, data.contents), data.facts
-    faults = list(contents.faults)
-    if facts.num_classes < 2:
-        faults.append(Fault("data", f"only one class, {facts.class_names[0]!r}; wanted two."))
-    empty = empty_splits(data)
-    faults += [*empty, *repeated_images(data, full)]
-    if contents.faults or empty:
-        return faults  # what lacks its map is told; looking for it again would only repeat that
-    sound = data.on_bad_image == "error"
-    wrong = summed(bad_images(data, full), full) if sound else all_bad(data)
-    one_class: list[Fault] = []
-    for name, source in contents.sources.items():
-        if isinstance(source, MappedFiles):
-            bad, seen = bad_maps(source, contents.origin[name], full)
-            # What can be read and lies otherwise is not left out in training as what cannot.
-            wrong += [fault for fault in bad if sound or not seen or APART in fault.message]
-            if name == "train" and (seen or not bad):
-                one_class = _one_class(source, seen, facts.class_names, contents.origin[name])
-    return faults + wrong + one_class
 
 
 def bad_maps(source: MappedFiles, origin: str, full: bool) -> tuple[list[Fault], set[int]]:
@@ -122,7 +85,7 @@ def _summary(bad: list[tuple[str, BadImage]]) -> str:
     return " ".join(told)
 
 
-def _one_class(
+def one_class(
     source: MappedFiles, seen: set[int], names: tuple[str, ...], origin: str
 ) -> list[Fault]:
     """Where nobody said anything of all pixels but those of one class, or of all."""
@@ -151,23 +114,7 @@ def _listed(values: list[int]) -> str:
     return f"{', '.join(rest)} and {last}" if rest else last
 
 
-def warnings(data: SegmentationData) -> list[str]:
-    """What is odd in the maps and can be trained on all the same, and what became of it."""
-    try:
-        told = data.describe()["train"]
-        contents = data.contents
-    except (ValueError, OSError):
-        return []  # a fault, told as such
-    if contents.faults:
-        return []  # of images without maps no more can be said
-    lines = []
-    for name, source in contents.sources.items():
-        if isinstance(source, MappedFiles):
-            lines += [f"{contents.origin[name]}: {line}" for line in _turns(source)]
-    return lines + _missing(told)
-
-
-def _turns(source: MappedFiles) -> list[str]:
+def odd_turns(source: MappedFiles) -> list[str]:
     """What is said of images that EXIF turns; reads the headers of 10,000, evenly spread."""
 
     def look(position: int) -> tuple[str, str] | None:
@@ -190,45 +137,27 @@ def _turns(source: MappedFiles) -> list[str]:
     return turn_warnings(sorts, "masks")
 
 
-def _missing(told: dict[str, Any]) -> list[str]:
+def absent_classes(described: dict[str, Any]) -> list[str]:
     """A line for the classes that no map of train shows."""
-    missing = [name for name, count in told["per_class"].items() if not count]
-    if not missing or not told["maps_counted"]:
+    missing = [name for name, count in described["per_class"].items() if not count]
+    if not missing or not described["maps_counted"]:
         return []
     return [
-        f"none of {told['maps_counted']} training maps shows {', '.join(missing[:5])}"
+        f"none of {described['maps_counted']} training maps shows {', '.join(missing[:5])}"
         f"{f' and {len(missing) - 5} more classes' if len(missing) > 5 else ''}; what has no "
         "example is not learnt."
     ]
 
 
-def fingerprint(data: SegmentationData) -> str:
-    """A number for the pictures, their maps and their splits, wherever they lie.
-
-    The names and sizes of the files count (of 100,000 a split at most), and the stored bytes of
-    256 images and their maps a split, evenly spread. Paths above the data and times do not.
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    contents = data.contents
-    digest.update(json.dumps(contents.class_names).encode())
-    for split, (source_name, members) in sorted(data.splits.items()):
-        source = contents.sources[source_name]
-        digest.update(f"\0{split}\0{len(members)}\0".encode())
-        digest.update(members.tobytes())
-        add_samples(digest, source, members)
-        if isinstance(source, MappedFiles):
-            some = spread(members, SIZES_HASHED).tolist()
-            sizes = [_file_size(source, position) for position in some]
-            first = source.meaning[0] == IGNORED and source.meaning[1] == 0
-            digest.update(np.array([first, *sizes], dtype=np.int64).tobytes())
-            usual = meanings(len(contents.class_names), zero_ignored=bool(first))
-            if (source.meaning != usual).any():
-                digest.update(source.meaning.tobytes())
-    return digest.hexdigest()
-
-
-def _file_size(source: MappedFiles, position: int) -> int:
-    try:
-        return source.mask_path(position).stat().st_size
-    except OSError:
-        return -1
+def add_maps(
+    digest: hashlib.blake2b, source: MappedFiles, members: np.ndarray, num_classes: int
+) -> None:
+    """Adds the sizes of the maps' files, of 100,000 at most, and what their values mean."""
+    some = spread(members, SIZES_HASHED).tolist()
+    sizes = [file_size(source.mask_path(position)) for position in some]
+    first = source.meaning[0] == IGNORED and source.meaning[1] == 0
+    digest.update(np.array([first, *sizes], dtype=np.int64).tobytes())
+    # Beside what is usual: it came later, and older fingerprints are without it.
+    usual = meanings(num_classes, zero_ignored=bool(first))
+    if (source.meaning != usual).any():
+        digest.update(source.meaning.tobytes())

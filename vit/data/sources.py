@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -15,13 +16,15 @@ from vit.data.images import BadImage, UnreachableImage, eight_bit, image_size, o
 from vit.data.plain_text import open_regular
 from vit.faults import Fault
 
+S = TypeVar("S", covariant=True)  # what the samples of a kind of data are
+
 
 @runtime_checkable
-class Source(Protocol):
-    """Images with labels; cheap to send to another process.
+class Samples(Protocol):
+    """Samples of whatever kind, with labels; cheap to send to another process.
 
-    `labels` are class numbers [n], int64, or a row of zeros and ones per image [n, classes],
-    float32, where an image may have several.
+    `labels` are class numbers [n], int64, or a row of zeros and ones per sample [n, classes],
+    float32, where one may have several.
     """
 
     @property
@@ -29,16 +32,21 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
+    def name(self, position: int) -> str:
+        """What a person would look for: a path under the root, or a number in the set."""
+        ...
+
+
+@runtime_checkable
+class Source(Samples, Protocol):
+    """Images with labels."""
+
     def read(self, position: int, channels: int) -> Image.Image:
         """The image as 8-bit RGB or greyscale; raises BadImage where it cannot be read."""
         ...
 
     def size(self, position: int) -> tuple[int, int]:
         """Height and width in pixels, without decoding the pixels."""
-        ...
-
-    def name(self, position: int) -> str:
-        """What a person would look for: a path under the root, or a number in the set."""
         ...
 
     def content(self, position: int) -> bytes:
@@ -160,24 +168,27 @@ class ArrowSource(Encoded):
 
 
 @dataclass(eq=False)
-class Contents:
+class Contents(Generic[S]):
     """All that a kind of data set must say; the rest is the same for every kind.
 
-    `sources` has "train" at least; "val" and "test" where the set comes with them.
-    `image_size` is None where images differ or nobody has looked. `statistics` are the channel
-    means and deviations as fractions of white, of one or three channels. `faults` are what was
-    found wrong in reading what there is, `warnings` what is odd, or left out, and what became of
-    it.
+    `sources` has "train" at least; "val" and "test" where the set comes with them. There are no
+    `class_names` where each sample has a text instead. `faults` are what is wrong in what there is
+    to read, `warnings` what is odd, or left out, and what became of it.
+
+    Of images: `mean` and `std` are per channel, as fractions of white; what is None or empty here
+    is for the user to say. `image_size` is None where images differ or nobody has looked.
     """
 
-    sources: dict[str, Source]
-    class_names: tuple[str, ...]
-    channels: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    image_size: tuple[int, int] | None = None
-    multi_label: bool = False
+    sources: Mapping[str, S]
+    _: KW_ONLY
+    class_names: tuple[str, ...] = ()
     class_ids: tuple[int, ...] = ()  # the numbers that the data's own files give the classes
+    is_thing: tuple[bool, ...] = ()  # of each class, where there is stuff beside things
+    multi_label: bool = False
+    channels: int | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    image_size: tuple[int, int] | None = None
     origin: dict[str, str] = field(default_factory=dict)  # split → where it is from, in words
     faults: list[Fault] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

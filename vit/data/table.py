@@ -45,7 +45,7 @@ class Table(ClassificationData):
     separator: str | None = None
     classes: tuple[str, ...] | None = None
 
-    def read(self) -> Contents:
+    def read(self) -> Contents[Source]:
         file = Path(self.table).expanduser()
         if not file.is_file():
             raise ValueError(f"data.table={self.table} is no file; wanted .csv, .tsv or .parquet.")

@@ -5,27 +5,22 @@ A kind is a dataclass that adds its own keys and says in `read` what there is. N
 """
 
 import hashlib
-import json
-from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
+from vit.data.core.split import Split
 from vit.data.samples import SampleData
 from vit.data.sampling import Key
 from vit.data.tokenizing import SMALLEST, Tokenizer, train_tokenizer
-from vit.data.unsound import Unsound, faults_of, read_in_words
 from vit.facts import TextFacts
-from vit.faults import Fault
+from vit.faults import NAMED, Fault
 from vit.structures import PAD, TextBatch
-
-NAMED = 5  # faults of one sort that are spelt out
 
 
 @dataclass(eq=False)
@@ -42,17 +37,6 @@ class TextSource:
 
     def name(self, position: int) -> str:
         return f"row {position + self.row}"
-
-
-@dataclass(eq=False)
-class TextContents:
-    """`sources` has "train" at least; `class_names` are None where each text has another text."""
-
-    sources: dict[str, TextSource]
-    class_names: tuple[str, ...] | None = None
-    origin: dict[str, str] = field(default_factory=dict)  # split → where it is from, in words
-    warnings: list[str] = field(default_factory=list)  # what is odd in them
-    faults: list[Fault] = field(default_factory=list)  # that hide no other: nothing is trained on
 
 
 @dataclass(eq=False)
@@ -81,11 +65,12 @@ class Encoded:
         return torch.from_numpy(batch)
 
 
-@dataclass(eq=False)
-class TextSplit(Dataset[TextBatch]):
+@dataclass(eq=False, kw_only=True)
+class TextSplit(Split[int, int, TextBatch]):
     """One split, encoded. `targets` are the other texts, or None where each text has a class.
 
-    `references` are the other texts as they stand, where a batch is to carry them.
+    `references` are the other texts as they stand, where a batch is to carry them. Texts are never
+    changed: until a batch is made, a row's number stands for it.
     """
 
     texts: Encoded
@@ -93,11 +78,14 @@ class TextSplit(Dataset[TextBatch]):
     targets: Encoded | None
     references: list[str] | None = None
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    def read(self, sample: int) -> int:
+        return sample
 
-    def __getitems__(self, keys: list[Key]) -> TextBatch:
-        rows = [key.sample for key in keys]
+    def change(self, raw: int, key: Key, view: int) -> int:
+        return raw
+
+    def collate(self, samples: list[int], keys: list[Key], view: int) -> TextBatch:
+        rows = samples
         if self.targets is None:
             targets = torch.from_numpy(self.labels[rows])
         else:
@@ -107,7 +95,7 @@ class TextSplit(Dataset[TextBatch]):
 
 
 @dataclass(kw_only=True, eq=False)
-class TextData(SampleData):
+class TextData(SampleData[TextSource]):
     """Texts, each with a class or with another text; see SampleData for the keys of all kinds.
 
     Args:
@@ -136,24 +124,15 @@ class TextData(SampleData):
             if number is not None and number < 2:
                 raise ValueError(f"data.{key}={number}; wanted 2 or more: the end is one of them.")
 
-    @abstractmethod
-    def read(self) -> TextContents:
-        """What there is; called once. Raises ValueError saying what is missing."""
-
-    @cached_property
-    def contents(self) -> TextContents:
-        return read_in_words(self.read)
-
     @cached_property
     def facts(self) -> TextFacts:
         """What models and losses must agree with, the trained tokenizer among it."""
-        source, members = self.splits["train"]
-        train = self.contents.sources[source]
+        train, members = self._source_of("train")
         texts = [train.texts[i] for i in members.tolist()]
         if train.targets is not None:
             texts += [train.targets[i] for i in members.tolist()]
         trained = train_tokenizer(texts, self.vocabulary, lowercase=self.lowercase)
-        names = self.contents.class_names or ()
+        names = self.contents.class_names
         return TextFacts(
             num_classes=len(names),
             class_names=names,
@@ -165,7 +144,7 @@ class TextData(SampleData):
 
     @property
     def task(self) -> str:
-        return "text_to_text" if self.contents.class_names is None else "text_classification"
+        return "text_to_text" if not self.contents.class_names else "text_classification"
 
     def transform_for(self, facts: TextFacts) -> Tokenizer:
         """What turns a text into the tokens that the model wants; reads no data."""
@@ -181,8 +160,8 @@ class TextData(SampleData):
         """Of each split its tokens, and how many of its texts were cut."""
         found: dict[str, tuple[TextSplit, int]] = {}
         most, most_target = self.facts.max_tokens, self.facts.max_target_tokens
-        for split, (name, members) in self.splits.items():
-            source = self.contents.sources[name]
+        for split in self.splits:
+            source, members = self._source_of(split)
             texts = [source.texts[i] for i in members.tolist()]
             rows, cut = self.eval_transform.encode(texts, most)
             targets = None
@@ -190,17 +169,20 @@ class TextData(SampleData):
                 others = [source.targets[i] for i in members.tolist()]
                 other_rows, other_cut = self.eval_transform.encode(others, most_target)
                 targets, cut = Encoded.of(other_rows), cut + other_cut
-            found[split] = TextSplit(Encoded.of(rows), source.labels[members], targets), cut
+            encoded = TextSplit(
+                members=members,
+                seed=self.seed,
+                texts=Encoded.of(rows),
+                labels=source.labels[members],
+                targets=targets,
+            )
+            found[split] = encoded, cut
         return found
 
-    def dataset(self, split: str, *, training: bool) -> TextSplit:
-        """The samples of a split; texts are never changed."""
-        self._require(split)
-        if self.contents.faults:
-            raise Unsound(self.contents.faults)
+    def _split(self, split: str, training: bool) -> TextSplit:
         encoded = self._encoded[split][0]
-        name, members = self.splits[split]
-        others = self.contents.sources[name].targets
+        source, members = self._source_of(split)
+        others = source.targets
         if training or others is None:
             return encoded
         return replace(encoded, references=[others[i] for i in members.tolist()])
@@ -224,42 +206,37 @@ class TextData(SampleData):
 
     def told_samples(self, split: str, count: int) -> list[str]:
         """The first texts of a split, each with its class or other text, a line each."""
-        self._require(split)
-        name, members = self.splits[split]
-        source, names = self.contents.sources[name], self.contents.class_names or ()
+        (source, members), names = self._source_of(split), self.contents.class_names
         told = []
         for i in members[:count].tolist():
             other = names[source.labels[i]] if source.targets is None else source.targets[i]
             told.append(f"{source.texts[i]}  →  {other}")
         return told
 
-    def fingerprint(self) -> str:
-        """A number for all texts with their classes or other texts, and for their splits."""
-        digest = hashlib.blake2b(digest_size=16)
-        digest.update(json.dumps(self.contents.class_names).encode())
-        for split, (name, members) in sorted(self.splits.items()):
-            source = self.contents.sources[name]
-            digest.update(f"\0{split}\0{len(members)}\0".encode())
-            digest.update(np.ascontiguousarray(source.labels[members]).tobytes())
-            for column in (source.texts, source.targets or []):
-                for i in members.tolist() if column else []:
-                    digest.update(column[i].encode() + b"\0")
-        return digest.hexdigest()
+    def _identity(self) -> Any:
+        return self.contents.class_names or None
 
-    def faults(self, full: bool = False) -> list[Fault]:
-        """Everything wrong that can be found without training; all is looked at anyway."""
-        try:
-            _ = self.splits, self._encoded
-        except (ValueError, OSError) as fault:
-            return faults_of(fault)
-        faults = list(self.contents.faults)
+    def _add_to(self, digest: hashlib.blake2b, source: TextSource, members: np.ndarray) -> None:
+        """All texts with their classes or other texts."""
+        digest.update(np.ascontiguousarray(source.labels[members]).tobytes())
+        for column in (source.texts, source.targets or []):
+            for i in members.tolist() if column else []:
+                digest.update(column[i].encode() + b"\0")
+
+    def _require_facts(self) -> None:
+        super()._require_facts()
+        _ = self._encoded
+
+    def _own_faults(self, full: bool) -> list[Fault]:
+        """All texts are looked at, whether or not it is a `full` check."""
+        faults = []
         names = self.contents.class_names
-        if names is not None and len(names) < 2:
+        if len(names) == 1:
             faults.append(Fault("data", f"only one class, {names[0]!r}; wanted two or more."))
-        for split, (name, members) in self.splits.items():
+        for split in self.splits:
+            source, members = self._source_of(split)
             if not len(members):
                 faults.append(Fault("data", f"{split} holds no text."))
-            source = self.contents.sources[name]
             empty = [i for i in members.tolist() if not source.texts[i].strip()]
             if source.targets is not None:
                 empty += [i for i in members.tolist() if not source.targets[i].strip()]
@@ -269,22 +246,19 @@ class TextData(SampleData):
                 faults.append(Fault("data", message))
         return faults
 
-    def warnings(self) -> list[str]:
-        try:
-            told = list(self.contents.warnings)
-        except (ValueError, OSError):
-            return []  # a fault, told as such
+    def _own_warnings(self) -> list[str]:
+        lines = []
         for split, (_, cut) in self._encoded.items():
             if cut:
                 facts = self.facts
                 most = f"data.max_tokens={facts.max_tokens}"
                 if not facts.num_classes:
                     most += f" or data.max_target_tokens={facts.max_target_tokens}"
-                told.append(f"{split}: {cut:,} texts are longer than {most} and were cut")
+                lines.append(f"{split}: {cut:,} texts are longer than {most} and were cut")
         twice = self._in_train_and_elsewhere()
         for split, count in twice.items():
-            told.append(f"{split}: {count} of its texts are in train too")
-        return told
+            lines.append(f"{split}: {count} of its texts are in train too")
+        return lines
 
     def _in_train_and_elsewhere(self) -> dict[str, int]:
         own = {split: set(self._texts(split)) for split in self.splits}
@@ -295,8 +269,8 @@ class TextData(SampleData):
         }
 
     def _texts(self, split: str) -> list[str]:
-        name, members = self.splits[split]
-        return [self.contents.sources[name].texts[i] for i in members.tolist()]
+        source, members = self._source_of(split)
+        return [source.texts[i] for i in members.tolist()]
 
     def _costs(self) -> np.ndarray | None:
         if not self.bucketed:

@@ -11,7 +11,8 @@ from vit.data.cells import cells
 from vit.data.class_names import same_numbers, sorted_names
 from vit.data.column_checks import better_columns, looks_odd, without_header
 from vit.data.label_checks import alike, each_its_own, like_gaps
-from vit.data.text import TextContents, TextData, TextSource
+from vit.data.sources import Contents
+from vit.data.text import TextData, TextSource
 from vit.data.text_files import Column, Rows, rows_of
 from vit.faults import Fault, did_you_mean
 
@@ -36,7 +37,7 @@ class TextTable(TextData):
     target_column: int | str = 1
     header: bool = False
 
-    def read(self) -> TextContents:
+    def read(self) -> Contents[TextSource]:
         if self.input_column == self.target_column:
             raise ValueError(
                 f"data.input_column={self.input_column} is data.target_column too; wanted two."
@@ -63,7 +64,7 @@ class TextTable(TextData):
                 name: TextSource(texts, np.zeros(len(texts), dtype=np.int64), others, row)
                 for name, (texts, others) in read.items()
             }
-            return TextContents(sources, None, origin, warnings)
+            return Contents(sources, origin=origin, warnings=warnings)
         names = sorted_names(read["train"][1])
         faults = same_numbers(names, self.train)
         warnings += [*alike(names), *like_gaps(names)]
@@ -86,7 +87,7 @@ class TextTable(TextData):
                 faults.append(Fault("data", message))
             numbers = np.array([number.get(label, 0) for label in labels], dtype=np.int64)
             sources[split] = TextSource(texts, numbers, None, row)
-        return TextContents(sources, names, origin, warnings, faults)
+        return Contents(sources, class_names=names, origin=origin, warnings=warnings, faults=faults)
 
     def _rows(self, name: str, key: str) -> Rows:
         file = Path(name).expanduser()

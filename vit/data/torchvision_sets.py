@@ -92,7 +92,7 @@ class TorchvisionSet(ClassificationData):
     root: str | None = None
     download: bool = False
 
-    def read(self) -> Contents:
+    def read(self) -> Contents[Source]:
         known = KNOWN[self.name]
         root = default_root() if self.root is None else Path(self.root).expanduser()
         warnings: list[str] = []

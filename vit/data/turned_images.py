@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from vit.data.annotation_checks import few
 from vit.data.images import stored_size
+from vit.faults import few
 
 # Loaders of torchvision and pycocotools do not apply EXIF, annotation tools of browsers do: both
 # sorts of annotations are about. Where the size proves which, the picture is read that way, and

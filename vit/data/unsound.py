@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vit.data.plain_text import in_words, is_text
+from vit.data.sources import Contents
 from vit.faults import Fault
 
-Read = TypeVar("Read")
+Read = TypeVar("Read", bound=Contents[Any])
 
 
 class Unsound(ValueError):
@@ -17,6 +18,12 @@ class Unsound(ValueError):
     def __init__(self, faults: Sequence[Fault]):
         self.faults = list(faults)
         super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+def require_sound(faults: Sequence[Fault]) -> None:
+    """Raises Unsound with every fault of the listing, where there are any."""
+    if faults:
+        raise Unsound(faults)
 
 
 def faults_of(error: Exception) -> list[Fault]:
@@ -33,8 +40,8 @@ def read_in_words(read: Callable[[], Read]) -> Read:
         contents = read()
     except OSError as fault:
         raise ValueError(in_words(fault)) from None
-    origin = getattr(contents, "origin", {}).get("train", "data")
-    for name in getattr(contents, "class_names", None) or ():
+    origin = contents.origin.get("train", "data")
+    for name in contents.class_names:
         if not is_text(name):
             raise ValueError(
                 f"{origin}: the name of the class {name!r} is no UTF-8, as of another system; "

@@ -10,25 +10,25 @@ from typing import Literal
 
 import numpy as np
 
-from vit.data.annotation_checks import few
-from vit.data.annotations import DetectionContents
 from vit.data.class_names import same_numbers
 from vit.data.coco import MOST_SIDE, is_size
 from vit.data.detection import DetectionData
 from vit.data.folder import existing_folder
 from vit.data.images import SUFFIXES
+from vit.data.marked_files import MarkedFiles, contents_of
 from vit.data.plain_text import decoded, lines_of, open_regular
-from vit.data.published import Bad, Found, contents_of, published, size_or_none
+from vit.data.published import Bad, Found, published, size_or_none
+from vit.data.sources import Contents
 from vit.data.split_names import counterparts
 from vit.data.unsound import Unsound
-from vit.faults import Fault
+from vit.faults import Fault, few
 
 DECLARED = re.compile(rb"<\?xml[^>]{0,100}?encoding\s*=\s*[\"']([\w.:-]{1,40})[\"']")
 LISTED = re.compile(r"\s-?[01]\s*$")  # whether a class is in the image, behind its name
 
 
 @dataclass(kw_only=True, eq=False)
-class Voc(DetectionData):
+class Voc(DetectionData[MarkedFiles]):
     """An XML file per image, in lists named train, val and test.
 
     Boxes count pixels from 1 and hold their last pixel, as VOC's do. VOC has no masks in its XML.
@@ -59,7 +59,7 @@ class Voc(DetectionData):
         if self.masks:
             raise ValueError("data.masks=true: VOC's XML holds no outlines; wanted false.")
 
-    def read(self) -> DetectionContents:
+    def read(self) -> Contents[MarkedFiles]:
         root = existing_folder(self.root, "data.root")
         folder, images = root / self.annotations, root / self.images
         if not folder.is_dir():

@@ -13,7 +13,6 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from vit.data.annotation_checks import few
 from vit.data.checks import IMAGES_DECODED, spread
 from vit.data.class_names import same_numbers
 from vit.data.classification import ClassificationData
@@ -24,7 +23,7 @@ from vit.data.sources import Contents, FileSource, Source
 from vit.data.spectrograms import Spectrogram
 from vit.data.split_names import split_of
 from vit.data.wav_files import format_of, read_wav
-from vit.faults import did_you_mean
+from vit.faults import did_you_mean, few
 
 LOOKED_AT = 128  # training files from which mean and deviation are taken
 KEPT_BYTES = 1 << 28  # of pictures of one split, so that each file is read once
@@ -122,7 +121,7 @@ class WavFolder(ClassificationData):
         """The picture of a sound of a person's own. Raises BadImage where it is none."""
         return self.spectrogram.picture(file)
 
-    def read(self) -> Contents:
+    def read(self) -> Contents[Source]:
         root = existing_folder(self.root, "data.root")
         others: Counter[str] = Counter()
         rows = list(self._files(root, others))
@@ -160,7 +159,7 @@ class WavFolder(ClassificationData):
             warnings=[f"{root}: files that are left out, as no .wav: {told}."] if told else [],
         )
 
-    def warnings(self) -> list[str]:
+    def _own_warnings(self) -> list[str]:
         """Also of rates that differ and of channels that cancel each other, in 256 a split."""
         rates: Counter[int] = Counter()
         cancelled = []
@@ -173,7 +172,7 @@ class WavFolder(ClassificationData):
                     rates[form.rate] += 1
                     if form.channels > 1 and read_wav(path).cancelled:
                         cancelled.append(source.name(position))
-        told = super().warnings()
+        told = super()._own_warnings()
         if len(rates) > 1:
             counts = ", ".join(f"{count} of {rate:,} Hz" for rate, count in rates.most_common())
             told.append(

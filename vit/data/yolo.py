@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from vit.data.annotation_checks import few
-from vit.data.annotations import DetectionContents
 from vit.data.coco import class_names, same_names
 from vit.data.detection import DetectionData
 from vit.data.file_names import name_fault
 from vit.data.folder import existing_folder, image_files
+from vit.data.marked_files import MarkedFiles, contents_of
 from vit.data.plain_text import lines_of, read_text
-from vit.data.published import Bad, Found, Published, contents_of, published, size_or_none
+from vit.data.published import Bad, Found, Published, published, size_or_none
+from vit.data.sources import Contents
 from vit.data.split_names import split_of
-from vit.faults import Fault
+from vit.faults import Fault, few
 
 NULLS = ("", "~", "null")  # as YAML writes that there is nothing
 SPLITS = ("train", "val", "test")
@@ -32,7 +32,7 @@ MOST_OUTSIDE = 2  # what is farther off than so many images is no fraction
 
 
 @dataclass(kw_only=True, eq=False)
-class Yolo(DetectionData):
+class Yolo(DetectionData[MarkedFiles]):
     """Images in .../images/..., and for each a file of the same name in .../labels/...
 
     A line is an object: class number, centre x and y, width and height, as fractions of the image;
@@ -49,7 +49,7 @@ class Yolo(DetectionData):
     root: str
     file: str = "data.yaml"
 
-    def read(self) -> DetectionContents:
+    def read(self) -> Contents[MarkedFiles]:
         root = existing_folder(self.root, "data.root")
         file = root / self.file
         if file.is_dir():

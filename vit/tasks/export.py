@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -64,7 +63,7 @@ def export(
     if timm_names:
         weights = _as_timm(weights, config)
     told = {
-        **dataclasses.asdict(facts),
+        **facts.plain(),
         "averaged": averaged,
         "step": content.get("global_step"),
         "epoch": content.get("epoch"),

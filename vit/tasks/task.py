@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -215,6 +214,6 @@ class Task(lightning.LightningModule):
         self.running.add(metrics, weight, self.global_step, index)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["facts"] = dataclasses.asdict(self.facts)
+        checkpoint["facts"] = self.facts.plain()
         if self.counted:
             checkpoint["counted"] = dict(self.counted)

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from vit.data.coco_panoptic import CocoPanoptic
 from vit.data.detection import DetectionData
-from vit.data.detection_checks import too_many_objects
 from vit.facts import Facts
 from vit.faults import Misfit
 from vit.metrics.detection import NAMES
@@ -100,7 +99,7 @@ class DetectionSpec(TaskSpec):
     def data_warnings(self, data: Any, output: Detections) -> list[str]:
         if not isinstance(data, DetectionData):
             return []  # a fault, which is reported as such
-        crowded = too_many_objects(data, output.answer.logits.shape[1])
+        crowded = data.too_many_objects(output.answer.logits.shape[1])
         return [*data.warnings(), *([crowded] if crowded else [])]
 
     def progress_metrics(self, model: Any) -> tuple[tuple[str, str], ...]:

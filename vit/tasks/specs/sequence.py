@@ -30,7 +30,7 @@ class TextToTextSpec(TaskSpec):
     head_example = "head=text_decoder"
 
     def from_data(self, data: Any) -> dict[str, Any]:
-        if not isinstance(data, TextData) or data.contents.class_names is not None:
+        if not isinstance(data, TextData) or data.contents.class_names:
             with_classes = " with classes" if isinstance(data, TextData) else ""
             raise Misfit(
                 "task=text_to_text wants texts with other texts, such as data=number_words or "

@@ -28,7 +28,7 @@ class TextClassificationSpec(TaskSpec):
     head_example = "head=linear"
 
     def from_data(self, data: Any) -> dict[str, Any]:
-        if not isinstance(data, TextData) or data.contents.class_names is None:
+        if not isinstance(data, TextData) or not data.contents.class_names:
             without = " without classes" if isinstance(data, TextData) else ""
             raise Misfit(
                 "task=text_classification wants texts with classes, such as data=text_table; data "
