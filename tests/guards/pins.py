@@ -62,6 +62,7 @@ OTHER_IMAGES = {  # height, width, channels of data that are not here
 }
 FEW_STEPS = (
     "trainer.max_epochs=1",
+    "trainer.check_val_every_n_epoch=1",
     "trainer.limit_train_batches=3",
     "trainer.limit_val_batches=1",
     "trainer.limit_test_batches=1",
