@@ -62,8 +62,8 @@ def test_targets_outside_the_packages_of_parts_are_refused(target):
         "torch.optim.optimizer.functools.reduce",
         "torch.nn.Linear.__init__",
         "pytorch_lightning.strategies.SingleDeviceStrategy.load_checkpoint",
-        "vit.tasks.evaluation.evaluate",
-        "vit.tasks.training.train",
+        "vit.jobs.evaluation.evaluate",
+        "vit.jobs.training.train",
         "torch.nn.parallel.distributed.copy.copy",
     ],
 )
@@ -79,7 +79,7 @@ def test_an_allowed_module_lends_no_name_that_it_imported(target):
         "vit.tasks.task.OptimizerPart",
         "vit.tasks.mixing.Mixing",
         "vit.tasks.classification.Classification.predicted",
-        "vit.tasks.evaluation.RunFolder",
+        "vit.jobs.evaluation.RunFolder",
     ],
 )
 def test_of_the_tasks_package_nothing_but_tasks_is_let_in(target):

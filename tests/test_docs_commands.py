@@ -11,8 +11,8 @@ import pytest
 import yaml
 from pages import GUIDE, LINKING, ROOT, fences, name_of, spans
 
-from vit.doors.compose import compose_runs
-from vit.doors.main import main
+from vit.cli.compose import compose_runs
+from vit.cli.main import main
 from vit.faults import Refused
 
 CONF = ROOT / "conf"

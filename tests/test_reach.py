@@ -11,19 +11,19 @@ import pytest
 import yaml
 
 import vit
-from vit.doors import run
-from vit.doors import sweep as sweep_door
-from vit.doors.again import Again
-from vit.doors.compose import compose
+from vit.cli import run
+from vit.cli import sweep as sweep_command
+from vit.cli.again import Again
+from vit.cli.compose import compose
 from vit.faults import Refused
+from vit.jobs import training
+from vit.jobs.training import train
 from vit.runs import process
 from vit.runs.directory import RunFolder, write_json
 from vit.runs.environment import GRANTED, FromEnvironment, granted_by
 from vit.runs.tracking import Wandb, run_id
 from vit.sweeps.ledger import Ledger
 from vit.sweeps.sweep import Sweep
-from vit.tasks import training
-from vit.tasks.training import train
 
 PLANTED = ["psutil", "yaml", "hydra", "apex", "rich"]
 
@@ -81,7 +81,7 @@ def child(words, folder, **more):
 def test_nor_by_the_script_that_is_installed(tmp_path, words):
     plant(tmp_path, "typing", "contextlib")
     path = f"{Path(vit.__file__).parents[1]}{os.pathsep}"
-    code = f"import sys\nfrom vit.doors.main import main\nmain({words})"
+    code = f"import sys\nfrom vit.cli.main import main\nmain({words})"
     script = tmp_path / "bin" / "vit"
     script.parent.mkdir()
     script.write_text(code)
@@ -113,7 +113,7 @@ def test_a_folder_that_would_be_sent_away_says_where_and_wants_the_users_word(
     with pytest.raises(Refused, match=r"to stranger on W&B.*add --online"):
         run.main([str(folder)])
     sent = []
-    monkeypatch.setattr("vit.tasks.training.train", lambda *given: sent.append(given) or 0)
+    monkeypatch.setattr("vit.jobs.training.train", lambda *given: sent.append(given) or 0)
     assert run.main([str(folder), "--online"]) == 0
     monkeypatch.setenv("WANDB_MODE", "online")
     assert run.main([str(folder)]) == 0 and len(sent) == 2
@@ -213,8 +213,8 @@ def test_a_retry_that_is_refused_forgets_no_failure(tmp_path, monkeypatch):
     trial.set_state("failed", kind="diverged")
     monkeypatch.setattr(process, "warm_up", lambda many=False: None)
     with pytest.raises(Refused, match="for another folder"):
-        sweep_door.main(["retry", str(ledger.path), "a"])
+        sweep_command.main(["retry", str(ledger.path), "a"])
     assert trial.state()["kind"] == "diverged"
     monkeypatch.setattr(Again, "run", lambda self, begin: begin() or 7)
-    assert sweep_door.main(["retry", str(ledger.path)]) == 7
+    assert sweep_command.main(["retry", str(ledger.path)]) == 7
     assert trial.state()["state"] == "planned" and "kind" not in trial.state()

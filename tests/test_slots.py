@@ -12,8 +12,8 @@ import yaml
 from torch import nn
 
 from vit.build import ALLOWED, TargetError, build, build_slot, factory_for, locate
-from vit.check.schema import schema_faults, slot_faults
-from vit.doors.compose import compose, config_folder
+from vit.cli.compose import compose, config_folder
+from vit.schema import schema_faults, slot_faults
 from vit.slots import SLOTS, Takes, fits, inside, slots_of
 
 WORKING = ("vit.sweeps.", "vit.runs.")  # what does something, and describes little
@@ -21,11 +21,11 @@ RUN_TRIAL = "vit.sweeps.trial.run_trial"
 # The folders of conf/ that hold parts, and what they are passed to.
 GROUPS = {
     **{slot: SLOTS[slot] for slot in SLOTS if slot not in ("sweep",)},
-    "data/augment": ("vit.data.classification.ClassificationData", "augment"),
+    "data/augment": ("vit.data.kinds.classification.ClassificationData", "augment"),
     "data/augment/frame": ("vit.data.augment.RandAugment", "frame"),
-    "data/augment_boxes": ("vit.data.detection.DetectionData", "augment_boxes"),
+    "data/augment_boxes": ("vit.data.kinds.detection.DetectionData", "augment_boxes"),
     "data/augment_boxes/frame": ("vit.data.augment_boxes.Photometric", "frame"),
-    "data/augment_maps": ("vit.data.segmentation.SegmentationData", "augment_maps"),
+    "data/augment_maps": ("vit.data.kinds.segmentation.SegmentationData", "augment_maps"),
     "sweep/executor": ("vit.sweeps.policy.Policy", "executor"),
     "head/pool": ("vit.models.classifier.Head", "pool"),
     "head/neck": ("vit.models.heads.deformable.DeformableHead", "neck"),

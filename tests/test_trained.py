@@ -13,14 +13,14 @@ from PIL import Image
 from scipy.io import wavfile
 
 import vit
-from vit.doors.compose import compose
+from vit.cli.compose import compose
 from vit.faults import Refused
+from vit.jobs.evaluation import evaluate
+from vit.jobs.export import export
+from vit.jobs.prediction import predict, predict_texts
 from vit.runs.checkpoint import read_checkpoint, write_checkpoint
 from vit.runs.directory import RunFolder
 from vit.tasks.assembly import assemble_data, assemble_model
-from vit.tasks.evaluation import evaluate
-from vit.tasks.export import export
-from vit.tasks.prediction import predict, predict_texts
 
 TINY = ["backbone.dim=16", "backbone.depth=2", "backbone.heads=2", "tracking=none", "threads=1"]
 IMAGES = [*TINY, "backbone.patch_size=8"]

@@ -14,13 +14,15 @@ import yaml
 
 import vit
 from vit.build import TargetError, locate
-from vit.data.loading import worker_context
-from vit.doors import attend, evaluate, export, predict, run
-from vit.doors import sweep as sweep_door
-from vit.doors.again import Again
-from vit.doors.compose import compose
-from vit.doors.reach import unconfirmed_reach
+from vit.cli import attend, evaluate, export, predict, run
+from vit.cli import sweep as sweep_command
+from vit.cli.again import Again
+from vit.cli.compose import compose
+from vit.cli.reach import unconfirmed_reach
+from vit.data.core.loading import worker_context
 from vit.faults import Refused
+from vit.jobs.evaluation import evaluate as evaluated
+from vit.jobs.training import train
 from vit.runs import launch, own_packages, process
 from vit.runs.directory import RunFolder, write_json
 from vit.runs.identity import config_hash
@@ -34,8 +36,6 @@ from vit.sweeps.roles import Trial
 from vit.sweeps.samplers import Grid
 from vit.sweeps.search import Search
 from vit.sweeps.slurm import Slurm
-from vit.tasks.evaluation import evaluate as evaluated
-from vit.tasks.training import train
 from vit.trained import load
 
 SYSTEM = {"_target_": "os.system", "command": "touch marker"}
@@ -63,13 +63,13 @@ def stranger(folder, **parts):
     return folder
 
 
-@pytest.mark.parametrize("door", [evaluate, predict, attend, export, run])
-def test_a_command_that_reads_a_run_asks_for_its_packages_first(tmp_path, door, monkeypatch):
+@pytest.mark.parametrize("command", [evaluate, predict, attend, export, run])
+def test_a_command_that_reads_a_run_asks_for_its_packages_first(tmp_path, command, monkeypatch):
     folder = stranger(tmp_path / "run", allow_targets=["os", "posix"], data=SYSTEM)
     monkeypatch.setattr(process, "warm_up", lambda: pytest.fail("went on"))
-    words = {predict: ["x.png"], attend: ["x.png"]}.get(door, [])
+    words = {predict: ["x.png"], attend: ["x.png"]}.get(command, [])
     with pytest.raises(Refused, match="--allow-target os --allow-target posix") as told:
-        door.main([str(folder), *words])
+        command.main([str(folder), *words])
     assert "VIT_ALLOW_TARGETS=os,posix" in str(told.value)
     assert not (tmp_path / "marker").exists()
 
@@ -223,11 +223,11 @@ def test_a_sweep_is_resumed_as_what_it_is(tmp_path, monkeypatch):
 def test_the_door_hands_on_what_was_given_again(tmp_path, monkeypatch):
     ledger = begun(tmp_path / "sweep", "allow_targets=[mine]")
     with pytest.raises(Refused, match=r"allow_targets=\[mine\]"):
-        sweep_door.main(["resume", str(ledger.path)])
+        sweep_command.main(["resume", str(ledger.path)])
     ran = []
     monkeypatch.setattr(Again, "run", lambda self: ran.append(self._allowed) or 0)
-    sweep_door.main(["resume", str(ledger.path), "--allow-target", "mine"])
-    sweep_door.main(["resume", str(ledger.path), "--config-name", "x", "allow_targets=[mine]"])
+    sweep_command.main(["resume", str(ledger.path), "--allow-target", "mine"])
+    sweep_command.main(["resume", str(ledger.path), "--config-name", "x", "allow_targets=[mine]"])
     assert ran == [("mine",), ("mine",)]
 
 

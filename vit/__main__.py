@@ -6,7 +6,7 @@ from vit.runs.own_packages import leave_current_folder
 
 leave_current_folder()  # before anything is imported that might lie there under another's name
 
-from vit.doors.main import main  # noqa: E402
+from vit.cli.main import main  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -64,7 +64,7 @@ class Facts(AnyFacts):
     """What a data set knows of itself and everything built on it must agree with.
 
     `class_ids` are the numbers that the data's own files give the classes, where they have any.
-    `white` is the value of white in images whose files do not say it (vit/data/deep_images.py).
+    `white` is the value of white in images whose files do not say it: vit/data/core/deep_images.py.
     """
 
     kind: ClassVar[str] = "images"
@@ -105,7 +105,7 @@ class Facts(AnyFacts):
 
 @dataclass(frozen=True)
 class TextFacts(AnyFacts):
-    """What text data know of themselves; `tokenizer` is the JSON of vit.data.tokenizing.
+    """What text data know of themselves; `tokenizer` is the JSON of vit.data.formats.tokenizing.
 
     Without classes each text has another text.
     """

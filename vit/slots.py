@@ -41,7 +41,7 @@ class Takes:
 
 
 SLOTS: dict[str, Takes] = {
-    "data": Takes(("vit.data.samples.SampleData",)),
+    "data": Takes(("vit.data.core.samples.SampleData",)),
     "task": Takes(("vit.tasks.task.Task",)),
     "backbone": Takes(("torch.nn.Module",)),
     "head": Takes(("torch.nn.Module",)),

@@ -7,7 +7,7 @@ import torch
 
 from vit.bench import average_precision, detectors
 from vit.bench.detectors import OURS, SIZES, THEIRS, Shape, compare
-from vit.doors import main as doors
+from vit.cli import main as commands
 
 TINY = Shape(
     32, 2, 2, 8, 64, queries=20, groups=2, classes=5, width=32, hidden=32, layers=2, objects=3
@@ -60,7 +60,7 @@ def test_both_losses_are_of_the_same_size_and_reach_the_first_layer():
 
 def test_without_transformers_ours_runs_alone_and_the_command_is_told(monkeypatch, capsys):
     monkeypatch.setattr(detectors, "is_installed", lambda: False)
-    assert doors.main(["bench", "detectors", "--forward", "--rounds", "1"]) == 0
+    assert commands.main(["bench", "detectors", "--forward", "--rounds", "1"]) == 0
     shown = capsys.readouterr().out
     assert "skipped transformers, which is not installed: pip install" in shown
     assert "ViT-S/8 at 64 pixels, 20 queries" in shown and "13 groups" in shown
@@ -77,17 +77,17 @@ def test_detectors_and_ap_share_one_json(monkeypatch, capsys):
     small = average_precision.compare(images=10, detections=5, classes=2, rounds=1)
     monkeypatch.setattr(average_precision, "compare", lambda **given: small)
     words = ["bench", "detectors", "--groups", "3", "--rounds", "1", "--batch", "1", "--json"]
-    assert doors.main(words) == 0
+    assert commands.main(words) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["schema_version"], told["bench"], told["shape"]["groups"]) == (1, "detectors", 3)
     assert told["ap"]["images"] == 10 and {row["work"] for row in told["rows"]} == {
         "forward",
         "step",
     }
-    assert doors.main([*words[:2], "--ap", "--json"]) == 0
+    assert commands.main([*words[:2], "--ap", "--json"]) == 0
     assert "rows" not in json.loads(capsys.readouterr().out)
 
 
 def test_detectors_without_groups_are_refused(capsys):
-    assert doors.main(["bench", "detectors", "--groups", "0"]) == 2
+    assert commands.main(["bench", "detectors", "--groups", "0"]) == 2
     assert "--groups: is 0; wanted at least 1" in capsys.readouterr().err

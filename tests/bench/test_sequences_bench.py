@@ -7,7 +7,7 @@ import torch
 
 from vit.bench import sequences
 from vit.bench.sequences import OURS, SIZES, THEIRS, Shape, compare, made_up_texts
-from vit.doors import main as doors
+from vit.cli import main as commands
 
 TINY = Shape(32, 2, 2, 48, 50, source=8, target=6, written=12)
 
@@ -49,15 +49,15 @@ def test_sequences_have_a_row_for_each_work_and_write_the_same_tokens(precision,
 
 
 def test_sequences_are_shown_as_a_table_and_as_json(tiny, capsys):
-    assert doors.main(["bench", "sequences", "--rounds", "1", "--batch", "2"]) == 0
+    assert commands.main(["bench", "sequences", "--rounds", "1", "--batch", "2"]) == 0
     shown = capsys.readouterr().out
     assert "2 + 2 layers of 32, 2 heads, hidden 48, 50 tokens known" in shown
     assert "step     nn.Transformer" in shown and "all of the tokens alike" in shown
     words = ["bench", "sequences", "--generate", "--rounds", "1", "--json"]
-    assert doors.main(words) == 0
+    assert commands.main(words) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["bench"], told["rows"], told["generation"]["rounds"]) == ("sequences", [], 1)
-    assert doors.main(["bench", "sequences", "--batch", "0"]) == 2
+    assert commands.main(["bench", "sequences", "--batch", "0"]) == 2
     assert "--batch: is 0; wanted at least 1" in capsys.readouterr().err
 
 

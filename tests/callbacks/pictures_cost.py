@@ -20,7 +20,7 @@ import torch
 from pytorch_lightning.loggers import WandbLogger
 
 from vit.callbacks.pictures import Pictures
-from vit.doors.compose import compose
+from vit.cli.compose import compose
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
 
 

@@ -8,8 +8,8 @@ import pytorch_lightning as lightning
 import torch
 from toy import LIGHTNING_TALKS, Toy
 
-from vit.callbacks.checkpoint import BestCheckpoint, LastCheckpoint
-from vit.callbacks.saving import AtomicCheckpointIO
+from vit.callbacks.checkpoints.policy import BestCheckpoint, LastCheckpoint
+from vit.callbacks.checkpoints.saving import AtomicCheckpointIO
 
 pytestmark = LIGHTNING_TALKS
 

@@ -7,7 +7,7 @@ from toy import LIGHTNING_TALKS, Toy
 
 from vit.callbacks.fingerprints import Fingerprints
 from vit.callbacks.hashing import pixels_hash, samples_hash, weights_hash
-from vit.data.sampling import EpochSampler
+from vit.data.core.sampling import EpochSampler
 from vit.faults import Refused
 from vit.runs.fingerprints import first_divergence, line_of, lines_file, read_fingerprints
 from vit.runs.record import append_lines

@@ -10,8 +10,8 @@ import pytorch_lightning as lightning
 import torch
 from toy import LIGHTNING_TALKS, Toy
 
+from vit.callbacks.checkpoints.resume import random_states, restore_random_states
 from vit.callbacks.ema import Ema
-from vit.callbacks.resume import random_states, restore_random_states
 from vit.optim.optimizer import Optim
 from vit.runs.record import read_records
 

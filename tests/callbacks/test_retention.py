@@ -8,8 +8,8 @@ from pytorch_lightning import Callback
 from test_checkpoint import Scores
 from toy import LIGHTNING_TALKS, Toy
 
-from vit.callbacks.retention import BestKept, RecentKept, forget_orphans, number_kept
-from vit.callbacks.saving import Keep
+from vit.callbacks.checkpoints.retention import BestKept, RecentKept, forget_orphans, number_kept
+from vit.callbacks.checkpoints.saving import Keep
 
 pytestmark = LIGHTNING_TALKS
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from toy import LIGHTNING_TALKS, Toy
 
-from vit.callbacks import saving
-from vit.callbacks.saving import AtomicCheckpointIO, Background, held_copy, tidy
+from vit.callbacks.checkpoints import saving
+from vit.callbacks.checkpoints.saving import AtomicCheckpointIO, Background, held_copy, tidy
 from vit.runs.checkpoint import read_checkpoint
 
 pytestmark = LIGHTNING_TALKS

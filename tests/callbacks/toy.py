@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from vit.callbacks.checkpoint import checkpoint_callbacks
+from vit.callbacks.checkpoints.policy import checkpoint_callbacks
+from vit.callbacks.checkpoints.resume import ExactResume
+from vit.callbacks.checkpoints.saving import AtomicCheckpointIO
 from vit.callbacks.record import Record
-from vit.callbacks.resume import ExactResume
-from vit.callbacks.saving import AtomicCheckpointIO
 from vit.callbacks.schedule_free import ScheduleFree
 from vit.callbacks.throughput import Throughput
-from vit.data.sampling import EpochSampler, EvaluationSampler
+from vit.data.core.sampling import EpochSampler, EvaluationSampler
 from vit.facts import Facts
 from vit.optim.optimizer import Optim
 from vit.optim.schedules import Cosine

@@ -18,7 +18,7 @@ from fake_ranks import step
 
 from vit.check.communication import communication
 from vit.check.memory import training_memory
-from vit.doors.compose import compose
+from vit.cli.compose import compose
 from vit.facts import facts_told
 from vit.tasks.assembly import assemble_model
 

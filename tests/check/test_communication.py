@@ -7,7 +7,7 @@ from fake_ranks import replicated_step, step
 from vit.check.communication import communication
 from vit.check.memory import training_memory
 from vit.check.preflight import preflight
-from vit.doors.compose import compose
+from vit.cli.compose import compose
 from vit.models.backbone import ViT
 from vit.models.classifier import Classifier, Head
 

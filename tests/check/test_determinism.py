@@ -8,10 +8,10 @@ from torch import nn
 
 from vit.check.determinism import determinism, refused_operations
 from vit.check.preflight import preflight
-from vit.doors.compose import compose, written_out
+from vit.cli.compose import compose, written_out
+from vit.jobs.training import train
 from vit.runs.directory import RunFolder
 from vit.runs.fingerprints import first_divergence
-from vit.tasks.training import train
 
 CONFIG = {
     "trainer": {"precision": "32-true"},

@@ -3,10 +3,10 @@
 import pytest
 import yaml
 
-from vit.doors.compose import config_folder
-from vit.doors.config_groups import choosable
-from vit.doors.declared import declared
-from vit.doors.remarks import remarks
+from vit.cli.compose import config_folder
+from vit.cli.config_groups import choosable
+from vit.cli.declared import declared
+from vit.cli.remarks import remarks
 
 
 def parts(node, path=()):

@@ -4,7 +4,7 @@ import pytest
 
 import vit.check.finders as subject
 from vit.check.preflight import preflight
-from vit.doors.compose import compose
+from vit.cli.compose import compose
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning"),  # Lightning on torch 2.14

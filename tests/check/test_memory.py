@@ -9,7 +9,7 @@ import torch
 
 from vit.check.memory import optimizer_state, training_memory
 from vit.check.preflight import preflight
-from vit.doors.compose import compose
+from vit.cli.compose import compose
 
 MEASURE = Path(__file__).parent / "measured_memory.py"
 TI = ["backbone.dim=192", "backbone.depth=12", "backbone.heads=3", "backbone.patch_size=16"]

@@ -6,10 +6,10 @@ import pytest
 import yaml
 from walk import VALUES, WITHOUT_BOUND, bound_of, numbers_of, parts, places, with_value
 
-from vit.check.numbers import RANGES, number_faults, part_number_faults
 from vit.check.preflight import Shared, preflight
-from vit.doors.compose import compose, config_folder
-from vit.doors.sweep_request import policy_of
+from vit.cli.compose import compose, config_folder
+from vit.cli.sweep_request import policy_of
+from vit.number_bounds import RANGES, number_faults, part_number_faults
 
 TINY = ["backbone.dim=32", "backbone.depth=2", "backbone.heads=2", "schedule.warmup_epochs=0"]
 WALKED = {
@@ -37,7 +37,7 @@ def targets():
 @pytest.mark.parametrize("target", [each for each in targets() if each.startswith("vit.")])
 def test_every_number_of_every_shipped_part_has_a_bound(target):
     without = [name for name in numbers_of(target) if not bound_of(target, name)]
-    assert set(without) <= WITHOUT_BOUND, f"{target}: vit/check/numbers.py has no such words"
+    assert set(without) <= WITHOUT_BOUND, f"{target}: vit/number_bounds.py has no such words"
 
 
 @pytest.mark.parametrize("target", targets())
@@ -86,7 +86,7 @@ def test_a_range_from_high_to_low_is_told_by_its_key(target):
     """Every pair of every shipped part; a part with another pair of its own must name it."""
     for name, hint in numbers_of(target).items():
         pair = hint in (tuple[float, float], tuple[int, int]) and name not in SIZES
-        assert pair == (name in RANGES), f"{target}.{name}: vit/check/numbers.py, RANGES"
+        assert pair == (name in RANGES), f"{target}.{name}: vit/number_bounds.py, RANGES"
         if pair:
             low, high = (1, 2) if hint == tuple[int, int] else (0.5, 1)
             (fault,) = part_number_faults({"_target_": target, name: [high, low]}, "part")
@@ -112,7 +112,7 @@ def test_what_could_not_be_meant_is_one_fault(words, key):
 
 
 def test_a_sweep_has_numbers_too():
-    from vit.doors.compose import Composed
+    from vit.cli.compose import Composed
     from vit.faults import Refused
 
     policy = {"_target_": "vit.sweeps.policy.Policy", "hang_minutes": float("nan"), "jobs": 10**12}

@@ -12,9 +12,9 @@ import pytest
 
 import vit
 from vit.check.preflight import preflight
-from vit.doors.compose import compose
+from vit.cli.compose import compose
+from vit.jobs.training import train
 from vit.runs.directory import RunFolder
-from vit.tasks.training import train
 
 SMALL = ["data=digits", "data.image_size=32", "tracking=none", "trainer=cpu", "threads=1"]
 SMALL += ["schedule.warmup_epochs=0", "backbone.dim=16", "backbone.depth=1", "backbone.heads=2"]

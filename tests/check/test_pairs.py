@@ -13,10 +13,10 @@ import torch
 
 from vit.build import build_slot
 from vit.check.preflight import Shared, preflight
-from vit.check.schema import schema_faults
-from vit.doors.compose import composer, config_folder
-from vit.doors.config_groups import choosable
+from vit.cli.compose import composer, config_folder
+from vit.cli.config_groups import choosable
 from vit.faults import Refused
+from vit.schema import schema_faults
 
 NOT_OURS = ("Could not override", "defaults list", "Traceback", "Hydra", "omegaconf", "__init__")
 PARTS = ("patch", "position", "norm", "mlp", "attention")

@@ -1,17 +1,17 @@
 import pytest
 
 from vit.check.preflight import preflight, preflight_or_refuse
-from vit.check.schema import schema_faults
+from vit.cli.compose import compose, config_folder
 from vit.data.digits import Digits
-from vit.doors.compose import compose, config_folder
 from vit.faults import Refused
+from vit.schema import schema_faults
 
 EXPERIMENTS = sorted(path.stem for path in (config_folder() / "experiment").glob("*.yaml"))
 OPTIONS = sorted(
     f"{path.parent.relative_to(config_folder()).as_posix()}={path.stem}"
     for group in ("backbone", "head", "optim", "schedule", "ema", "trainer", "task")
     for path in (config_folder() / group).rglob("*.yaml")
-    if path.stem != "decoder_base"  # no choice: tests/doors/test_choices.py
+    if path.stem != "decoder_base"  # no choice: tests/cli/test_choices.py
 )
 NEEDED = {name: ["data.root=nowhere"] for name in ("imagenet_deit", "detection")}
 NEEDED["spoken_digits"] = ["data.root=nowhere", "data.test_groups=[a]"]

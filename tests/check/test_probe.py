@@ -1,6 +1,6 @@
 from vit.check.preflight import preflight
 from vit.check.probe import batches, seconds_of_a_batch, seconds_of_trainings
-from vit.doors.compose import compose
+from vit.cli.compose import compose
 
 SMALL = ["experiment=digits", "backbone.dim=16", "backbone.depth=1", "threads=1", "tracking=none"]
 SMALL.append("schedule.warmup_epochs=0")

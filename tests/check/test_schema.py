@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from vit.build import locate
-from vit.check.schema import fits, given_by_code, part_faults, readable, slot_faults
-from vit.doors.compose import config_folder
+from vit.cli.compose import config_folder
+from vit.schema import fits, given_by_code, part_faults, readable, slot_faults
 
 VIT = {"_target_": "vit.models.backbone.ViT"}
 

@@ -2,7 +2,7 @@ import pytest
 
 from vit.check.preflight import Shared, preflight
 from vit.check.selection import directions, validation_faults
-from vit.doors.compose import compose
+from vit.cli.compose import compose
 from vit.metrics.direction import mode_of, wrong_direction
 from vit.tasks.specs.classification import ClassificationSpec
 

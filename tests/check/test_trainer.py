@@ -1,10 +1,10 @@
 import pytest
 
 from vit.check.preflight import preflight
-from vit.check.schema import schema_faults
 from vit.check.trainer import trainer_faults
-from vit.doors.compose import compose
+from vit.cli.compose import compose
 from vit.faults import Refused
+from vit.schema import schema_faults
 from vit.tasks.trainer import completed
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from vit.build import is_part, locate, parameter_types
-from vit.check.numbers import CHECKPOINT, TOP, words_of
-from vit.check.schema import given_by_code
+from vit.number_bounds import CHECKPOINT, TOP, words_of
+from vit.schema import given_by_code
 
 VALUES = (math.nan, math.inf, -1, 0, 1e300, 10**12)
 # Of what is config: the data's seed is the run's; of a search's constraints any number is meant.

@@ -17,6 +17,7 @@ from vit.data.augment import Affine
 from vit.data.augment_boxes import Flip, ScaleJitter
 from vit.data.coco import Coco
 from vit.data.coco_panoptic import CocoPanoptic
+from vit.data.core.samples import SampleData
 from vit.data.digit_captions import DigitCaptions
 from vit.data.digit_scenes import DigitScenes
 from vit.data.digit_scenes_semantic import DigitScenesSemantic
@@ -24,7 +25,6 @@ from vit.data.digits import Digits
 from vit.data.folder import Folder
 from vit.data.mask_folder import MaskFolder
 from vit.data.number_words import NumberWords
-from vit.data.samples import SampleData
 from vit.data.table import Table
 from vit.data.text_table import TextTable
 from vit.data.torchvision_sets import TorchvisionSet

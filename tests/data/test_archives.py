@@ -8,9 +8,9 @@ import zipfile
 
 import pytest
 
-from vit.data import archives
-from vit.data.archives import only_folder
 from vit.data.folder import existing_folder
+from vit.data.formats import archives
+from vit.data.formats.archives import only_folder
 
 
 def packed(file, names):

@@ -15,8 +15,8 @@ from vit.data.augment import (
     TimmAugment,
     TrivialAugment,
 )
-from vit.data.randomness import seed_everything_used
-from vit.data.transforms import EvaluationTransform
+from vit.data.core.randomness import seed_everything_used
+from vit.data.core.transforms import EvaluationTransform
 
 ALL = [
     Affine(),

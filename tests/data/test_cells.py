@@ -5,8 +5,8 @@ import json
 import pytest
 
 from vit.data.folder import Folder
+from vit.data.formats.text_files import texts_of
 from vit.data.table import Table
-from vit.data.text_files import texts_of
 from vit.data.text_table import TextTable
 
 WORDS = ["red", "green", "blue", "house", "tree", "car", "sea", "sky"]

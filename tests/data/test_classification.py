@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
+from vit.data.core.transforms import EvaluationTransform
 from vit.data.digits import Digits
 from vit.data.folder import Folder
-from vit.data.transforms import EvaluationTransform
 
 
 def test_facts_are_those_of_the_data_unless_told_otherwise():

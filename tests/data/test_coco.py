@@ -11,9 +11,9 @@ import pytest
 import torch
 from pycocotools import mask as pycocotools_mask
 
+from vit.data.annotations.segments import area, decoded, run_lengths, run_lengths_of_mask
 from vit.data.coco import Coco
-from vit.data.sampling import Key
-from vit.data.segments import area, decoded, run_lengths, run_lengths_of_mask
+from vit.data.core.sampling import Key
 
 TEST_DATA = os.environ.get("VIT_TEST_DATA")
 REAL = Path(TEST_DATA or "absent") / "bccd"

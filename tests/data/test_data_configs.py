@@ -5,8 +5,8 @@ from dataclasses import fields
 import pytest
 
 from vit.build import build_slot
-from vit.check.schema import slot_faults
-from vit.doors.compose import compose, config_folder
+from vit.cli.compose import compose, config_folder
+from vit.schema import slot_faults
 
 DATA = sorted(file.stem for file in (config_folder() / "data").glob("*.yaml"))
 AUGMENT = sorted(file.stem for file in (config_folder() / "data" / "augment").glob("*.yaml"))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vit.data.deep_images import deep_in, told
+from vit.data.core.deep_images import deep_in, told
+from vit.data.core.images import eight_bit, open_image
 from vit.data.folder import Folder
-from vit.data.images import eight_bit, open_image
 from vit.data.mask_folder import MaskFolder
 from vit.facts import Facts, facts_from
 

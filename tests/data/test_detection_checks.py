@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from vit.check.preflight import preflight
+from vit.cli.compose import compose
+from vit.data.annotations.segments import counts_of, outline_fault, run_lengths_of_mask
 from vit.data.coco import Coco
-from vit.data.sampling import Key
-from vit.data.segments import counts_of, outline_fault, run_lengths_of_mask
-from vit.doors.compose import compose
+from vit.data.core.sampling import Key
 
 
 def told(files, **settings):

@@ -10,8 +10,8 @@ from pycocotools.cocoeval import COCOeval
 
 from vit.data.augment_boxes import BoxCrop, NoBoxAugmentation, Photometric, ScaleJitter
 from vit.data.coco import Coco
+from vit.data.core.sampling import Key
 from vit.data.digit_scenes import DigitScenes
-from vit.data.sampling import Key
 
 
 def scenes(**settings):

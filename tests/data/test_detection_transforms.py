@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from vit.data.annotations import Marked
+from vit.data.annotations.packed import Marked
 from vit.data.augment_boxes import BoxCrop, Flip, NoBoxAugmentation, Photometric, ScaleJitter
-from vit.data.detection_transforms import DetectionTransform, sample_of, settled
-from vit.data.mosaic import laid
-from vit.data.randomness import borrowed_generators, seed_everything_used
+from vit.data.core.randomness import borrowed_generators, seed_everything_used
+from vit.data.kinds.detection_transforms import DetectionTransform, sample_of, settled
+from vit.data.kinds.mosaic import laid
 
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from vit.data.folder import Folder
+from vit.data.formats.plain_text import decoded, lines_of, parsed_json, read_text
 from vit.data.mask_folder import MaskFolder
-from vit.data.plain_text import decoded, lines_of, parsed_json, read_text
 from vit.data.table import Table
 from vit.data.text_table import TextTable
 from vit.data.voc import Voc
@@ -205,7 +205,7 @@ def test_a_folder_of_the_system_is_refused_in_words(photos, monkeypatch):
 
 
 def test_pictures_of_a_pipe_do_not_wait(tmp_path):
-    from vit.data.images import BadImage, image_size, open_image
+    from vit.data.core.images import BadImage, image_size, open_image
 
     os.mkfifo(tmp_path / "x.png")
     for look in (image_size, lambda file: open_image(file, 3)):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vit.data.core.images import BadImage
 from vit.data.hf import HuggingFace
-from vit.data.images import BadImage
 
 datasets = pytest.importorskip("datasets")
 

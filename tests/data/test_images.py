@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vit.data.images import BadImage, eight_bit, image_size, open_image
-from vit.data.transforms import EvaluationTransform
+from vit.data.core.images import BadImage, eight_bit, image_size, open_image
+from vit.data.core.transforms import EvaluationTransform
 
 GREY = np.tile(np.arange(0, 256, 16, dtype=np.uint8), (8, 1))
 

@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from vit.data.augment import Affine, RandAugment, RandomResizedCrop
+from vit.data.core.images import BadImage
+from vit.data.core.randomness import borrowed_generators, sample_seed, seed_everything_used
+from vit.data.core.sampling import Key
 from vit.data.digits import Digits
 from vit.data.folder import Folder
-from vit.data.images import BadImage
-from vit.data.randomness import borrowed_generators, sample_seed, seed_everything_used
-from vit.data.sampling import Key
 
 
 def all_batches(data, epoch=0, start=0, **world):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vit.data.class_maps import meanings, read_class_map
-from vit.data.images import BadImage
+from vit.data.annotations.class_maps import meanings, read_class_map
+from vit.data.core.images import BadImage
+from vit.data.core.sampling import Key
 from vit.data.mask_folder import MaskFolder
-from vit.data.sampling import Key
 
 
 def told(files, **settings):

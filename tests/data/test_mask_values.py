@@ -194,7 +194,7 @@ def test_nothing_is_left_out_in_silence_where_nothing_would_be_left(folder):
 def test_a_key_that_conf_does_not_have_is_asked_for_with_a_plus():
     from omegaconf import OmegaConf
 
-    from vit.doors.misspelt import _value_fault
+    from vit.cli.override_errors import _value_fault
 
     base = OmegaConf.create({"data": {"_target_": "vit.data.mask_folder.MaskFolder", "root": "x"}})
     fault = _value_fault("data.ignore_value=0", base, ValueError())

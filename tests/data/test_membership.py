@@ -7,10 +7,10 @@ import os
 import pytest
 from PIL import Image
 
+from vit.data.core.membership import positions_of, splits_of
 from vit.data.digit_scenes import DigitScenes
 from vit.data.digits import Digits
 from vit.data.folder import Folder
-from vit.data.membership import positions_of, splits_of
 from vit.data.table import Table
 from vit.data.text_table import TextTable
 from vit.runs.splits import MOST_PLAIN, Splits, read_splits, splits_file, write_splits

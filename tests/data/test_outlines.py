@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from test_detection_checks import only_warning, told
 
-from vit.data.segments import bounds, decoded, outline_fault, run_lengths_of_mask, without_area
+from vit.data.annotations.segments import (
+    bounds,
+    decoded,
+    outline_fault,
+    run_lengths_of_mask,
+    without_area,
+)
 
 HEIGHT, WIDTH = 30, 40  # of the pictures of coco_files
 FLAT = {

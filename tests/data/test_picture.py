@@ -1,15 +1,15 @@
-"""The sheet of `vit data`, and its door."""
+"""The sheet of `vit data`, and its command."""
 
 import numpy as np
 import pytest
 import torch
 
+from vit.cli import data as command
 from vit.data.digit_scenes import DigitScenes
 from vit.data.digits import Digits
 from vit.data.folder import Folder
-from vit.data.picture import page, sample_sheet, shown
-from vit.doors import data as door
 from vit.faults import Refused
+from vit.pictures.sheets import page, sample_sheet, shown
 
 
 def test_a_sheet_shows_the_pixels_before_normalising():
@@ -29,7 +29,7 @@ def test_samples_of_any_kind_make_a_page(photos, split):
 
 def test_the_door_draws_and_says_where(tmp_path, capsys):
     out = tmp_path / "page.png"
-    assert door.main(["data=digits", "--out", str(out), "--count", "5", "--split", "val"]) == 0
+    assert command.main(["data=digits", "--out", str(out), "--count", "5", "--split", "val"]) == 0
     said = capsys.readouterr().out
     assert said.splitlines()[-1] == str(out)
     assert "1,200" in said
@@ -61,6 +61,6 @@ def test_objects_are_drawn_on_their_pictures():
 def test_the_door_refuses_with_the_key(words, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Refused) as caught:
-        door.main(words)
+        command.main(words)
     assert said in str(caught.value)
     assert not list(tmp_path.glob("*.png"))

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from vit.data import same_files
+from vit.data.core import same_files
+from vit.data.core.same_files import RealPaths, same_bytes, same_paths
+from vit.data.core.sources import FileSource
 from vit.data.folder import Folder
 from vit.data.mask_folder import MaskFolder
-from vit.data.same_files import RealPaths, same_bytes, same_paths
-from vit.data.sources import FileSource
 from vit.data.table import Table
 from vit.data.text_table import TextTable
 from vit.data.torchvision_sets import TorchvisionSet

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vit.data.sampling import EpochSampler, EvaluationSampler, Key
+from vit.data.core.sampling import EpochSampler, EvaluationSampler, Key
 
 
 def samples(batch):

@@ -8,12 +8,16 @@ import torch
 from PIL import Image
 
 from vit.data.augment_boxes import BoxCrop, Flip, NoBoxAugmentation, Photometric, ScaleJitter
+from vit.data.core.sampling import Key
 from vit.data.digit_scenes import INK, DigitScenes
 from vit.data.digit_scenes_semantic import DigitScenesSemantic
+from vit.data.kinds.segmentation_transforms import (
+    SegmentationTransform,
+    map_sample,
+    map_to_original,
+)
 from vit.data.mask_folder import MaskFolder
-from vit.data.picture import sample_sheet
-from vit.data.sampling import Key
-from vit.data.segmentation_transforms import SegmentationTransform, map_sample, map_to_original
+from vit.pictures.sheets import sample_sheet
 from vit.structures import IGNORED, SegmentationBatch
 
 SMALL = {"train_scenes": 24, "val_scenes": 10, "test_scenes": 7, "batch_size": 6}
@@ -187,7 +191,7 @@ def test_odd_scenes_are_refused_by_key():
 
 
 def test_it_is_told_where_not_all_maps_were_counted(monkeypatch):
-    monkeypatch.setattr("vit.data.segmentation.MAPS_COUNTED", 5)
+    monkeypatch.setattr("vit.data.kinds.segmentation.MAPS_COUNTED", 5)
     told = scenes().describe()["train"]
     assert told["from"].endswith("; classes of 5 maps")
     assert told["maps_counted"] == told["per_class"]["background"] == 5

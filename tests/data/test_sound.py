@@ -5,15 +5,15 @@ import pytest
 import torch
 from scipy.io import wavfile
 
+from vit.cli.compose import compose
 from vit.data.augment_sound import SpecAugment
-from vit.data.images import BadImage
-from vit.data.sampling import Key
-from vit.data.spectrograms import Spectrogram
-from vit.data.wav_files import read_wav
+from vit.data.core.images import BadImage
+from vit.data.core.sampling import Key
+from vit.data.formats.spectrograms import Spectrogram
+from vit.data.formats.wav_files import read_wav
 from vit.data.wav_folder import WavFolder
-from vit.doors.compose import compose
+from vit.jobs.prediction import predict
 from vit.runs.directory import RunFolder
-from vit.tasks.prediction import predict
 
 SOUND = {
     "sample_rate": 8000,

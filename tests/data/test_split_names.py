@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from vit.data.coco import Coco
+from vit.data.core.split_names import split_of, words_for
 from vit.data.folder import Folder
 from vit.data.mask_folder import MaskFolder
-from vit.data.split_names import split_of, words_for
 from vit.data.voc import Voc
 from vit.data.wav_folder import WavFolder
 from vit.data.yolo import Yolo
@@ -242,7 +242,7 @@ def test_sounds_of_other_kinds_are_counted_and_splits_have_any_case(tmp_path):
 
 ORDERS = """
 import sys
-from vit.data.class_names import sorted_names
+from vit.data.core.class_names import sorted_names
 from vit.data.table import Table
 from vit.data.text_table import TextTable
 from vit.data.voc import Voc
@@ -320,9 +320,9 @@ def test_labels_that_are_one_number_hide_no_fault_of_texts(tmp_path):
 
 
 def test_names_in_other_capitals_are_told_of_lists_maps_and_sounds(coco_files, tmp_path):
-    from vit.data.class_maps import read_class_map
-    from vit.data.images import BadImage
-    from vit.data.wav_files import read_wav
+    from vit.data.annotations.class_maps import read_class_map
+    from vit.data.core.images import BadImage
+    from vit.data.formats.wav_files import read_wav
 
     for one in coco_files.images:
         one["file_name"] = one["file_name"].upper()

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from vit.data.core.splits import evenly_drawn, stratified_split
 from vit.data.digits import Digits
 from vit.data.folder import Folder
-from vit.data.splits import evenly_drawn, stratified_split
 
 LABELS = np.repeat([0, 1, 2, 3], [40, 20, 3, 1])
 

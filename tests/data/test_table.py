@@ -2,7 +2,7 @@
 
 import pytest
 
-from vit.data.sources import FileSource
+from vit.data.core.sources import FileSource
 from vit.data.table import Table, sorted_names
 
 SINGLE = [("cat/000.png", "b"), ("cat/001.png", "a"), ("dog/000.png", "b"), ("dog/001.png", "a")]

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from vit.data.formats.text_files import texts_of
+from vit.data.formats.tokenizing import SPECIAL, Tokenizer, train_tokenizer
 from vit.data.number_words import NumberWords, in_words
-from vit.data.text_files import texts_of
 from vit.data.text_table import TextTable
-from vit.data.tokenizing import SPECIAL, Tokenizer, train_tokenizer
 from vit.structures import END, PAD, START, UNKNOWN
 
 TEXTS = ["the cat sat, the dog ran", "a cat ran  twice", "«Hund» und Katze im Jahr 2024"] * 5

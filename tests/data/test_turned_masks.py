@@ -7,7 +7,7 @@ from panoptic_files import PanopticFolder
 from PIL import Image
 
 from vit.data.coco import Coco
-from vit.data.images import BadImage
+from vit.data.core.images import BadImage
 from vit.data.mask_folder import MaskFolder
 
 ALL = range(1, 9)

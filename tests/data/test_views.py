@@ -8,9 +8,9 @@ from every_kind import EVERY
 from test_pinned import add
 
 from vit.data.augment import RandAugment, RandomResizedCrop
-from vit.data.images import BadImage
-from vit.data.randomness import sample_seed
-from vit.data.sampling import Key
+from vit.data.core.images import BadImage
+from vit.data.core.randomness import sample_seed
+from vit.data.core.sampling import Key
 from vit.structures import Views
 
 AUGMENTED = ["folder", "coco", "mask_folder"]

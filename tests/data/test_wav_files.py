@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from vit.data.images import BadImage
-from vit.data.wav_files import read_wav
+from vit.data.core.images import BadImage
+from vit.data.formats.wav_files import read_wav
 from vit.data.wav_folder import WavFolder
 
 TONE = 0.5 * np.sin(2 * np.pi * 440 * np.arange(1600) / 8000)

@@ -10,16 +10,16 @@ import torch
 from PIL import Image
 from pytorch_lightning.loggers import CSVLogger
 
-from vit.doors.compose import compose
+from vit.cli.compose import compose
 from vit.explain import after_training
 from vit.explain.after_training import examples, look_back
 from vit.faults import Fault, Refused
+from vit.jobs.training import DONE, train
 from vit.review.report import report
 from vit.review.sources import load
 from vit.runs.directory import RunFolder, read_json, write_json
 from vit.runs.tracking import Untracked
 from vit.tasks.assembly import assemble_data
-from vit.tasks.training import DONE, train
 
 WORDS = ["data=digits", "data.train_limit=64", "backbone=vit", "backbone.dim=16"]
 WORDS += ["backbone.depth=1", "backbone.heads=2", "backbone.patch_size=4", "trainer=cpu"]

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 import yaml
 
-from vit.doors.compose import compose, config_folder
+from vit.cli.compose import compose, config_folder
 from vit.facts import Facts
 from vit.runs.identity import (
     HOW_CHECKPOINTS_ARE_WRITTEN,

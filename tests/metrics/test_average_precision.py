@@ -11,7 +11,7 @@ from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from vit.data.segments import run_lengths_of_mask
+from vit.data.annotations.segments import run_lengths_of_mask
 from vit.metrics.detection import NAMES, DetectionMetrics, Found
 from vit.metrics.hits import NOTHING, matched, truth_by_image
 

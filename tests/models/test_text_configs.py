@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vit.check.preflight import preflight
-from vit.doors.compose import compose, config_folder
+from vit.cli.compose import compose, config_folder
 from vit.facts import TextFacts
 from vit.tasks.assembly import assemble_model
 

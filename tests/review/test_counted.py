@@ -5,8 +5,8 @@ import json
 import pytest
 from folders import make_run, put
 
-from vit.doors import diff, report
-from vit.doors.train import summary
+from vit.cli import diff, report
+from vit.cli.train import summary
 from vit.review.reader import read_run
 from vit.review.wandb_rows import as_ours
 from vit.runs.counted import BEFORE, PICTURES_OWN_SIZE, TASK, going_on

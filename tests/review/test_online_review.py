@@ -42,7 +42,7 @@ for start, steps in enumerate((40, 30)):  # 10 steps are done again
 """
 READS = """
 import json, sys
-from vit.doors.main import main
+from vit.cli.main import main
 from vit.review.sources import load
 told = {}
 for name in ("first", "again"):

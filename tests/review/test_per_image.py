@@ -7,7 +7,7 @@ import pytest
 from folders import make_sweep
 from scipy.stats import binomtest
 
-from vit.doors.report import main
+from vit.cli.report import main
 from vit.review.report import report
 from vit.review.sources import load
 from vit.runs.predictions import Predictions, hash_of_names, write_predictions

@@ -7,7 +7,7 @@ import sys
 import pytest
 from folders import make_run, make_sweep, put
 
-from vit.doors.report import main
+from vit.cli.report import main
 from vit.faults import Refused
 
 
@@ -89,7 +89,7 @@ def test_of_a_run_that_is_not_done_the_best_so_far_is_told(tmp_path, capsys):
 
 def test_torch_is_not_imported_for_it(tmp_path):
     make_run(tmp_path / "run")
-    code = "import sys; from vit.doors.main import main; main(sys.argv[1:]); "
+    code = "import sys; from vit.cli.main import main; main(sys.argv[1:]); "
     code += "sys.exit('torch' in sys.modules or 'scipy.stats' in sys.modules)"
     command = [sys.executable, "-c", code, "report", str(tmp_path), "--json"]
     assert subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 0

@@ -6,7 +6,7 @@ import pytest
 from folders import make_sweep
 
 import vit.review.workspace
-from vit.doors.report import main
+from vit.cli.report import main
 from vit.faults import Refused
 from vit.review.report import report
 from vit.review.sources import load

@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from vit.doors.main import main
+from vit.cli.main import main
 from vit.faults import Fault, Refused
 from vit.runs import process
 from vit.runs.album import Album, Mistake, write_album
@@ -309,7 +309,7 @@ def stop_at_the_work(monkeypatch) -> None:
 
     monkeypatch.setattr(process, "warm_up", lambda many=False: None)
     monkeypatch.setattr(process, "call", called)
-    monkeypatch.setattr("vit.tasks.training.train", called)
+    monkeypatch.setattr("vit.jobs.training.train", called)
     monkeypatch.setattr("vit.runs.torchrun.train_together", called)
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from test_broken_tensor_files import bytes_changed, structure_changed
 
-from vit.data.tokenizing import Tokenizer, train_tokenizer
+from vit.data.formats.tokenizing import Tokenizer, train_tokenizer
 from vit.faults import Refused
 from vit.runs import shards
 from vit.runs.checkpoint import look_at_checkpoint, read_checkpoint, write_checkpoint

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vit.data.membership import changes
-from vit.doors import check as check_door
-from vit.doors import predict as predict_door
-from vit.doors import run as run_door
-from vit.doors import train as train_door
+from vit.cli import check as check_command
+from vit.cli import predict as predict_command
+from vit.cli import run as run_command
+from vit.cli import train as train_command
+from vit.data.core.membership import changes
 from vit.faults import Refused
+from vit.jobs import training
+from vit.jobs.training import DONE, REFUSED, STOPPED, train
 from vit.runs.continuity import (
     keep_stamp,
     lost_checkpoint,
@@ -26,8 +28,6 @@ from vit.runs.directory import RunFolder, content_of, read_json, write_json
 from vit.runs.record import read_records
 from vit.runs.splits import Splits
 from vit.runs.stamp import code
-from vit.tasks import training
-from vit.tasks.training import DONE, REFUSED, STOPPED, train
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -59,9 +59,9 @@ def here():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vit.runs.process.warm_up", lambda many=False: None)
         patch.setattr("vit.runs.process.call", _called)
-        for door in ("vit.doors.screen", "vit.doors.check"):
-            patch.setattr(f"{door}.show_report", lambda report: None)
-        patch.setattr(train_door, "execute", lambda folder, config: train(folder.path))
+        for command in ("vit.cli.screen", "vit.cli.check"):
+            patch.setattr(f"{command}.show_report", lambda report: None)
+        patch.setattr(train_command, "execute", lambda folder, config: train(folder.path))
         patch.setattr(signal, "signal", _quietly(signal.signal))
         yield
 
@@ -84,7 +84,7 @@ def begun(here, tmp_path_factory):
         warnings.simplefilter("ignore")
         signal.signal(signal.SIGINT, signal.default_int_handler)
         patch.setattr(training.Task, "on_train_batch_end", stop)
-        assert train_door.main(words) == STOPPED
+        assert train_command.main(words) == STOPPED
     shutil.copytree(home, home.with_name("kept"))
     return words, home
 
@@ -121,12 +121,12 @@ def test_a_run_whose_data_changed_is_refused_until_the_user_says_otherwise(stopp
     before = fingerprint(folder)
     swap(folder.path.parent / "data")
     with pytest.raises(Refused, match="begun with something else: the data") as refused:
-        train_door.main(words)
+        train_command.main(words)
     assert before in str(refused.value) and "--allow-changed" in str(refused.value)
-    assert check_door.main(words) == 2
+    assert check_command.main(words) == 2
     assert "begun with something else" in capsys.readouterr().err
     assert fingerprint(folder) == before and folder.state()["state"] == "stopped"
-    assert train_door.main([*words, "--allow-changed"]) == DONE
+    assert train_command.main([*words, "--allow-changed"]) == DONE
     assert "the data (fingerprint" in capsys.readouterr().out
     told = read_json(folder.stamp_file)
     assert told["data"]["fingerprint"] != before
@@ -140,11 +140,11 @@ def test_what_has_changed_in_the_data_is_told_where_the_run_knows(stopped, capsy
     (data / "a" / "3.png").unlink()
     wanted = "1 more in train: b/new.png; 1 fewer in train: a/3.png"
     with pytest.raises(Refused) as refused:
-        train_door.main(words)
+        train_command.main(words)
     assert wanted in str(refused.value)
-    assert check_door.main(words) == 2
+    assert check_command.main(words) == 2
     assert wanted in " ".join(capsys.readouterr().err.split())
-    assert run_door.main([str(folder.path)]) == REFUSED
+    assert run_command.main([str(folder.path)]) == REFUSED
     assert wanted in folder.state()["error"]
 
 
@@ -171,16 +171,16 @@ def test_the_frozen_run_alone_notices_changed_data_too(stopped, capsys):
     _, folder = stopped
     before = fingerprint(folder)
     swap(folder.path.parent / "data")
-    assert run_door.main([str(folder.path)]) == REFUSED
+    assert run_command.main([str(folder.path)]) == REFUSED
     assert "begun with something else" in folder.state()["error"]
     assert "begun with something else" in capsys.readouterr().err
-    assert run_door.main([str(folder.path), "--allow-changed"]) == DONE
+    assert run_command.main([str(folder.path), "--allow-changed"]) == DONE
     assert read_json(folder.stamp_file)["history"][0]["data"]["fingerprint"] == before
 
 
 def test_a_run_with_its_own_data_goes_on_without_a_word(stopped, capsys):
     words, folder = stopped
-    assert train_door.main(words) == DONE
+    assert train_command.main(words) == DONE
     assert "changed" not in capsys.readouterr().out
     assert "history" not in read_json(folder.stamp_file)
 
@@ -188,7 +188,7 @@ def test_a_run_with_its_own_data_goes_on_without_a_word(stopped, capsys):
 def test_a_run_that_lost_its_checkpoint_says_that_it_begins_again(stopped, capsys):
     words, folder = stopped
     folder.last_checkpoint.unlink()
-    assert train_door.main(words) == DONE
+    assert train_command.main(words) == DONE
     said = capsys.readouterr().err
     assert "begins from step 0 again, since" in said and "record reaches step" in said
 
@@ -201,11 +201,11 @@ def test_a_run_that_lost_its_record_is_refused_until_the_user_says_otherwise(sto
         folder.metrics_file.unlink()
     else:
         folder.metrics_file.write_text(lines[0])
-    assert train_door.main(words) == REFUSED
+    assert train_command.main(words) == REFUSED
     error = folder.state()["error"]
     assert ("is not there" if lost == "all of it" else "ends at step ") in error
     assert "metrics.jsonl" in error and "--allow-changed" in error
-    assert run_door.main([str(folder.path), "--allow-changed"]) == DONE
+    assert run_command.main([str(folder.path), "--allow-changed"]) == DONE
     assert "is lost" in capsys.readouterr().err
 
 
@@ -219,10 +219,10 @@ def test_a_run_that_was_never_trained_has_lost_nothing(tmp_path):
 
 def test_a_finished_run_goes_on_from_another_checkpoint_that_is_copied_in(stopped, capsys):
     words, folder = stopped
-    assert train_door.main(words) == DONE
+    assert train_command.main(words) == DONE
     results, ended = folder.results(), content_of(folder.last_checkpoint)
     records = read_records(folder.metrics_file)
-    assert train_door.main(words) == DONE and "done already" in capsys.readouterr().out
+    assert train_command.main(words) == DONE and "done already" in capsys.readouterr().out
     same = folder.checkpoints / "same.ckpt"
     shutil.copy(folder.last_checkpoint, same)
     same.replace(folder.last_checkpoint)  # another file and another time, the same content
@@ -231,7 +231,7 @@ def test_a_finished_run_goes_on_from_another_checkpoint_that_is_copied_in(stoppe
     first = next(file for file in kept if content_of(file) != ended and "best" not in file.name)
     shutil.copy(first, folder.last_checkpoint)
     assert not folder.is_done()
-    assert train_door.main(words) == DONE
+    assert train_command.main(words) == DONE
     said = capsys.readouterr().out
     assert "done already" not in said and "goes on" in said
     assert folder.is_done() and content_of(folder.last_checkpoint) is not None
@@ -246,17 +246,17 @@ def test_a_finished_run_goes_on_from_another_checkpoint_that_is_copied_in(stoppe
 
 def test_the_run_names_who_is_in_which_split_and_predicts_just_these(stopped, capsys):
     words, folder = stopped
-    assert train_door.main(words) == DONE
+    assert train_command.main(words) == DONE
     splits = read_json(folder.path / "splits.json")["splits"]
     everyone = sorted(name for names in splits.values() for name in names)
     data = folder.path.parent / "data"
     assert everyone == sorted(f.relative_to(data).as_posix() for f in data.rglob("*.png"))
     capsys.readouterr()
-    assert predict_door.main([str(folder.path), "--split", "test", "--json"]) == 0
+    assert predict_command.main([str(folder.path), "--split", "test", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     files = [str(data / name) for name in splits["test"]]
     assert told["split"] == "test" and [row["path"] for row in told["images"]] == files
-    assert predict_door.main([str(folder.path), *files, "--json"]) == 0
+    assert predict_command.main([str(folder.path), *files, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["images"] == told["images"]
     right = [
         row["class"] == name.split("/")[0]
@@ -266,12 +266,12 @@ def test_the_run_names_who_is_in_which_split_and_predicts_just_these(stopped, ca
     for asked, said in (("nope", "only train, val, test"), ("val", "not in the data any more")):
         (data / splits["val"][0]).unlink(missing_ok=True)
         with pytest.raises(Refused, match=said):
-            predict_door.main([str(folder.path), "--split", asked])
+            predict_command.main([str(folder.path), "--split", asked])
     data.rename(data.with_name("elsewhere"))
     with pytest.raises(Refused, match="data"):
-        predict_door.main([str(folder.path), "--split", "test"])
+        predict_command.main([str(folder.path), "--split", "test"])
     with pytest.raises(Refused, match="--split"):
-        predict_door.main([str(folder.path)])
+        predict_command.main([str(folder.path)])
 
 
 def test_a_signal_after_the_end_changes_nothing(stopped, monkeypatch, capsys):
@@ -285,8 +285,8 @@ def test_a_signal_after_the_end_changes_nothing(stopped, monkeypatch, capsys):
         assert left.value.code == 0
         return 143  # what an agent may still say of it
 
-    monkeypatch.setattr(train_door, "execute", signalled)
-    assert train_door.main(words) == 0
+    monkeypatch.setattr(train_command, "execute", signalled)
+    assert train_command.main(words) == 0
     told = capsys.readouterr()
     assert "test accuracy" in told.out and "failed" not in told.err
     assert folder.state()["state"] == "done"

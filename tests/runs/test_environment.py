@@ -7,7 +7,7 @@ import pickle
 import pytest
 import yaml
 
-from vit.doors.compose import compose
+from vit.cli.compose import compose
 from vit.faults import Refused
 from vit.runs.directory import RunFolder, read_json
 from vit.runs.environment import FromEnvironment, by_name, hidden, with_values

@@ -7,8 +7,8 @@ from contextlib import closing
 import pytest
 
 from vit.check.preflight import preflight
-from vit.doors import sync as sync_door
-from vit.doors.compose import compose
+from vit.cli import sync as sync_command
+from vit.cli.compose import compose
 from vit.faults import Refused
 from vit.runs import online
 from vit.runs.online import unreachable, why_not_online
@@ -98,7 +98,7 @@ def test_offline_nothing_is_asked(monkeypatch):
 def test_sync_without_a_key_says_so_before_it_uploads(tmp_path, monkeypatch):
     part = tmp_path / "run" / "wandb" / "offline-run-1"
     part.mkdir(parents=True)
-    monkeypatch.setattr(sync_door, "_upload", lambda *_: pytest.fail("uploaded"))
+    monkeypatch.setattr(sync_command, "_upload", lambda *_: pytest.fail("uploaded"))
     with pytest.raises(Refused, match="no key for"):
-        sync_door.main([str(tmp_path)])
-    assert sync_door.main([str(tmp_path), "--dry-run"]) == 0
+        sync_command.main([str(tmp_path)])
+    assert sync_command.main([str(tmp_path), "--dry-run"]) == 0

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from vit.check.preflight import preflight
-from vit.doors.compose import compose
+from vit.cli.compose import compose
 from vit.runs.tracking import Wandb
 
 CONFIG = {"name": "small", "seed": 0, "lr": 0.1}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from vit.doors.leet import main
-from vit.doors.sync import offline_runs
+from vit.cli.leet import main
+from vit.cli.sync import offline_runs
 from vit.faults import Refused
 from vit.review.reader import find_runs
 from vit.runs.directory import RunFolder

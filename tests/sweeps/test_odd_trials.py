@@ -8,7 +8,7 @@ import shutil
 import pytest
 from rich.console import Console
 
-from vit.doors.main import main
+from vit.cli.main import main
 from vit.faults import Refused
 from vit.runs.claim import claim, owner
 from vit.runs.directory import write_json

@@ -107,7 +107,7 @@ def test_the_end_of_the_driver_leaves_no_process(tmp_path, how, devices):
 def test_processes_that_read_different_configs_train_nothing(tmp_path):
     config = json.loads(
         subprocess.run(
-            [sys.executable, "-c", "import json, sys; from vit.doors.compose import compose;"
+            [sys.executable, "-c", "import json, sys; from vit.cli.compose import compose;"
              "print(json.dumps(compose(sys.argv[1:])))", *TWO],
             capture_output=True, text=True, check=True,
         ).stdout

@@ -10,13 +10,13 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from vit.build import locate
-from vit.doors.compose import compose
+from vit.cli.compose import compose
 from vit.facts import Facts
+from vit.jobs.training import DONE, STOPPED, train
 from vit.runs.directory import RunFolder
 from vit.runs.record import read_records
 from vit.structures import Batch
 from vit.tasks.classification import Classification
-from vit.tasks.training import DONE, STOPPED, train
 
 
 class Sgd:

@@ -27,8 +27,8 @@ from pathlib import Path
 
 import torch
 
-from vit.callbacks.saving import tidy
-from vit.doors.compose import compose
+from vit.callbacks.checkpoints.saving import tidy
+from vit.cli.compose import compose
 from vit.runs.checkpoint import read_checkpoint
 from vit.runs.directory import RunFolder
 

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from test_two_stop import assert_nothing_is_left
 
+from vit.cli.compose import compose
+from vit.data.core.sampling import EpochSampler
 from vit.data.digits import Digits
-from vit.data.sampling import EpochSampler
-from vit.doors.compose import compose
+from vit.jobs.bad_batch import BadBatches
 from vit.runs.directory import RunFolder
 from vit.tasks.assembly import assemble_data
-from vit.tasks.bad_batch import BadBatches
 
 HERE = Path(__file__).parent
 

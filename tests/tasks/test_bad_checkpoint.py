@@ -5,10 +5,10 @@ import warnings
 import pytest
 import torch
 
-from vit.doors.compose import compose
+from vit.cli.compose import compose
+from vit.jobs.training import REFUSED, train
 from vit.runs.checkpoint import read_checkpoint, write_checkpoint
 from vit.runs.directory import RunFolder
-from vit.tasks.training import REFUSED, train
 
 WORDS = [
     "experiment=digits",

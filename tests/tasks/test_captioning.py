@@ -10,11 +10,11 @@ import torch
 
 from vit.build import build_slot
 from vit.check.preflight import preflight
+from vit.cli.compose import compose
+from vit.data.core.sampling import Key
 from vit.data.digit_captions import DigitCaptions, caption
 from vit.data.digits import Digits
-from vit.data.sampling import Key
-from vit.data.tokenizing import Tokenizer
-from vit.doors.compose import compose
+from vit.data.formats.tokenizing import Tokenizer
 from vit.facts import CaptionFacts, facts_from, facts_told
 from vit.models.backbone import ViT
 from vit.models.generation import greedy

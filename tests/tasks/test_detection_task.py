@@ -1,4 +1,4 @@
-"""The detection task through Lightning's loops and the program's doors, on digit scenes."""
+"""The detection task through Lightning's loops and the program's commands, on digit scenes."""
 
 import json
 import os
@@ -18,11 +18,11 @@ from pytorch_lightning.loggers.logger import Logger
 import vit
 from vit.callbacks.pictures import Pictures
 from vit.check.preflight import preflight
-from vit.doors.compose import compose
+from vit.cli.compose import compose
+from vit.jobs.prediction import predict
 from vit.models.detections import decode
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
 from vit.tasks.found import found_in
-from vit.tasks.prediction import predict
 
 SMALL = [
     "experiment=digit_scenes",

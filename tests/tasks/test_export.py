@@ -8,14 +8,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from vit.doors.compose import compose
+from vit.cli.compose import compose
 from vit.facts import Facts
 from vit.faults import Refused
+from vit.jobs.export import export
 from vit.models.pretrained import TimmBackbone
 from vit.runs.checkpoint import write_checkpoint
 from vit.runs.directory import RunFolder
 from vit.tasks.assembly import assemble_model
-from vit.tasks.export import export
 
 FACTS = Facts(3, ("cat", "dog", "hen"), (32, 32), 1, (0.5,), (0.25,))
 

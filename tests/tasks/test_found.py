@@ -5,9 +5,9 @@ import pytest
 import torch
 from faster_coco_eval.core import mask as run_lengths
 
-from vit.data.detection_transforms import DetectionTransform
+from vit.data.core.sampling import Key
 from vit.data.digit_scenes import DigitScenes
-from vit.data.sampling import Key
+from vit.data.kinds.detection_transforms import DetectionTransform
 from vit.metrics.detection import DetectionMetrics
 from vit.structures import Detections, Stage
 from vit.tasks.found import best_masks, found_in

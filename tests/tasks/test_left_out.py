@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from vit.callbacks.left_out import LeftOut
-from vit.doors import evaluate
+from vit.cli import evaluate
 from vit.runs.left_out import told_of_left_out
 from vit.structures import Batch, DetectionBatch, Objects, SegmentationBatch
 from vit.tasks.log import said_into

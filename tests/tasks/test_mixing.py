@@ -5,8 +5,8 @@ import torch
 from torchvision.transforms import v2
 
 from vit.data.augment import Affine
+from vit.data.core.randomness import borrowed_generators, sample_seed
 from vit.data.digits import Digits
-from vit.data.randomness import borrowed_generators, sample_seed
 from vit.losses.classification import cross_entropy
 from vit.structures import Batch
 from vit.tasks.mixing import MIXING, Mixing

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from vit.data.sampling import Key
-from vit.doors.compose import compose
+from vit.cli.compose import compose
+from vit.data.core.sampling import Key
 from vit.metrics.detection import DetectionMetrics
 from vit.structures import DetectionBatch
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task

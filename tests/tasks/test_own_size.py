@@ -16,18 +16,18 @@ from PIL import Image
 from sklearn.metrics import jaccard_score
 
 from vit.check.preflight import preflight
-from vit.data import bilinear
-from vit.data.detection_transforms import DetectionTransform
-from vit.doors.compose import compose
+from vit.cli.compose import compose
+from vit.data.core import bilinear
+from vit.data.kinds.detection_transforms import DetectionTransform
+from vit.jobs.evaluation import evaluate
+from vit.jobs.prediction import predict
+from vit.jobs.training import DONE, train
 from vit.metrics.segmentation import SemanticMetrics
 from vit.runs.album import read_album
 from vit.runs.directory import RunFolder
 from vit.structures import IGNORED, ClassMaps, Detections, Stage
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
-from vit.tasks.evaluation import evaluate
 from vit.tasks.pixel_classes import class_map, picture_classes
-from vit.tasks.prediction import predict
-from vit.tasks.training import DONE, train
 
 CPU = torch.device("cpu")
 SIZES = [(30, 40), (52, 33), (7, 90), (24, 32), (61, 61)]  # height, width; one as the network's

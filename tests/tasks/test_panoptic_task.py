@@ -4,10 +4,10 @@ import pytest
 import torch
 from panoptic_files import PanopticFolder
 
-from vit.data import bilinear
-from vit.data.detection_transforms import DetectionTransform
-from vit.data.sampling import Key
-from vit.doors.compose import compose
+from vit.cli.compose import compose
+from vit.data.core import bilinear
+from vit.data.core.sampling import Key
+from vit.data.kinds.detection_transforms import DetectionTransform
 from vit.metrics.panoptic import PanopticMetrics
 from vit.structures import Detections, Stage
 from vit.tasks import found

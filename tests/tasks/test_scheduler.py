@@ -3,11 +3,11 @@
 import pytest
 from pytorch_lightning.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 
-from vit.doors.compose import compose
+from vit.cli.compose import compose
+from vit.jobs.evaluation import evaluate
+from vit.jobs.training import train
 from vit.runs.directory import RunFolder
-from vit.tasks.evaluation import evaluate
 from vit.tasks.trainer import launched_by
-from vit.tasks.training import train
 
 WORDS = [
     "experiment=digits",

@@ -1,4 +1,4 @@
-"""The segmentation task, with maps of classes and with queries, and masks through the doors."""
+"""The segmentation task, with maps of classes and with queries, and masks through the commands."""
 
 import json
 import os
@@ -13,9 +13,9 @@ from PIL import Image
 from sklearn.metrics import jaccard_score
 
 from vit.check.preflight import preflight
-from vit.data.drawing import colour
-from vit.doors.compose import compose
+from vit.cli.compose import compose
 from vit.metrics.worst import Worst
+from vit.pictures.drawing import colour
 from vit.structures import IGNORED, ClassMaps, Detections, Stage
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
 from vit.tasks.mistakes import keep_worst, of_pixels

@@ -15,10 +15,12 @@ from PIL import Image
 
 from vit.check.parts import backbone_for
 from vit.data.digits import Digits
+from vit.data.formats.tokenizing import Tokenizer
 from vit.data.number_words import NumberWords
 from vit.data.text_table import TextTable
-from vit.data.tokenizing import Tokenizer
 from vit.faults import Refused
+from vit.jobs.evaluation import evaluate
+from vit.jobs.prediction import predict, predict_texts
 from vit.metrics.sequence import SequenceMetrics, matches
 from vit.models.classifier import Head
 from vit.models.sequence import TokenTransformer
@@ -26,8 +28,6 @@ from vit.models.text_decoder import TextDecoder
 from vit.optim.schedules import Constant
 from vit.structures import END, PAD, START, UNKNOWN, TextBatch
 from vit.tasks.captioning import Captioning
-from vit.tasks.evaluation import evaluate
-from vit.tasks.prediction import predict, predict_texts
 from vit.tasks.sequence import TextToText, shifted
 from vit.tasks.text_classification import TextClassification
 from vit.trained import load

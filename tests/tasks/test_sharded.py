@@ -10,7 +10,7 @@ import torch
 import yaml
 from kills import start
 
-from vit.doors.compose import compose
+from vit.cli.compose import compose
 from vit.runs.directory import RunFolder
 from vit.trained import load
 

@@ -16,8 +16,9 @@ import vit
 from vit.check.memory import training_memory
 from vit.check.preflight import preflight, preflight_all
 from vit.check.probe import seconds_of_trainings
-from vit.doors.compose import compose
+from vit.cli.compose import compose
 from vit.faults import Refused
+from vit.jobs.training import train
 from vit.models.classifier import Head
 from vit.models.heads.detr import DetrHead
 from vit.runs.directory import RunFolder
@@ -29,7 +30,6 @@ from vit.tasks.spec import TaskSpec, contract_fault, settings_of
 from vit.tasks.specs.classification import ClassificationSpec
 from vit.tasks.specs.detection import DetectionSpec
 from vit.tasks.task import Task
-from vit.tasks.training import train
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["data=digits", "data.image_size=32", "tracking=none", "trainer=cpu", "threads=1"]

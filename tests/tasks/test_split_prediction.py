@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from vit.doors.compose import compose
+from vit.cli.compose import compose
 from vit.faults import Refused
+from vit.jobs import split_prediction as subject
+from vit.jobs.split_prediction import predict_split, splits_of
 from vit.runs.directory import RunFolder, write_json
 from vit.runs.splits import write_splits
-from vit.tasks import split_prediction as subject
 from vit.tasks.assembly import assemble_data
-from vit.tasks.split_prediction import predict_split, splits_of
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import pytest
 import yaml
 
 import vit
-from vit.doors import leet, sync
-from vit.doors.compose import compose
+from vit.cli import leet, sync
+from vit.cli.compose import compose
 from vit.faults import Refused
+from vit.jobs.export import export
+from vit.jobs.split_prediction import predict_split
 from vit.runs.directory import RunFolder
 from vit.runs.trust import without_fetching
-from vit.tasks.export import export
-from vit.tasks.split_prediction import predict_split
 from vit.tasks.stored import stored_config
 
 SMALL = ["data=digits", "threads=1", "tracking=none"]

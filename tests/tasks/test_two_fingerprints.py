@@ -8,7 +8,7 @@ import sys
 import pytest
 from test_two_stop import WORDS, in_the_middle, ranks, start
 
-from vit.doors.compose import compose
+from vit.cli.compose import compose
 from vit.runs.directory import RunFolder
 from vit.runs.fingerprints import first_divergence, read_fingerprints
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from test_two_stop import WORDS, assert_nothing_is_left, in_the_middle, ranks, start
 
-from vit.doors.compose import compose
+from vit.cli.compose import compose
 from vit.runs.directory import RunFolder
 
 pytestmark = pytest.mark.slow

@@ -12,8 +12,8 @@ import pytest
 from kills import equal, members, numbers
 from test_two_stop import WORDS as ONE_MACHINE
 
-from vit.doors.compose import compose
-from vit.doors.run import main as run_door
+from vit.cli.compose import compose
+from vit.cli.run import main as run_command
 from vit.faults import Refused
 from vit.runs.directory import RunFolder
 from vit.runs.nodes import Node, given_node, slurm_node
@@ -75,7 +75,7 @@ def test_words_for_several_machines_are_refused_where_there_is_one(tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.freeze(compose(ONE_MACHINE))
     with pytest.raises(Refused, match="this one is for one"):
-        run_door([str(folder.path), "--node-rank", "1", "--master", "there"])
+        run_command([str(folder.path), "--node-rank", "1", "--master", "there"])
 
 
 def put_slurm(folder, monkeypatch):

@@ -13,7 +13,7 @@ import pytest
 import torch
 from kills import equal, numbers
 
-from vit.doors.compose import compose
+from vit.cli.compose import compose
 from vit.runs.directory import RunFolder
 
 pytestmark = pytest.mark.slow

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from vit.bench.measure import clock
-from vit.callbacks.checkpoint import checkpoint_callbacks
+from vit.callbacks.checkpoints.policy import checkpoint_callbacks
+from vit.callbacks.checkpoints.resume import ExactResume
 from vit.callbacks.progress import Progress
 from vit.callbacks.record import Record
-from vit.callbacks.resume import ExactResume
 from vit.callbacks.schedule_free import ScheduleFree
 from vit.callbacks.throughput import Throughput
 from vit.facts import Facts
@@ -257,7 +257,7 @@ class ToyTask(Task):
 def train_ours(batches: Batches, folder: Path) -> None:
     task = ToyTask(_toy(), FACTS, ToyOptim(), Cosine(), seed=0, compile=False)
     throughput = Throughput()
-    callbacks = [  # those of vit/tasks/training.py, in its order
+    callbacks = [  # those of vit/jobs/training.py, in its order
         ExactResume(batches),
         ScheduleFree(),
         Progress(throughput, Console(file=StringIO(), force_terminal=True)),

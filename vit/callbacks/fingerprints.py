@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from vit.callbacks.hashing import pixels_hash, samples_hash, weights_hash
-from vit.metrics.ranks import sum_dtype
+from vit.runs.distributed import sum_dtype
 from vit.runs.fingerprints import line_of, lines_file
 from vit.runs.record import append_lines
 

@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch.distributed.tensor import DTensor
 
-from vit.metrics.ranks import sum_over_ranks
+from vit.runs.distributed import sum_over_ranks
 
 NAMED = 8  # images in the message
 # Of a step, an epoch and some training images: keeps their batch, and returns what to say of it.

@@ -11,7 +11,7 @@ from typing import Any
 import torch.distributed as dist
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from vit.metrics.ranks import several_ranks
+from vit.runs.distributed import several_ranks
 
 POLL_SECONDS = 0.2
 AGREE_SECONDS = 25.0  # torchrun's agent kills 30 s after it has sent SIGTERM

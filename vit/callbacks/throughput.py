@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from vit.callbacks.device import peak_flops, peak_memory
-from vit.metrics.ranks import largest_of_ranks
+from vit.runs.distributed import largest_of_ranks
 
 TRAINING_COST = 3  # forward, and backward through inputs and weights
 

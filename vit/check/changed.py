@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vit.data.membership import changes, splits_of
-from vit.data.samples import SampleData
+from vit.data.core.membership import changes, splits_of
+from vit.data.core.samples import SampleData
 from vit.runs.continuity import other_data
 from vit.runs.directory import RunFolder
 from vit.runs.splits import read_splits

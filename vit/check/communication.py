@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
 from torch import nn
+
+from vit.frozen import is_sharded, weight_dtype
 
 PADDING_WORTH_SAYING = 0.1  # of what is gathered
 
@@ -53,20 +54,6 @@ def warn_of_padding(told: Mapping[str, Any], warnings: list[str]) -> None:
         f"the weights do not divide by the processes: {padding / 1e6:,.0f} MB of what is gathered "
         "fill up shards; fewer processes, or trainer=ddp where the memory allows"
     )
-
-
-def weight_dtype(config: Mapping[str, Any]) -> torch.dtype:
-    """What Lightning keeps the weights in: half only where the precision says it is `true`."""
-    kind, _, how = str(config["trainer"].get("precision")).partition("-")
-    halves = {"bf16": torch.bfloat16, "16": torch.float16}
-    return halves.get(kind, torch.float32) if how == "true" else torch.float32
-
-
-def is_sharded(config: Mapping[str, Any]) -> bool:
-    """Whether the trainer's strategy gives each process a part of the weights."""
-    strategy = config["trainer"].get("strategy")
-    target = strategy.get("_target_", "") if isinstance(strategy, dict) else ""
-    return target.endswith(".ModelParallelStrategy")
 
 
 @dataclass(frozen=True)

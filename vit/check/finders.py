@@ -13,14 +13,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from vit.build import build_slot
 from vit.check.probe import seconds_of_a_batch
+from vit.frozen import accumulation, processes
 from vit.runs.identity import config_hash
-from vit.tasks.assembly import (
-    accumulation,
-    assemble_data,
-    assemble_model,
-    assemble_task,
-    processes,
-)
+from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
 from vit.tasks.log import silenced
 from vit.tasks.trainer import launched_by
 

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from vit.build import build_slot
-from vit.check.communication import is_sharded, units, weight_dtype
+from vit.check.communication import units
 from vit.facts import facts_told
+from vit.frozen import is_sharded, weight_dtype
 from vit.tasks.assembly import assemble_model, task_spec
 
 SMALL = 4  # largest size of an axis of the stand-ins whose optimizer state is looked at

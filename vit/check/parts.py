@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from vit.build import build_slot, factory_for, is_own
-from vit.check.communication import weight_dtype
-from vit.data.samples import SampleData
+from vit.data.core.samples import SampleData
 from vit.faults import Fault, Misfit
+from vit.frozen import weight_dtype
 from vit.models.contract import complete, features_fault, told_fault
 from vit.runs.tensor_file import some
 from vit.slots import SLOTS

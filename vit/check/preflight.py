@@ -1,7 +1,7 @@
 """Everything that can be known before training: faults first, then what the run will be.
 
 Models are built on the meta device and run there once, so a ViT-H is checked as fast as a toy.
-Returns plain values only: the door that shows them needs no torch.
+Returns plain values only: the command that shows them needs no torch.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ import torch
 from torch import nn
 
 from vit.build import build_slot
-from vit.callbacks.checkpoint import checkpoint_callbacks, policy_of
-from vit.callbacks.retention import number_kept
+from vit.callbacks.checkpoints.policy import checkpoint_callbacks, policy_of
+from vit.callbacks.checkpoints.retention import number_kept
 from vit.check.changed import changes_of
-from vit.check.communication import communication, is_sharded, warn_of_padding
+from vit.check.communication import communication, warn_of_padding
 from vit.check.determinism import determinism
 from vit.check.machine import lacking_for, require_room, warn_of_memory
 from vit.check.memory import memory_or_none
-from vit.check.numbers import idle_faults
 from vit.check.parts import (
     cost_of,
     data_of,
@@ -38,7 +37,6 @@ from vit.check.parts import (
     told_of,
     trying,
 )
-from vit.check.schema import OPTIONAL_PARTS, schema_faults
 from vit.check.selection import (
     NOT_SELECTED,
     directions,
@@ -47,21 +45,17 @@ from vit.check.selection import (
     validation_faults,
 )
 from vit.check.trainer import trainer_faults
-from vit.data.samples import SampleData
+from vit.data.core.samples import SampleData
 from vit.faults import Fault, Refused
+from vit.frozen import accumulation, is_sharded, micro_batches, processes, total_steps
+from vit.number_bounds import idle_faults
 from vit.optim.groups import param_groups, table
 from vit.optim.schedules import Constant
 from vit.runs.directory import RunFolder
 from vit.runs.online import why_not_online
 from vit.runs.tracking import Wandb
-from vit.tasks.assembly import (
-    accumulation,
-    assemble_task,
-    micro_batches,
-    processes,
-    task_spec,
-    total_steps,
-)
+from vit.schema import OPTIONAL_PARTS, schema_faults
+from vit.tasks.assembly import assemble_task, task_spec
 
 SCHEDULE_POINTS = 40
 # Stand-ins for what is broken, so that the rest can be checked in the same go.

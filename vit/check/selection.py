@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vit.faults import Fault, did_you_mean
+from vit.frozen import accumulation, micro_batches
 from vit.metrics.direction import best_at_zero, mode_of, without_direction, wrong_direction
-from vit.tasks.assembly import accumulation, micro_batches
 from vit.tasks.spec import TaskSpec
 
 NOT_SELECTED = "; nothing is selected, and the test's numbers are those of the last step"

@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image
 from torchvision.transforms import InterpolationMode, v2
 
-from vit.data.transforms import EvaluationTransform
+from vit.data.core.transforms import EvaluationTransform
 
 Change = Callable[[Image.Image], Image.Image]
 

@@ -19,7 +19,7 @@ from torchvision.transforms.v2 import (
     Resize,
 )
 
-from vit.data.detection_transforms import DetectionTransform, Sample
+from vit.data.kinds.detection_transforms import DetectionTransform, Sample
 
 Change = Callable[[Sample], Sample]
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from vit.data.augment import Augmentation, Change
-from vit.data.transforms import EvaluationTransform
+from vit.data.core.transforms import EvaluationTransform
 
 
 @dataclass(kw_only=True)

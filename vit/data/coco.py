@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vit.data.detection import DetectionData
-from vit.data.file_names import name_fault
+from vit.data.annotations.files import MarkedFiles, contents_of
+from vit.data.annotations.raw import Published, size_or_none
+from vit.data.core.file_names import name_fault
+from vit.data.core.sources import Contents, FileSource, Source
+from vit.data.core.split_names import counterparts
+from vit.data.core.unsound import Unsound
 from vit.data.folder import existing_folder, image_files
-from vit.data.marked_files import MarkedFiles, contents_of
-from vit.data.plain_text import read_json
-from vit.data.published import Published, size_or_none
-from vit.data.sources import Contents, FileSource, Source
-from vit.data.split_names import counterparts
-from vit.data.unsound import Unsound
+from vit.data.formats.plain_text import read_json
+from vit.data.kinds.detection import DetectionData
 from vit.faults import Fault, did_you_mean, few
 
 CROWD = dict.fromkeys(("0", "0.0", "false", "none", ""), False)

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from vit.data.annotation_checks import judged
-from vit.data.checks import IMAGES_DECODED, spread
+from vit.data.annotations.checks import judged
+from vit.data.annotations.files import MarkedFiles, contents_of
+from vit.data.annotations.panoptic_files import PanopticFiles
+from vit.data.annotations.raw import Bad, Published
 from vit.data.coco import (
     CROWD,
     class_names,
@@ -20,15 +22,13 @@ from vit.data.coco import (
     same_names,
     unlisted,
 )
-from vit.data.detection import DetectionData
-from vit.data.file_names import name_fault, stored
+from vit.data.core.file_names import name_fault, stored
+from vit.data.core.images import BadImage
+from vit.data.core.sources import Contents
+from vit.data.core.unsound import Unsound
 from vit.data.folder import existing_folder
-from vit.data.images import BadImage
-from vit.data.marked_files import MarkedFiles, contents_of
-from vit.data.panoptic_files import PanopticFiles
-from vit.data.published import Bad, Published
-from vit.data.sources import Contents
-from vit.data.unsound import Unsound
+from vit.data.kinds.checks import IMAGES_DECODED, spread
+from vit.data.kinds.detection import DetectionData
 from vit.faults import Fault, few
 from vit.structures import PanopticMap
 

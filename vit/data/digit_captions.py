@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vit.data.base import ImageData
+from vit.data.core.sampling import Key
+from vit.data.core.sources import Contents
 from vit.data.core.split import Split
+from vit.data.core.transforms import EvaluationTransform, normalised, pixels
 from vit.data.digit_scenes import DigitScenes, SceneKeys, SceneView
-from vit.data.sampling import Key
-from vit.data.sources import Contents
-from vit.data.text import Encoded
-from vit.data.tokenizing import SMALLEST, Tokenizer, train_tokenizer
-from vit.data.transforms import EvaluationTransform, normalised, pixels
+from vit.data.formats.tokenizing import SMALLEST, Tokenizer, train_tokenizer
+from vit.data.kinds.base import ImageData
+from vit.data.kinds.text import Encoded
 from vit.facts import CaptionFacts, Facts
 from vit.structures import CaptionBatch
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vit.data.annotations import Annotations, Marked, joined
-from vit.data.detection import DetectionData
-from vit.data.images import eight_bit
-from vit.data.randomness import sample_seed
-from vit.data.segments import run_lengths_of_mask
-from vit.data.sources import Contents
-from vit.data.splits import stratified_split
+from vit.data.annotations.packed import Annotations, Marked, joined
+from vit.data.annotations.segments import run_lengths_of_mask
+from vit.data.core.images import eight_bit
+from vit.data.core.randomness import sample_seed
+from vit.data.core.sources import Contents
+from vit.data.core.splits import stratified_split
+from vit.data.kinds.detection import DetectionData
 
 HELD_OUT = {"val": 0.2, "test": 0.2}  # of the digits, which then are in no other split's scenes
 INK = 64  # of 255: what is darker is paper, and lets through what lies below

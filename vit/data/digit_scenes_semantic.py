@@ -8,10 +8,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 from PIL import Image
 
+from vit.data.core.images import eight_bit
+from vit.data.core.sources import Contents
 from vit.data.digit_scenes import DigitScenes, SceneKeys, SceneView
-from vit.data.images import eight_bit
-from vit.data.segmentation import SegmentationData
-from vit.data.sources import Contents
+from vit.data.kinds.segmentation import SegmentationData
 
 
 @dataclass(kw_only=True, eq=False)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vit.data.classification import ClassificationData
-from vit.data.sources import ArraySource, Contents
-from vit.data.splits import stratified_split
+from vit.data.core.sources import ArraySource, Contents
+from vit.data.core.splits import stratified_split
+from vit.data.kinds.classification import ClassificationData
 
 TEST_FRACTION = 0.223  # 401 of the 1,797; the same for everyone, whatever data.split_seed
 

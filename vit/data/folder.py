@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vit.data.archives import is_archive, unpacking
-from vit.data.class_names import same_numbers
-from vit.data.classification import ClassificationData
-from vit.data.images import SUFFIXES
-from vit.data.sources import Contents, FileSource, Source
-from vit.data.split_names import split_of, words_for
+from vit.data.core.class_names import same_numbers
+from vit.data.core.images import SUFFIXES
+from vit.data.core.sources import Contents, FileSource, Source
+from vit.data.core.split_names import split_of, words_for
+from vit.data.formats.archives import is_archive, unpacking
+from vit.data.kinds.classification import ClassificationData
 from vit.faults import did_you_mean
 
 # The customary statistics for photos: those of ImageNet, arXiv:1512.03385 and ever since.

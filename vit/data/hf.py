@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from vit.data.cells import CONTAINERS, as_text
-from vit.data.class_names import same_numbers, sorted_names
-from vit.data.classification import ClassificationData
+from vit.data.core.class_names import same_numbers, sorted_names
+from vit.data.core.sources import ArrowSource, Contents, Source
+from vit.data.core.split_names import split_of
 from vit.data.folder import PHOTO_MEAN, PHOTO_STD
-from vit.data.sources import ArrowSource, Contents, Source
-from vit.data.split_names import split_of
+from vit.data.formats.cells import CONTAINERS, as_text
+from vit.data.kinds.classification import ClassificationData
 from vit.data.table import label_array
 from vit.faults import did_you_mean
 

@@ -9,7 +9,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from vit.data.class_maps import MappedFiles, meanings
+from vit.data.annotations.class_maps import MappedFiles, meanings
+from vit.data.core.sources import Contents
+from vit.data.core.split_names import split_of
 from vit.data.folder import (
     PHOTO_MEAN,
     PHOTO_STD,
@@ -18,10 +20,8 @@ from vit.data.folder import (
     left_out,
     subfolders,
 )
-from vit.data.plain_text import lines_of
-from vit.data.segmentation import SegmentationData
-from vit.data.sources import Contents
-from vit.data.split_names import split_of
+from vit.data.formats.plain_text import lines_of
+from vit.data.kinds.segmentation import SegmentationData
 from vit.faults import Fault, did_you_mean, few
 from vit.structures import IGNORED
 

@@ -5,9 +5,9 @@ from typing import Literal
 
 import numpy as np
 
-from vit.data.sources import Contents
-from vit.data.splits import evenly_drawn
-from vit.data.text import TextData, TextSource
+from vit.data.core.sources import Contents
+from vit.data.core.splits import evenly_drawn
+from vit.data.kinds.text import TextData, TextSource
 
 _TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
 ONES = tuple(f"zero one two three four five six seven eight nine {_TEENS}".split())

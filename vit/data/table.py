@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from vit.data.cells import as_text, cells
-from vit.data.class_names import same_numbers, sorted_names
-from vit.data.classification import ClassificationData
-from vit.data.file_names import stored
+from vit.data.core.class_names import same_numbers, sorted_names
+from vit.data.core.file_names import stored
+from vit.data.core.sources import Contents, FileSource, Source
+from vit.data.core.split_names import split_of
+from vit.data.core.unsound import Unsound
 from vit.data.folder import PHOTO_MEAN, PHOTO_STD, existing_folder
-from vit.data.label_checks import columns_of_classes, like_gaps, other_labels, spaced
-from vit.data.plain_text import read_text
-from vit.data.sources import Contents, FileSource, Source
-from vit.data.split_names import split_of
-from vit.data.unsound import Unsound
+from vit.data.formats.cells import as_text, cells
+from vit.data.formats.plain_text import read_text
+from vit.data.kinds.classification import ClassificationData
+from vit.data.kinds.label_checks import columns_of_classes, like_gaps, other_labels, spaced
 from vit.faults import Fault, did_you_mean
 
 SPLITS = ("train", "val", "test")

@@ -7,13 +7,13 @@ from typing import Literal
 
 import numpy as np
 
-from vit.data.cells import cells
-from vit.data.class_names import same_numbers, sorted_names
-from vit.data.column_checks import better_columns, looks_odd, without_header
-from vit.data.label_checks import alike, each_its_own, like_gaps
-from vit.data.sources import Contents
-from vit.data.text import TextData, TextSource
-from vit.data.text_files import Column, Rows, rows_of
+from vit.data.core.class_names import same_numbers, sorted_names
+from vit.data.core.sources import Contents
+from vit.data.formats.cells import cells
+from vit.data.formats.column_checks import better_columns, looks_odd, without_header
+from vit.data.formats.text_files import Column, Rows, rows_of
+from vit.data.kinds.label_checks import alike, each_its_own, like_gaps
+from vit.data.kinds.text import TextData, TextSource
 from vit.faults import Fault, did_you_mean
 
 

@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from vit.data.class_names import same_numbers
-from vit.data.classification import ClassificationData
+from vit.data.core.class_names import same_numbers
+from vit.data.core.sources import ArraySource, Contents, FileSource, Source
 from vit.data.folder import PHOTO_MEAN, PHOTO_STD, read_folders
-from vit.data.sources import ArraySource, Contents, FileSource, Source
+from vit.data.kinds.classification import ClassificationData
 
 # Where Debian's and Ubuntu's package `dataset-fashion-mnist` puts it.
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")

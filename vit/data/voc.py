@@ -10,17 +10,17 @@ from typing import Literal
 
 import numpy as np
 
-from vit.data.class_names import same_numbers
+from vit.data.annotations.files import MarkedFiles, contents_of
+from vit.data.annotations.raw import Bad, Found, published, size_or_none
 from vit.data.coco import MOST_SIDE, is_size
-from vit.data.detection import DetectionData
+from vit.data.core.class_names import same_numbers
+from vit.data.core.images import SUFFIXES
+from vit.data.core.sources import Contents
+from vit.data.core.split_names import counterparts
+from vit.data.core.unsound import Unsound
 from vit.data.folder import existing_folder
-from vit.data.images import SUFFIXES
-from vit.data.marked_files import MarkedFiles, contents_of
-from vit.data.plain_text import decoded, lines_of, open_regular
-from vit.data.published import Bad, Found, published, size_or_none
-from vit.data.sources import Contents
-from vit.data.split_names import counterparts
-from vit.data.unsound import Unsound
+from vit.data.formats.plain_text import decoded, lines_of, open_regular
+from vit.data.kinds.detection import DetectionData
 from vit.faults import Fault, few
 
 DECLARED = re.compile(rb"<\?xml[^>]{0,100}?encoding\s*=\s*[\"']([\w.:-]{1,40})[\"']")

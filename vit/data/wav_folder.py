@@ -13,16 +13,16 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from vit.data.checks import IMAGES_DECODED, spread
-from vit.data.class_names import same_numbers
-from vit.data.classification import ClassificationData
-from vit.data.file_names import stored
+from vit.data.core.class_names import same_numbers
+from vit.data.core.file_names import stored
+from vit.data.core.images import BadImage, eight_bit
+from vit.data.core.sources import Contents, FileSource, Source
+from vit.data.core.split_names import split_of
 from vit.data.folder import existing_folder, image_files
-from vit.data.images import BadImage, eight_bit
-from vit.data.sources import Contents, FileSource, Source
-from vit.data.spectrograms import Spectrogram
-from vit.data.split_names import split_of
-from vit.data.wav_files import format_of, read_wav
+from vit.data.formats.spectrograms import Spectrogram
+from vit.data.formats.wav_files import format_of, read_wav
+from vit.data.kinds.checks import IMAGES_DECODED, spread
+from vit.data.kinds.classification import ClassificationData
 from vit.faults import did_you_mean, few
 
 LOOKED_AT = 128  # training files from which mean and deviation are taken

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from vit.data.annotations.files import MarkedFiles, contents_of
+from vit.data.annotations.raw import Bad, Found, Published, published, size_or_none
 from vit.data.coco import class_names, same_names
-from vit.data.detection import DetectionData
-from vit.data.file_names import name_fault
+from vit.data.core.file_names import name_fault
+from vit.data.core.sources import Contents
+from vit.data.core.split_names import split_of
 from vit.data.folder import existing_folder, image_files
-from vit.data.marked_files import MarkedFiles, contents_of
-from vit.data.plain_text import lines_of, read_text
-from vit.data.published import Bad, Found, Published, published, size_or_none
-from vit.data.sources import Contents
-from vit.data.split_names import split_of
+from vit.data.formats.plain_text import lines_of, read_text
+from vit.data.kinds.detection import DetectionData
 from vit.faults import Fault, few
 
 NULLS = ("", "~", "null")  # as YAML writes that there is nothing

@@ -12,12 +12,12 @@ from PIL import Image
 from pytorch_lightning import Trainer
 
 from vit.callbacks.pictures import image_loggers
-from vit.data.classification import ClassificationData
-from vit.data.detection import DetectionData
-from vit.data.images import BadImage
-from vit.data.samples import SampleData
-from vit.data.segmentation import SegmentationData
-from vit.data.sources import FileSource
+from vit.data.core.images import BadImage
+from vit.data.core.samples import SampleData
+from vit.data.core.sources import FileSource
+from vit.data.kinds.classification import ClassificationData
+from vit.data.kinds.detection import DetectionData
+from vit.data.kinds.segmentation import SegmentationData
 from vit.explain.attend import Given, chosen_layers, digest, looked_at
 from vit.explain.files import write
 from vit.faults import Refused

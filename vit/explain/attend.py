@@ -18,7 +18,7 @@ from vit.explain.features import shared_colours
 from vit.explain.files import write
 from vit.explain.maps import Looked, Seen, seen_by
 from vit.faults import Fault, Refused, did_you_mean
-from vit.tasks.prediction import bad_files, opener
+from vit.tasks.inputs import bad_files, opener
 from vit.trained import Trained, load
 
 MOST_HEADS = 16

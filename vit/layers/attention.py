@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vit.layers.kv_cache import Memory
 from vit.layers.linear import Start, linear
-from vit.layers.memory import Memory
 
 # Turns queries and keys, for instance by their positions: (q, k) -> (q, k).
 Rotate = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from vit.layers.attention import Rotate
 from vit.layers.drop_path import DropPath
+from vit.layers.kv_cache import BlockMemory
 from vit.layers.layer_scale import LayerScale
-from vit.layers.memory import BlockMemory
 
 
 class SequenceBlock(nn.Module):
@@ -64,7 +64,7 @@ class SequenceBlock(nn.Module):
     ) -> Float[Tensor, "batch tokens dim"]:
         """`mask` says which tokens, `context_mask` what of the context may be attended to.
 
-        Masks as in `vit.layers.attention.attention`, memories as in `vit.layers.memory`.
+        Masks as in `vit.layers.attention.attention`, memories as in `vit.layers.kv_cache`.
         """
         own = None if memory is None else memory.tokens
         among = {"mask": mask, "causal": causal, "rotate": rotate, "memory": own}

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vit.metrics.ranks import sum_dtype, sum_over_ranks
+from vit.runs.distributed import sum_dtype, sum_over_ranks
 
 BINS = 15  # of the calibration error, as in Guo et al. 2017
 MOST_CONFUSION_CLASSES = 1024  # a matrix of 8 MiB; more classes go without

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import torch.distributed as dist
 
-from vit.metrics.ranks import several_ranks
+from vit.runs.distributed import several_ranks
 
 NAMES = (
     "ap",

@@ -8,7 +8,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_average_precision, binary_f1_score
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-from vit.metrics.ranks import several_ranks
+from vit.runs.distributed import several_ranks
 
 THRESHOLD = 0.5  # from which probability on a label counts as given
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from vit.metrics.ranks import sum_over_ranks
+from vit.runs.distributed import sum_over_ranks
 from vit.structures import PanopticMap
 
 # IoUs are summed as whole numbers of 2^-40: such sums do not depend on their order, and eight

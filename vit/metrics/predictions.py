@@ -11,7 +11,7 @@ import torch.distributed as dist
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vit.metrics.ranks import several_ranks
+from vit.runs.distributed import several_ranks
 from vit.runs.predictions import Predictions, hash_of_names
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from vit.metrics.ranks import several_ranks, sum_dtype, sum_over_ranks
+from vit.runs.distributed import several_ranks, sum_dtype, sum_over_ranks
 
 MOST_RECORDS = 1024  # kept on the device at once, so that a run that never asks stays small
 

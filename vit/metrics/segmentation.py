@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Integer
 from torch import Tensor
 
-from vit.metrics.ranks import sum_over_ranks
+from vit.runs.distributed import sum_over_ranks
 
 PIXELS_AT_ONCE = 1 << 20
 MOST_SHOWN_CLASSES = 200  # a larger matrix is nothing to read

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vit.metrics.ranks import sum_dtype, sum_over_ranks
+from vit.runs.distributed import sum_dtype, sum_over_ranks
 from vit.structures import END, PAD, UNKNOWN
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch.distributed as dist
 
-from vit.metrics.ranks import several_ranks
+from vit.runs.distributed import several_ranks
 
 
 class Worst:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch.distributed as dist
 
-from vit.metrics.ranks import several_ranks
+from vit.runs.distributed import several_ranks
 
 NAMES = {"bleu": ("bleu",), "chrf": ("chrf",), "rouge": ("rouge_1", "rouge_2", "rouge_l")}
 

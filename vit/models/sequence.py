@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from vit.layers.attention import Attention, check_heads
-from vit.layers.memory import BlockMemory
+from vit.layers.kv_cache import BlockMemory
 from vit.layers.mlp import Mlp
 from vit.layers.norm import LayerNorm
 from vit.layers.sequence_block import SequenceBlock

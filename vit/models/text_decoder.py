@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from vit.layers.kv_cache import BlockMemory
 from vit.layers.linear import linear
-from vit.layers.memory import BlockMemory
 from vit.models.sequence import TokenTransformer
 
 Context = tuple[Tensor, Tensor | None]  # tokens [batch, context, dim], mask [batch, context]

@@ -19,7 +19,7 @@ from torch import Tensor
 import vit
 from vit.faults import Fault, Refused
 from vit.runs import shards
-from vit.runs.room import disk_is_full, full_disk
+from vit.runs.disk_full import disk_is_full, full_disk
 from vit.runs.tensor_file import (
     LIKE_A_ZIP,
     BadTensorFile,

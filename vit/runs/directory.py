@@ -1,7 +1,7 @@
 """The folder of one run: where each thing lies, and what state the run is in.
 
 Files are interfaces: `schema_version` stands in each, writes are atomic, and nothing here needs
-torch, so doors and dashboards can ask quickly.
+torch, so commands and dashboards can ask quickly.
 """
 
 from __future__ import annotations

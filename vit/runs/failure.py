@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vit.runs.room import disk_is_full
+from vit.runs.disk_full import disk_is_full
 
 
 def kind_of(problem: BaseException) -> str:

@@ -65,7 +65,7 @@ def launch(
         function = "vit.runs.torchrun:train_together"
         arguments: tuple[Any, ...] = (folder, count, config["threads"], allowed)
     else:
-        function, arguments = "vit.tasks.training:train", (folder.path, allowed)
+        function, arguments = "vit.jobs.training:train", (folder.path, allowed)
     # The processes' warm parent knows the variables as they were when it began.
     told = handed_on(config)
     console = str(folder.console_file)

@@ -58,7 +58,7 @@ RANK_VARIABLES = (
 CHILDREN = threading.Lock()
 GRACE_SECONDS = 60.0  # for a checkpoint, once the driver is gone
 TO_THE_GROUP = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # which the forkserver outlives
-PRELOAD = ["vit.tasks.training", "vit.check.preflight"]
+PRELOAD = ["vit.jobs.training", "vit.check.preflight"]
 # What only some runs need: worth its seconds where many are to be started.
 PRELOAD_FOR_MANY = ["timm", "timm.optim", "wandb", "sklearn.datasets", "vit.losses.classification"]
 

@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.distributed import checkpoint as dcp
 
 from vit.faults import Fault, Refused
-from vit.runs.room import disk_is_full, full_disk
+from vit.runs.disk_full import disk_is_full, full_disk
 from vit.runs.tensor_file import BadTensorFile, require_header
 
 SHARDS = "shards"

@@ -59,7 +59,7 @@ def code() -> dict[str, Any]:
     digest = hashlib.sha1()
     home = Path(__file__).parents[1]
     watching = {
-        home / name for name in ("doors", "sweeps", "check", "bench", "review", "explain")
+        home / name for name in ("cli", "sweeps", "check", "bench", "review", "explain", "pictures")
     }  # nothing is trained
     files = [file for file in home.rglob("*.py") if not watching & set(file.parents)]
     for file in sorted(files):

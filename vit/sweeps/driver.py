@@ -14,7 +14,7 @@ from vit.faults import Fault
 from vit.runs.claim import BEAT_SECONDS, Claim
 from vit.runs.continuity import keep_stamp
 from vit.runs.directory import Order
-from vit.runs.room import disk_is_full
+from vit.runs.disk_full import disk_is_full
 from vit.sweeps.board import Board, Progressing, Status, clock
 from vit.sweeps.follow import Follower
 from vit.sweeps.ledger import Ledger, best_validation, cost, finite

@@ -18,9 +18,9 @@ import yaml
 from vit.faults import Refused
 from vit.runs.claim import BEAT_SECONDS, Claim, claim
 from vit.runs.directory import Order, RunFolder, write_json, write_text
+from vit.runs.disk_full import is_full
 from vit.runs.files import read_json, refuse_links, tail_of
 from vit.runs.launch import Launched, launch
-from vit.runs.room import is_full
 from vit.runs.silence import Silence
 
 TAIL_LINES, TAIL_BYTES = 15, 20_000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from vit.build import TargetError, arguments_of, build_slot, factory_for
-from vit.data.samples import SampleData
+from vit.data.core.samples import SampleData
 from vit.facts import AnyFacts
 from vit.models.contract import complete
 from vit.slots import SLOTS
@@ -106,36 +105,3 @@ def assemble_task(
         compile=config["compile"],
         **spec.ask(spec.from_data, data),
     )
-
-
-def processes(config: Mapping[str, Any]) -> int:
-    """How many processes a run is promised, over all its machines."""
-    trainer = config["trainer"]
-    return int(trainer.get("devices", 1)) * int(trainer.get("num_nodes", 1))
-
-
-def accumulation(config: Mapping[str, Any]) -> int:
-    return int(config["trainer"].get("accumulate_grad_batches", 1))
-
-
-def micro_batches(config: Mapping[str, Any], batches: int) -> int:
-    """Of one epoch's `batches`, how many the trainer's limits leave."""
-    trainer = config["trainer"]
-    limit = trainer.get("limit_train_batches", 1.0)
-    if limit is not None:
-        batches = min(limit, batches) if isinstance(limit, int) else int(batches * limit)
-    if trainer.get("overfit_batches"):
-        part = trainer["overfit_batches"]
-        batches = min(part, batches) if isinstance(part, int) else int(batches * part)
-    if trainer.get("fast_dev_run"):
-        batches = int(trainer["fast_dev_run"])
-    return batches
-
-
-def total_steps(config: Mapping[str, Any], batches: int) -> tuple[int, int]:
-    """Optimizer steps of the whole training, and of one epoch, for `batches` micro-batches."""
-    trainer = config["trainer"]
-    per_epoch = max(math.ceil(micro_batches(config, batches) / accumulation(config)), 1)
-    epochs, most = trainer.get("max_epochs"), trainer.get("max_steps", -1)
-    steps = per_epoch * epochs if epochs not in (None, -1) else most
-    return (min(steps, most) if most not in (None, -1) else steps), per_epoch

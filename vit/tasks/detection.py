@@ -10,18 +10,18 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from vit.data.detection_loading import FramedBatch
-from vit.data.detection_transforms import Frame
+from vit.data.kinds.detection_loading import FramedBatch
+from vit.data.kinds.detection_transforms import Frame
 from vit.facts import Facts
 from vit.losses.detection import SetCriterion, loss_of
 from vit.losses.masks import NUM_POINTS
 from vit.metrics.detection import DetectionMetrics, Found
 from vit.metrics.panoptic import PanopticMetrics
-from vit.metrics.ranks import sum_dtype, sum_over_ranks
 from vit.models.detector import Detector
+from vit.pictures.answers import for_tracker
 from vit.runs.album import Album
+from vit.runs.distributed import sum_dtype, sum_over_ranks
 from vit.structures import DetectionBatch, Detections, PanopticMap, Stage
-from vit.tasks.drawing import for_tracker
 from vit.tasks.found import found_in
 from vit.tasks.mistakes import Name, of_objects
 from vit.tasks.panoptic import parted

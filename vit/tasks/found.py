@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torchvision.ops import masks_to_boxes
 
-from vit.data.bilinear import by_bands
-from vit.data.detection_transforms import Frame
+from vit.data.core.bilinear import by_bands
+from vit.data.kinds.detection_transforms import Frame
 from vit.metrics.detection import Found
 from vit.models.detections import decode
 from vit.structures import Detections, Stage

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vit.data.images import BadImage, upright
+from vit.data.core.images import BadImage, upright
 from vit.faults import Fault, Refused
+from vit.runs.directory import RunFolder
+from vit.tasks.assembly import assemble_data
+from vit.tasks.stored import stored_config
 
 AT_ONCE = 64
 MOST_TOLD = 6
@@ -125,3 +128,33 @@ def open_with(data: Any) -> Callable[[Path], Image.Image]:
 def open_picture(path: Path) -> Image.Image:
     with Image.open(path) as image:
         return upright(image).copy()
+
+
+def opener(
+    run_dir: str, allow_targets: Iterable[str], instead: str = "--text TEXT"
+) -> Callable[[Path], Image.Image]:
+    """How the run's data open a file of a person's own: Pillow's way, or as pictures of sound.
+
+    Raises Refused for a run that reads texts, saying what is wanted `instead`.
+    """
+    try:
+        data = assemble_data(stored_config(RunFolder(Path(run_dir)), allow_targets), allow_targets)
+    except (ValueError, TypeError):  # to be told in full when the run is loaded
+        return open_picture
+    if data.unit == "text":
+        raise Refused([Fault(run_dir, f"reads texts and no images; wanted {instead}")])
+    return open_with(data)
+
+
+def bad_files(paths: list[str], opened: Callable[[Path], Image.Image]) -> list[Fault]:
+    """What cannot be opened, each told once."""
+    faults = []
+    for path in paths:
+        try:
+            opened(Path(path))
+        except BadImage as bad:
+            faults.append(Fault(path, str(bad).removeprefix(f"{path}: ")))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            reason = str(error).splitlines()[0].replace(repr(path), "").strip()
+            faults.append(Fault(path, f"is no image that can be read ({reason})"))
+    return faults

@@ -12,11 +12,11 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from vit.data.drawing import annotated, colour, coloured
-from vit.data.pixel_labels import resized
+from vit.data.kinds.pixel_labels import resized
 from vit.metrics.detection import DetectionMetrics
 from vit.metrics.hits import NOTHING, Hits, Truth, matched, truth_by_image
 from vit.metrics.worst import Worst
+from vit.pictures.drawing import annotated, colour, coloured
 from vit.runs.album import GAP, LARGEST, Album, Mistake
 from vit.runs.predictions import Predictions
 from vit.structures import IGNORED

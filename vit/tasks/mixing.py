@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.distributions import Beta
 
-from vit.data.randomness import sample_seed
+from vit.data.core.randomness import sample_seed
 from vit.structures import Batch
 
 MIXING = 2  # the purpose of these draws; augmentation and erasing have 0 and 1

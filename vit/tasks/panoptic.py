@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vit.data.bilinear import by_bands
-from vit.data.detection_transforms import Frame
+from vit.data.core.bilinear import by_bands
+from vit.data.kinds.detection_transforms import Frame
 from vit.structures import PanopticMap, Stage
 
 SURE = 0.8  # least probability of a query's class

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from vit.data.bilinear import by_bands
-from vit.data.detection_transforms import Frame
-from vit.metrics.ranks import sum_dtype
+from vit.data.core.bilinear import by_bands
+from vit.data.kinds.detection_transforms import Frame
+from vit.runs.distributed import sum_dtype
 from vit.structures import ClassMaps, Detections
 
 

@@ -9,15 +9,15 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vit.data.segmentation_loading import FramedMaps
+from vit.data.kinds.segmentation_loading import FramedMaps
 from vit.facts import Facts
 from vit.losses.detection import SetCriterion, loss_of
 from vit.losses.masks import NUM_POINTS
-from vit.metrics.ranks import sum_dtype, sum_over_ranks
 from vit.metrics.segmentation import SemanticMetrics
 from vit.metrics.worst import Worst
 from vit.runs.album import Album
 from vit.runs.counted import PICTURES_OWN_SIZE
+from vit.runs.distributed import sum_dtype, sum_over_ranks
 from vit.structures import IGNORED, ClassMaps, Objects, SegmentationBatch
 from vit.tasks.mistakes import Name, Picture, Published, keep_worst, of_pixels
 from vit.tasks.pixel_classes import picture_classes

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vit.data.tokenizing import Tokenizer
+from vit.data.formats.tokenizing import Tokenizer
 from vit.facts import CaptionFacts, TextFacts
-from vit.metrics.ranks import several_ranks, sum_over_ranks
 from vit.metrics.sequence import SequenceMetrics
 from vit.metrics.written import WrittenMetrics
+from vit.runs.distributed import several_ranks, sum_over_ranks
 from vit.structures import PAD, START, CaptionBatch, TextBatch
 from vit.tasks.specs.sequence import TextToTextSpec, write
 from vit.tasks.task import OptimizerPart, SchedulePart, Task

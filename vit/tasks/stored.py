@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from vit.check.schema import schema_faults
 from vit.faults import Fault, Refused
 from vit.runs.directory import RunFolder
 from vit.runs.trust import without_fetching
+from vit.schema import schema_faults
 
 
 def stored_config(folder: RunFolder, allow_targets: Iterable[str] = ()) -> dict[str, Any]:

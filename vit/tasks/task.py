@@ -15,9 +15,9 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.optim.lr_scheduler import LambdaLR
 
 from vit.facts import AnyFacts
-from vit.metrics.ranks import sum_dtype
 from vit.metrics.running import RunningMeans
 from vit.runs.album import Album
+from vit.runs.distributed import sum_dtype
 from vit.runs.predictions import Predictions
 from vit.tasks.spec import TaskSpec
 

@@ -12,8 +12,8 @@ from pytorch_lightning.plugins.environments import (
 )
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 
-from vit.callbacks.sharding import ShardingStrategy
-from vit.check.communication import is_sharded
+from vit.callbacks.checkpoints.sharding import ShardingStrategy
+from vit.frozen import is_sharded
 
 
 def launched_by() -> ClusterEnvironment:

@@ -9,9 +9,9 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from torch.utils.data import Dataset
 
-from vit.data.images import BadImage, none_left
-from vit.data.randomness import borrowed_generators, sample_seed, seed_everything_used
-from vit.data.sampling import Key
+from vit.data.core.images import BadImage, none_left
+from vit.data.core.randomness import borrowed_generators, sample_seed, seed_everything_used
+from vit.data.core.sampling import Key
 from vit.structures import Collated, Views
 
 Raw = TypeVar("Raw")  # a sample as its source has it

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from vit.data.tokenizing import Tokenizer
+from vit.data.formats.tokenizing import Tokenizer
 from vit.facts import CaptionFacts
 from vit.faults import Misfit
 from vit.tasks.specs.sequence import TextToTextSpec, write

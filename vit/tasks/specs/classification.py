@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vit.data.classification import ClassificationData
+from vit.data.kinds.classification import ClassificationData
 from vit.facts import Facts
 from vit.faults import Misfit
 from vit.losses.classification import cross_entropy

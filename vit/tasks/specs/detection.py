@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from vit.data.coco_panoptic import CocoPanoptic
-from vit.data.detection import DetectionData
+from vit.data.kinds.detection import DetectionData
 from vit.facts import Facts
 from vit.faults import Misfit
 from vit.metrics.detection import NAMES

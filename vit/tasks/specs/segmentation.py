@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vit.data.segmentation import SegmentationData
+from vit.data.kinds.segmentation import SegmentationData
 from vit.facts import Facts
 from vit.faults import Misfit
 from vit.metrics.segmentation import SemanticMetrics

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vit.data.text import TextData
+from vit.data.kinds.text import TextData
 from vit.faults import Misfit
 from vit.metrics.sequence import SequenceMetrics
 from vit.metrics.written import WrittenMetrics

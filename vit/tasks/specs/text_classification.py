@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vit.data.text import TextData
+from vit.data.kinds.text import TextData
 from vit.facts import TextFacts
 from vit.faults import Misfit
 from vit.metrics.classification import ClassificationMetrics

@@ -1,0 +1,1 @@
+"""Checkpoints: what is kept, how it is written, how a run goes on."""

@@ -1,0 +1,62 @@
+"""vit export RUN_DIR: the run's weights as a safetensors file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from vit.faults import Fault, Refused
+from vit.runs import process
+from vit.runs.directory import RunFolder
+from vit.runs.trust import require_trusted
+
+ABOUT = """Write a trained run's weights as one safetensors file: no pickle, no optimizer.
+
+  vit export RUN_DIR                      RUN_DIR/model.safetensors, of the best state
+  vit export RUN_DIR --checkpoint last --out a.safetensors
+  vit export RUN_DIR --no-ema             the weights that were trained, not their average
+  vit export RUN_DIR --timm               a timm backbone by timm's names, without the head
+
+The header holds the class names, image size, mean, std and the run's config, as JSON. A run of
+backbone=timm starts from such a file with backbone.checkpoint=FILE, whichever names it has."""
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="vit export", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="ends in .safetensors")
+    parser.add_argument("--checkpoint", default="best", help="best, last or a file; default: best")
+    parser.add_argument(
+        "--ema",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="averaged weights or trained ones; default: the average where the run has one",
+    )
+    parser.add_argument("--timm", action="store_true", help="the backbone alone, by timm's names")
+    parser.add_argument("--allow-target", action="append", default=[], metavar="PACKAGE")
+    arguments = parser.parse_args(argv)
+    out: Path = arguments.out or arguments.run_dir / "model.safetensors"
+    allowed = require_trusted(RunFolder(arguments.run_dir).config(), arguments.allow_target)
+    if out.suffix != ".safetensors":
+        raise Refused([Fault("--out", f"is {out}; wanted a name that ends in .safetensors")])
+    if not out.absolute().parent.is_dir():
+        raise Refused([Fault("--out", f"there is no folder {out.absolute().parent}")])
+    if not os.access(out.absolute().parent, os.W_OK):
+        raise Refused([Fault("--out", f"no permission to write in {out.absolute().parent}")])
+    process.warm_up()
+    told = process.call(
+        "vit.jobs.export:export",
+        str(arguments.run_dir),
+        str(out),
+        arguments.checkpoint,
+        arguments.ema,
+        arguments.timm,
+        allowed,
+    )
+    kind = "averaged weights" if told["averaged"] else "weights as trained"
+    size = f"{told['parameters']:,} parameters, {told['bytes'] / 1e6:.1f} MB"
+    print(f"{told['file']}  {size}, {kind}, step {told['step']}")
+    return 0

@@ -1,0 +1,220 @@
+"""vit report SOURCE…: which configuration is best, whether that is known, and one page to show."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from vit.faults import Fault, Refused
+from vit.terminal import printable
+
+ABOUT = """Compare runs: a table here, and one HTML file that opens anywhere without a network.
+
+  vit report runs/digits-depth                  a sweep, by what its checkpoints were selected by
+  vit report runs                               all runs in a folder
+  vit report RUN_A RUN_B --metric val/accuracy --out compared.html
+  vit report runs/digits-depth --baseline depth=2
+  vit report runs/digits-depth --json           all of its tables, for programs
+  vit report ENTITY/PROJECT                     the runs of a W&B project, asked of its server
+  vit report runs/digits-depth --log ENTITY/PROJECT --workspace ENTITY/PROJECT
+
+A SOURCE written a/b is the folder, if there is one, else the project b of the entity a in W&B.
+WANDB_API_KEY or `wandb login` says who you are, WANDB_BASE_URL which server.
+
+Runs that differ in nothing but their seed are one configuration. A configuration is called best
+only where it is told from every other: paired t tests on common seeds at 5 %, corrected for their
+number (Holm). Where noise is larger than the gap, it says how many more seeds would show it.
+What was read is kept in SOURCE/.review.npz (of a project in ~/.cache/vit/review), so that the next
+report is quick."""
+MOST_ROWS = 15
+MOST_SEEDS = 5
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="vit report", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sources", nargs="+", metavar="SOURCE")
+    parser.add_argument("--metric", help="default: checkpoint.monitor of the runs")
+    parser.add_argument("--mode", choices=("max", "min"), help="what is better; default: as above")
+    parser.add_argument("--baseline", metavar="NAME", help="a configuration or run; the first")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: report.html")
+    parser.add_argument(
+        "--log",
+        metavar="ENTITY/PROJECT",
+        help="log the page to this W&B project too; WANDB_MODE=offline leaves it to vit sync",
+    )
+    parser.add_argument(
+        "--workspace",
+        metavar="ENTITY/PROJECT",
+        help="save a W&B workspace there: grouped, curves with bands, what mattered, pictures",
+    )
+    parser.add_argument("--no-cache", action="store_true", help="read everything, keep nothing")
+    parser.add_argument("--json", action="store_true", help="print JSON; a page only with --out")
+    arguments = parser.parse_args(argv)
+    out: Path = arguments.out or Path("report.html")
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise Refused([Fault("--out", f"is {out}; wanted a name that ends in .html")])
+    if not out.absolute().parent.is_dir():
+        raise Refused([Fault("--out", f"there is no folder {out.absolute().parent}")])
+    from vit.review.publish import check_target
+    from vit.review.workspace import require_package
+
+    for flag in ("log", "workspace"):
+        if target := getattr(arguments, flag):
+            check_target(f"--{flag}", target)
+    if arguments.workspace:
+        require_package()
+    from vit.review.page import as_script_data, page
+    from vit.review.report import report
+    from vit.review.sources import load
+
+    found = load(arguments.sources, cache=not arguments.no_cache)
+    chosen = {name: getattr(arguments, name) for name in ("metric", "mode", "baseline")}
+    told, configurations = report(found, arguments.sources, **chosen)
+    if arguments.out or arguments.log or not arguments.json:
+        try:
+            out.write_text(page(told, configurations), encoding="utf-8")
+        except OSError as error:
+            raise Refused([Fault(str(out), f"cannot be written: {error.strerror}")]) from error
+    if arguments.json:
+        print(json.dumps(json.loads(as_script_data(told)), indent=1))
+    else:
+        _show(told)
+        print(f"page  {out}")
+    _publish(arguments, out, told, configurations)
+    return 0
+
+
+def _publish(
+    arguments: argparse.Namespace, page: Path, told: dict[str, Any], configurations: list[Any]
+) -> None:
+    """What was asked for beyond the page; said on stderr, so that JSON stays JSON."""
+    if arguments.log:
+        from vit.review.publish import log_page
+
+        print(f"logged  {log_page(page, told, arguments.log)}", file=sys.stderr)
+    if arguments.workspace:
+        from vit.review.workspace import save_workspace
+
+        where = save_workspace(told, configurations, arguments.workspace)
+        print(f"workspace  {where}", file=sys.stderr)
+
+
+def _show(told: dict[str, Any]) -> None:
+    from rich.text import Text
+
+    from vit.cli.screen import plain_console
+
+    console = plain_console()
+    several = told["boards"]
+    for note in told["notes"] if several else ():
+        console.print(Text(printable(note), style="bold"), soft_wrap=True)
+    for board in several or [told]:
+        if several:
+            title = f"{board['metric']}, {board['title']}" if board["title"] else board["metric"]
+            console.print()
+            console.print(Text(printable(title), style="bold"))
+        _show_board(board, console)
+    sys.stdout.flush()
+
+
+def _show_board(told: dict[str, Any], console: Any) -> None:
+    from rich.text import Text
+
+    states: dict[str, int] = {}
+    for run in told["runs"]:
+        states[run["state"]] = states.get(run["state"], 0) + 1
+    counted = ", ".join(f"{count} {state}" for state, count in states.items())
+    runs, count = len(told["runs"]), len(told["configurations"])
+    said = f"{runs} run{'s'[: runs != 1]} ({counted}) of {count} configuration{'s'[: count != 1]}"
+    console.print(Text(said))
+    console.print(_table(told))
+    if len(told["configurations"]) > MOST_ROWS:
+        console.print(f"… and {len(told['configurations']) - MOST_ROWS} more", markup=False)
+    verdict = told["verdict"]
+    style = {"clear": "green", "unclear": "yellow"}.get(verdict["kind"], "")
+    console.print(Text(printable(verdict["text"]), style=style), soft_wrap=True)
+    if verdict["advice"]:
+        console.print(Text(printable(verdict["advice"])), soft_wrap=True)
+    if image_by_image := told["per_image"]:
+        console.print(Text(printable(_image_by_image(image_by_image))), soft_wrap=True)
+    for note in told["notes"]:
+        console.print(Text(f"note: {printable(note)}", style="dim"), soft_wrap=True)
+    for run in told["failures"][:5]:
+        line = f"{run['state']}: {run['name']}  {run['why']}"
+        console.print(Text(printable(line), style="red"), soft_wrap=True)
+
+
+def _image_by_image(told: dict[str, Any]) -> str:
+    """Which sample only one of two got right, seed by seed."""
+    shown = [
+        f"seed {row['seed']} {row['only_a']}:{row['only_b']} (p = {row['p']:.2g})"
+        for row in told["seeds"][:MOST_SEEDS]
+    ]
+    more = len(told["seeds"]) - len(shown)
+    rest = f" and {more} more" if more > 0 else ""
+    return (
+        f"sample by sample on {told['split']}, {told['a_label']} alone right against "
+        f"{told['b_label']} alone right: {', '.join(shown)}{rest}; {told['text']} "
+        "(McNemar, exact; of these trained models, not of the recipes)"
+    )
+
+
+def _table(told: dict[str, Any]) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = told["configurations"]
+    alone = len(rows) == 1 and rows[0]["mean"] is not None  # with nothing to compare it with
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("configuration", overflow="fold")
+    better = "lower" if told["mode"] == "min" else "higher"
+    table.add_column("seeds", justify="right")
+    table.add_column(f"{told['metric']} ({better} is better), ± 95 %", justify="right")
+    if not alone:
+        table.add_column("to the baseline", justify="right")
+        table.add_column("to the best")
+    for at, row in enumerate(rows[:MOST_ROWS]):
+        mean = _so_far(told, at) if row["mean"] is None else _figure(row["mean"])
+        half = "" if row["half"] is None else f" ± {_figure(row['half'])}"
+        cells: list[Any] = [Text(printable(row["label"])), str(row["n"]), f"{mean}{half}"]
+        if not alone:
+            own = row["id"] == told["baseline"]
+            cells += ["baseline" if own else _difference(row["to_baseline"]), _standing(row)]
+        table.add_row(*cells)
+    return table
+
+
+def _so_far(told: dict[str, Any], configuration: int) -> str:
+    """The best that runs of a configuration have recorded, none of which is done."""
+    own = (run["so_far"] for run in told["runs"] if run["configuration"] == configuration)
+    found = [value for value in own if value is not None]
+    best = min if told["mode"] == "min" else max
+    return f"{_figure(best(found))} so far" if found else "–"
+
+
+def _figure(value: float) -> str:
+    """Four decimals; of what they would hide three digits."""
+    return f"{value:.3g}" if 0 < abs(value) < 0.001 else f"{value:.4f}"
+
+
+def _difference(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "–"
+    half = "" if found["half"] is None else f" ± {_figure(found['half'])}"
+    sign = "-" if found["value"] < 0 else "+"
+    return f"{sign}{_figure(abs(found['value']))}{half}"
+
+
+def _standing(row: dict[str, Any]) -> str:
+    if row["mean"] is None:
+        return ", ".join(f"{count} {state}" for state, count in row["states"].items())
+    if row["to_best"] is None:
+        return "best mean"
+    if row["p_to_best"] is None:
+        return "not known"
+    return f"{'tied' if row['tied'] else 'worse'}, p = {row['p_to_best']:.2g}"

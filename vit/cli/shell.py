@@ -1,0 +1,90 @@
+"""What Hydra shows instead of running: configs, help, plugins, completion, all left as known."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from pathlib import Path
+
+from vit.cli.compose import config_folder, own_configs
+from vit.cli.config_groups import is_base
+from vit.cli.override_errors import composition_errors, first_line
+from vit.faults import Fault, Refused
+
+COMPOSING = ("train", "check", "data", "keys")
+FULL_ERROR = "HYDRA_FULL_ERROR"
+
+
+def show(command: str, words: list[str]) -> int:
+    """Hands the words to Hydra itself (`--cfg`, `--info`, `--hydra-help`, `--help`)."""
+    import hydra
+
+    if several := [word for word in words if word in ("-m", "--multirun")]:
+        message = "shows one config, and -m is for several; leave it out"
+        raise Refused([Fault(several[0], message)])
+    before, told_whole = sys.argv, os.environ.get(FULL_ERROR)
+    sys.argv = [f"vit {command}", *_with_own_folder(words)]
+    os.environ[FULL_ERROR] = "1"  # Hydra then raises, where it would print its own traceback
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")(
+            _unreached
+        )()
+    except composition_errors() as error:
+        message = f"{first_line(error)}; vit check with the same words tells what to change"
+        raise Refused([Fault("config", message)]) from error
+    finally:
+        sys.argv = before
+        os.environ.pop(FULL_ERROR)
+        if told_whole is not None:
+            os.environ[FULL_ERROR] = told_whole
+    return 0
+
+
+def _unreached(config: object) -> None:
+    raise AssertionError("these words never run a job")
+
+
+def _with_own_folder(words: list[str]) -> list[str]:
+    own = own_configs(Path.cwd())
+    given = any(word.startswith("hydra.searchpath=") for word in words)
+    if own is not None and not given:
+        return [*words, f"hydra.searchpath=[file://{own}]"]
+    return words
+
+
+def complete(words: list[str], commands: list[str]) -> int:
+    """Tab completion: the commands first, then Hydra's own for the configs of the chosen command."""
+    line = os.environ.get("COMP_LINE", "")
+    typed = line.split()
+    if any(word.startswith("query=") for word in words) and typed:
+        if len(typed) == 1 or (len(typed) == 2 and not line.endswith(" ")):
+            print("\n".join(commands))
+            return 0
+        if typed[1] not in COMPOSING:
+            return 0
+        # Hydra knows an app without commands: take the command out of the line it is asked about.
+        os.environ["COMP_LINE"] = line.replace(f"{typed[0]} {typed[1]}", typed[0], 1)
+    import hydra
+
+    before = sys.argv
+    sys.argv = ["vit", *words]
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")(
+                _unreached
+            )()
+    finally:
+        sys.argv = before
+        for line in said.getvalue().splitlines():
+            print(" ".join(word for word in line.split(" ") if not _is_base(word)))
+    return 0
+
+
+def _is_base(word: str) -> bool:
+    """Whether a word to be offered is `data=base`, a file that is no choice."""
+    group, _, option = word.partition("=")
+    folders = [config_folder(), own_configs(Path.cwd())]
+    return is_base(tuple(folder for folder in folders if folder is not None), group, option)

@@ -1,0 +1,1 @@
+"""From annotation files to boxes, outlines and maps, and what may be wrong with them."""

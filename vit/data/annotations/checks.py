@@ -1,0 +1,304 @@
+"""What is wrong with annotations as published, and what is odd: by file, number and count.
+
+Faults stop the training; of what is odd it is said what became of it. All of it is done with
+arrays: a hundred thousand annotations take a second or so.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vit.data.annotations.raw import Published
+from vit.data.annotations.segments import bounds, outline_fault, without_area
+from vit.faults import Fault, few
+
+FARTHEST = 1e9  # pixels; a box beyond that is none
+OVERRUN = 0.5  # pixels by which a box leaves its image before it is worth a word; rounding does so
+NEARLY_ALL = 0.95  # share of the boxes that says what all were meant as
+SMALLEST = 2  # pixels of an image's side, up to which pixels and fractions look alike
+LOOKED_AT = 2000  # outlines a split whose bounds are compared with their boxes
+ROUNDED = 2  # pixels by which a box may leave the bounds of its outline
+SAME_BOX = 0.5  # of the area of both, shared by a box and the bounds of its outline
+MANY_OVERRUN = 0.2  # share of the boxes from which on they look like xyxy
+
+
+@dataclass
+class Verdict:
+    """What was found, which objects are kept, and their boxes within their images."""
+
+    keep: np.ndarray  # [objects], bool
+    boxes_xyxy: np.ndarray  # [objects, 4] pixels
+    faults: list[Fault] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def judged(published: Published, masks: bool = False) -> Verdict:
+    """Every fault and every oddity of a split's annotations; outlines only where `masks`."""
+    low, sides = published.boxes_xywh[:, :2], published.boxes_xywh[:, 2:]
+    verdict = Verdict(np.ones(len(low), dtype=bool), np.concatenate([low, low + sides], axis=1))
+    _numbers(published, verdict)
+    _references(published, verdict)
+    if not _wrong_format(published, verdict):
+        _places(published, verdict)
+    _repeated_boxes(published, verdict)
+    if masks:
+        _outlines(published, verdict)
+    _elsewhere(published, verdict)
+    empty = sum(outline == [] for outline in published.outlines)
+    if empty:
+        verdict.warnings.append(
+            f"{published.origin}: {empty} annotations have an empty `segmentation`, as those "
+            "without one."
+        )
+    crowds = int(published.crowd.sum())
+    if crowds:
+        verdict.warnings.append(
+            f"{published.origin}: {crowds} crowds; they are not trained on, and the metric knows "
+            "of them."
+        )
+    bare = len(published.names) - len(np.unique(published.image_of[verdict.keep]))
+    if bare:
+        verdict.warnings.append(
+            f"{published.origin}: {bare} of {len(published.names)} images have no object; they "
+            "are kept, to learn what is none."
+        )
+    return verdict
+
+
+def _numbers(published: Published, verdict: Verdict) -> None:
+    """Numbers that come twice, and boxes that are no numbers."""
+    twice = _twice(published.image_ids)
+    if twice:
+        message = "two or more images have the same id; all but one would be lost"
+        verdict.faults.append(_fault(published, message, [f"image {one}" for one in twice]))
+    twice = _twice(published.ids)
+    if twice:
+        message = "two or more annotations have the same id; all but one would be lost"
+        verdict.faults.append(_fault(published, message, [f"ann {one}" for one in twice]))
+    # A number that no image has would overflow in what is computed from it.
+    broken = ~(np.abs(published.boxes_xywh) < FARTHEST).all(axis=1)
+    if broken.any():
+        message = "the box is not four finite numbers"
+        verdict.faults.append(_fault(published, message, _named(published, broken)))
+    verdict.keep &= ~broken
+
+
+def _references(published: Published, verdict: Verdict) -> None:
+    """Annotations of images and of classes that are not there."""
+    lost = np.flatnonzero(published.image_of < 0)
+    if len(lost):
+        refs = [published.image_refs[row] for row in lost]
+        told = [f"ann {published.ids[row]}: image {published.image_refs[row]!r}" for row in lost]
+        message = "the image is not listed"
+        known = {str(number): number for number in published.image_ids}
+        kin = next((ref for ref in refs if known.get(str(ref), ref) != ref), None)
+        if kin is not None:
+            message += (
+                f" (ids of images and in annotations must be alike: {kin!r} is not "
+                f"{known[str(kin)]!r})"
+            )
+        verdict.faults.append(_fault(published, message, told))
+    unlisted = np.flatnonzero(published.class_of < 0)
+    if len(unlisted):
+        told = [f"ann {published.ids[row]}: {published.class_refs[row]!r}" for row in unlisted]
+        verdict.faults.append(_fault(published, "the category is not listed", told))
+    verdict.keep &= (published.image_of >= 0) & (published.class_of >= 0)
+
+
+def _wrong_format(published: Published, verdict: Verdict) -> bool:
+    """Whether the boxes as a whole are something else than x, y, width, height in pixels."""
+    rows = np.flatnonzero(verdict.keep)
+    sizes = published.sizes[published.image_of[rows]]
+    large = sizes.min(axis=1, initial=10) > SMALLEST
+    rows, sizes = rows[large], sizes[large]
+    if not len(rows):
+        return False
+    boxes = published.boxes_xywh[rows]
+    # Corners that count from 1, as VOC's, begin below 0 where they are fractions.
+    within = (boxes <= 1).all(axis=1) | (boxes[:, :2] + boxes[:, 2:] <= 1).all(axis=1)
+    small = int((within & (boxes[:, :2] >= -1).all(axis=1)).sum())
+    if small >= NEARLY_ALL * len(rows):
+        message = (
+            f"{small} of {len(rows)} boxes are within 0 to 1: this looks normalised; wanted pixels"
+        )
+    else:
+        far = sizes[:, ::-1]
+        over = (boxes[:, :2] + boxes[:, 2:] > far + OVERRUN).any(axis=1)
+        corners = (boxes[:, 2:] >= boxes[:, :2]).all(axis=1)
+        corners &= (boxes[:, 2:] <= far + OVERRUN).all(axis=1)
+        if over.mean() < MANY_OVERRUN or corners.mean() < NEARLY_ALL:
+            return False
+        message = (
+            f"{int(over.sum())} of {len(rows)} boxes leave their image, and as corners they fit: "
+            "this looks like xyxy; wanted x, y, width, height in pixels"
+        )
+    verdict.faults.append(Fault(published.origin, message + "."))
+    verdict.keep[rows] = False
+    return True
+
+
+def _places(published: Published, verdict: Verdict) -> None:
+    """Boxes without a size, outside of their image or partly so; what is kept is clipped."""
+    low, high = verdict.boxes_xyxy[:, :2], verdict.boxes_xyxy[:, 2:]
+    flat = verdict.keep & (published.boxes_xywh[:, 2:] <= 0).any(axis=1)
+    if flat.any():
+        told = []
+        for row in np.flatnonzero(flat).tolist():
+            width, height = published.boxes_xywh[row, 2:].tolist()
+            side = f"width {width:g}" if width <= 0 else f"height {height:g}"
+            told.append(f"ann {published.ids[row]}: {side}")
+        verdict.warnings.append(_told(published, "no area, dropped", told))
+    verdict.keep &= ~flat
+    rows = np.flatnonzero(verdict.keep)
+    far = published.sizes[published.image_of[rows]][:, ::-1]
+    known = far.min(axis=1, initial=1) > 0  # where nobody says the size, it cannot be told
+    gone = known & ((high[rows] <= 0) | (low[rows] >= far)).any(axis=1)
+    if gone.any():
+        told = [f"ann {published.ids[row]}" for row in rows[gone]]
+        message = "wholly outside of the image, dropped"
+        verdict.warnings.append(_told(published, message, told))
+    verdict.keep[rows[gone]] = False
+    over = (low[rows] < -OVERRUN) | (high[rows] > far + OVERRUN)
+    over = over.any(axis=1) & known & ~gone
+    if over.any():
+        told = [f"ann {published.ids[row]}" for row in rows[over]]
+        message = "partly outside of the image, clipped"
+        verdict.warnings.append(_told(published, message, told))
+    rows, far = rows[known], far[known]
+    verdict.boxes_xyxy[rows] = np.clip(verdict.boxes_xyxy[rows], 0, np.tile(far, 2))
+
+
+def _repeated_boxes(published: Published, verdict: Verdict) -> None:
+    rows = np.flatnonzero(verdict.keep)
+    keys = np.column_stack(
+        [published.image_of[rows], published.class_of[rows], published.boxes_xywh[rows]]
+    )
+    order = np.lexsort(keys.T)
+    again = np.zeros(len(rows), dtype=bool)
+    again[order[1:]] = (keys[order[1:]] == keys[order[:-1]]).all(axis=1)
+    if again.any():
+        told = [f"ann {published.ids[row]}" for row in rows[again]]
+        message = "the same box and category as another of its image, kept"
+        verdict.warnings.append(_told(published, message, told))
+
+
+def _elsewhere(published: Published, verdict: Verdict) -> None:
+    """Boxes that are not those of their outlines, among 2,000 objects, evenly spread."""
+    rows = np.flatnonzero(verdict.keep & ~published.crowd)
+    if len(rows) > LOOKED_AT:
+        rows = rows[np.linspace(0, len(rows) - 1, LOOKED_AT).round().astype(np.int64)]
+    told, flat, outlines = [], [], 0
+    for row in rows.tolist():
+        outline = published.outlines[row]
+        height, width = published.sizes[published.image_of[row]].tolist()
+        if not outline or outline_fault(outline, height, width):
+            continue
+        outlines += 1
+        if without_area(outline, height, width):
+            flat.append(f"ann {published.ids[row]}")
+            continue
+        x, y, wide, tall = published.boxes_xywh[row].tolist()
+        box, covered = (x, y, x + wide, y + tall), bounds(outline, height)
+        differ = max(map(abs, np.subtract(box, covered))) > ROUNDED
+        if differ and _overlap(box, covered) < SAME_BOX:
+            told.append(f"ann {published.ids[row]}")
+    if told:
+        verdict.warnings.append(
+            f"{published.origin}: {len(told)} of {outlines} boxes looked at lie elsewhere than "
+            f"their `segmentation`; both are kept as they are: {few(told)}."
+        )
+    if flat:
+        # Where masks are asked for, `_outlines` has dropped them.
+        verdict.warnings.append(
+            f"{published.origin}: {len(flat)} of {outlines} `segmentation`s looked at have no "
+            f"area; their boxes are kept: {few(flat)}."
+        )
+
+
+def _overlap(box: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """The area that both share, as a part of the area that they cover together."""
+    wide = min(box[2], other[2]) - max(box[0], other[0])
+    tall = min(box[3], other[3]) - max(box[1], other[1])
+    shared = max(wide, 0) * max(tall, 0)
+    areas = [(one[2] - one[0]) * (one[3] - one[1]) for one in (box, other)]
+    return shared / (sum(areas) - shared) if sum(areas) > shared else 0.0
+
+
+def _fractions(published: Published, verdict: Verdict) -> bool:
+    """Whether the polygons as a whole are fractions of their images, and not pixels."""
+    small = polygons = 0
+    for row in np.flatnonzero(verdict.keep).tolist():
+        outline = published.outlines[row]
+        image = published.sizes[published.image_of[row]]
+        if not isinstance(outline, list) or not outline or not image.min() > SMALLEST:
+            continue
+        polygons += 1
+        small += all(
+            isinstance(value, int | float) and 0 <= value <= 1
+            for polygon in outline
+            for value in (polygon if isinstance(polygon, list) else [polygon])
+        )
+    if not polygons or small < NEARLY_ALL * polygons:
+        return False
+    message = (
+        f"{small} of {polygons} `segmentation`s are within 0 to 1: this looks normalised; wanted "
+        "pixels."
+    )
+    verdict.faults.append(Fault(published.origin, message))
+    return True
+
+
+def _outlines(published: Published, verdict: Verdict) -> None:
+    if _fractions(published, verdict):
+        return
+    missing, wrong, flat = [], [], []
+    for row in np.flatnonzero(verdict.keep).tolist():
+        outline = published.outlines[row]
+        if outline is None:
+            missing.append(f"ann {published.ids[row]}")
+            continue
+        height, width = published.sizes[published.image_of[row]].tolist()
+        fault = outline_fault(outline, height, width)
+        if fault:
+            wrong.append(f"ann {published.ids[row]}: {fault}")
+            verdict.keep[row] = False
+        elif outline and without_area(outline, height, width):
+            flat.append(f"ann {published.ids[row]}")
+            verdict.keep[row] = False
+    if flat:
+        message = "the `segmentation` has no area, dropped"
+        verdict.warnings.append(_told(published, message, flat))
+    if missing:
+        message = "there is no `segmentation`, which data.masks=true asks for"
+        verdict.faults.append(_fault(published, message, missing))
+    if wrong:
+        verdict.faults.append(_fault(published, "the `segmentation` is broken", wrong))
+
+
+def class_warnings(train: Published, class_names: tuple[str, ...]) -> list[str]:
+    """Classes that nothing is to be learnt of, such as the parents that some tools write."""
+    counts = np.bincount(train.class_of[train.class_of >= 0], minlength=len(class_names))
+    bare = [repr(name) for name, count in zip(class_names, counts, strict=True) if not count]
+    if not bare:
+        return []
+    return [f"{train.origin}: no box is of the category {few(bare)}."]
+
+
+def _twice(values: Iterable[Hashable]) -> list[Hashable]:
+    return [value for value, count in Counter(values).items() if count > 1]
+
+
+def _named(published: Published, which: np.ndarray) -> list[str]:
+    return [f"ann {published.ids[row]}" for row in np.flatnonzero(which).tolist()]
+
+
+def _fault(published: Published, message: str, told: list[str]) -> Fault:
+    return Fault(published.origin, f"{message}: {few(told)} ({len(told)} in all).")
+
+
+def _told(published: Published, message: str, told: list[str]) -> str:
+    return f"{published.origin}: {message}: {few(told)} ({len(told)} in all)."

@@ -1,0 +1,120 @@
+"""Image files with what is kept of their annotations, packed into a few arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vit.data.annotations.checks import class_warnings, judged
+from vit.data.annotations.packed import Annotations, Marked
+from vit.data.annotations.raw import Published
+from vit.data.annotations.segments import Segments, area, outline_fault, run_lengths
+from vit.data.core.file_names import stored
+from vit.data.core.images import open_image
+from vit.data.core.same_files import same_paths
+from vit.data.core.same_images import listed_twice
+from vit.data.core.sources import Contents, FileSource
+from vit.data.folder import PHOTO_MEAN, PHOTO_STD
+from vit.faults import Fault
+
+
+@dataclass(eq=False)
+class MarkedFiles(FileSource):
+    """Image files with annotations; a MarkedSource."""
+
+    annotations: Annotations = field(kw_only=True)
+
+    def marked(
+        self, position: int, channels: int, masks: bool = False
+    ) -> tuple[Image.Image, Marked]:
+        return self.read(position, channels), self.annotations.of(position, masks)
+
+    def run_lengths(self, position: int) -> list[dict[str, Any]]:
+        height, width = self.annotations.sizes[position].tolist()
+        outlines = self.annotations.outlines(position)
+        return [run_lengths(outline, height, width) for outline in outlines]
+
+    def read(self, position: int, channels: int) -> Image.Image:
+        height, width = self.annotations.sizes[position].tolist()
+        size = (height, width) if height else None
+        return open_image(self.path(position), channels, size=size, white=self.white)
+
+
+def contents_of(
+    splits: dict[str, Published],
+    class_names: tuple[str, ...],
+    class_ids: tuple[int, ...],
+    masks: bool,
+    faults: list[Fault],
+) -> Contents[MarkedFiles]:
+    """What a kind of files has to say, judged: sound objects only, and all that is wrong or odd."""
+    sources: dict[str, MarkedFiles] = {}
+    warnings: list[str] = []
+    for split, published in splits.items():
+        verdict = judged(published, masks)
+        faults += published.faults + verdict.faults
+        warnings += verdict.warnings
+        kept = _kept(published, verdict.keep, verdict.boxes_xyxy, masks)
+        sources[split] = MarkedFiles(
+            root=published.root,
+            names=stored(published.names, published.origin),
+            labels=kept.present(len(class_names)),
+            listed=False,
+            annotations=kept,
+        )
+    faults += _listed_twice(splits, sources)
+    warnings += class_warnings(splits["train"], class_names)
+    return Contents(
+        sources,
+        class_names=class_names,
+        class_ids=class_ids,
+        channels=3,
+        mean=PHOTO_MEAN,
+        std=PHOTO_STD,
+        origin={split: published.origin for split, published in splits.items()},
+        faults=faults,
+        warnings=warnings,
+    )
+
+
+def _listed_twice(
+    splits: Mapping[str, Published], sources: Mapping[str, MarkedFiles]
+) -> list[Fault]:
+    """Files under two ids, or in two splits; those of one id were told by `judged`."""
+    found = same_paths(sources)
+    for split, pairs in list(found.within.items()):
+        ids = splits[split].image_ids
+        found.within[split] = [(a, b) for a, b in pairs if ids[a] != ids[b]]
+    found.within = {split: pairs for split, pairs in found.within.items() if pairs}
+    origin = {split: published.origin for split, published in splits.items()}
+    return listed_twice(found, sources, origin)
+
+
+def _kept(
+    published: Published, keep: np.ndarray, boxes_xyxy: np.ndarray, masks: bool
+) -> Annotations:
+    """The objects that are kept, by image, in the order in which they were published."""
+    rows = np.flatnonzero(keep)
+    rows = rows[np.argsort(published.image_of[rows], kind="stable")]
+    counts = np.bincount(published.image_of[rows], minlength=len(published.names))
+    boxes = boxes_xyxy[rows]
+    areas = published.areas[rows].copy()
+    for at in np.flatnonzero(~np.isfinite(areas)).tolist():
+        outline = published.outlines[rows[at]]
+        height, width = published.sizes[published.image_of[rows[at]]].tolist()
+        sides = boxes[at, 2:] - boxes[at, :2]
+        sound = outline and not outline_fault(outline, height, width)
+        areas[at] = area(outline, height, width) if sound else sides.prod()
+    return Annotations(
+        labels=published.class_of[rows].astype(np.int64),
+        boxes_xyxy=boxes,
+        crowd=published.crowd[rows],
+        areas=areas,
+        starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        sizes=published.sizes,
+        segments=Segments.packed([published.outlines[row] for row in rows]) if masks else None,
+    )

@@ -1,0 +1,1 @@
+"""Files that are read: texts, tables, tokenizers, sounds, archives."""

@@ -1,1 +1,0 @@
-"""The commands. Only doors know Hydra, and none imports torch before it must."""

@@ -1,0 +1,1 @@
+"""What a process executes: training, evaluation, prediction, export."""
