@@ -220,7 +220,7 @@ def test_a_sweep_is_resumed_as_what_it_is(tmp_path, monkeypatch):
     assert not (tmp_path / "precious").exists()
 
 
-def test_the_door_hands_on_what_was_given_again(tmp_path, monkeypatch):
+def test_the_command_hands_on_what_was_given_again(tmp_path, monkeypatch):
     ledger = begun(tmp_path / "sweep", "allow_targets=[mine]")
     with pytest.raises(Refused, match=r"allow_targets=\[mine\]"):
         sweep_command.main(["resume", str(ledger.path)])

@@ -142,7 +142,7 @@ def test_check_tells_programs_what_a_run_would_be():
 @pytest.mark.parametrize(
     "words", [["--help"], ["--version"], ["train", "--help"], ["train", "--cfg", "job"]]
 )
-def test_quick_doors_import_nothing_heavy(words):
+def test_quick_commands_import_nothing_heavy(words):
     code = (
         "import sys\nfrom vit.cli.main import main\n"
         "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
@@ -156,11 +156,11 @@ def test_quick_doors_import_nothing_heavy(words):
     assert done.stdout
 
 
-def test_a_misspelt_door_names_the_nearest():
+def test_a_misspelt_command_names_the_nearest():
     assert "'train'" in vit("trian", code=2).stderr
 
 
-def test_completion_knows_doors_keys_and_choices():
+def test_completion_knows_commands_keys_and_choices():
     def completed(line):
         environment = {**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))}
         return subprocess.run(

@@ -27,7 +27,7 @@ def test_samples_of_any_kind_make_a_page(photos, split):
         assert len(np.unique(np.asarray(drawn))) > 20
 
 
-def test_the_door_draws_and_says_where(tmp_path, capsys):
+def test_the_command_draws_and_says_where(tmp_path, capsys):
     out = tmp_path / "page.png"
     assert command.main(["data=digits", "--out", str(out), "--count", "5", "--split", "val"]) == 0
     said = capsys.readouterr().out
@@ -58,7 +58,7 @@ def test_objects_are_drawn_on_their_pictures():
         (["data=folder"], "data.root: must be given"),
     ],
 )
-def test_the_door_refuses_with_the_key(words, said, tmp_path, monkeypatch):
+def test_the_command_refuses_with_the_key(words, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Refused) as caught:
         command.main(words)

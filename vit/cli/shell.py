@@ -55,7 +55,7 @@ def _with_own_folder(words: list[str]) -> list[str]:
 
 
 def complete(words: list[str], commands: list[str]) -> int:
-    """Tab completion: the commands first, then Hydra's own for the configs of the chosen command."""
+    """Tab completion: the commands first, then Hydra's own for the configs of the chosen one."""
     line = os.environ.get("COMP_LINE", "")
     typed = line.split()
     if any(word.startswith("query=") for word in words) and typed:
