@@ -42,7 +42,7 @@ class Misfit(ValueError):
 NAMED = 5  # of one sort that are spelt out
 
 
-def few(named: Sequence[str]) -> str:
+def shorten(named: Sequence[str]) -> str:
     """The first of them, and how many more."""
     more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
     return ", ".join(named[:NAMED]) + more

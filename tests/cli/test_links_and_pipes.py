@@ -21,9 +21,9 @@ from vit.faults import Refused
 from vit.jobs.training import train
 from vit.review.looks import looks
 from vit.runs import process
-from vit.runs.album import Album, Mistake, picture_content, write_album
 from vit.runs.directory import RunFolder
 from vit.runs.fingerprints import lines_file
+from vit.runs.mistake_gallery import Album, Mistake, picture_content, write_album
 from vit.runs.record import append_lines
 from vit.runs.tracking import keep_inside
 from vit.runs.wandb_links import link_wandb

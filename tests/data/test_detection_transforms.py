@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from vit.data.annotations.packed import Marked
+from vit.data.annotations.packed import ImageAnnotations
 from vit.data.augment_boxes import BoxCrop, Flip, NoBoxAugmentation, Photometric, ScaleJitter
 from vit.data.core.randomness import borrowed_generators, seed_everything_used
-from vit.data.kinds.detection_transforms import DetectionTransform, sample_of, settled
-from vit.data.kinds.mosaic import laid
+from vit.data.kinds.detection_transforms import DetectionTransform, sample_of, sanitize
+from vit.data.kinds.mosaic import mosaic
 
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 
@@ -29,7 +29,7 @@ def rectangles(boxes, width=200, height=100, masks=True):
         pixels[y0:y1, x0:x1] = COLOURS[row % 3]
         drawn[row, y0:y1, x0:x1] = True
     corners = np.array(boxes, dtype=np.float64).reshape(-1, 4)
-    marked = Marked(
+    marked = ImageAnnotations(
         labels=np.arange(len(boxes)),
         boxes_xyxy=corners,
         crowd=np.zeros(len(boxes), dtype=bool),
@@ -64,7 +64,7 @@ def test_boxes_and_masks_follow_the_pixels(way, fit):
     with borrowed_generators():
         for number in range(12):
             seed_everything_used(number)
-            changed = settled(change(rectangles(BOXES)))
+            changed = sanitize(change(rectangles(BOXES)))
             assert changed["image"].size == (160, 120)
             assert changed["boxes"].canvas_size == (120, 160)
             sides = changed["boxes"][:, 2:] - changed["boxes"][:, :2]
@@ -92,7 +92,7 @@ def test_a_smaller_mask_keeps_its_place(way):
     """A fifth as large, each pixel tells what is at its centre, not at its corner."""
     change = way.change(prepared((32, 32)))
     strips = [(x, x, x + 5, 160) for x in range(2, 157, 5)]  # begin at centres, below corners
-    found = settled(change(rectangles(strips, 160, 160)))
+    found = sanitize(change(rectangles(strips, 160, 160)))
     columns = found["masks"].any(dim=1)
     assert columns.tolist() == torch.eye(32, dtype=torch.bool)[: len(strips)].tolist()
     rows = found["masks"].any(dim=2)
@@ -109,7 +109,7 @@ def test_areas_stay_true_with_masks_and_without(way):
                 if not masks:
                     sample["shares"] *= 0.5  # objects that fill half of their boxes
                 seed_everything_used(number)
-                changed = settled(change(sample))
+                changed = sanitize(change(sample))
                 boxes = changed["boxes"]
                 full = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
                 wanted = full if masks else full / 2
@@ -118,11 +118,11 @@ def test_areas_stay_true_with_masks_and_without(way):
 
 
 def test_objects_that_left_the_image_go_with_all_that_is_theirs():
-    sample = settled(rectangles(BOXES))
+    sample = sanitize(rectangles(BOXES))
     assert sample["labels"].tolist() == [0, 1, 2]
     sample["boxes"][1] += 500
     sample["masks"][2] = False
-    left = settled(sample)
+    left = sanitize(sample)
     assert left["labels"].tolist() == [0]
     assert [len(left[name]) for name in ("boxes", "masks", "shares", "areas")] == [1, 1, 1, 1]
 
@@ -130,7 +130,7 @@ def test_objects_that_left_the_image_go_with_all_that_is_theirs():
 def test_boxes_partly_outside_are_clipped_and_kept():
     sample = rectangles([(20, 10, 60, 40)], masks=False)
     sample["boxes"][0] = torch.tensor([-20.0, 10.0, 20.0, 140.0])
-    kept = settled(sample)
+    kept = sanitize(sample)
     assert kept["boxes"].tolist() == [[0, 10, 20, 100]]
     assert kept["areas"].tolist() == [20 * 90]
 
@@ -140,7 +140,7 @@ def test_pictures_without_objects_pass(way):
     change = WAYS[way].change(prepared())
     with borrowed_generators():
         seed_everything_used(0)
-        changed = settled(change(rectangles([])))
+        changed = sanitize(change(rectangles([])))
     assert changed["boxes"].shape == (0, 4)
     assert changed["masks"].shape == (0, 120, 160)
 
@@ -150,12 +150,12 @@ def test_very_long_pictures_pass_and_boxes_of_one_pixel_stay(way):
     change = WAYS[way].change(prepared((96, 96)))
     with borrowed_generators():
         seed_everything_used(0)
-        changed = settled(change(rectangles([(5, 1000, 59, 1010)], width=64, height=2000)))
+        changed = sanitize(change(rectangles([(5, 1000, 59, 1010)], width=64, height=2000)))
         assert changed["image"].size == (96, 96)
         assert torch.isfinite(changed["boxes"]).all()
         tiny = rectangles([(300, 200, 301, 201)], width=600, height=400, masks=False)
         if way == "none":
-            assert len(settled(change(tiny))["boxes"]) == 1
+            assert len(sanitize(change(tiny))["boxes"]) == 1
 
 
 @pytest.mark.parametrize("fit", ["letterbox", "squash"])
@@ -207,7 +207,7 @@ def test_the_transform_travels_as_plain_values():
 def test_a_mosaic_has_each_picture_in_its_quarter():
     transform = prepared((60, 80))
     samples = [rectangles([box], width=80, height=60) for box in [(10, 10, 30, 30)] * 4]
-    whole = laid(samples, transform)
+    whole = mosaic(samples, transform)
     assert whole["image"].size == (160, 120)
     corners = [(0, 0), (80, 0), (0, 60), (80, 60)]
     assert whole["boxes"].tolist() == [[10 + x, 10 + y, 30 + x, 30 + y] for x, y in corners]

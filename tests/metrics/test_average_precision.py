@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from vit.data.annotations.segments import run_lengths_of_mask
-from vit.metrics.detection import NAMES, DetectionMetrics, Found
+from vit.metrics.detection import NAMES, DetectionMetrics, ImageDetections
 from vit.metrics.hits import NOTHING, matched, truth_by_image
 
 CLASSES = ("ant", "bee", "cat")
@@ -46,7 +46,7 @@ def made_up(images=40, seed=0, *, sizes=(4, 200), objects=6):
         corner, size = np.tile(corner, (1 + extra, 1)), np.tile(size, (1 + extra, 1))
         label = np.tile(label, 1 + extra)
         found.append(
-            Found(
+            ImageDetections(
                 np.full(len(label), image),
                 draw.random(len(label)).astype(np.float32),
                 label,
@@ -174,7 +174,9 @@ def test_what_the_data_lack_is_no_number():
 
 def test_nothing_found_is_zero_and_only_images_seen_count():
     truth, found = made_up()
-    nothing = Found(np.zeros(0, int), np.zeros(0, "f4"), np.zeros(0, int), np.zeros((0, 4), "f4"))
+    nothing = ImageDetections(
+        np.zeros(0, int), np.zeros(0, "f4"), np.zeros(0, int), np.zeros((0, 4), "f4")
+    )
     assert measured(truth, [nothing] * len(found))[0]["ap"] == 0.0
     half, _ = measured(truth, found[:20])
     part = {**truth, "images": truth["images"][:20]}
@@ -291,4 +293,6 @@ def test_found_objects_of_an_image_come_together_from_all_batches():
 
 def joined(parts):
     arrays = ("image", "score", "label", "boxes_xyxy")
-    return Found(*(np.concatenate([getattr(part, name) for part in parts]) for name in arrays))
+    return ImageDetections(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in arrays)
+    )

@@ -15,7 +15,7 @@ from transformers.models.rt_detr.modeling_rt_detr import (
 from vit.boxes import cxcywh_to_xyxy
 from vit.layers.position import NoPosition
 from vit.models.heads.denoising import LEAST_SIDE, Denoising, arranged
-from vit.models.heads.frame import Frame
+from vit.models.heads.valid_patches import ValidPatches
 from vit.structures import Objects
 
 QUERIES = 12
@@ -36,7 +36,7 @@ def denoising(name, **switches):
 def noised(counts, num_queries=QUERIES, **switches):
     module = Denoising(8, CLASSES, num_queries=num_queries, **switches)
     objects = made_up(counts)
-    found = module(objects, Frame(), torch.zeros(len(counts), 3, 16, 24))
+    found = module(objects, ValidPatches(), torch.zeros(len(counts), 3, 16, 24))
     return module, objects, found
 
 
@@ -102,7 +102,7 @@ def test_copies_and_mask_are_those_of_hugging_face_from_the_same_draws():
     counts = (4, 0, 3)
     module, objects, _ = noised(counts)
     torch.manual_seed(5)
-    found = module(objects, Frame(), torch.zeros(len(counts), 3, 16, 24))
+    found = module(objects, ValidPatches(), torch.zeros(len(counts), 3, 16, 24))
     targets = [
         {"class_labels": labels, "boxes": boxes}
         for labels, boxes in zip(

@@ -2,7 +2,7 @@
 
 import torch
 
-from vit.models.heads.frame import Frame, centres
+from vit.models.heads.valid_patches import ValidPatches, centres
 from vit.structures import Grid
 
 GRID = Grid(4, 6)  # of patches of 2x2 pixels
@@ -16,7 +16,7 @@ def padding(rows, cols):
 
 
 def test_patches_with_any_real_pixel_are_real():
-    frame = Frame.of(padding((2, 5), (3, 12)), GRID)
+    frame = ValidPatches.of(padding((2, 5), (3, 12)), GRID)
     real = [[False] * 6, [False, *[True] * 5], [False, *[True] * 5], [False] * 6]
     assert frame.valid.unflatten(1, (4, 6))[0].tolist() == real
     torch.testing.assert_close(frame.origin, torch.tensor([[[1 / 6, 1 / 4]]]))
@@ -24,7 +24,7 @@ def test_patches_with_any_real_pixel_are_real():
 
 
 def test_inward_and_outward_undo_one_another():
-    frame = Frame.of(padding((2, 6), (0, 8)), GRID)
+    frame = ValidPatches.of(padding((2, 6), (0, 8)), GRID)
     whole = torch.tensor([[[0.5, 0.5, 1.0, 1.0]]])  # all of the real image
     box = frame.outward(whole)
     torch.testing.assert_close(box, torch.tensor([[[1 / 3, 0.5, 2 / 3, 0.5]]]))
@@ -32,10 +32,10 @@ def test_inward_and_outward_undo_one_another():
 
 
 def test_without_padding_nothing_changes():
-    frame = Frame.of(None, GRID)
+    frame = ValidPatches.of(None, GRID)
     boxes = torch.rand(2, 3, 4)
     assert frame.outward(boxes) is boxes and frame.keys(2) is None
-    full = Frame.of(torch.zeros(2, 8, 12, dtype=torch.bool), GRID)
+    full = ValidPatches.of(torch.zeros(2, 8, 12, dtype=torch.bool), GRID)
     torch.testing.assert_close(full.outward(boxes), boxes)
     assert full.keys(2).all() and full.keys(2).shape == (2, 1, 1, 26)
 

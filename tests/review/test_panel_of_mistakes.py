@@ -12,7 +12,7 @@ from vit.review.page import page
 from vit.review.pictures import embedded
 from vit.review.report import report
 from vit.review.sources import load
-from vit.runs.album import Album, Mistake, write_album
+from vit.runs.mistake_gallery import Album, Mistake, write_album
 
 needs_chromium = pytest.mark.skipif(chromium() is None, reason="needs chromium")
 EVIL = "<img src=x onerror=window.hacked=1>"

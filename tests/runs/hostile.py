@@ -15,9 +15,9 @@ from PIL import Image
 from vit.cli.main import main
 from vit.faults import Fault, Refused
 from vit.runs import process
-from vit.runs.album import Album, Mistake, write_album
 from vit.runs.claim import claim
 from vit.runs.fingerprints import line_of
+from vit.runs.mistake_gallery import Album, Mistake, write_album
 from vit.runs.predictions import Predictions, write_predictions
 from vit.runs.record import Recorder, append_lines
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vit.runs.album import Album, Mistake, picture_content, read_album, shown, write_album
+from vit.runs.mistake_gallery import Album, Mistake, picture_content, read_album, shown, write_album
 
 
 def noise(width, height):

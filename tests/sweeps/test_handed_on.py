@@ -11,7 +11,7 @@ from vit.runs import launch as launching
 from vit.runs.environment import GRANTED, FromEnvironment, handed_on
 from vit.sweeps import job, on_ray
 from vit.sweeps.job import Job
-from vit.sweeps.trial import Orders
+from vit.sweeps.trial import TrialOptions
 
 CONFIG = {
     "threads": 1,
@@ -87,7 +87,7 @@ def test_a_task_of_ray_gets_it_and_leaves_the_worker_as_it_was(make_trial, elsew
         monkeypatch.setattr(module, strategy, lambda *_, **__: None, raising=False)
     ray = on_ray.Ray()
     ray._ray, ray._jobs_at_once, ray._devices = SimpleNamespace(remote=remote), 1, 1
-    ray._orders, ray._gpus, ray._tasks = Orders(), False, {}
+    ray._orders, ray._gpus, ray._tasks = TrialOptions(), False, {}
     trial = make_trial()
     trial.config = CONFIG
     ray.submit(trial)
@@ -101,7 +101,7 @@ def test_a_task_of_ray_gets_it_and_leaves_the_worker_as_it_was(make_trial, elsew
 
 
 def test_a_job_of_slurm_gets_what_may_stand_in_its_file(elsewhere, monkeypatch):
-    written = pickle.dumps(Job("run", Orders(), handed_on(CONFIG, written=True)))
+    written = pickle.dumps(Job("run", TrialOptions(), handed_on(CONFIG, written=True)))
     assert b"a-key" not in written and b"/photos" not in written
     elsewhere()
     seen = seen_by(monkeypatch, job)

@@ -21,7 +21,7 @@ from vit.sweeps.folders import reuse_folders
 from vit.sweeps.ledger import Ledger, is_over
 from vit.sweeps.policy import Policy
 from vit.sweeps.samplers import Grid, Planned
-from vit.sweeps.trial import Orders, run_trial
+from vit.sweeps.trial import TrialOptions, run_trial
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_nothing_is_trained_where_a_link_leads_out(swept, tmp_path):
     shutil.rmtree(trials[0].folder.checkpoints)
     trials[0].folder.checkpoints.symlink_to(outside)
     with pytest.raises(Refused, match="leads out of"):
-        run_trial(trials[0].run_dir, Orders())
+        run_trial(trials[0].run_dir, TrialOptions())
     assert not list(outside.iterdir())
 
 

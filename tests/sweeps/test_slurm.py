@@ -5,7 +5,7 @@ import pytest
 
 from vit.faults import Refused
 from vit.sweeps.slurm import Slurm
-from vit.sweeps.trial import Orders
+from vit.sweeps.trial import TrialOptions
 
 
 class Queue:
@@ -35,7 +35,7 @@ def opened(make_trial, monkeypatch):
     def open_with(queue):
         monkeypatch.setattr(submitit, "AutoExecutor", lambda **_: queue)
         slurm = Slurm(poll_seconds=0.0)
-        slurm.open(2, 1, [], Orders())
+        slurm.open(2, 1, [], TrialOptions())
         trial = make_trial()
         trial.run_dir.mkdir()
         trial.config |= {"threads": 1, "trainer": {"devices": 1, "accelerator": "cpu"}}

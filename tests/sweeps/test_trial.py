@@ -9,7 +9,7 @@ from vit.runs.claim import claim
 from vit.runs.directory import read_json, write_json
 from vit.runs.launch import Launched
 from vit.sweeps import trial as subject
-from vit.sweeps.trial import Orders, run_trial
+from vit.sweeps.trial import TrialOptions, run_trial
 
 NOW, MONOTONIC = time.time(), time.monotonic
 
@@ -60,7 +60,7 @@ def play(tmp_path, monkeypatch):
 
         monkeypatch.setattr(subject, "launch", launch)
         monkeypatch.setattr(subject, "BEAT_SECONDS", 0.0)
-        verdict = run_trial(tmp_path, Orders(**orders), {"CUDA_VISIBLE_DEVICES": "3"})
+        verdict = run_trial(tmp_path, TrialOptions(**orders), {"CUDA_VISIBLE_DEVICES": "3"})
         told = SimpleNamespace(verdict=verdict, launched=launched, state=folder.state())
         told.trial = read_json(tmp_path / "trial.json")
         return told

@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score
 from vit.callbacks.pictures import Pictures
 from vit.callbacks.watch import Watch
 from vit.losses.classification import binary_cross_entropy, cross_entropy
-from vit.runs.album import read_album
+from vit.runs.mistake_gallery import read_album
 from vit.runs.predictions import hash_of_names, read_predictions
 
 

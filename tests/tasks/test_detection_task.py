@@ -22,7 +22,7 @@ from vit.cli.compose import compose
 from vit.jobs.prediction import predict
 from vit.models.detections import decode
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
-from vit.tasks.found import found_in
+from vit.tasks.postprocess import found_in
 
 SMALL = [
     "experiment=digit_scenes",

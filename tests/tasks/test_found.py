@@ -10,7 +10,7 @@ from vit.data.digit_scenes import DigitScenes
 from vit.data.kinds.detection_transforms import DetectionTransform
 from vit.metrics.detection import DetectionMetrics
 from vit.structures import Detections, Stage
-from vit.tasks.found import best_masks, found_in
+from vit.tasks.postprocess import best_masks, found_in
 
 
 class Model:

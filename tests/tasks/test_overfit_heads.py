@@ -15,7 +15,7 @@ from vit.data.core.sampling import Key
 from vit.metrics.detection import DetectionMetrics
 from vit.structures import DetectionBatch
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
-from vit.tasks.found import found_in
+from vit.tasks.postprocess import found_in
 from vit.tasks.segmentation import objects_of
 
 COMMON = [

@@ -23,8 +23,8 @@ from vit.jobs.evaluation import evaluate
 from vit.jobs.prediction import predict
 from vit.jobs.training import DONE, train
 from vit.metrics.segmentation import SemanticMetrics
-from vit.runs.album import read_album
 from vit.runs.directory import RunFolder
+from vit.runs.mistake_gallery import read_album
 from vit.structures import IGNORED, ClassMaps, Detections, Stage
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
 from vit.tasks.pixel_classes import class_map, picture_classes

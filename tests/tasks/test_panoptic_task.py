@@ -10,7 +10,7 @@ from vit.data.core.sampling import Key
 from vit.data.kinds.detection_transforms import DetectionTransform
 from vit.metrics.panoptic import PanopticMetrics
 from vit.structures import Detections, Stage
-from vit.tasks import found
+from vit.tasks import postprocess as found
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
 from vit.tasks.panoptic import _owners, parted
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vit.bench.measure import Ratio, clock, interleaved, times_as_fast
-from vit.metrics.detection import DetectionMetrics, Found
+from vit.metrics.detection import DetectionMetrics, ImageDetections
 
 OURS, ALONE = "ours", "faster-coco-eval"
 IMAGES_AT_ONCE = 8  # whose detections reach the metric together
@@ -94,7 +94,9 @@ def alone_ap(truth: dict[str, Any], rows: list[dict[str, Any]]) -> float:
     return float(evaluation.stats[0])
 
 
-def made_up(images: int, detections: int, classes: int) -> tuple[dict[str, Any], list[Found]]:
+def made_up(
+    images: int, detections: int, classes: int
+) -> tuple[dict[str, Any], list[ImageDetections]]:
     """Ground truth in COCO's form, and what a fair detector says of it: every third detection
     lies near an object of its class, the others anywhere."""
     draw = np.random.default_rng(0)
@@ -126,7 +128,7 @@ def made_up(images: int, detections: int, classes: int) -> tuple[dict[str, Any],
         start = start + draw.normal(0, 5, start.shape)
         sides = np.where(is_near, size[near], draw.uniform(10, 200, start.shape))
         found.append(
-            Found(
+            ImageDetections(
                 image,
                 draw.random(len(image), dtype=np.float32) ** 2,
                 np.where(is_near[:, 0], label[near], draw.integers(0, classes, len(image))),
@@ -136,7 +138,7 @@ def made_up(images: int, detections: int, classes: int) -> tuple[dict[str, Any],
     return truth, found
 
 
-def as_rows(found: list[Found]) -> list[dict[str, Any]]:
+def as_rows(found: list[ImageDetections]) -> list[dict[str, Any]]:
     """As a file of results has them."""
     return [
         {

@@ -9,7 +9,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
-from vit.runs.album import shown, write_album
+from vit.runs.mistake_gallery import shown, write_album
 
 FIRST_MISTAKES = 8  # validations; before that nearly all is one, and drawing them is not free
 log = logging.getLogger("vit")
@@ -23,7 +23,7 @@ class Pictures(Callback):
     itself, and nothing is drawn where no logger takes images. What `task.mistakes()` gives, the
     `most` worst images of all processes with words under them, becomes `val/mistakes`, from the
     8th validation on, and after a test `test/mistakes`; with a run's folder they are written into
-    that as well (vit/runs/album.py).
+    that as well (vit/runs/mistake_gallery.py).
     """
 
     def __init__(self, run_dir: Path | None = None, most: int = 0) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from vit.data.annotations.files import MarkedFiles, contents_of
-from vit.data.annotations.raw import Published, size_or_none
+from vit.data.annotations.raw import RawAnnotations, size_or_none
 from vit.data.core.file_names import name_fault
 from vit.data.core.sources import Contents, FileSource, Source
 from vit.data.core.split_names import counterparts
@@ -19,7 +19,7 @@ from vit.data.core.unsound import Unsound
 from vit.data.folder import existing_folder, image_files
 from vit.data.formats.plain_text import read_json
 from vit.data.kinds.detection import DetectionData
-from vit.faults import Fault, did_you_mean, few
+from vit.faults import Fault, did_you_mean, shorten
 
 CROWD = dict.fromkeys(("0", "0.0", "false", "none", ""), False)
 CROWD |= dict.fromkeys(("1", "1.0", "true"), True)
@@ -259,7 +259,7 @@ def published_in(
     content: dict[str, Any],
     class_ids: tuple[int, ...],
     faults: list[Fault],
-) -> Published:
+) -> RawAnnotations:
     """The file's images, whose names start in `root`, and its annotations as arrays."""
     images, annotations = content["images"], content["annotations"]
     nameless = [at for at, one in enumerate(images) if not isinstance(one.get("file_name"), str)]
@@ -271,7 +271,7 @@ def published_in(
         f"images[{at}] {name_fault(name)}" for at, name in enumerate(names) if name_fault(name)
     ]
     if wrong:
-        faults.append(Fault(str(file), f"a `file_name` that is none: {few(wrong)}."))
+        faults.append(Fault(str(file), f"a `file_name` that is none: {shorten(wrong)}."))
         names = ["" if name_fault(name) else name for name in names]
     image_ids = [hashable(one.get("id")) for one in images]
     image_at = {number: at for at, number in reversed(list(enumerate(image_ids)))}
@@ -280,7 +280,7 @@ def published_in(
     class_refs = [hashable(one.get("category_id")) for one in annotations]
     # A missing id is no doublet of another that is missing.
     ids = [one.get("id", f"annotations[{at}]") for at, one in enumerate(annotations)]
-    return Published(
+    return RawAnnotations(
         origin=str(file),
         root=root,
         names=names,
@@ -334,7 +334,7 @@ def _sizes(
             found.append((0, 0))
             odd.append(f"images[{at}] height={height}, width={width}"[:80])
     if odd:
-        faults.append(Fault(str(file), f"no size of an image: {few(odd)} ({len(odd)} in all)."))
+        faults.append(Fault(str(file), f"no size of an image: {shorten(odd)} ({len(odd)} in all)."))
     return found
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from vit.data.annotations.checks import judged
+from vit.data.annotations.checks import validate
 from vit.data.annotations.files import MarkedFiles, contents_of
 from vit.data.annotations.panoptic_files import PanopticFiles
-from vit.data.annotations.raw import Bad, Published
+from vit.data.annotations.raw import Bad, RawAnnotations
 from vit.data.coco import (
     CROWD,
     class_names,
@@ -29,7 +29,7 @@ from vit.data.core.unsound import Unsound
 from vit.data.folder import existing_folder
 from vit.data.kinds.checks import IMAGES_DECODED, spread
 from vit.data.kinds.detection import DetectionData
-from vit.faults import Fault, few
+from vit.faults import Fault, shorten
 from vit.structures import PanopticMap
 
 COLOURS = 1 << 24  # that a PNG can tell apart
@@ -92,7 +92,7 @@ class CocoPanoptic(DetectionData[PanopticFiles]):
             things[hashable(one.get("id"))] = bool(thing)
         flags = tuple(things[number] for number in class_ids)
         if unknown:
-            message = f"categories without `isthing`: {few(unknown)}; wanted 0 or 1 for each."
+            message = f"categories without `isthing`: {shorten(unknown)}; wanted 0 or 1 for each."
             faults.append(Fault(str(found["train"][0]), message))
         return Contents(**{**vars(contents), "sources": sources, "is_thing": flags})
 
@@ -176,10 +176,10 @@ def _map_names(file: Path, content: dict[str, Any], faults: list[Fault]) -> list
     ):
         twice = [str(one) for one, times in count.items() if times > 1]
         if twice:
-            faults.append(Fault(str(file), f"{what}: {few(twice)} ({len(twice)} in all)."))
+            faults.append(Fault(str(file), f"{what}: {shorten(twice)} ({len(twice)} in all)."))
     wrong = [f"{name[:40]!r} {name_fault(name)}" for name in names if name_fault(name)]
     if wrong:
-        faults.append(Fault(str(file), f"a `file_name` that is none: {few(wrong)}."))
+        faults.append(Fault(str(file), f"a `file_name` that is none: {shorten(wrong)}."))
         names = ["" if name_fault(name) else name for name in names]
     folder = file.with_suffix("")
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
@@ -189,21 +189,21 @@ def _map_names(file: Path, content: dict[str, Any], faults: list[Fault]) -> list
         if name not in there
     ]
     if missing:
-        told = f"images without a PNG in {folder}: {few(missing)} ({len(missing)} in all)."
+        told = f"images without a PNG in {folder}: {shorten(missing)} ({len(missing)} in all)."
         faults.append(Fault(str(file), told))
     return names
 
 
 def _with_maps(
     source: MarkedFiles,
-    published: Published,
+    published: RawAnnotations,
     found: tuple[Path, dict[str, Any]],
     map_names: list[str],
 ) -> PanopticFiles:
     """The source with the PNGs of its images, and the colours of the objects that were kept."""
     file, content = found
     ids = [one["id"] for note in content["annotations"] for one in note["segments_info"]]
-    rows = np.flatnonzero(judged(published).keep)
+    rows = np.flatnonzero(validate(published).keep)
     rows = rows[np.argsort(published.image_of[rows], kind="stable")]  # the order of annotations
     return PanopticFiles(
         **vars(source),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vit.data.annotations.packed import Annotations, Marked, joined
+from vit.data.annotations.packed import Annotations, ImageAnnotations, joined
 from vit.data.annotations.segments import run_lengths_of_mask
 from vit.data.core.images import eight_bit
 from vit.data.core.randomness import sample_seed
@@ -176,11 +176,11 @@ class Scenes:
 
     def marked(
         self, position: int, channels: int, masks: bool = False
-    ) -> tuple[Image.Image, Marked]:
+    ) -> tuple[Image.Image, ImageAnnotations]:
         picture, labels, owner = self.scene(position)
         apart = owner == np.arange(len(labels))[:, None, None]  # [digits, height, width]
         boxes = tight_boxes(apart)
-        found = Marked(
+        found = ImageAnnotations(
             labels=labels,
             boxes_xyxy=boxes,
             crowd=np.zeros(len(labels), dtype=bool),

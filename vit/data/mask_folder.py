@@ -22,7 +22,7 @@ from vit.data.folder import (
 )
 from vit.data.formats.plain_text import lines_of
 from vit.data.kinds.segmentation import SegmentationData
-from vit.faults import Fault, did_you_mean, few
+from vit.faults import Fault, did_you_mean, shorten
 from vit.structures import IGNORED
 
 NAMES = re.compile(r"class|label|name|categor", re.IGNORECASE)  # in the names of files of classes
@@ -111,7 +111,7 @@ class MaskFolder(SegmentationData):
             if lonely and any(paired):
                 warnings.append(
                     f"{masks / inside}: {len(lonely)} masks have no image, and are left out: "
-                    f"{few(lonely)}."
+                    f"{shorten(lonely)}."
                 )
             sources[split] = MappedFiles(
                 root=images,
@@ -221,7 +221,7 @@ def _unpaired(
         faults.append(Fault(str(masks), _why_none(masks, missing, lonely)))
     elif missing:
         faults.append(
-            Fault(str(masks), f"images without a mask: {few(missing)} ({len(missing)} in all).")
+            Fault(str(masks), f"images without a mask: {shorten(missing)} ({len(missing)} in all).")
         )
     users = Counter(os.fsdecode(mask) for mask in paired if mask is not None)
     shared = sorted(mask for mask, count in users.items() if count > 1)
@@ -229,7 +229,7 @@ def _unpaired(
         faults.append(
             Fault(
                 str(images),
-                f"masks of two images that differ by their ending alone: {few(shared)} "
+                f"masks of two images that differ by their ending alone: {shorten(shared)} "
                 f"({len(shared)} in all).",
             )
         )
@@ -243,7 +243,7 @@ def _why_none(masks: Path, images: list[str], lonely: list[str]) -> str:
     if not masks.is_dir():
         return f"{told}: there is no such folder; {wanted}, in folders of the same names."
     if lonely:
-        there = f"{told}: the {len(lonely)} there are named otherwise, {few(lonely)}; {wanted}."
+        there = f"{told}: the {len(lonely)} there are named otherwise, {shorten(lonely)}; {wanted}."
         stems = {PurePosixPath(name).stem for name in images}
         if stems & {PurePosixPath(name).stem for name in lonely}:
             return f"{there} Images and masks are to lie in folders of the same names."

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from vit.data.annotations.files import MarkedFiles, contents_of
-from vit.data.annotations.raw import Bad, Found, published, size_or_none
+from vit.data.annotations.raw import Bad, ImageRecord, published, size_or_none
 from vit.data.coco import MOST_SIDE, is_size
 from vit.data.core.class_names import same_numbers
 from vit.data.core.images import SUFFIXES
@@ -21,7 +21,7 @@ from vit.data.core.unsound import Unsound
 from vit.data.folder import existing_folder
 from vit.data.formats.plain_text import decoded, lines_of, open_regular
 from vit.data.kinds.detection import DetectionData
-from vit.faults import Fault, few
+from vit.faults import Fault, shorten
 
 DECLARED = re.compile(rb"<\?xml[^>]{0,100}?encoding\s*=\s*[\"']([\w.:-]{1,40})[\"']")
 LISTED = re.compile(r"\s-?[01]\s*$")  # whether a class is in the image, behind its name
@@ -73,7 +73,7 @@ class Voc(DetectionData[MarkedFiles]):
             if len(same) > 1:
                 bad.add("files whose names differ by their endings alone", " and ".join(same))
         warnings: list[str] = []
-        splits: dict[str, list[Found]] = {}
+        splits: dict[str, list[ImageRecord]] = {}
         stems_of = self._stems(root, written.keys())
         for split, stems in stems_of.items():
             splits[split] = [
@@ -185,15 +185,15 @@ def _by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, list[str]]:
 def _left_out(*told: tuple[str, Collection[str]]) -> list[str]:
     """A line for each that holds something."""
     return [
-        f"{message % len(stems)}, and are left out: {few(sorted(stems))}."
+        f"{message % len(stems)}, and are left out: {shorten(sorted(stems))}."
         for message, stems in told
         if stems
     ]
 
 
-def _read_xml(file: Path, image: str | None, difficult: str, bad: Bad, odd: Bad) -> Found:
+def _read_xml(file: Path, image: str | None, difficult: str, bad: Bad, odd: Bad) -> ImageRecord:
     """The objects of one file; what is wrong with it goes into `bad`, what is odd into `odd`."""
-    found = Found(image or f"{file.stem}.jpg")
+    found = ImageRecord(image or f"{file.stem}.jpg")
     try:
         with open_regular(file) as stream:
             tree = parsed(stream.read())

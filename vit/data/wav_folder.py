@@ -23,7 +23,7 @@ from vit.data.formats.spectrograms import Spectrogram
 from vit.data.formats.wav_files import format_of, read_wav
 from vit.data.kinds.checks import IMAGES_DECODED, spread
 from vit.data.kinds.classification import ClassificationData
-from vit.faults import did_you_mean, few
+from vit.faults import did_you_mean, shorten
 
 LOOKED_AT = 128  # training files from which mean and deviation are taken
 KEPT_BYTES = 1 << 28  # of pictures of one split, so that each file is read once
@@ -182,7 +182,7 @@ class WavFolder(ClassificationData):
         if cancelled:
             told.append(
                 f"{len(cancelled)} sounds have channels of opposite phases, whose mean is nothing; "
-                f"their loudest channel is taken: {few(cancelled)}"
+                f"their loudest channel is taken: {shorten(cancelled)}"
             )
         return told
 

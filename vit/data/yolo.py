@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vit.data.annotations.files import MarkedFiles, contents_of
-from vit.data.annotations.raw import Bad, Found, Published, published, size_or_none
+from vit.data.annotations.raw import Bad, ImageRecord, RawAnnotations, published, size_or_none
 from vit.data.coco import class_names, same_names
 from vit.data.core.file_names import name_fault
 from vit.data.core.sources import Contents
@@ -18,7 +18,7 @@ from vit.data.core.split_names import split_of
 from vit.data.folder import existing_folder, image_files
 from vit.data.formats.plain_text import lines_of, read_text
 from vit.data.kinds.detection import DetectionData
-from vit.faults import Fault, few
+from vit.faults import Fault, shorten
 
 NULLS = ("", "~", "null")  # as YAML writes that there is nothing
 SPLITS = ("train", "val", "test")
@@ -62,7 +62,7 @@ class Yolo(DetectionData[MarkedFiles]):
         numbers = _numbers_of_keypoints(file, told)
         faults: list[Fault] = []
         warnings: list[str] = []
-        splits: dict[str, Published] = {}
+        splits: dict[str, RawAnnotations] = {}
         class_of = {number: number for number in range(len(names))}
         beside = LabelFiles()
         for split, value in _splits(file, told).items():
@@ -125,7 +125,7 @@ def plain_yaml(file: Path) -> dict[str, Any]:
     if not isinstance(told, dict):
         raise ValueError(f"{file} holds no keys; wanted train, val and names.")
     if twice:
-        raise ValueError(f"{file} gives {few(twice)} more than once; wanted each key once.")
+        raise ValueError(f"{file} gives {shorten(twice)} more than once; wanted each key once.")
     return {key: value for key, value in told.items() if not _is_null(value)}
 
 
@@ -261,7 +261,7 @@ class LabelFiles:
             if left:
                 lines.append(
                     f"{folder}: {len(left):,} files of labels have no image in any split, and are "
-                    f"left out: {few(left)}."
+                    f"left out: {shorten(left)}."
                 )
         return lines
 
@@ -287,12 +287,12 @@ def _texts(folder: Path) -> dict[str, str]:
 
 def _read_labels(
     image: Path, file: Path | None, root: Path, keypoints: int, lines: Counter[int], bad: Bad
-) -> Found:
+) -> ImageRecord:
     """The objects of an image; lines that cannot be read go into `bad`.
 
     `keypoints` are the numbers behind a box; `lines` counts lines by how many numbers they have.
     """
-    found = Found(_under(root, image), size_or_none(image))
+    found = ImageRecord(_under(root, image), size_or_none(image))
     if file is None or not min(found.size):
         return found
     try:

@@ -32,7 +32,7 @@ NAMES = (
 
 
 @dataclass
-class Found:
+class ImageDetections:
     """What a detector says of some images: one row a detection, best or not.
 
     `image` is the position of the image in its split; boxes are in pixels of the original image.
@@ -45,11 +45,13 @@ class Found:
     boxes_xyxy: np.ndarray
     masks: list[dict[str, Any]] = field(default_factory=list)
 
-    def of(self, image: int) -> Found:
+    def of(self, image: int) -> ImageDetections:
         """What was found in one image."""
         at = np.flatnonzero(self.image == image)
         masks = [self.masks[row] for row in at] if self.masks else []
-        return Found(self.image[at], self.score[at], self.label[at], self.boxes_xyxy[at], masks)
+        return ImageDetections(
+            self.image[at], self.score[at], self.label[at], self.boxes_xyxy[at], masks
+        )
 
 
 class DetectionMetrics:
@@ -72,11 +74,11 @@ class DetectionMetrics:
         self.reset()
 
     def reset(self) -> None:
-        self._seen: tuple[list[int], list[Found]] = ([], [])
-        self._found: list[Found] = []
+        self._seen: tuple[list[int], list[ImageDetections]] = ([], [])
+        self._found: list[ImageDetections] = []
         self._images: list[int] = []
 
-    def update(self, images: Sequence[int], found: Found) -> None:
+    def update(self, images: Sequence[int], found: ImageDetections) -> None:
         """Adds what was found in these images, which are all that were looked at."""
         self._images += images
         self._found.append(found)
@@ -115,10 +117,10 @@ class DetectionMetrics:
         scores = self._tables["class_score"]
         return [DOUBTFUL if score is None else score for score in scores]
 
-    def by_image(self) -> Iterator[tuple[int, Found]]:
+    def by_image(self) -> Iterator[tuple[int, ImageDetections]]:
         """What was found in each image of all ranks, by the last `compute`."""
         images, parts = self._seen
-        own: dict[int, list[Found]] = {image: [] for image in images}
+        own: dict[int, list[ImageDetections]] = {image: [] for image in images}
         for part in parts:
             for image in np.unique(part.image).tolist():
                 own[image].append(part.of(image))
@@ -126,7 +128,7 @@ class DetectionMetrics:
             yield image, _together(own[image])
 
     def _evaluated(
-        self, truth: Mapping[str, Any], images: list[int], found: list[Found]
+        self, truth: Mapping[str, Any], images: list[int], found: list[ImageDetections]
     ) -> tuple[dict[str, list], dict[str, float]]:
         from faster_coco_eval import COCO, COCOeval_faster
 
@@ -171,7 +173,7 @@ class DetectionMetrics:
         }
         return tables, numbers
 
-    def _annotations(self, found: list[Found], ids: list[int]) -> list[dict[str, Any]]:
+    def _annotations(self, found: list[ImageDetections], ids: list[int]) -> list[dict[str, Any]]:
         """As COCO's own tools would have read them from a file of results."""
         notes: list[dict[str, Any]] = []
         for part in found:
@@ -225,13 +227,13 @@ def _best_score(precision: np.ndarray, scores: np.ndarray) -> float | None:
     return float(scores[best]) if f1[best] > 0 else None
 
 
-def _together(parts: list[Found]) -> Found:
+def _together(parts: list[ImageDetections]) -> ImageDetections:
     if not parts:
         nothing = np.zeros(0)
-        return Found(nothing, nothing, np.zeros(0, np.int64), np.zeros((0, 4)))
+        return ImageDetections(nothing, nothing, np.zeros(0, np.int64), np.zeros((0, 4)))
     columns = ([part.image, part.score, part.label, part.boxes_xyxy] for part in parts)
     image, score, label, boxes = map(np.concatenate, zip(*columns, strict=True))
-    return Found(image, score, label, boxes)
+    return ImageDetections(image, score, label, boxes)
 
 
 def _area(mask: dict[str, Any]) -> float:
@@ -240,7 +242,9 @@ def _area(mask: dict[str, Any]) -> float:
     return float(masks.area(mask))
 
 
-def _of_all_ranks(images: list[int], found: list[Found]) -> tuple[list[int], list[Found]]:
+def _of_all_ranks(
+    images: list[int], found: list[ImageDetections]
+) -> tuple[list[int], list[ImageDetections]]:
     if not several_ranks():
         return images, found
     gathered: list[Any] = [None] * dist.get_world_size()

@@ -17,7 +17,7 @@ from vit.layers.mlp import Mlp
 from vit.layers.norm import LayerNorm
 from vit.layers.patch import LinearPatch
 from vit.layers.position import LearnedPosition
-from vit.models.joined import block_depths, vectors_and
+from vit.models.backbone_head import block_depths, vectors_and
 from vit.structures import Features, Grid
 
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from vit.layers.linear import linear
 from vit.layers.pool import MeanPool
+from vit.models.backbone_head import BackboneHead
 from vit.models.contract import complete_head
-from vit.models.joined import Joined
 from vit.structures import Features
 
 
@@ -62,7 +62,7 @@ class Head(nn.Module):
         }
 
 
-class Classifier(Joined):
+class Classifier(BackboneHead):
     """From images to logits.
 
     Raises ValueError where the head pools a class token that the backbone does not have.

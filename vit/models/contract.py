@@ -21,7 +21,7 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from vit.models.joined import block_depths, vectors_and
+from vit.models.backbone_head import block_depths, vectors_and
 from vit.structures import UNKNOWN, Features, Grid
 
 

@@ -8,12 +8,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from vit.models.backbone import ViT
+from vit.models.backbone_head import BackboneHead
 from vit.models.contract import complete_head
-from vit.models.joined import Joined
 from vit.structures import ClassMaps, Detections, Objects
 
 
-class Detector(Joined):
+class Detector(BackboneHead):
     """From images to detections, or to maps of classes.
 
     The head drives the backbone (see `vit.models.heads`). Raises ValueError for a backbone that

@@ -17,8 +17,8 @@ from vit.layers.norm import LayerNorm
 from vit.layers.sequence_block import SequenceBlock
 from vit.layers.sequence_position import SinusoidalPosition
 from vit.models.backbone import made
+from vit.models.backbone_head import BackboneHead, block_depths, vectors_and
 from vit.models.contract import complete_head
-from vit.models.joined import Joined, block_depths, vectors_and
 from vit.structures import PAD, Features, Grid
 
 
@@ -208,7 +208,7 @@ class TokenTransformer(nn.Module):
         return seen.tril(start)
 
 
-class TextClassifier(Joined):
+class TextClassifier(BackboneHead):
     """From tokens to logits, one for each class."""
 
     def __init__(self, backbone: Any, head: Any):

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from vit.facts import Facts
-from vit.metrics.detection import Found
+from vit.metrics.detection import ImageDetections
 from vit.pictures.drawing import annotated, coloured, legend
 from vit.runs.directory import write_json
 from vit.runs.files import refuse_links
@@ -104,7 +104,7 @@ def pixels_of(found: Mapping[str, Any]) -> np.ndarray:
 
 
 def for_tracker(
-    picture: Image.Image, image: int, found: Found, truth: Mapping[str, Any]
+    picture: Image.Image, image: int, found: ImageDetections, truth: Mapping[str, Any]
 ) -> dict[str, Any]:
     """A picture with the boxes found and those to find, in the form that W&B draws.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vit.review.configurations import Configuration
-from vit.runs.album import picture_content, read_album
+from vit.runs.mistake_gallery import picture_content, read_album
 
 MOST_BYTES = 3_000_000  # of all pictures on a page
 SPLITS = ("test", "val")  # the first that a run has pictures of

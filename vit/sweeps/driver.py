@@ -81,7 +81,7 @@ class Driver:
             try:
                 while True:
                     try:
-                        self._heed()
+                        self._check_signals()
                         self._start()
                         self._collect()
                         self._follow()
@@ -227,7 +227,7 @@ class Driver:
         asked = [self._to_sampler(report, follower.trial, *told) for told in follower.look()]
         return next((order for order in asked if order is not None), None)
 
-    def _heed(self) -> None:
+    def _check_signals(self) -> None:
         """Signals, `vit sweep stop`, and a driver that has taken over from this one."""
         now = time.monotonic()
         if now - self._beaten > BEAT_SECONDS:

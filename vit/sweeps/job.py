@@ -10,7 +10,7 @@ from typing import Any
 
 from vit.runs import process
 from vit.runs.directory import RunFolder
-from vit.sweeps.trial import Orders, Verdict, forget_order, run_trial
+from vit.sweeps.trial import TrialOptions, Verdict, forget_order, run_trial
 
 
 class Job:
@@ -20,7 +20,7 @@ class Job:
     training saves and ends, and the job is queued again.
     """
 
-    def __init__(self, run_dir: str, orders: Orders, handed: Mapping[str, str] | None = None):
+    def __init__(self, run_dir: str, orders: TrialOptions, handed: Mapping[str, str] | None = None):
         self._run_dir = run_dir
         self._orders = orders
         self._handed = dict(handed or {})  # see vit.runs.environment.handed_on

@@ -11,7 +11,7 @@ from typing import Any
 from vit.faults import Fault, Refused
 from vit.runs.failure import kind_of
 from vit.sweeps.roles import Trial
-from vit.sweeps.trial import Orders, Verdict, run_trial
+from vit.sweeps.trial import TrialOptions, Verdict, run_trial
 
 
 @dataclass(kw_only=True)
@@ -28,7 +28,7 @@ class Local:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         return max((cores or 1) // (config["threads"] * devices), 1)
 
-    def open(self, jobs: int, devices: int, gpus: list[str], orders: Orders) -> None:
+    def open(self, jobs: int, devices: int, gpus: list[str], orders: TrialOptions) -> None:
         """`gpus` are the names CUDA knows them by; none: trials are on the CPU."""
         if gpus and jobs * devices > len(gpus):
             message = f"is {jobs}, for {devices} GPUs each; {len(gpus)} are visible"

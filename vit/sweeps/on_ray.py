@@ -12,7 +12,7 @@ from vit.faults import Fault, Refused
 from vit.runs.environment import handed_on, set_for_a_while
 from vit.sweeps.job import warm_up_in_a_job
 from vit.sweeps.roles import Trial
-from vit.sweeps.trial import Orders, Verdict, run_trial
+from vit.sweeps.trial import TrialOptions, Verdict, run_trial
 
 
 @dataclass(kw_only=True)
@@ -32,7 +32,7 @@ class Ray:
     def default_jobs(self, config: dict[str, Any], gpus: list[str]) -> int:
         return 100  # the cluster lets wait what it has no room for
 
-    def open(self, jobs: int, devices: int, gpus: list[str], orders: Orders) -> None:
+    def open(self, jobs: int, devices: int, gpus: list[str], orders: TrialOptions) -> None:
         try:
             import ray
         except ImportError as error:
@@ -117,4 +117,4 @@ def _run(run_dir: str, orders: dict[str, Any], handed: dict[str, str]) -> Verdic
         # It may have run a trial before, and its warm parent know that one's GPUs and variables.
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
         own = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus}
-        return run_trial(Path(run_dir), Orders(**orders), {**handed, **own})
+        return run_trial(Path(run_dir), TrialOptions(**orders), {**handed, **own})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from vit.sweeps.roles import Executor, Sampling
-from vit.sweeps.trial import Orders
+from vit.sweeps.trial import TrialOptions
 
 
 @dataclass(kw_only=True)
@@ -43,8 +43,8 @@ class Policy:
             if not getattr(self, key) > 0:
                 raise ValueError(f"sweep.{key}={getattr(self, key)}; wanted more than 0.")
 
-    def orders(self, allow_targets: Iterable[str] = ()) -> Orders:
-        return Orders(
+    def orders(self, allow_targets: Iterable[str] = ()) -> TrialOptions:
+        return TrialOptions(
             allow_targets=tuple(allow_targets),
             retries=self.retries,
             hang_seconds=self.hang_minutes * 60,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from vit.runs.directory import Order, RunFolder
-from vit.sweeps.trial import Orders, Verdict
+from vit.sweeps.trial import TrialOptions, Verdict
 
 # What a trial can be judged by besides its validation.
 FACTS = ("parameters", "gflops_per_image", "tokens", "steps")
@@ -95,7 +95,7 @@ class Executor(Protocol):
     def default_jobs(self, config: dict[str, Any], gpus: list[str]) -> int:
         """Trials at once where the user does not say."""
 
-    def open(self, jobs: int, devices: int, gpus: list[str], orders: Orders) -> None:
+    def open(self, jobs: int, devices: int, gpus: list[str], orders: TrialOptions) -> None:
         """Makes room for `jobs` trials at once, of `devices` processes each."""
 
     def has_room(self) -> bool: ...

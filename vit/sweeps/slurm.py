@@ -10,7 +10,7 @@ from vit.faults import Fault, Refused
 from vit.runs.environment import handed_on
 from vit.sweeps.job import Job
 from vit.sweeps.roles import Trial
-from vit.sweeps.trial import Orders, Verdict, take_order
+from vit.sweeps.trial import TrialOptions, Verdict, take_order
 
 PENDING = ("PENDING", "CONFIGURING", "REQUEUED")
 
@@ -46,7 +46,7 @@ class Slurm:
     def default_jobs(self, config: dict[str, Any], gpus: list[str]) -> int:
         return 100 if self.cluster == "slurm" else 1
 
-    def open(self, jobs: int, devices: int, gpus: list[str], orders: Orders) -> None:
+    def open(self, jobs: int, devices: int, gpus: list[str], orders: TrialOptions) -> None:
         try:
             import submitit
         except ImportError as error:

@@ -31,7 +31,7 @@ Verdict = Literal["done", "pruned", "paused", "stopped", "failed", "held"]
 
 
 @dataclass(frozen=True)
-class Orders:
+class TrialOptions:
     """What whoever runs a trial must know, as plain values that travel to other machines."""
 
     retries: int = 1  # attempts after the first that failed
@@ -43,7 +43,7 @@ class Orders:
 
 def run_trial(
     path: Path,
-    orders: Orders,
+    orders: TrialOptions,
     environment: Mapping[str, str] | None = None,
     must_kill: Callable[[], bool] = lambda: False,
 ) -> Verdict:
@@ -98,7 +98,7 @@ def forget_order(folder: RunFolder) -> None:
 
 def _attempt(
     folder: RunFolder,
-    orders: Orders,
+    orders: TrialOptions,
     own: Claim,
     environment: dict[str, str],
     must_kill: Callable[[], bool],
@@ -148,7 +148,7 @@ def _wait_for_predecessor(folder: RunFolder, grace: float, own: Claim) -> bool:
 def _watch(
     launched: Launched,
     folder: RunFolder,
-    orders: Orders,
+    orders: TrialOptions,
     own: Claim,
     must_kill: Callable[[], bool],
 ) -> str | None:

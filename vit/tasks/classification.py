@@ -13,7 +13,7 @@ from vit.losses.classification import binary_cross_entropy, cross_entropy
 from vit.metrics.classification import ClassificationMetrics
 from vit.metrics.multilabel import MultilabelMetrics
 from vit.metrics.predictions import PerSample
-from vit.runs.album import Album
+from vit.runs.mistake_gallery import Album
 from vit.runs.predictions import Predictions
 from vit.structures import Batch
 from vit.tasks.mistakes import Name, Picture, of_classes

@@ -11,20 +11,20 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vit.data.kinds.detection_loading import FramedBatch
-from vit.data.kinds.detection_transforms import Frame
+from vit.data.kinds.detection_transforms import Letterbox
 from vit.facts import Facts
 from vit.losses.detection import SetCriterion, loss_of
 from vit.losses.masks import NUM_POINTS
-from vit.metrics.detection import DetectionMetrics, Found
+from vit.metrics.detection import DetectionMetrics, ImageDetections
 from vit.metrics.panoptic import PanopticMetrics
 from vit.models.detector import Detector
 from vit.pictures.answers import for_tracker
-from vit.runs.album import Album
 from vit.runs.distributed import sum_dtype, sum_over_ranks
+from vit.runs.mistake_gallery import Album
 from vit.structures import DetectionBatch, Detections, PanopticMap, Stage
-from vit.tasks.found import found_in
 from vit.tasks.mistakes import Name, of_objects
 from vit.tasks.panoptic import parted
+from vit.tasks.postprocess import found_in
 from vit.tasks.queries import points_generator, tell_progress
 from vit.tasks.specs.detection import DetectionSpec, metric_prefix
 from vit.tasks.task import OptimizerPart, SchedulePart, Task
@@ -125,7 +125,7 @@ class Detection(Task):
         if panoptic is not None and self.prefix:
             self.panoptic = PanopticMetrics(facts.class_names, is_thing)
         self._known: dict[str, Mapping[str, Any]] = {}
-        self._drawn: dict[int, Found] = {}
+        self._drawn: dict[int, ImageDetections] = {}
 
     def forward(self, images: Tensor) -> Detections:
         return self.model(images)
@@ -182,7 +182,7 @@ class Detection(Task):
                 self._drawn[image] = found.of(image)
 
     def _add_segments(
-        self, answer: Stage, images: Sequence[int], frames: Sequence[Frame], split: str
+        self, answer: Stage, images: Sequence[int], frames: Sequence[Letterbox], split: str
     ) -> None:
         assert self.panoptic is not None and self._panoptic is not None
         is_thing = self.panoptic.is_thing

@@ -17,13 +17,13 @@ from vit.metrics.detection import DetectionMetrics
 from vit.metrics.hits import NOTHING, Hits, Truth, matched, truth_by_image
 from vit.metrics.worst import Worst
 from vit.pictures.drawing import annotated, colour, coloured
-from vit.runs.album import GAP, LARGEST, Album, Mistake
+from vit.runs.mistake_gallery import GAP, LARGEST, Album, Mistake
 from vit.runs.predictions import Predictions
 from vit.structures import IGNORED
 
 Picture = Callable[[str, int], Image.Image]
 Name = Callable[[str, int], str]
-Published = Callable[[str, int], np.ndarray]  # the class of each pixel, [height, width]
+RawAnnotations = Callable[[str, int], np.ndarray]  # the class of each pixel, [height, width]
 RIGHT, FALSE, MISSED = (46, 158, 107), (224, 58, 46), (245, 178, 20)  # colours of boxes
 MOST_LEGEND = 24  # classes
 
@@ -124,7 +124,7 @@ def of_pixels(
     names: Sequence[str],
     split: str,
     picture: Picture,
-    published: Published,
+    published: RawAnnotations,
     name: Name,
     most: int,
 ) -> Album:

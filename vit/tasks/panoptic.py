@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vit.data.core.bilinear import by_bands
-from vit.data.kinds.detection_transforms import Frame
+from vit.data.kinds.detection_transforms import Letterbox
 from vit.structures import PanopticMap, Stage
 
 SURE = 0.8  # least probability of a query's class
@@ -17,7 +17,7 @@ MOST_OF_INT16 = torch.iinfo(torch.int16).max
 KEPT = 0.8  # least share of a mask that other queries leave to it
 
 
-def parted(answer: Stage, image: int, frame: Frame, is_thing: Sequence[bool]) -> PanopticMap:
+def parted(answer: Stage, image: int, frame: Letterbox, is_thing: Sequence[bool]) -> PanopticMap:
     """The segments of an image of the batch, in pixels of the original picture.
 
     Sure queries compete for each pixel by class probability times mask; who keeps less than `KEPT`
@@ -52,7 +52,7 @@ def parted(answer: Stage, image: int, frame: Frame, is_thing: Sequence[bool]) ->
 
 
 def _owners(
-    masks: Float[Tensor, "queries rows cols"], scores: Float[Tensor, " queries"], frame: Frame
+    masks: Float[Tensor, "queries rows cols"], scores: Float[Tensor, " queries"], frame: Letterbox
 ) -> tuple[Int[Tensor, "height width"], list[bool]]:
     """Whose each pixel of the picture is (`queries` where nobody's), and which queries keep enough
     of their masks; on the CPU.

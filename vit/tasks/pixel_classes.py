@@ -9,7 +9,7 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from vit.data.core.bilinear import by_bands
-from vit.data.kinds.detection_transforms import Frame
+from vit.data.kinds.detection_transforms import Letterbox
 from vit.runs.distributed import sum_dtype
 from vit.structures import ClassMaps, Detections
 
@@ -37,7 +37,7 @@ def class_map(
 
 
 def picture_classes(
-    output: Detections | ClassMaps, image: int, frame: Frame
+    output: Detections | ClassMaps, image: int, frame: Letterbox
 ) -> UInt8[Tensor, "height width"]:
     """The class of each pixel of the picture that lies at `frame` in an image of the batch.
 

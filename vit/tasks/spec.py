@@ -65,7 +65,7 @@ class TaskSpec(ABC):
         """The model; `vit.tasks.heads.build_head` builds `head` from what is given it there.
 
         `facts` are those of vit/facts.py. The model offers `flops(*facts.input_size())`,
-        `depths()`, `shards()` and `no_weight_decay()`, as `vit.models.joined.Joined` does.
+        `depths()`, `shards()` and `no_weight_decay()`, as `vit.models.backbone_head.Joined` does.
         Raises ValueError for a head of another task.
         """
 

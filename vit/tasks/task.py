@@ -16,8 +16,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from vit.facts import AnyFacts
 from vit.metrics.running import RunningMeans
-from vit.runs.album import Album
 from vit.runs.distributed import sum_dtype
+from vit.runs.mistake_gallery import Album
 from vit.runs.predictions import Predictions
 from vit.tasks.spec import TaskSpec
 

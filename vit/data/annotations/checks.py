@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vit.data.annotations.raw import Published
+from vit.data.annotations.raw import RawAnnotations
 from vit.data.annotations.segments import bounds, outline_fault, without_area
-from vit.faults import Fault, few
+from vit.faults import Fault, shorten
 
 FARTHEST = 1e9  # pixels; a box beyond that is none
 OVERRUN = 0.5  # pixels by which a box leaves its image before it is worth a word; rounding does so
@@ -27,7 +27,7 @@ MANY_OVERRUN = 0.2  # share of the boxes from which on they look like xyxy
 
 
 @dataclass
-class Verdict:
+class Validation:
     """What was found, which objects are kept, and their boxes within their images."""
 
     keep: np.ndarray  # [objects], bool
@@ -36,10 +36,10 @@ class Verdict:
     warnings: list[str] = field(default_factory=list)
 
 
-def judged(published: Published, masks: bool = False) -> Verdict:
+def validate(published: RawAnnotations, masks: bool = False) -> Validation:
     """Every fault and every oddity of a split's annotations; outlines only where `masks`."""
     low, sides = published.boxes_xywh[:, :2], published.boxes_xywh[:, 2:]
-    verdict = Verdict(np.ones(len(low), dtype=bool), np.concatenate([low, low + sides], axis=1))
+    verdict = Validation(np.ones(len(low), dtype=bool), np.concatenate([low, low + sides], axis=1))
     _numbers(published, verdict)
     _references(published, verdict)
     if not _wrong_format(published, verdict):
@@ -69,7 +69,7 @@ def judged(published: Published, masks: bool = False) -> Verdict:
     return verdict
 
 
-def _numbers(published: Published, verdict: Verdict) -> None:
+def _numbers(published: RawAnnotations, verdict: Validation) -> None:
     """Numbers that come twice, and boxes that are no numbers."""
     twice = _twice(published.image_ids)
     if twice:
@@ -87,7 +87,7 @@ def _numbers(published: Published, verdict: Verdict) -> None:
     verdict.keep &= ~broken
 
 
-def _references(published: Published, verdict: Verdict) -> None:
+def _references(published: RawAnnotations, verdict: Validation) -> None:
     """Annotations of images and of classes that are not there."""
     lost = np.flatnonzero(published.image_of < 0)
     if len(lost):
@@ -109,7 +109,7 @@ def _references(published: Published, verdict: Verdict) -> None:
     verdict.keep &= (published.image_of >= 0) & (published.class_of >= 0)
 
 
-def _wrong_format(published: Published, verdict: Verdict) -> bool:
+def _wrong_format(published: RawAnnotations, verdict: Validation) -> bool:
     """Whether the boxes as a whole are something else than x, y, width, height in pixels."""
     rows = np.flatnonzero(verdict.keep)
     sizes = published.sizes[published.image_of[rows]]
@@ -141,7 +141,7 @@ def _wrong_format(published: Published, verdict: Verdict) -> bool:
     return True
 
 
-def _places(published: Published, verdict: Verdict) -> None:
+def _places(published: RawAnnotations, verdict: Validation) -> None:
     """Boxes without a size, outside of their image or partly so; what is kept is clipped."""
     low, high = verdict.boxes_xyxy[:, :2], verdict.boxes_xyxy[:, 2:]
     flat = verdict.keep & (published.boxes_xywh[:, 2:] <= 0).any(axis=1)
@@ -172,7 +172,7 @@ def _places(published: Published, verdict: Verdict) -> None:
     verdict.boxes_xyxy[rows] = np.clip(verdict.boxes_xyxy[rows], 0, np.tile(far, 2))
 
 
-def _repeated_boxes(published: Published, verdict: Verdict) -> None:
+def _repeated_boxes(published: RawAnnotations, verdict: Validation) -> None:
     rows = np.flatnonzero(verdict.keep)
     keys = np.column_stack(
         [published.image_of[rows], published.class_of[rows], published.boxes_xywh[rows]]
@@ -186,7 +186,7 @@ def _repeated_boxes(published: Published, verdict: Verdict) -> None:
         verdict.warnings.append(_told(published, message, told))
 
 
-def _elsewhere(published: Published, verdict: Verdict) -> None:
+def _elsewhere(published: RawAnnotations, verdict: Validation) -> None:
     """Boxes that are not those of their outlines, among 2,000 objects, evenly spread."""
     rows = np.flatnonzero(verdict.keep & ~published.crowd)
     if len(rows) > LOOKED_AT:
@@ -209,13 +209,13 @@ def _elsewhere(published: Published, verdict: Verdict) -> None:
     if told:
         verdict.warnings.append(
             f"{published.origin}: {len(told)} of {outlines} boxes looked at lie elsewhere than "
-            f"their `segmentation`; both are kept as they are: {few(told)}."
+            f"their `segmentation`; both are kept as they are: {shorten(told)}."
         )
     if flat:
         # Where masks are asked for, `_outlines` has dropped them.
         verdict.warnings.append(
             f"{published.origin}: {len(flat)} of {outlines} `segmentation`s looked at have no "
-            f"area; their boxes are kept: {few(flat)}."
+            f"area; their boxes are kept: {shorten(flat)}."
         )
 
 
@@ -228,7 +228,7 @@ def _overlap(box: tuple[float, ...], other: tuple[float, ...]) -> float:
     return shared / (sum(areas) - shared) if sum(areas) > shared else 0.0
 
 
-def _fractions(published: Published, verdict: Verdict) -> bool:
+def _fractions(published: RawAnnotations, verdict: Validation) -> bool:
     """Whether the polygons as a whole are fractions of their images, and not pixels."""
     small = polygons = 0
     for row in np.flatnonzero(verdict.keep).tolist():
@@ -252,7 +252,7 @@ def _fractions(published: Published, verdict: Verdict) -> bool:
     return True
 
 
-def _outlines(published: Published, verdict: Verdict) -> None:
+def _outlines(published: RawAnnotations, verdict: Validation) -> None:
     if _fractions(published, verdict):
         return
     missing, wrong, flat = [], [], []
@@ -279,26 +279,26 @@ def _outlines(published: Published, verdict: Verdict) -> None:
         verdict.faults.append(_fault(published, "the `segmentation` is broken", wrong))
 
 
-def class_warnings(train: Published, class_names: tuple[str, ...]) -> list[str]:
+def class_warnings(train: RawAnnotations, class_names: tuple[str, ...]) -> list[str]:
     """Classes that nothing is to be learnt of, such as the parents that some tools write."""
     counts = np.bincount(train.class_of[train.class_of >= 0], minlength=len(class_names))
     bare = [repr(name) for name, count in zip(class_names, counts, strict=True) if not count]
     if not bare:
         return []
-    return [f"{train.origin}: no box is of the category {few(bare)}."]
+    return [f"{train.origin}: no box is of the category {shorten(bare)}."]
 
 
 def _twice(values: Iterable[Hashable]) -> list[Hashable]:
     return [value for value, count in Counter(values).items() if count > 1]
 
 
-def _named(published: Published, which: np.ndarray) -> list[str]:
+def _named(published: RawAnnotations, which: np.ndarray) -> list[str]:
     return [f"ann {published.ids[row]}" for row in np.flatnonzero(which).tolist()]
 
 
-def _fault(published: Published, message: str, told: list[str]) -> Fault:
-    return Fault(published.origin, f"{message}: {few(told)} ({len(told)} in all).")
+def _fault(published: RawAnnotations, message: str, told: list[str]) -> Fault:
+    return Fault(published.origin, f"{message}: {shorten(told)} ({len(told)} in all).")
 
 
-def _told(published: Published, message: str, told: list[str]) -> str:
-    return f"{published.origin}: {message}: {few(told)} ({len(told)} in all)."
+def _told(published: RawAnnotations, message: str, told: list[str]) -> str:
+    return f"{published.origin}: {message}: {shorten(told)} ({len(told)} in all)."

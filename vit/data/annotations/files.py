@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vit.data.annotations.checks import class_warnings, judged
-from vit.data.annotations.packed import Annotations, Marked
-from vit.data.annotations.raw import Published
+from vit.data.annotations.checks import class_warnings, validate
+from vit.data.annotations.packed import Annotations, ImageAnnotations
+from vit.data.annotations.raw import RawAnnotations
 from vit.data.annotations.segments import Segments, area, outline_fault, run_lengths
 from vit.data.core.file_names import stored
 from vit.data.core.images import open_image
@@ -30,7 +30,7 @@ class MarkedFiles(FileSource):
 
     def marked(
         self, position: int, channels: int, masks: bool = False
-    ) -> tuple[Image.Image, Marked]:
+    ) -> tuple[Image.Image, ImageAnnotations]:
         return self.read(position, channels), self.annotations.of(position, masks)
 
     def run_lengths(self, position: int) -> list[dict[str, Any]]:
@@ -45,7 +45,7 @@ class MarkedFiles(FileSource):
 
 
 def contents_of(
-    splits: dict[str, Published],
+    splits: dict[str, RawAnnotations],
     class_names: tuple[str, ...],
     class_ids: tuple[int, ...],
     masks: bool,
@@ -55,7 +55,7 @@ def contents_of(
     sources: dict[str, MarkedFiles] = {}
     warnings: list[str] = []
     for split, published in splits.items():
-        verdict = judged(published, masks)
+        verdict = validate(published, masks)
         faults += published.faults + verdict.faults
         warnings += verdict.warnings
         kept = _kept(published, verdict.keep, verdict.boxes_xyxy, masks)
@@ -82,9 +82,9 @@ def contents_of(
 
 
 def _listed_twice(
-    splits: Mapping[str, Published], sources: Mapping[str, MarkedFiles]
+    splits: Mapping[str, RawAnnotations], sources: Mapping[str, MarkedFiles]
 ) -> list[Fault]:
-    """Files under two ids, or in two splits; those of one id were told by `judged`."""
+    """Files under two ids, or in two splits; those of one id were told by `validate`."""
     found = same_paths(sources)
     for split, pairs in list(found.within.items()):
         ids = splits[split].image_ids
@@ -95,7 +95,7 @@ def _listed_twice(
 
 
 def _kept(
-    published: Published, keep: np.ndarray, boxes_xyxy: np.ndarray, masks: bool
+    published: RawAnnotations, keep: np.ndarray, boxes_xyxy: np.ndarray, masks: bool
 ) -> Annotations:
     """The objects that are kept, by image, in the order in which they were published."""
     rows = np.flatnonzero(keep)

@@ -14,7 +14,7 @@ from vit.data.core.sources import Source
 
 
 @dataclass
-class Marked:
+class ImageAnnotations:
     """The objects of one image, in pixels of the picture as it is read.
 
     A `crowd` box holds many objects that nobody told apart: it is never trained on, and in the
@@ -30,12 +30,12 @@ class Marked:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def apart(self) -> Marked:
+    def apart(self) -> ImageAnnotations:
         """Those that are one object each: what there is to learn."""
         if not self.crowd.any():
             return self
         keep = ~self.crowd
-        return Marked(
+        return ImageAnnotations(
             self.labels[keep],
             self.boxes_xyxy[keep],
             self.crowd[keep],
@@ -59,7 +59,7 @@ class Annotations:
     sizes: np.ndarray  # [images, 2], height and width in pixels
     segments: Segments | None = None  # the outlines, where masks are asked for
 
-    def of(self, position: int, masks: bool = False) -> Marked:
+    def of(self, position: int, masks: bool = False) -> ImageAnnotations:
         """The objects of one image; with their masks where asked."""
         some = slice(int(self.starts[position]), int(self.starts[position + 1]))
         found = None
@@ -69,7 +69,7 @@ class Annotations:
             found = np.zeros((len(outlines), height, width), dtype=bool)
             for row, outline in enumerate(outlines):
                 found[row] = decoded(outline, height, width)
-        return Marked(
+        return ImageAnnotations(
             self.labels[some], self.boxes_xyxy[some], self.crowd[some], self.areas[some], found
         )
 
@@ -98,7 +98,7 @@ class Annotations:
         return rows
 
 
-def joined(marked: list[Marked], sizes: list[tuple[int, int]]) -> Annotations:
+def joined(marked: list[ImageAnnotations], sizes: list[tuple[int, int]]) -> Annotations:
     """The objects of several images as one; their masks are left behind."""
     counts = [len(one) for one in marked]
     return Annotations(
@@ -112,7 +112,7 @@ def joined(marked: list[Marked], sizes: list[tuple[int, int]]) -> Annotations:
 
 
 @runtime_checkable
-class MarkedSource(Source, Protocol):
+class AnnotatedSource(Source, Protocol):
     """Images with objects in them; `labels` tell which classes an image shows."""
 
     @property
@@ -120,7 +120,7 @@ class MarkedSource(Source, Protocol):
 
     def marked(
         self, position: int, channels: int, masks: bool = False
-    ) -> tuple[Image.Image, Marked]:
+    ) -> tuple[Image.Image, ImageAnnotations]:
         """A picture and what is in it; raises BadImage where it cannot be read."""
         ...
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from vit.data.annotations.files import MarkedFiles
-from vit.data.annotations.packed import Marked
+from vit.data.annotations.packed import ImageAnnotations
 from vit.data.annotations.segments import run_lengths_of_mask
 from vit.data.core.images import BadImage, orientation, with_image
 
@@ -29,7 +29,7 @@ class PanopticFiles(MarkedFiles):
 
     def marked(
         self, position: int, channels: int, masks: bool = False
-    ) -> tuple[Image.Image, Marked]:
+    ) -> tuple[Image.Image, ImageAnnotations]:
         image, found = super().marked(position, channels)
         return image, replace(found, masks=self._masks(position)) if masks else found
 

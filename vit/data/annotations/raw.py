@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from vit.data.core.images import BadImage, image_size
-from vit.faults import Fault, few
+from vit.faults import Fault, shorten
 
 
 @dataclass
-class Published:
+class RawAnnotations:
     """The annotations of one split before anything was judged; one entry an object.
 
     `image_of` and `class_of` are positions in `names` and in the data's classes, -1 where what
@@ -39,7 +39,7 @@ class Published:
 
 
 @dataclass
-class Found:
+class ImageRecord:
     """The objects of one image as read from a file of its own."""
 
     name: str  # of the image, under the folder of images or absolute
@@ -66,12 +66,12 @@ class Found:
 
 
 def published(
-    origin: str, root: Path, found: list[Found], class_of: Mapping[Any, int]
-) -> Published:
+    origin: str, root: Path, found: list[ImageRecord], class_of: Mapping[Any, int]
+) -> RawAnnotations:
     """A split of which each image has a file of its own; `class_of` knows the classes."""
     refs = [ref for one in found for ref in one.class_refs]
     count = len(refs)
-    return Published(
+    return RawAnnotations(
         origin=origin,
         root=root,
         names=[one.name for one in found],
@@ -101,7 +101,7 @@ class Bad:
 
     def faults(self, origin: str) -> list[Fault]:
         return [
-            Fault(origin, f"{message}: {few(places)} ({len(places)} in all).")
+            Fault(origin, f"{message}: {shorten(places)} ({len(places)} in all).")
             for message, places in self._places.items()
         ]
 

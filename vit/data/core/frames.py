@@ -9,7 +9,7 @@ from PIL import Image
 
 from vit.data.core.images import BadImage, with_image
 from vit.data.core.sources import FileSource, Source
-from vit.faults import few
+from vit.faults import shorten
 
 SUFFIXES = (b".gif", b".tif", b".tiff", b".webp")  # of files that may hold several
 LOOKED_AT = 1000  # per source
@@ -28,7 +28,7 @@ def frame_warnings(sources: Mapping[str, Source]) -> list[str]:
         if several:
             lines.append(
                 f"{name}: {len(several)} of {len(likely)} files looked at hold several frames or "
-                f"pages, of which the first alone is read: {few(several)}."
+                f"pages, of which the first alone is read: {shorten(several)}."
             )
     return lines
 

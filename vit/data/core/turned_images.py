@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from vit.data.core.images import stored_size
-from vit.faults import few
+from vit.faults import shorten
 
 # Loaders of torchvision and pycocotools do not apply EXIF, annotation tools of browsers do: both
 # sorts of annotations are about. Where the size proves which, the picture is read that way, and
@@ -58,11 +58,11 @@ def turn_warnings(sorts: Mapping[str, list[str]], what: str) -> list[str]:
     if unclear := sorts.get("unclear"):
         odd.append(
             f"{len(unclear)} images are turned by EXIF, and their size does not tell whether the "
-            f"{what} were made before or after; taken as after: {few(unclear)}."
+            f"{what} were made before or after; taken as after: {shorten(unclear)}."
         )
     if lying := sorts.get("lying"):
         odd.append(
             f"{len(lying)} images are annotated as they lie in the file, without EXIF's turn; they "
-            f"are read so: {few(lying)}."
+            f"are read so: {shorten(lying)}."
         )
     return odd

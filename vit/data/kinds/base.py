@@ -124,7 +124,7 @@ class ImageData(SampleData[P], Generic[P]):
     def _without_facts(self, error: ValueError | OSError) -> list[Fault]:
         """Of an image that tells no size: the last of many, as where all names are wrong."""
         found = checks.bad_images(self.contents.sources) if isinstance(error, BadImage) else []
-        return checks.summed(found, False) or super()._without_facts(error)
+        return checks.summarize_faults(found, False) or super()._without_facts(error)
 
     def _label_faults(self) -> list[Fault]:
         """What is wrong with what is said of the images."""
@@ -155,7 +155,7 @@ class ImageData(SampleData[P], Generic[P]):
         sources = self.contents.sources
         if self.on_bad_image == "skip":
             return checks.all_bad(sources["train"])
-        return checks.summed(checks.bad_images(sources, full), full)
+        return checks.summarize_faults(checks.bad_images(sources, full), full)
 
     def _own_warnings(self) -> list[str]:
         contents = self.contents

@@ -79,7 +79,7 @@ def _bad_in(source: Source, members: np.ndarray, full: bool, split: str) -> list
     return lines
 
 
-def summed(lines: list[str], full: bool) -> list[Fault]:
+def summarize_faults(lines: list[str], full: bool) -> list[Fault]:
     other = [line for line in lines if line.endswith(IN_OTHER_CAPITALS)]
     if len(other) > 1:
         first = other[0].removesuffix(".")

@@ -11,18 +11,18 @@ from typing import Any, Generic, Literal, TypeVar
 import numpy as np
 from PIL import Image
 
-from vit.data.annotations.packed import Annotations, MarkedSource
+from vit.data.annotations.packed import AnnotatedSource, Annotations
 from vit.data.augment_boxes import BoxAugmentation, NoBoxAugmentation
 from vit.data.core.sources import FileSource
 from vit.data.kinds.base import ImageData
 from vit.data.kinds.checks import add_samples
 from vit.data.kinds.detection_checks import image_sizes
 from vit.data.kinds.detection_loading import DetectionSplit
-from vit.data.kinds.detection_transforms import DetectionTransform, Frame
+from vit.data.kinds.detection_transforms import DetectionTransform, Letterbox
 from vit.facts import Facts
 from vit.faults import Fault
 
-M = TypeVar("M", bound=MarkedSource)
+M = TypeVar("M", bound=AnnotatedSource)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -84,7 +84,7 @@ class DetectionData(ImageData[M], Generic[M]):
             skip_bad=self.on_bad_image == "skip",
         )
 
-    def frame(self, split: str, index: int) -> Frame:
+    def frame(self, split: str, index: int) -> Letterbox:
         """Where evaluation puts a sample; the same as in its batch."""
         height, width = self._sizes(split)[index].tolist()
         return self.eval_transform.frame(height, width)
@@ -200,7 +200,7 @@ class DetectionData(ImageData[M], Generic[M]):
         ]
         return [*super()._own_warnings(), *sizes]
 
-    def _files(self) -> list[tuple[str, MarkedSource]]:
+    def _files(self) -> list[tuple[str, AnnotatedSource]]:
         """The sources that are of files, each with where it is from."""
         contents = self.contents
         return [
@@ -232,7 +232,7 @@ class DetectionData(ImageData[M], Generic[M]):
 
 
 def _coco_objects(
-    source: MarkedSource, position: int, class_ids: tuple[int, ...], masks: bool
+    source: AnnotatedSource, position: int, class_ids: tuple[int, ...], masks: bool
 ) -> list[dict[str, Any]]:
     """The objects of an image as COCO writes them, but for their numbers."""
     marked = source.annotations.of(position)

@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from vit.data.annotations.packed import MarkedSource
+from vit.data.annotations.packed import AnnotatedSource
 from vit.data.core.images import BadImage, other_size
 from vit.data.core.sources import FileSource
 from vit.data.core.turned_images import turn_warnings, upright_size
 from vit.data.kinds.checks import HEADERS_READ, spread
 
 
-def image_sizes(source: MarkedSource, full: bool = False) -> tuple[list[str], list[str]]:
+def image_sizes(source: AnnotatedSource, full: bool = False) -> tuple[list[str], list[str]]:
     """Images of another size than their annotations say, and what is odd about EXIF's turns.
 
     Reads the headers of 10,000 images, or of all where `full`; those that cannot be read are for

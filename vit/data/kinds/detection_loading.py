@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
-from vit.data.annotations.packed import MarkedSource
+from vit.data.annotations.packed import AnnotatedSource
 from vit.data.augment_boxes import BoxAugmentation, Change
 from vit.data.core.randomness import sample_seed
 from vit.data.core.sampling import Key
@@ -16,13 +16,13 @@ from vit.data.core.split import Split
 from vit.data.core.transforms import normalised, pixels
 from vit.data.kinds.detection_transforms import (
     DetectionTransform,
-    Frame,
+    Letterbox,
     Sample,
     fractions,
     sample_of,
-    settled,
+    sanitize,
 )
-from vit.data.kinds.mosaic import laid
+from vit.data.kinds.mosaic import mosaic
 from vit.structures import DetectionBatch, Objects
 
 SIZE, MOSAIC = 2, 3  # purposes of further seeds per sample or step; see sample_seed
@@ -35,17 +35,17 @@ class FramedBatch(DetectionBatch):
     In training there are no frames: augmented pictures have no way back.
     """
 
-    frames: tuple[Frame, ...] = field(default=(), kw_only=True)
+    frames: tuple[Letterbox, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(eq=False, kw_only=True)
-class DetectionSplit(Split[Sample, tuple[Sample, Frame], FramedBatch]):
+class DetectionSplit(Split[Sample, tuple[Sample, Letterbox], FramedBatch]):
     """Pictures with the objects in them, for training (with `augment`) or for evaluation.
 
     With `train_sizes`, the images of a step all have one of these sides, in each view its own.
     """
 
-    source: MarkedSource
+    source: AnnotatedSource
     prepare: DetectionTransform
     augment: BoxAugmentation | None = None
     mosaic: float = 0.0  # probability of three more pictures beside this one
@@ -68,24 +68,24 @@ class DetectionSplit(Split[Sample, tuple[Sample, Frame], FramedBatch]):
             found["seen"] = tv_tensors.Mask(seen)
         return found
 
-    def change(self, raw: Sample, key: Key, view: int) -> tuple[Sample, Frame]:
+    def change(self, raw: Sample, key: Key, view: int) -> tuple[Sample, Letterbox]:
         prepare = self._prepare(key, view)
         frame = prepare.frame(raw["image"].height, raw["image"].width)
         if self.augment is None:
-            return settled(prepare.placed(raw)), frame
+            return sanitize(prepare.placed(raw)), frame
         if self.mosaic and (self.mosaic_epochs is None or key.epoch < self.mosaic_epochs):
             self.reseed(key, view, MOSAIC)
             if float(torch.rand(())) < self.mosaic:
                 others = torch.randint(len(self), (3,)).tolist()
-                raw = laid([raw, *map(self.read, others)], prepare)
+                raw = mosaic([raw, *map(self.read, others)], prepare)
         change = self._changes.get(prepare.image_size)
         if change is None:
             change = self._changes[prepare.image_size] = self.augment.change(prepare)
         self.reseed(key, view)
-        return settled(change(raw)), frame
+        return sanitize(change(raw)), frame
 
     def collate(
-        self, samples: list[tuple[Sample, Frame]], keys: list[Key], view: int
+        self, samples: list[tuple[Sample, Letterbox]], keys: list[Key], view: int
     ) -> FramedBatch:
         prepare = self._prepare(keys[0], view)
         changed = [sample for sample, _ in samples]

@@ -14,7 +14,7 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode, Pad, Resize
 from torchvision.transforms.v2 import functional as change
 
-from vit.data.annotations.packed import Marked
+from vit.data.annotations.packed import ImageAnnotations
 from vit.data.core.bilinear import Rows, enlarged, reach
 from vit.data.core.images import eight_bit
 from vit.data.core.transforms import normalised, pixels
@@ -29,7 +29,7 @@ Sample = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Frame:
+class Letterbox:
     """Where a picture lies in the image that the model sees; all in pixels, height before width.
 
     The picture of size `original` was scaled to `scaled`, its top left corner at `offset` of an
@@ -99,15 +99,15 @@ class DetectionTransform:
     fit: str = "letterbox"
     white: float | None = None  # see vit.data.core.images.eight_bit
 
-    def frame(self, height: int, width: int) -> Frame:
+    def frame(self, height: int, width: int) -> Letterbox:
         """Where a picture of that size comes to lie."""
         tall, wide = self.image_size
         if self.fit == "squash":
-            return Frame((height, width), self.image_size, self.image_size, (0, 0))
+            return Letterbox((height, width), self.image_size, self.image_size, (0, 0))
         scale = min(tall / height, wide / width)
         scaled = (max(round(height * scale), 1), max(round(width * scale), 1))
         offset = ((tall - scaled[0]) // 2, (wide - scaled[1]) // 2)
-        return Frame((height, width), self.image_size, scaled, offset)
+        return Letterbox((height, width), self.image_size, scaled, offset)
 
     def fitted(self, image: Image.Image) -> Image.Image:
         """The picture, 8-bit already, at `image_size`."""
@@ -151,7 +151,7 @@ class DetectionTransform:
         return normalised(pixels([whole]), self.mean, self.std)[0]
 
 
-def sample_of(image: Image.Image, marked: Marked) -> Sample:
+def sample_of(image: Image.Image, marked: ImageAnnotations) -> Sample:
     """A picture with its objects in the form that torchvision's transforms take."""
     size = (image.height, image.width)
     sides = marked.boxes_xyxy[:, 2:] - marked.boxes_xyxy[:, :2]
@@ -171,7 +171,7 @@ def boxes_of(boxes_xyxy: Tensor, size: tuple[int, int]) -> tv_tensors.BoundingBo
     return tv_tensors.BoundingBoxes(rows, format="XYXY", canvas_size=size)
 
 
-def settled(sample: Sample) -> Sample:
+def sanitize(sample: Sample) -> Sample:
     """Boxes within the image, without the objects that have left it, and "areas" that are true.
 
     An area is that of the mask where there is one; else the share of the box that was filled

@@ -11,7 +11,7 @@ from vit.data.kinds.detection_transforms import DetectionTransform, Sample, boxe
 from vit.data.kinds.pixel_labels import PixelLabels
 
 
-def laid(samples: list[Sample], prepare: DetectionTransform) -> Sample:
+def mosaic(samples: list[Sample], prepare: DetectionTransform) -> Sample:
     """Four samples, two by two, each framed as in evaluation, as one of twice the height and width.
 
     What is trained on is cut from it, or it is scaled, by the augmentation that comes after.

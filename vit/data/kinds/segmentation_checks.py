@@ -19,7 +19,7 @@ from vit.data.kinds.checks import (
     file_size,
     spread,
 )
-from vit.faults import NAMED, Fault, few
+from vit.faults import NAMED, Fault, shorten
 from vit.structures import IGNORED
 
 APART = "masks that EXIF turns otherwise than their images"
@@ -78,7 +78,7 @@ def _summary(bad: list[tuple[str, BadImage]]) -> str:
         alike.setdefault(what, []).append((name, fault))
     lines = []
     for (_, first), *others in list(alike.values())[:NAMED]:
-        more = f"; likewise {few([name for name, _ in others])}" if others else ""
+        more = f"; likewise {shorten([name for name, _ in others])}" if others else ""
         lines.append(str(first).rstrip(".") + more)
     hints = dict.fromkeys(getattr(fault, "hint", "") for _, fault in bad)
     told = [f"{'; '.join(lines)} ({len(bad)} in all).", *[hint for hint in hints if hint][:2]]

@@ -16,7 +16,7 @@ from vit.data.augment_boxes import BoxAugmentation
 from vit.data.core.sampling import Key
 from vit.data.core.split import Split
 from vit.data.core.transforms import normalised, pixels
-from vit.data.kinds.detection_transforms import Frame, Sample
+from vit.data.kinds.detection_transforms import Letterbox, Sample
 from vit.data.kinds.segmentation_transforms import SegmentationTransform, map_sample
 from vit.structures import SegmentationBatch
 
@@ -35,7 +35,7 @@ class FramedMaps(SegmentationBatch):
 
     unkept: ClassVar[tuple[str, ...]] = ("published",)
 
-    frames: tuple[Frame, ...] = field(default=(), kw_only=True)
+    frames: tuple[Letterbox, ...] = field(default=(), kw_only=True)
     published: UInt8[Tensor, " pixels"] = field(
         default_factory=lambda: torch.zeros(0, dtype=torch.uint8), kw_only=True
     )

@@ -11,7 +11,7 @@ from jaxtyping import Int
 from PIL import Image
 from torch import Tensor
 
-from vit.data.kinds.detection_transforms import DetectionTransform, Frame, Sample
+from vit.data.kinds.detection_transforms import DetectionTransform, Letterbox, Sample
 from vit.data.kinds.pixel_labels import PixelLabels, resized
 from vit.structures import IGNORED
 
@@ -38,7 +38,7 @@ def map_sample(image: Image.Image, class_map: np.ndarray) -> Sample:
 
 
 def map_to_original(
-    class_map: Int[Tensor, "rows cols"], frame: Frame
+    class_map: Int[Tensor, "rows cols"], frame: Letterbox
 ) -> Int[Tensor, "height width"]:
     """A map of the model's image as one of the picture, without what was filled up."""
     (tall, wide), (top, left) = frame.scaled, frame.offset

@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from vit.models.heads.decoder import plain_layer
-from vit.models.heads.frame import Frame, centres, look
 from vit.models.heads.parts import (
     ReluMlp,
     check_counts,
@@ -23,6 +22,7 @@ from vit.models.heads.parts import (
     undecayed,
 )
 from vit.models.heads.two_stage import TwoStage, token_count
+from vit.models.heads.valid_patches import ValidPatches, centres, encode_padded
 from vit.models.necks import Projector
 from vit.structures import Denoised, Detections, Grid, Objects, Stage
 
@@ -81,7 +81,7 @@ class _Seen:
     grids: Sequence[Grid]
     size: tuple[int, int]  # of the image in pixels
     hidden: Tensor | None  # [batch, 1, 1, tokens] that are padding
-    frame: Frame
+    frame: ValidPatches
 
     def mask(self, bias: nn.Module, references_cxcywh: Tensor) -> Tensor:
         """[batch, heads, queries, tokens] to add to the scores."""
@@ -162,7 +162,7 @@ class BoxRpbHead(nn.Module):
         padding: Bool[Tensor, "batch height width"] | None = None,
         objects: Objects | None = None,
     ) -> Detections:
-        features, frame = look(backbone, images, padding, self.neck.blocks)
+        features, frame = encode_padded(backbone, images, padding, self.neck.blocks)
         levels = self.neck(features, frame.valid)
         start = self.two_stage(levels, frame)
         tokens = torch.cat([level.tokens for level in levels], dim=1)

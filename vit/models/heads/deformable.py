@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from vit.layers.deformable import DeformableAttention
 from vit.layers.norm import LayerNorm
 from vit.models.heads.decoder import DecoderLayer
-from vit.models.heads.frame import Frame, look
 from vit.models.heads.parts import (
     ReluMlp,
     check_counts,
@@ -24,6 +23,7 @@ from vit.models.heads.parts import (
     undecayed,
 )
 from vit.models.heads.two_stage import TwoStage, token_count
+from vit.models.heads.valid_patches import ValidPatches, encode_padded
 from vit.models.necks import Projector
 from vit.structures import Denoised, Detections, Objects, Stage
 
@@ -112,7 +112,7 @@ class DeformableHead(nn.Module):
         padding: Bool[Tensor, "batch height width"] | None = None,
         objects: Objects | None = None,
     ) -> Detections:
-        features, frame = look(backbone, images, padding, self.neck.blocks)
+        features, frame = encode_padded(backbone, images, padding, self.neck.blocks)
         levels = self.neck(features, frame.valid)
         start = self.two_stage(levels, frame)
         seen = {
@@ -137,7 +137,7 @@ class DeformableHead(nn.Module):
         return Detections(stages, groups, denoised)
 
     def _decoded(
-        self, x: Tensor, references_cxcywh: Tensor, frame: Frame, **seen: Any
+        self, x: Tensor, references_cxcywh: Tensor, frame: ValidPatches, **seen: Any
     ) -> list[Stage]:
         position = self.position(sines(references_cxcywh, self.width // 2))
         places, stages = frame.outward(references_cxcywh), []

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from vit.boxes import cxcywh_to_xyxy
-from vit.models.heads.frame import Frame
+from vit.models.heads.valid_patches import ValidPatches
 from vit.structures import Objects
 
 LEAST_SIDE = 1e-3  # of a noised box, as a fraction of the image: layers stretch it by factors
@@ -71,7 +71,7 @@ class Denoising(nn.Module):
 
     # Not compiled: each combination of counts would be a graph of its own.
     @torch.compiler.disable
-    def forward(self, objects: Objects | None, frame: Frame, images: Tensor) -> Noised:
+    def forward(self, objects: Objects | None, frame: ValidPatches, images: Tensor) -> Noised:
         """`frame` tells where the real images lie; without objects all queries only fill up."""
         device = images.device
         if objects is None:

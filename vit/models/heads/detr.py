@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from vit.layers.norm import LayerNorm
 from vit.models.heads.decoder import plain_layer
-from vit.models.heads.frame import centres, look
 from vit.models.heads.parts import (
     ReluMlp,
     check_counts,
@@ -19,6 +18,7 @@ from vit.models.heads.parts import (
     sines,
     undecayed,
 )
+from vit.models.heads.valid_patches import centres, encode_padded
 from vit.structures import Detections, Objects, Stage
 
 
@@ -78,7 +78,7 @@ class DetrHead(nn.Module):
         padding: Bool[Tensor, "batch height width"] | None = None,
         objects: Objects | None = None,
     ) -> Detections:
-        features, frame = look(backbone, images, padding)
+        features, frame = encode_padded(backbone, images, padding)
         # The published places are the patches' far corners, not their centres.
         corners = centres(features.grid, images.device, offset=1.0)
         seen = {

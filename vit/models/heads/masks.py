@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from vit.layers.norm import LayerNorm
-from vit.models.heads.frame import Frame
 from vit.models.heads.parts import check_counts, undecayed
+from vit.models.heads.valid_patches import ValidPatches
 from vit.structures import Detections, Grid, Objects, Stage
 
 POWER = 0.9  # of the way from masked to unmasked attention, as published
@@ -97,7 +97,7 @@ class MasksHead(nn.Module):
         objects: Objects | None = None,
     ) -> Detections:
         tokens, grid = backbone.embed(images)
-        frame = Frame.of(padding, grid)
+        frame = ValidPatches.of(padding, grid)
         first, prefix = backbone.depth - self.joint_blocks, backbone.num_prefix
         tokens = backbone.advance(tokens, grid, 0, first, mask=frame.keys(prefix))
         own, patches = tokens.tensor_split([prefix], dim=1)
@@ -114,7 +114,7 @@ class MasksHead(nn.Module):
             tokens = backbone.advance(tokens, grid, first + block, first + block + 1, mask=mask)
         return Detections([*stages, self._answer(backbone, tokens, grid, frame)])
 
-    def _answer(self, backbone: Any, tokens: Tensor, grid: Grid, frame: Frame) -> Stage:
+    def _answer(self, backbone: Any, tokens: Tensor, grid: Grid, frame: ValidPatches) -> Stage:
         features = backbone.finish(tokens, grid)
         queries, patches = features.prefix[:, backbone.num_prefix :], features.patches
         if frame.valid is not None:  # what is no image is not to be seen by its neighbours

@@ -14,8 +14,8 @@ from vit.layers.attention import Attention, check_heads
 from vit.layers.block import Block
 from vit.layers.mlp import Mlp
 from vit.layers.norm import LayerNorm
-from vit.models.heads.frame import look
 from vit.models.heads.parts import check_counts, undecayed
+from vit.models.heads.valid_patches import encode_padded
 from vit.models.necks import chosen_blocks
 from vit.structures import ClassMaps, Objects
 
@@ -72,7 +72,7 @@ class SemanticHead(nn.Module):
         padding: Bool[Tensor, "batch height width"] | None = None,
         objects: Objects | None = None,
     ) -> ClassMaps:
-        features, frame = look(backbone, images, padding, self.earlier)
+        features, frame = encode_padded(backbone, images, padding, self.earlier)
         earlier = zip(self.norms, features.blocks, strict=True)
         tokens = torch.cat([*(norm(block) for norm, block in earlier), features.patches], dim=-1)
         logits = self.decoder(tokens, None if frame.valid is None else frame)

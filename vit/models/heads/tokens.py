@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from vit.models.heads.frame import Frame
 from vit.models.heads.parts import RARE, ReluMlp, check_counts, undecayed
+from vit.models.heads.valid_patches import ValidPatches
 from vit.structures import Detections, Objects, Stage
 
 
@@ -57,7 +57,7 @@ class TokensHead(nn.Module):
         objects: Objects | None = None,
     ) -> Detections:
         embedded, grid = backbone.embed(images)
-        frame = Frame.of(padding, grid)
+        frame = ValidPatches.of(padding, grid)
         prefix, patches = embedded.tensor_split([backbone.num_prefix], dim=1)
         riding = self.tokens.expand(len(images), -1, -1).to(embedded.dtype)
         tokens = torch.cat([prefix, riding, patches], dim=1)

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vit.layers.norm import LayerNorm
-from vit.models.heads.frame import Frame, centres
 from vit.models.heads.parts import class_layer, moved, still_box_mlp
+from vit.models.heads.valid_patches import ValidPatches, centres
 from vit.models.necks import Level
 from vit.structures import Grid
 
@@ -53,7 +53,7 @@ class TwoStage(nn.Module):
         self.change = nn.Parameter(torch.zeros(groups, num_queries, 4))
         nn.init.normal_(self.content)
 
-    def forward(self, levels: Sequence[Level], frame: Frame) -> Proposals:
+    def forward(self, levels: Sequence[Level], frame: ValidPatches) -> Proposals:
         tokens = torch.cat([level.tokens for level in levels], dim=1)
         anchors, usable = _anchors(levels, frame)
         anchors = anchors.expand(len(tokens), -1, -1)
@@ -111,7 +111,7 @@ class _Chooser(nn.Module):
         return 2 * tokens * every + self.boxes.flops(count)
 
 
-def _anchors(levels: Sequence[Level], frame: Frame) -> tuple[Tensor, Tensor]:
+def _anchors(levels: Sequence[Level], frame: ValidPatches) -> tuple[Tensor, Tensor]:
     """A first box for every token of all levels, and which of them may be chosen.
 
     Sizes double from level to level. Both have 1 for the batch where nothing was padded.

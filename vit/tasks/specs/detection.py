@@ -19,7 +19,7 @@ from vit.models.detector import Detector
 from vit.models.heads.masks import MasksHead
 from vit.models.protocols import PixelHead
 from vit.structures import Detections
-from vit.tasks.found import as_json, found_in
+from vit.tasks.postprocess import as_json, found_in
 from vit.tasks.spec import TaskSpec
 from vit.tasks.specs.detector import build_detector, squared_answer
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from torchvision.ops import masks_to_boxes
 
 from vit.data.core.bilinear import by_bands
-from vit.data.kinds.detection_transforms import Frame
-from vit.metrics.detection import Found
+from vit.data.kinds.detection_transforms import Letterbox
+from vit.metrics.detection import ImageDetections
 from vit.models.detections import decode
 from vit.structures import Detections, Stage
 
@@ -24,9 +24,9 @@ def found_in(
     detections: Detections,
     model: Any,
     images: Sequence[int],
-    frames: Sequence[Frame],
+    frames: Sequence[Letterbox],
     most: int,
-) -> Found:
+) -> ImageDetections:
     """The best answers of each image as the metrics take them; one that is no number is left out.
 
     Where the head answers with masks and no boxes, a box is that around its mask.
@@ -38,7 +38,7 @@ def found_in(
     sound = scores.isfinite() & boxes.isfinite().all(-1)
     rows = zip(frames, boxes, sound, strict=True)
     placed = [frame.to_original(own)[kept] for frame, own, kept in rows]
-    return Found(
+    return ImageDetections(
         image=np.repeat(np.asarray(images), sound.sum(1).numpy()),
         score=scores[sound].numpy(),
         label=labels[sound].numpy(),
@@ -46,7 +46,9 @@ def found_in(
     )
 
 
-def _masks_found(answer: Stage, images: Sequence[int], frames: Sequence[Frame], most: int) -> Found:
+def _masks_found(
+    answer: Stage, images: Sequence[int], frames: Sequence[Letterbox], most: int
+) -> ImageDetections:
     from faster_coco_eval.core import mask as run_lengths
 
     parts = []
@@ -63,7 +65,7 @@ def _masks_found(answer: Stage, images: Sequence[int], frames: Sequence[Frame], 
             columns = np.asfortranarray(whole.permute(1, 2, 0).numpy(), np.uint8)
             edges = torch.tensor([0.0, 0.0, 1.0, 1.0])  # from the pixels' corners
             parts.append(
-                Found(
+                ImageDetections(
                     image=np.full(count, image),
                     score=scores[own][seen].numpy(),
                     label=labels[own][seen].numpy(),
@@ -71,7 +73,7 @@ def _masks_found(answer: Stage, images: Sequence[int], frames: Sequence[Frame], 
                     masks=list(run_lengths.encode(columns)),
                 )
             )
-    return Found(
+    return ImageDetections(
         image=np.concatenate([part.image for part in parts]),
         score=np.concatenate([part.score for part in parts]),
         label=np.concatenate([part.label for part in parts]),
@@ -80,7 +82,7 @@ def _masks_found(answer: Stage, images: Sequence[int], frames: Sequence[Frame], 
     )
 
 
-def picture_masks(masks: Float[Tensor, "n rows cols"], frame: Frame) -> Bool[Tensor, "n h w"]:
+def picture_masks(masks: Float[Tensor, "n rows cols"], frame: Letterbox) -> Bool[Tensor, "n h w"]:
     """Where in the picture each mask is, from its logits over the model's image."""
     if not len(masks):
         return torch.zeros(0, *frame.original, dtype=torch.bool, device=masks.device)

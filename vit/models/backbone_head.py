@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 
-class Joined(nn.Module):
+class BackboneHead(nn.Module):
     """A `backbone` and a `head`; what follows the backbone's last block lies at one depth."""
 
     def __init__(self, backbone: Any, head: Any):

@@ -14,7 +14,7 @@ from vit.structures import Features, Grid
 
 
 @dataclass
-class Frame:
+class ValidPatches:
     """The rectangle of real patches in a padded image; all is None where nothing was padded.
 
     Heads think in fractions of the real image, so that padding changes nothing they say, and
@@ -27,7 +27,7 @@ class Frame:
     size: Float[Tensor, "batch 1 2"] | None = None
 
     @classmethod
-    def of(cls, padding: Bool[Tensor, "batch height width"] | None, grid: Grid) -> Frame:
+    def of(cls, padding: Bool[Tensor, "batch height width"] | None, grid: Grid) -> ValidPatches:
         """`padding` is true at the pixels that were filled up."""
         if padding is None:
             return cls()
@@ -69,18 +69,18 @@ class Frame:
         return torch.nn.functional.pad(self.valid, (extra, 0), value=True)[:, None, None]
 
 
-def look(
+def encode_padded(
     backbone: Any,
     images: Float[Tensor, "batch channels height width"],
     padding: Bool[Tensor, "batch height width"] | None,
     blocks: tuple[int, ...] = (),
-) -> tuple[Features, Frame]:
+) -> tuple[Features, ValidPatches]:
     """The backbone's features, and where they are real.
 
     Our own backbone does not attend to padding. One of timm's does, as it takes no mask: fill
     its images up to one fixed size, so that what it says does not depend on the batch.
     """
-    frame = Frame.of(padding, backbone.grid(*images.shape[-2:]))
+    frame = ValidPatches.of(padding, backbone.grid(*images.shape[-2:]))
     if isinstance(backbone, ViT):
         tokens, grid = backbone.embed(images)
         mask = frame.keys(backbone.num_prefix)
