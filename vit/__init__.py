@@ -19,7 +19,8 @@ def _is_the_command() -> bool:
 if _is_the_command() and not sys.flags.safe_path:  # `python -m` puts the current folder first,
     del sys.path[0]  # and whatever lies there would be imported instead of the real thing
 
-__version__ = "0.1.0"
+from vit.version import __version__  # noqa: E402 - after the path is what it should be
+
 __all__ = ["__version__", "load"]
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import io
 import os
 import sys
 
-from vit import __version__
 from vit.runs.own_packages import leave_current_folder
+from vit.version import __version__
 
 COMMANDS = {
     "train": "train a model: vit train experiment=digits backbone.depth=6 seed=1",

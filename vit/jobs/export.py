@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-import vit
 from vit.faults import Fault, Refused
 from vit.runs.checkpoint import read_checkpoint
 from vit.runs.directory import RunFolder
@@ -25,6 +24,7 @@ from vit.trained import (
     selected,
     without_downloads,
 )
+from vit.version import __version__
 
 SCHEMA_VERSION = 1
 TIMM_BACKBONE = "vit.models.pretrained.TimmBackbone"
@@ -70,7 +70,7 @@ def export(
         "config": without_secrets(folder.written_config()),
     }
     header = {key: json.dumps(value) for key, value in told.items()}
-    header |= {"format": "pt", "vit": vit.__version__, "schema_version": str(SCHEMA_VERSION)}
+    header |= {"format": "pt", "vit": __version__, "schema_version": str(SCHEMA_VERSION)}
     path = Path(out)
     part = path.with_name(f"{path.name}.part")
     try:

@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import vit
 from vit.faults import Fault, Refused
 from vit.runs import shards
 from vit.runs.disk_full import disk_is_full, full_disk
@@ -32,6 +31,7 @@ from vit.runs.tensor_file import (
     sound_records,
     tensors_in,
 )
+from vit.version import __version__
 
 VERSION = 1
 MOST_NAMED = 6
@@ -46,7 +46,7 @@ def write_checkpoint(content: Mapping[str, Any], path: Path, also: Iterable[str]
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    whole = {**content, "vit": {"checkpoint": VERSION, "version": vit.__version__}}
+    whole = {**content, "vit": {"checkpoint": VERSION, "version": __version__}}
     try:
         with part.open("wb") as file:
             torch.save(whole, file)
@@ -109,7 +109,7 @@ def _verified(path: Path, mmap: bool = False) -> dict[str, Any]:
     if version > VERSION:
         message = (
             f"was written by vit {form.get('version')}, in a later form than this vit "
-            f"({vit.__version__}) reads; install that version to go on"
+            f"({__version__}) reads; install that version to go on"
         )
         raise Refused([Fault(str(path), message)])
     return content

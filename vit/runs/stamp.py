@@ -13,9 +13,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import vit
 from vit.runs.directory import SCHEMA_VERSION
 from vit.runs.secrets import blacked_out
+from vit.version import __version__
 
 PACKAGES = (
     "torch",
@@ -40,7 +40,7 @@ def stamp(command: list[str], data: dict[str, Any], gpus: list[str]) -> dict[str
     """Plain values for stamp.json; `data` is what the data set tells of itself."""
     return {
         "schema_version": SCHEMA_VERSION,
-        "vit": vit.__version__,
+        "vit": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": blacked_out(shlex.join(command)),
         "folder": str(Path.cwd()),
