@@ -223,10 +223,14 @@ def test_files_with_other_things_in_them_than_wanted_draw(tmp_path):
     put(run / "stamp.json", {"packages": [1], "hardware": {"gpus": "x"}, "data": 3, "git": "x"})
     put(run / "trial.json", {"attempts": 5, "overrides": 3, "cost": "x", "facts": []})
     put(run / "metrics.json", {"metrics": [1], "tables": {"classes": 3}, "steps": "x"})
+    config = {"map": {5: {6: [7]}}, "checkpoint": {}, "more": "x"}
+    make_run(tmp_path / "unfinished", more=config, state="failed", kind="x", log_tail=["y"])
     file = written(tmp_path, tmp_path / "report.html")
     with Browser() as browser:
         browser.open(file)
         browser.evaluate("window.scrollTo(0, 1e6)")
         browser.wait("document.querySelector('#again dl') !== null")
         assert "0.9 so far" in browser.evaluate("document.querySelector('#runs').textContent")
+        said = browser.evaluate("document.body.textContent")
+        assert "left out" in said and "state.json: has kind=[1]; wanted text" in said
         assert browser.errors == []
