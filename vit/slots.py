@@ -56,10 +56,11 @@ SLOTS: dict[str, Takes] = {
     "watch": Takes(("vit.callbacks.watch.Watch",)),
     "sweep": Takes(("vit.sweeps.policy.Policy",)),
 }
+MODULE = "torch.nn.modules.module.Module"
 # What a parameter takes that does not say what it wants: making one of these does nothing else.
 # By the places where they are really defined, so that nothing is imported to compare.
 PARTS = (
-    "torch.nn.modules.module.Module",
+    MODULE,
     "torch.optim.optimizer.Optimizer",
     "vit.data.augment.Augmentation",
     "vit.data.augment_boxes.BoxAugmentation",
@@ -204,6 +205,8 @@ def _is_a(found: type, kind: type) -> bool:
         for name in (*vars(base), *vars(base).get("__annotations__", {}))
         if not name.startswith("_")
     ]
+    if "forward" in asked and MODULE not in _homes(found):
+        return False  # a protocol cannot say it: what has a `forward` is to be a torch module
     given = {name for base in found.__mro__ for name in vars(base).get("__annotations__", {})}
     return all(name in given or hasattr(found, name) for name in asked)
 

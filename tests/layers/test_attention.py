@@ -211,7 +211,10 @@ def test_the_module_equals_torchs(case, heads):
     out = ours(x, context, mask, causal=case == "causal")
     torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(
-        ours.weights(x, context, mask, causal=case == "causal"), weights, atol=1e-6, rtol=1e-5
+        ours.with_weights(x, context, mask, causal=case == "causal")[1],
+        weights,
+        atol=1e-6,
+        rtol=1e-5,
     )
 
 
@@ -221,7 +224,7 @@ def test_queries_and_keys_are_normalised_before_the_usual_scale():
     q, k, _ = module.qkv(x).unflatten(-1, (3, 2, 8)).unbind(2)
     q, k = module.query_norm(q).transpose(1, 2), module.key_norm(k).transpose(1, 2)
     expected = (q @ k.transpose(-1, -2) / math.sqrt(8)).softmax(-1)
-    torch.testing.assert_close(module.weights(x), expected)
+    torch.testing.assert_close(module.with_weights(x)[1], expected)
 
 
 def test_keys_alone_can_go_without_bias():
@@ -294,7 +297,7 @@ def test_positions_reach_queries_and_keys_but_not_values(context_dim, across, no
         q, k = module.query_norm(q), module.key_norm(k)
     expected = module.proj(attention_with_weights(q, k, v)[0].transpose(1, 2).flatten(2))
     torch.testing.assert_close(answer, expected, atol=1e-5, rtol=1e-5)
-    weights = module.weights(
+    _, weights = module.with_weights(
         x, context if across else None, position=x_position, context_position=context_position
     )
     torch.testing.assert_close(weights, attention_with_weights(q, k, v)[1], atol=1e-5, rtol=1e-5)

@@ -9,6 +9,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from vit.explain.record import recorded
 from vit.layers.attention import Attention
 from vit.layers.drop_path import DropPath
 from vit.layers.mlp import Mlp, SwiGlu
@@ -243,7 +244,9 @@ def test_only_matrices_decay():
 
 def test_attention_weights_are_those_that_the_blocks_use():
     model, images = make(class_token=True, position=AxialRope), torch.randn(2, 1, 8, 12)
-    weights = model.attention_weights(images)
+    with recorded(model.eval()) as recording:
+        model(images)
+    weights = [look.weights for look in recording.looks]
     assert [part.shape for part in weights] == [(2, 2, 25, 25)] * 3
     torch.testing.assert_close(weights[0].sum(-1), torch.ones(2, 2, 25))
     tokens, grid = model.embed(images)

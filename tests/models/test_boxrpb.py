@@ -134,7 +134,7 @@ def test_where_a_query_looks_depends_on_its_box_through_the_bias_alone():
     head, images, seen = model.head, torch.randn(1, 3, 16, 24), []
 
     def note(module, given, named):
-        seen.append(module.weights(*given, **named))
+        seen.append(module.with_weights(*given, **named)[1])
 
     head.layers[0].cross.register_forward_pre_hook(note, with_kwargs=True)
     for parameter in head.position.layers[-1].parameters():

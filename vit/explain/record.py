@@ -11,8 +11,8 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vit.layers.attention import Attention
 from vit.layers.deformable import DeformableAttention
+from vit.layers.parts import AttentionPart
 
 
 @dataclass
@@ -60,28 +60,39 @@ class Recording:
 def recorded(model: nn.Module) -> Iterator[Recording]:
     """Records every attention of the model while the context lasts; put it in evaluation first.
 
-    Attention takes the explicit path meanwhile, with the same numbers to 1e-5 in float32, and
-    afterwards the model is as before. timm's attentions are known by their `fused_attn`.
+    What has the methods of an `AttentionPart` answers by its `with_weights` meanwhile, with the
+    same numbers to 1e-5 in float32, whoever calls it: a backbone, or a head that drives its stages.
+    What is inside of such a part is the part's own affair. timm's attentions are known by their
+    `fused_attn`. Hooks do it, which are gone afterwards: a model that nobody records has none.
 
-    Raises ValueError where the model is in training, or has no attention.
+    Raises ValueError where the model is in training, or has no attention, and in a pass with a
+    memory.
     """
     if model.training:
         raise ValueError("the model is in training mode; call model.eval() before recording.")
     recording = Recording()
     undo: list[Callable[[], object]] = []
+    above: tuple[str, ...] = ()  # the names of parts, with which those inside of them start
     for name, module in model.named_modules():
-        if isinstance(module, Attention):
-            module.forward = partial(_attend, module, name, recording)  # type: ignore[method-assign]
-            undo.append(partial(delattr, module, "forward"))
+        is_attention = isinstance(module, AttentionPart)
+        if name.startswith(above):
+            continue
+        if is_attention:
+            above += (f"{name}." if name else "",)
+            after = partial(_attended, name, recording)
+            undo.append(module.register_forward_hook(after, with_kwargs=True).remove)
         elif isinstance(module, DeformableAttention):
-            hook = partial(_sampled, name, recording)
-            undo.append(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
+            before = partial(_sampled, name, recording)
+            undo.append(module.register_forward_pre_hook(before, with_kwargs=True).remove)
         elif hasattr(module, "fused_attn") and isinstance(
             getattr(module, "attn_drop", None), nn.Module
         ):
             undo += _record_timm(module, name, recording)
     if not undo:
-        raise ValueError("the model has no attention of vit's or timm's that could be recorded.")
+        raise ValueError(
+            "the model has no attention that could be recorded: none of vit's or timm's, and no "
+            "part with `with_weights` and `flops`, as vit.layers.parts.AttentionPart has them."
+        )
     try:
         yield recording
     finally:
@@ -89,17 +100,21 @@ def recorded(model: nn.Module) -> Iterator[Recording]:
             each()
 
 
-def _attend(
-    module: Attention,
+def _attended(
     name: str,
     recording: Recording,
-    x: Tensor,
-    context: Tensor | None = None,
-    mask: Tensor | None = None,
-    **given: Any,
+    module: Any,
+    given: tuple[Any, ...],
+    named: dict[str, Any],
+    _: Tensor,
 ) -> Tensor:
-    out, weights = module.with_weights(x, context, mask, **given)
-    recording.looks.append(Look(name, context is not None, weights))
+    """Puts the explicit path's answer in the place of the fused one's."""
+    told = {**dict(zip(("x", "context"), given, strict=False)), **named}
+    if told.get("memory") is not None:
+        # It holds the keys of this pass by now, and would be given them twice.
+        raise ValueError("attention is recorded in whole passes; call the model without a memory.")
+    out, weights = module.with_weights(*given, **named)
+    recording.looks.append(Look(name, told.get("context") is not None, weights))
     return out
 
 

@@ -9,7 +9,6 @@ exponentials overflows. Its −1e9 where the mask is 0 becomes an exact zero wei
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -159,6 +158,9 @@ class Attention(nn.Module):
         dropout: rate of attention weights left out.
         proj_dropout: rate of what the projection answers.
 
+    A variant of what happens between the heads and the projection overrides `joined`; both
+    `forward` and `with_weights` go through it.
+
     Raises ValueError where `heads` does not divide `dim`.
     """
 
@@ -221,20 +223,10 @@ class Attention(nn.Module):
         if memory is not None:
             k, v = memory.extended(k, v)
         out = attention(q, k, v, mask, causal=causal, dropout=dropout)
-        out = self.proj(out.transpose(1, 2).flatten(2))
+        out = self.proj(self.joined(out, x))
         if self.proj_dropout:
             out = F.dropout(out, self.proj_dropout, self.training)
         return out
-
-    def weights(
-        self,
-        x: Float[Tensor, "batch tokens dim"],
-        context: Float[Tensor, "batch context context_dim"] | None = None,
-        mask: Tensor | None = None,
-        **given: Any,
-    ) -> Float[Tensor, "batch heads tokens keys"]:
-        """How much each token attends to each key in `forward` with the same arguments."""
-        return self.with_weights(x, context, mask, **given)[1]
 
     def with_weights(
         self,
@@ -256,7 +248,18 @@ class Attention(nn.Module):
         if memory is not None:
             k, v = memory.extended(k, v)
         out, weights = attention_with_weights(q, k, v, mask, causal=causal)
-        return self.proj(out.transpose(1, 2).flatten(2)), weights
+        return self.proj(self.joined(out, x)), weights
+
+    def joined(
+        self,
+        answers: Float[Tensor, "batch heads tokens head_dim"],
+        x: Float[Tensor, "batch tokens dim"],
+    ) -> Float[Tensor, "batch tokens dim"]:
+        """What the projection takes: the heads' answers, side by side.
+
+        `x` are the tokens that asked, as `forward` was given them.
+        """
+        return answers.transpose(1, 2).flatten(2)
 
     def flops(self, tokens: int, context_tokens: int | None = None) -> int:
         """Of one forward pass for one image; a multiplication and an addition are two."""

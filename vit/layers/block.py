@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from vit.layers.attention import Rotate
 from vit.layers.drop_path import DropPath
 from vit.layers.layer_scale import LayerScale
+from vit.layers.parts import AttentionPart, MlpPart, NormPart
 
 
 class Block(nn.Module):
@@ -24,19 +24,19 @@ class Block(nn.Module):
     def __init__(
         self,
         dim: int,
-        attention: nn.Module,
-        mlp: nn.Module,
-        norm: Callable[[int], nn.Module],
+        attention: AttentionPart,
+        mlp: MlpPart,
+        norm: Callable[[int], NormPart],
         *,
         layer_scale: float | None = None,
         drop_path: float = 0.0,
     ):
         super().__init__()
         self.norm1 = norm(dim)
-        self.attention: Any = attention
+        self.attention = attention
         self.scale1 = None if layer_scale is None else LayerScale(dim, layer_scale)
         self.norm2 = norm(dim)
-        self.mlp: Any = mlp
+        self.mlp = mlp
         self.scale2 = None if layer_scale is None else LayerScale(dim, layer_scale)
         self.drop_path = DropPath(drop_path) if drop_path else None
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from vit.layers.attention import Rotate
+from vit.layers.parts import PositionPart
 
 
 class NoPosition(nn.Module):
@@ -35,7 +37,7 @@ class NoPosition(nn.Module):
         grid: tuple[int, int],
         prefix: int,
         kept: Int[Tensor, "batch kept"] | None = None,
-    ) -> Rotation | None:
+    ) -> Rotate | None:
         """What to do to queries and keys of `prefix` tokens followed by the patches.
 
         `kept` says which patches of the grid are there, per image, where some were dropped.
@@ -232,12 +234,12 @@ class Combined(NoPosition):
         heads: int,
         grid: tuple[int, int],
         *,
-        added: Callable[..., nn.Module],
-        rotary: Callable[..., nn.Module],
+        added: Callable[..., PositionPart],
+        rotary: Callable[..., PositionPart],
     ):
         super().__init__(dim, heads, grid)
-        self.added: Any = added(dim=dim, heads=heads, grid=grid)
-        self.rotary: Any = rotary(dim=dim, heads=heads, grid=grid)
+        self.added = added(dim=dim, heads=heads, grid=grid)
+        self.rotary = rotary(dim=dim, heads=heads, grid=grid)
 
     def forward(
         self, patches: Float[Tensor, "batch tokens dim"], grid: tuple[int, int]
@@ -249,5 +251,5 @@ class Combined(NoPosition):
         grid: tuple[int, int],
         prefix: int,
         kept: Int[Tensor, "batch kept"] | None = None,
-    ) -> Rotation | None:
+    ) -> Rotate | None:
         return self.rotary.rotation(grid, prefix, kept)

@@ -12,6 +12,7 @@ from vit.layers.attention import Rotate
 from vit.layers.drop_path import DropPath
 from vit.layers.kv_cache import BlockMemory
 from vit.layers.layer_scale import LayerScale
+from vit.layers.parts import AttentionPart, MlpPart, NormPart
 
 
 class SequenceBlock(nn.Module):
@@ -25,11 +26,11 @@ class SequenceBlock(nn.Module):
     def __init__(
         self,
         dim: int,
-        attention: nn.Module,
-        mlp: nn.Module,
-        norm: Callable[[int], nn.Module],
+        attention: AttentionPart,
+        mlp: MlpPart,
+        norm: Callable[[int], NormPart],
         *,
-        cross: nn.Module | None = None,
+        cross: AttentionPart | None = None,
         pre_norm: bool = True,
         layer_scale: float | None = None,
         drop_path: float = 0.0,
@@ -41,13 +42,13 @@ class SequenceBlock(nn.Module):
             return None if layer_scale is None else LayerScale(dim, layer_scale)
 
         self.norm1 = norm(dim)
-        self.attention: Any = attention
+        self.attention = attention
         self.scale1 = scale()
         self.cross: Any = cross
         self.cross_norm = None if cross is None else norm(dim)
         self.cross_scale = None if cross is None else scale()
         self.norm2 = norm(dim)
-        self.mlp: Any = mlp
+        self.mlp = mlp
         self.scale2 = scale()
         self.drop_path = DropPath(drop_path) if drop_path else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -15,10 +15,13 @@ from vit.layers.attention import Attention, check_heads
 from vit.layers.block import Block
 from vit.layers.mlp import Mlp
 from vit.layers.norm import LayerNorm
+from vit.layers.parts import AttentionPart, MlpPart, NormPart, PatchPart, PositionPart
 from vit.layers.patch import LinearPatch
 from vit.layers.position import LearnedPosition
 from vit.models.backbone_head import block_depths, vectors_and
 from vit.structures import Features, Grid
+
+Part = TypeVar("Part")
 
 
 class ViT(nn.Module):
@@ -31,7 +34,7 @@ class ViT(nn.Module):
 
     `image_size` (height, width in pixels) fixes the grid of the position table; any other image
     whose sides divide by `patch_size` works too. The parts `patch`, `position`, `norm`, `mlp` and
-    `attention` are called with what the backbone knows (see their files). Rates are off at 0,
+    `attention` are called with what the backbone knows (see vit.layers.parts). Rates are off at 0,
     `layer_scale` at None: then there is no module, and the numbers are the plain model's.
     `drop_path` is the rate of the last block, rising from 0 in the first, or that of all blocks
     ("constant", as DeiT-III). `patch_dropout` leaves that share of the patches out of a training
@@ -70,11 +73,11 @@ class ViT(nn.Module):
         depth: int = 12,
         heads: int = 3,
         patch_size: int = 16,
-        patch: Callable[..., nn.Module] = LinearPatch,
-        position: Callable[..., nn.Module] = LearnedPosition,
-        norm: Callable[..., nn.Module] = LayerNorm,
-        mlp: Callable[..., nn.Module] = Mlp,
-        attention: Callable[..., nn.Module] = Attention,
+        patch: Callable[..., PatchPart] = LinearPatch,
+        position: Callable[..., PositionPart] = LearnedPosition,
+        norm: Callable[..., NormPart] = LayerNorm,
+        mlp: Callable[..., MlpPart] = Mlp,
+        attention: Callable[..., AttentionPart] = Attention,
         mlp_ratio: float = 4.0,
         class_token: bool = False,
         registers: int = 0,
@@ -117,8 +120,8 @@ class ViT(nn.Module):
         )
         grid = self.grid(*image_size)
 
-        self.patch: Any = made("patch", patch, channels=channels, dim=dim, patch_size=patch_size)
-        self.position: Any = made("position", position, dim=dim, heads=heads, grid=grid)
+        self.patch = made("patch", patch, channels=channels, dim=dim, patch_size=patch_size)
+        self.position = made("position", position, dim=dim, heads=heads, grid=grid)
         self.class_token = nn.Parameter(torch.zeros(1, 1, dim)) if class_token else None
         self.registers = nn.Parameter(torch.zeros(1, registers, dim)) if registers else None
         for tokens in (self.class_token, self.registers):
@@ -242,21 +245,6 @@ class ViT(nn.Module):
         extra = tokens.shape[1] - self._num_patches(grid, kept)
         return Features(patches=tokens[:, extra:], grid=grid, prefix=tokens[:, :extra])
 
-    def attention_weights(
-        self, images: Float[Tensor, "batch channels height width"]
-    ) -> tuple[Float[Tensor, "batch heads tokens tokens"], ...]:
-        """The attention of every block, by the explicit path; prefix tokens come first.
-
-        All blocks' weights are held at once: depth · heads · tokens² numbers per image.
-        """
-        tokens, grid = self.embed(images)
-        rotate = self.position.rotation(grid, self.num_prefix)
-        weights = []
-        for block in self.blocks:
-            weights.append(block.attention.weights(block.norm1(tokens), rotate=rotate))
-            tokens = block(tokens, rotate=rotate)
-        return tuple(weights)
-
     def flops(self, height: int, width: int) -> int:
         """Matrix products of one forward pass for one image; one multiply and add are two."""
         grid = self.grid(height, width)
@@ -315,7 +303,7 @@ def _check_rate(name: str, rate: float) -> None:
         )
 
 
-def made(key: str, part: Callable[..., nn.Module], **given: Any) -> nn.Module:
+def made(key: str, part: Callable[..., Part], **given: Any) -> Part:
     """Calls a part with what the backbone decides, which a config must not decide once more."""
     twice = sorted(set(getattr(part, "keywords", ())) & set(given))
     if twice:

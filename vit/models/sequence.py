@@ -14,6 +14,7 @@ from vit.layers.attention import Attention, check_heads
 from vit.layers.kv_cache import BlockMemory
 from vit.layers.mlp import Mlp
 from vit.layers.norm import LayerNorm
+from vit.layers.parts import AttentionPart, MlpPart, NormPart
 from vit.layers.sequence_block import SequenceBlock
 from vit.layers.sequence_position import SinusoidalPosition
 from vit.models.backbone import made
@@ -71,9 +72,9 @@ class TokenTransformer(nn.Module):
         depth: int = 4,
         heads: int = 4,
         position: Callable[..., nn.Module] = SinusoidalPosition,
-        norm: Callable[..., nn.Module] = LayerNorm,
-        mlp: Callable[..., nn.Module] = Mlp,
-        attention: Callable[..., nn.Module] = Attention,
+        norm: Callable[..., NormPart] = LayerNorm,
+        mlp: Callable[..., MlpPart] = Mlp,
+        attention: Callable[..., AttentionPart] = Attention,
         mlp_ratio: float = 4.0,
         pre_norm: bool = True,
         final_norm: bool | None = None,
@@ -111,7 +112,7 @@ class TokenTransformer(nn.Module):
         self.position: Any = made("position", position, dim=dim, heads=heads, length=length)
         self.embedding_norm = norm(dim) if embedding_norm else None
 
-        def attending(context: int | None) -> nn.Module:
+        def attending(context: int | None) -> AttentionPart:
             return made(
                 "attention",
                 attention,
