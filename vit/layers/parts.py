@@ -43,6 +43,19 @@ class PositionPart(Protocol):
 
 
 @runtime_checkable
+class TokenPositionPart(Protocol):
+    """Tells tokens where in their sequence they stand: see vit.layers.sequence_position.
+
+    Built with `dim`, `heads` and the `length` of the longest training sequence. `start` is the
+    place of the first token.
+    """
+
+    def __call__(self, tokens: Tensor, start: int = 0) -> Tensor: ...
+    def forward(self, tokens: Tensor, start: int = 0) -> Tensor: ...
+    def rotation(self, start: int, stop: int) -> Rotate | None: ...
+
+
+@runtime_checkable
 class NormPart(Protocol):
     """Normalises the last axis, whatever stands before it. Built with its width, `dim`."""
 
@@ -72,7 +85,7 @@ class AttentionPart(Protocol):
 
     `with_weights` answers as `forward` does in evaluation, by a path on which the answer is made
     from the weights [batch, heads, tokens, keys] that it gives as well. It is the one way out for
-    attention weights, and nothing calls it but vit.explain.
+    attention weights, and nothing calls it but vit.explain.record, on request.
     """
 
     def __call__(

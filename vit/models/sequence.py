@@ -14,7 +14,7 @@ from vit.layers.attention import Attention, check_heads
 from vit.layers.kv_cache import BlockMemory
 from vit.layers.mlp import Mlp
 from vit.layers.norm import LayerNorm
-from vit.layers.parts import AttentionPart, MlpPart, NormPart
+from vit.layers.parts import AttentionPart, MlpPart, NormPart, TokenPositionPart
 from vit.layers.sequence_block import SequenceBlock
 from vit.layers.sequence_position import SinusoidalPosition
 from vit.models.backbone import made
@@ -71,7 +71,7 @@ class TokenTransformer(nn.Module):
         dim: int = 256,
         depth: int = 4,
         heads: int = 4,
-        position: Callable[..., nn.Module] = SinusoidalPosition,
+        position: Callable[..., TokenPositionPart] = SinusoidalPosition,
         norm: Callable[..., NormPart] = LayerNorm,
         mlp: Callable[..., MlpPart] = Mlp,
         attention: Callable[..., AttentionPart] = Attention,
@@ -109,7 +109,7 @@ class TokenTransformer(nn.Module):
             self.table = nn.Embedding(vocabulary, dim)
             # As linear layers, but where √dim multiplies it and would drown the positions.
             nn.init.normal_(self.table.weight, std=dim**-0.5 if embedding_scale else 0.02)
-        self.position: Any = made("position", position, dim=dim, heads=heads, length=length)
+        self.position = made("position", position, dim=dim, heads=heads, length=length)
         self.embedding_norm = norm(dim) if embedding_norm else None
 
         def attending(context: int | None) -> AttentionPart:
