@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import command as vit
+from commands import true_command
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
@@ -21,25 +23,10 @@ SMALL = [
 ]
 
 
-def vit(*words, code=0, cwd=None):
-    environment = {**os.environ, "COLUMNS": "100"}
-    done = subprocess.run(
-        [sys.executable, "-m", "vit", *words],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=cwd,
-        env=environment,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("runs") / "run"
-    done = vit("train", *SMALL, f"hydra.run.dir={run_dir}")
+    done = true_command("train", *SMALL, f"hydra.run.dir={run_dir}")
     return run_dir, done.stdout
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from commands import command, true_command
 
 from vit.runs.claim import claim
 
@@ -23,21 +24,12 @@ SMALL = [
 ]
 
 
-def vit(*words, code=0):
-    done = subprocess.run(
-        [sys.executable, "-m", "vit", *words],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "COLUMNS": "120"},
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
+def vit(*words, code=0, by=command):
+    return by(*words, code=code, environment={"COLUMNS": "120"})
 
 
-def sweep(folder, *words, code=0):
-    return vit("train", "-m", *SMALL, *words, f"hydra.sweep.dir={folder}", code=code)
+def sweep(folder, *words, code=0, by=command):
+    return vit("train", "-m", *SMALL, *words, f"hydra.sweep.dir={folder}", code=code, by=by)
 
 
 def states(folder):
@@ -48,7 +40,7 @@ def states(folder):
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "sweep"
-    done = sweep(folder, "seed=0,1,1")
+    done = sweep(folder, "seed=0,1,1", by=true_command)
     return folder, done.stdout
 
 
@@ -149,8 +141,8 @@ def test_a_search_prunes_and_counts_groups_of_seeds(tmp_path):
 def test_stopped_by_hand_and_gone_on_with(tmp_path):
     folder = tmp_path / "sweep"
     words = ["seed=0,1", "trainer.max_epochs=300", f"hydra.sweep.dir={folder}"]
-    command = [sys.executable, "-m", "vit", "train", "-m", *SMALL, *words]
-    driver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    program = [sys.executable, "-m", "vit", "train", "-m", *SMALL, *words]
+    driver = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
     while not list(folder.glob("*/checkpoints/last.ckpt")) and time.monotonic() < until:
         time.sleep(0.1)

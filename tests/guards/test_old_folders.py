@@ -6,12 +6,11 @@ Further archives come beside it, when the files of a run change; none is ever wr
 """
 
 import json
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
 import pytest
+from commands import command
 
 WORDS = [
     "experiment=digits",
@@ -39,9 +38,7 @@ def folder(tmp_path):
 
 
 def vit(folder, *words):
-    command = [sys.executable, "-m", "vit", *words]
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr + result.stdout
+    result = command(*words, cwd=folder)
     return result.stdout + result.stderr
 
 

@@ -2,10 +2,9 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import pytest
+from commands import command
 from wandb_server import serving
 
 SMALL = [
@@ -18,18 +17,9 @@ SMALL = [
 
 
 def vit(server, *words, code=0):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("WANDB")}
+    environment = {name: None for name in os.environ if name.startswith("WANDB")}
     environment |= {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": "a" * 40}
-    done = subprocess.run(
-        [sys.executable, "-m", "vit", *words],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        env=environment,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
+    return command(*words, code=code, environment=environment, timeout=200)
 
 
 def recorded(run_dir):
