@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from every_kind import EVERY
 
-from vit.data import checks, manifest
+from vit.data.core import manifest
 from vit.data.core.manifest import DECODED, HEADER, bad_files
 from vit.data.digits import Digits
 from vit.data.folder import Folder
+from vit.data.kinds import checks
 from vit.data.wav_folder import WavFolder
 
 
