@@ -1,6 +1,7 @@
 """Whole commands for tests, as `python -m vit` in a process of its own gives them, but sooner.
 
-`command` asks a warm process (`warm.py`, one for each process of pytest) for a fork that runs it.
+With VIT_WARM_TESTS=1 `command` asks a warm process (`warm.py`, one for each process of pytest) for
+a fork that runs it: not yet the rule, since a whole suite that ran so has not been seen.
 Tests of signals, terminals, kills and imports start true processes; so does `command` where a
 variable of the environment is another one than pytest was started with, since libraries read some
 when they are imported.
@@ -19,8 +20,12 @@ import threading
 import time
 from pathlib import Path
 
-# wandb reads its own when a run begins.
-READ_LATE = re.compile("COLUMNS|PYTEST_CURRENT_TEST|WANDB_.*")
+# wandb reads its own when a run begins; the others are set by what the warm process imports too.
+READ_LATE = re.compile(
+    "COLUMNS|PYTEST_CURRENT_TEST|WANDB_.*|KMP_INIT_AT_FORK|KMP_DUPLICATE_LIB_OK"
+    "|PYTORCH_NVML_BASED_CUDA_CHECK|TORCHINDUCTOR_CACHE_DIR"
+)
+WARM = os.environ.get("VIT_WARM_TESTS") == "1" and hasattr(socket, "recv_fds")
 AT_FIRST = dict(os.environ)
 HOME = Path(__file__).parents[2]
 
@@ -46,7 +51,7 @@ def command(*words, code=0, cwd=None, environment=None, timeout=300):
     `environment` is added to pytest's own, as it is at this moment; None takes a variable away.
     """
     whole = _environment(environment)
-    if _is_read_by_imports(whole) or not hasattr(socket, "recv_fds") or sys.platform == "darwin":
+    if not WARM or _is_read_by_imports(whole) or sys.platform == "darwin":
         return true_command(*words, code=code, cwd=cwd, environment=environment, timeout=timeout)
     done = _warm().run([*map(str, words)], str(cwd or Path.cwd()), whole, timeout)
     return _of_code(done, code)

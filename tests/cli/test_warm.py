@@ -6,6 +6,7 @@ import commands
 import pytest
 from commands import command, true_command
 
+pytestmark = pytest.mark.skipif(not commands.WARM, reason="VIT_WARM_TESTS=1 runs commands so")
 SMALL = ["experiment=digits", "backbone.dim=16", "backbone.depth=1", "tracking=none"]
 WORDS = [
     (["check", *SMALL, "backbone.heads=5", "optim.lr=-1"], 2),
