@@ -60,7 +60,9 @@ def play(tmp_path, monkeypatch):
 
         monkeypatch.setattr(subject, "launch", launch)
         monkeypatch.setattr(subject, "BEAT_SECONDS", 0.0)
-        verdict = run_trial(tmp_path, TrialOptions(**orders), {"CUDA_VISIBLE_DEVICES": "3"})
+        leave = orders.pop("must_leave", lambda: False)
+        gpus = {"CUDA_VISIBLE_DEVICES": "3"}
+        verdict = run_trial(tmp_path, TrialOptions(**orders), gpus, must_leave=leave)
         told = SimpleNamespace(verdict=verdict, launched=launched, state=folder.state())
         told.trial = read_json(tmp_path / "trial.json")
         return told
@@ -224,3 +226,25 @@ def test_the_last_lines_of_the_log_are_kept(play, tmp_path):
 
     tail = play(act, retries=0).state["log_tail"]
     assert tail[-1] == "line 99" and len(tail) == subject.TAIL_LINES
+
+
+def test_a_trial_whose_cluster_takes_its_machine_back_saves_and_can_go_on(play):
+    told = play(waits_for_stop("preempted"), must_leave=lambda: True)
+    assert told.verdict == "stopped" and told.launched == []
+    assert told.state["state"] == "preempted"
+    asked = iter([False, False, False])
+    told = play(waits_for_stop("preempted"), must_leave=lambda: next(asked, True))
+    assert told.verdict == "stopped" and told.launched[0].stopped
+    assert told.state["state"] == "preempted"
+    assert play(finishes).verdict == "done"  # nothing was left in the folder that would stop it
+
+
+def test_a_signal_to_the_training_itself_is_the_clusters_where_it_takes_the_machine_back(play):
+    asked = iter([False, False])
+
+    def dies(folder, _):
+        folder.set_state("preempted")
+        return 143
+
+    told = play(dies, must_leave=lambda: next(asked, True))
+    assert told.verdict == "stopped" and told.state["state"] == "preempted"

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from vit.runs import process
-from vit.runs.directory import RunFolder
-from vit.sweeps.trial import TrialOptions, Verdict, forget_order, run_trial
+from vit.sweeps.trial import TrialOptions, Verdict, run_trial
+
+# Between SIGTERM and SIGKILL; Slurm's own limits (GraceTime, KillWait) are seconds to minutes.
+LONGEST_GRACE_SECONDS = 900.0
 
 
 class Job:
     """Called, it runs one trial to its end. Knows nothing of the driver but the trial's folder.
 
-    `checkpoint` is what submitit calls when the job's time is over or it is preempted: the
-    training saves and ends, and the job is queued again.
+    `checkpoint` is what submitit calls when the job's time is over: the training saves and ends,
+    and the job is queued again. A job that Slurm preempts gets SIGTERM and its grace time: the
+    training saves and ends likewise, and the job waits to be taken away, since Slurm queues again
+    only what it has ended itself. One that somebody cancels gets the same signal, and ends so.
     """
 
     def __init__(self, run_dir: str, orders: TrialOptions, handed: Mapping[str, str] | None = None):
@@ -26,27 +33,40 @@ class Job:
         self._handed = dict(handed or {})  # see vit.runs.environment.handed_on
         self._thread: threading.Thread | None = None
         self._verdict: Verdict = "failed"
+        self._leaving = False
 
     def __call__(self) -> Verdict:
         os.environ.update(self._handed)  # the process is this job's own
         warm_up_in_a_job()
         # A signal is answered by the main thread, which therefore only waits.
         self._thread = threading.Thread(target=self._run)
+        if "SLURM_JOB_ID" in os.environ:
+            signal.signal(signal.SIGTERM, self._on_terminate)
         self._thread.start()
         self._thread.join()
+        if self._leaving and self._verdict not in ("done", "pruned"):
+            self._wait_for_the_kill()
         return self._verdict
 
+    def _on_terminate(self, number: int, frame: FrameType | None) -> None:
+        self._leaving = True
+
+    def _wait_for_the_kill(self) -> None:
+        """A result would tell the driver that this trial is over, and it goes on soon."""
+        until = time.monotonic() + LONGEST_GRACE_SECONDS
+        while time.monotonic() < until:
+            time.sleep(0.5)
+
     def _run(self) -> None:
-        self._verdict = run_trial(Path(self._run_dir), self._orders)
+        path = Path(self._run_dir)
+        self._verdict = run_trial(path, self._orders, must_leave=lambda: self._leaving)
 
     def checkpoint(self) -> Any:
         from submitit.helpers import DelayedSubmission
 
-        folder = RunFolder(Path(self._run_dir))
-        folder.order("stopped")
+        self._leaving = True
         if self._thread is not None:
             self._thread.join()
-        forget_order(folder)
         return DelayedSubmission(Job(self._run_dir, self._orders, self._handed))
 
 

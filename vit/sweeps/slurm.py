@@ -10,9 +10,12 @@ from vit.faults import Fault, Refused
 from vit.runs.environment import handed_on
 from vit.sweeps.job import Job
 from vit.sweeps.roles import Trial
+from vit.sweeps.slurm_queue import Standing, standings
 from vit.sweeps.trial import TrialOptions, Verdict, take_order
 
-PENDING = ("PENDING", "CONFIGURING", "REQUEUED")
+REQUEUES = 1_000_000  # of a job whose time is over: a trial takes as long as it takes
+# A result may reach a shared file system some seconds after its job has left the queue.
+RESULT_SECONDS = 30.0
 
 
 @dataclass(kw_only=True)
@@ -59,6 +62,8 @@ class Slurm:
         self._waiting: list[Trial] = []
         self._jobs: dict[str, tuple[Trial, Any]] = {}
         self._asked = 0.0
+        self._standings: dict[str, Standing] = {}
+        self._left: dict[str, float] = {}  # when a job was first seen to have left the queue
 
     def has_room(self) -> bool:
         return len(self._waiting) + len(self._jobs) < self._jobs_at_once
@@ -72,15 +77,40 @@ class Slurm:
         if time.monotonic() - self._asked < self.poll_seconds:
             return ended
         self._asked = time.monotonic()
+        self._standings = self._ask_queue()
         for key, (trial, job) in list(self._jobs.items()):
-            if job.state in PENDING and trial.folder.ordered() == "stopped":
+            standing = self._standings.get(key)
+            if standing is not None and standing.waits and trial.folder.ordered() == "stopped":
                 job.cancel()  # it would wait in the queue only to be told to stop
                 del self._jobs[key]
                 ended.append((trial, take_order(trial.folder) or "stopped"))
-            elif job.done():
+            elif job.paths.result_pickle.exists() or (self.cluster == "local" and job.done()):
                 del self._jobs[key]
                 ended.append((trial, _verdict(trial, job)))
+            elif self._is_lost(key, standing):
+                del self._jobs[key]
+                ended.append((trial, _lost(trial, str(standing))))
         return ended
+
+    def standing(self, trial: Trial) -> str:
+        """Why a trial does not run yet (`pending: Resources`); empty while it does."""
+        standing = self._standings.get(trial.id)
+        return str(standing) if standing is not None and standing.waits else ""
+
+    def _ask_queue(self) -> dict[str, Standing]:
+        """By trial; those of which Slurm says nothing now are left out."""
+        if self.cluster == "local":
+            return {}
+        answer = standings([job.job_id for _, job in self._jobs.values()]) or {}
+        jobs = {key: answer.get(job.job_id) for key, (_, job) in self._jobs.items()}
+        return {key: standing for key, standing in jobs.items() if standing is not None}
+
+    def _is_lost(self, key: str, standing: Standing | None) -> bool:
+        """Whether a job left the queue long ago, and no result of it has come."""
+        if standing is None or not standing.ended:
+            self._left.pop(key, None)
+            return False
+        return self._asked - self._left.setdefault(key, self._asked) >= RESULT_SECONDS
 
     def _send(self) -> None:
         """All that wait go as one array."""
@@ -105,7 +135,9 @@ class Slurm:
     def _open_queue(self, trial: Trial) -> Any:
         if self._queue is None:
             folder = trial.run_dir.parent / "slurm"
-            queue = self._submitit.AutoExecutor(folder=str(folder), cluster=self.cluster)
+            queue = self._submitit.AutoExecutor(
+                folder=str(folder), cluster=self.cluster, slurm_max_num_timeout=REQUEUES
+            )
             own = {
                 "slurm_partition": self.partition,
                 "slurm_account": self.account,
@@ -148,10 +180,14 @@ def _verdict(trial: Trial, job: Any) -> Verdict:
     try:
         return job.result()
     except Exception as error:
-        ordered = trial.folder.ordered()
-        if ordered:
-            trial.folder.set_state(ordered)
-            return ordered
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        trial.folder.set_state("failed", kind="lost", error=f"the job was lost: {lines[-1]}")
-        return "failed"
+        return _lost(trial, lines[-1])
+
+
+def _lost(trial: Trial, why: str) -> Verdict:
+    ordered = trial.folder.ordered()
+    if ordered:
+        trial.folder.set_state(ordered)
+        return ordered
+    trial.folder.set_state("failed", kind="lost", error=f"the job was lost: {why}")
+    return "failed"

@@ -46,11 +46,14 @@ def run_trial(
     orders: TrialOptions,
     environment: Mapping[str, str] | None = None,
     must_kill: Callable[[], bool] = lambda: False,
+    must_leave: Callable[[], bool] = lambda: False,
 ) -> Verdict:
     """Trains a planned folder to its end; `held` where somebody else is at it.
 
-    `environment` is added to that of the training, such as the GPUs it may see. Raises Refused
-    where something in the folder leads out of it.
+    `environment` is added to that of the training, such as the GPUs it may see. Once `must_leave`
+    says so, the training saves and ends, its folder says "preempted", and the verdict is
+    "stopped": unlike an order it leaves nothing in the folder that would stop the next start.
+    Raises Refused where something in the folder leads out of it.
     """
     folder = RunFolder(path)
     refuse_links(path)
@@ -63,7 +66,10 @@ def run_trial(
                 return "done"  # whoever had the claim before finished it
             if (asked := take_order(folder)) is not None:
                 return asked
-            verdict = _attempt(folder, orders, own, dict(environment or {}), must_kill)
+            if must_leave():
+                folder.set_state("preempted", **folder.spent())
+                return "stopped"
+            verdict = _attempt(folder, orders, own, dict(environment or {}), must_kill, must_leave)
             kind = folder.state().get("kind")
             if verdict != "failed" or kind in HOPELESS:
                 break
@@ -102,6 +108,7 @@ def _attempt(
     own: Claim,
     environment: dict[str, str],
     must_kill: Callable[[], bool],
+    must_leave: Callable[[], bool],
 ) -> Verdict:
     if not _wait_for_predecessor(folder, orders.grace_seconds, own):
         return "held"
@@ -113,7 +120,7 @@ def _attempt(
     launched = launch(folder, folder.config(), environment, tuple(orders.allow_targets))
     try:
         note_attempt(folder, started=started, host=os.uname().nodename, pid=launched.pid)
-        reason = _watch(launched, folder, orders, own, must_kill)
+        reason = _watch(launched, folder, orders, own, must_kill, must_leave)
     except BaseException:
         launched.kill()  # nobody would watch over it any more
         raise
@@ -151,6 +158,7 @@ def _watch(
     orders: TrialOptions,
     own: Claim,
     must_kill: Callable[[], bool],
+    must_leave: Callable[[], bool],
 ) -> str | None:
     """Waits for the end; returns why it was brought about from outside, if it was."""
     reason = None
@@ -171,11 +179,15 @@ def _watch(
         if reason is None and (ordered := folder.ordered()):
             reason, kill_at = ordered, now + orders.grace_seconds
             launched.stop()
+        if reason is None and must_leave():
+            reason, kill_at = "preempted", now + orders.grace_seconds
+            launched.stop()
         if now >= kill_at or must_kill():
             reason = reason or "stopped"
             launched.kill()
             kill_at = float("inf")
-    return reason
+    # A cluster's signal may reach the training itself, which ends before we look again.
+    return "preempted" if reason is None and must_leave() else reason
 
 
 def _verdict(folder: RunFolder, code: int | None, reason: str | None, oom_kill: bool) -> Verdict:
@@ -188,6 +200,9 @@ def _verdict(folder: RunFolder, code: int | None, reason: str | None, oom_kill: 
         if state.get("state") != reason:
             folder.set_state(reason, **told)  # type: ignore[arg-type]
         return reason  # type: ignore[return-value]
+    if reason == "preempted":
+        folder.set_state("preempted", **told)
+        return "stopped"
     if reason == "superseded":
         return "held"
     kind, error = state.get("kind"), state.get("error")
