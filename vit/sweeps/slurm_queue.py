@@ -13,10 +13,8 @@ from dataclasses import dataclass
 
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT")
 # As of squeue's manual, "JOB STATE CODES": a job in one of these will never run again by itself.
-ENDED = frozenset(
-    ["BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY"]
-    + ["PREEMPTED", "REVOKED", "TIMEOUT"]
-)
+ENDED: tuple[str, ...] = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL")
+ENDED = (*ENDED, "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT")
 ANSWER_SECONDS = 60.0
 
 
