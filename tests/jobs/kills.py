@@ -1,14 +1,14 @@
 """Runs of one and of two processes, killed at random moments until they come to their end.
 
-    python tests/tasks/kills.py --kills 100 --seed 0 --out experiments/0005_killed_a_hundred_times
+    python tests/jobs/kills.py --kills 100 --seed 0 --out experiments/0005_killed_a_hundred_times
 
 Every run must end with the weights and metrics of the undisturbed one. A checkpoint is written at
 each step, so that many kills strike while one is being written. Prints a line a kill and writes
 results.csv; exits with 1 where a number differs.
 
-    python tests/tasks/kills.py --kills 10 --experiment digit_scenes
-    python tests/tasks/kills.py --kills 10 --with checkpoint.asynchronous=true
-    python tests/tasks/kills.py --kills 10 --processes 2 \\
+    python tests/jobs/kills.py --kills 10 --experiment digit_scenes
+    python tests/jobs/kills.py --kills 10 --with checkpoint.asynchronous=true
+    python tests/jobs/kills.py --kills 10 --processes 2 \\
         --with trainer=fsdp ema=none checkpoint.sharded=true
 """
 
