@@ -298,3 +298,19 @@ def test_weights_that_are_no_numbers_are_told_by_all_that_use_them(runs, tmp_pat
             act()
         assert "spoilt.ckpt" in str(caught.value)
         assert value == "0" or "backbone.norm.weight" in str(caught.value)
+
+
+LOADED = """
+import sys, numpy, vit
+from PIL import Image
+trained, values = vit.load(sys.argv[1]), numpy.zeros((8, 8), numpy.uint8)
+assert trained.predict([values])[0]["classes"]
+assert len(trained.probabilities([Image.fromarray(values)])) == 1
+print(sorted({"lightning", "pytorch_lightning", "lightning_fabric"} & set(sys.modules)))
+"""
+
+
+def test_a_trained_run_says_what_it_sees_without_lightning(runs):
+    words = [sys.executable, "-c", LOADED, str(runs("classes"))]
+    said = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"

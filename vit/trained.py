@@ -24,7 +24,7 @@ from vit.runs.tensor_file import bad_values
 from vit.runs.trust import package_faults, require_trusted
 from vit.tasks.assembly import assemble_data, assemble_model, task_spec
 from vit.tasks.inputs import answered, ready, require_several
-from vit.tasks.stored import stored_config
+from vit.tasks.stored import OF_THE_MODEL, stored_config
 
 
 @dataclass
@@ -115,7 +115,7 @@ def load(
         raise Refused([Fault(f"vit.load: {fault.where}", fault.message) for fault in faults])
     folder = RunFolder(Path(run_dir))
     allowed = require_trusted(folder.config(), allow_targets)
-    config = stored_config(folder, allowed)
+    config = stored_config(folder, allowed, OF_THE_MODEL)
     place = usable_device(str(device))
     path = selected(folder, str(checkpoint))
     content = read_checkpoint(path)

@@ -36,7 +36,8 @@ def predict_split(
     """
     allow_targets = tuple(allow_targets)
     try:
-        data = assemble_data(stored_config(RunFolder(Path(run_dir)), allow_targets), allow_targets)
+        config = stored_config(RunFolder(Path(run_dir)), allow_targets, only=("data",))
+        data = assemble_data(config, allow_targets)
         splits = _recorded(Path(run_dir), data)
         if split not in splits.members:
             known = ", ".join(splits.members)
