@@ -146,7 +146,7 @@ def selected(folder: RunFolder, which: str) -> Path:
     if which == "best" and not path.exists():
         path = folder.last_checkpoint
     if not path.exists() and own is not None:
-        state = folder.state().get("state", "not begun")
+        state = folder.state().name or "not begun"
         raise Refused([Fault(str(folder.path), f"holds no {path.name}; the run is {state}")])
     if not path.is_file():
         message = f"is {told_of_kind(path)}; wanted a file, or `best`, or `last`"

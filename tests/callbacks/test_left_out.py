@@ -14,7 +14,7 @@ from PIL import Image
 
 from vit.callbacks.left_out import LeftOut
 from vit.cli import evaluate
-from vit.runs.left_out import told_of_left_out
+from vit.runs.left_out import left_out_summary
 from vit.structures import Batch, DetectionBatch, Objects, SegmentationBatch
 from vit.tasks.log import said_into
 
@@ -65,7 +65,7 @@ def test_skipped_images_are_named_once_and_counted_at_the_end(photos, tmp_path, 
         assert sum(line.startswith("left out of ") for line in lines) == 1
     counts = json.loads((run / "metrics.json").read_text())["left_out"]
     assert sum(counts.values()) == 2
-    assert f"left out      {told_of_left_out(counts, 'image')}" in screen
+    assert f"left out      {left_out_summary(counts, 'image')}" in screen
     assert "left out, images that could not be read" in (run / "log.txt").read_text()
 
 

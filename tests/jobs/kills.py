@@ -101,8 +101,8 @@ def half_written(run: RunFolder) -> bool:
 def strike(run: RunFolder, process: subprocess.Popen, chance: random.Random, wait: float) -> dict:
     """Kills at a random moment of the training; an empty answer where it had ended before."""
     until = time.monotonic() + LONGEST
-    first = run.state().get("updated")
-    while run.state().get("updated") == first or run.state().get("state") != "running":
+    first = run.state().updated
+    while run.state().updated == first or run.state().name != "running":
         if process.poll() is not None or time.monotonic() > until:
             return {}
         time.sleep(0.01)
@@ -145,7 +145,7 @@ def main() -> int:
         peace = freeze(home / f"peace{processes}", processes, arguments.experiment, arguments.more)
         began = time.monotonic()
         assert start(peace, processes).wait(LONGEST) == 0, (peace.path / "said.txt").read_text()
-        seconds = peace.state()["train_seconds"]
+        seconds = peace.state().train_seconds
         print(f"{processes} undisturbed: {time.monotonic() - began:.0f} s", flush=True)
         wanted = numbers(peace)
         killed, runs = 0, 0

@@ -156,12 +156,12 @@ def test_lines_that_were_cut_off_or_are_none_of_ours_are_passed_over(tmp_path):
     lines = [json.dumps(line) for line in odd] + ["[" * 50_000, "[1]", '{"step": 3, "ep']
     with file.open("a") as opened:
         opened.write("\n".join(lines))
-    assert [(row["step"], row["metrics"]) for row in read_records(file)] == [
+    assert [(row.step, row.metrics) for row in read_records(file)] == [
         (1, {"val/accuracy": 0.5}),
         (2, {}),
     ]
     Recorder(file).write(4, 1, {"val/accuracy": 0.6}, {})  # behind the line that was cut off
-    assert read_records(file)[-1]["metrics"] == {"val/accuracy": 0.6}
+    assert read_records(file)[-1].metrics == {"val/accuracy": 0.6}
 
 
 def test_a_run_without_readable_results_is_not_done(tmp_path):

@@ -71,7 +71,7 @@ def test_the_task_of_contributing_learns_and_is_loaded_with_its_settings(own, tm
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert train(folder.path, [OWN]) == 0
-    rows = [row["metrics"] for row in read_records(folder.metrics_file)]
+    rows = [row.metrics for row in read_records(folder.metrics_file)]
     losses = [row["train/loss"] for row in rows if "train/loss" in row]
     assert losses[-1] < 0.9 * losses[0] and any("val/loss" in row for row in rows)
     trained = vit.load(folder.path, allow_targets=[OWN])

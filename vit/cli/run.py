@@ -94,7 +94,7 @@ def main(argv: list[str]) -> int:
 
     code = train(arguments.run_dir, allowed, arguments.allow_changed)
     if code == 2 and os.environ.get("RANK", "0") == "0":
-        print(f"refused: {folder.state().get('error')}", file=sys.stderr)
+        print(f"refused: {folder.state().error}", file=sys.stderr)
     if code == 0:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # there is nothing left to stop
     return code

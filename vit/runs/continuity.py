@@ -71,15 +71,14 @@ def other_data(folder: RunFolder, fingerprint: str) -> bool:
     return begun(folder) and bool(changed_data(_fingerprint(stamp), fingerprint))
 
 
-def lost_checkpoint(folder: RunFolder, state: dict[str, Any]) -> str | None:
-    """What to say where a run that was trained, by its `state` before, has nothing to go on from.
+def lost_checkpoint(folder: RunFolder, seconds: float) -> str | None:
+    """What to say where a run that was trained, for so many `seconds`, has nothing to go on from.
 
     None where it was never trained, or goes on.
     """
     if folder.last_checkpoint.exists():
         return None
     reached = recorded_step(folder)
-    seconds = float(state.get("train_seconds") or 0.0)
     if not reached and not folder.best_checkpoint.exists() and not seconds:
         return None
     stood = f", though its record reaches step {reached:,}" if reached else ""
@@ -121,7 +120,7 @@ def recorded_step(folder: RunFolder) -> int:
     from vit.runs.record import read_records
 
     records = read_records(folder.metrics_file)
-    return max((record["step"] for record in records), default=0)
+    return max((record.step for record in records), default=0)
 
 
 def keep_stamp(folder: RunFolder, stamp: dict[str, Any]) -> list[str]:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 import yaml
 
@@ -27,9 +27,7 @@ from vit.runs.environment import by_name, with_values
 from vit.runs.files import appending, json_of, read_json, refuse_links, yaml_of
 from vit.runs.secrets import without_secrets
 from vit.runs.shapes import CONFIG, ORDER, RESULTS, SCHEMA_VERSION, STATE, misfit
-
-State = Literal["planned", "running", "done", "failed", "stopped", "preempted", "pruned", "paused"]
-Order = Literal["pruned", "paused", "stopped"]
+from vit.runs.state import Order, RunState, State, StateDetails, TrainedTime
 
 
 @dataclass(frozen=True)
@@ -123,8 +121,9 @@ class RunFolder:
             return refused.faults[0]
         return None
 
-    def state(self) -> dict[str, Any]:
-        return read_json(self.state_file, STATE) or {}
+    def state(self) -> RunState:
+        """As far as it can be read: the name is None where it cannot."""
+        return RunState.from_plain(read_json(self.state_file, STATE) or {})
 
     def results(self) -> dict[str, Any]:
         return read_json(self.results_file, RESULTS) or {}
@@ -135,12 +134,12 @@ class RunFolder:
         It has not where another checkpoint was put in place of its last since.
         """
         state = self.state()
-        ended = state.get("state") == "done" and bool(self.results())
+        ended = state.name == "done" and bool(self.results())
         return ended and not self.goes_on_from_another(state)
 
-    def goes_on_from_another(self, state: dict[str, Any]) -> bool:
+    def goes_on_from_another(self, state: RunState) -> bool:
         """Whether another checkpoint than the one it ended with lies in place of its last."""
-        ended_with = state.get("last_checkpoint")
+        ended_with = state.last_checkpoint
         return ended_with is not None and content_of(self.last_checkpoint) not in (None, ended_with)
 
     def lost_results(self) -> str | None:
@@ -151,12 +150,11 @@ class RunFolder:
             return f"{self.results_file} {refused.faults[0].message}"
         return None if found else f"{self.results_file} is not there"
 
-    def spent(self) -> dict[str, float]:
-        """The seconds that it has trained up to now, on the wall's clock and the CPU's."""
-        state = self.state()
-        return {key: state[key] for key in ("train_seconds", "cpu_seconds") if state.get(key)}
+    def spent(self) -> TrainedTime:
+        """The seconds that it has trained up to now, for the state that follows."""
+        return self.state().trained_time
 
-    def set_state(self, state: State, **more: Any) -> None:
+    def set_state(self, state: State, **more: Unpack[StateDetails]) -> None:
         """Replaces the state file in one step; `more` are further facts, such as the error."""
         before = self.state()
         now = time.time()
@@ -165,7 +163,7 @@ class RunFolder:
             {
                 "schema_version": SCHEMA_VERSION,
                 "state": state,
-                "started": now if state == "running" else before.get("started"),
+                "started": now if state == "running" else before.started,
                 "updated": now,
                 "owner": {"host": socket.gethostname(), "pid": os.getpid()},
                 **without_secrets(more),
@@ -176,8 +174,8 @@ class RunFolder:
         """Tells whoever watches over this run to have it save and end as `state`."""
         write_json(self.path / "order.json", {"state": state})
 
-    def ordered(self) -> Any:
-        """An Order, or None where the run may go on."""
+    def ordered(self) -> Order | None:
+        """None where the run may go on."""
         return (read_json(self.path / "order.json", ORDER) or {}).get("state")
 
     @contextmanager
@@ -190,9 +188,9 @@ class RunFolder:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                owner = self.state().get("owner") or {}
-                message = f"is being trained now, by process {owner.get('pid')} on "
-                raise Refused([Fault(str(self.path), message + str(owner.get("host")))]) from error
+                owner = self.state().owner
+                message = f"is being trained now, by process {owner.pid} on {owner.host}"
+                raise Refused([Fault(str(self.path), message)]) from error
             yield
 
     def refuse_conflicts(self, config: dict[str, Any], *, idle: bool = True) -> None:

@@ -128,12 +128,12 @@ def hidden(node: Any) -> dict[str, str]:
     return {value: name for child in children for value, name in hidden(child).items()}
 
 
-def told_by_name(node: Any, values: dict[str, str]) -> Any:
+def with_names(node: Any, values: dict[str, str]) -> Any:
     """What was found out with a config, paths of the data say, with `hidden` values by name."""
     if isinstance(node, dict):
-        return {key: told_by_name(value, values) for key, value in node.items()}
+        return {key: with_names(value, values) for key, value in node.items()}
     if isinstance(node, list):
-        return [told_by_name(value, values) for value in node]
+        return [with_names(value, values) for value in node]
     if isinstance(node, str):
         for value, name in values.items():
             node = node.replace(value, name)

@@ -26,7 +26,7 @@ PATHS = ("root", "path", "image_root", "cache_dir")
 ADDED: dict[str, Any] = {}
 
 
-def config_hash(config: dict[str, Any]) -> str:
+def config_hash(config: Mapping[str, Any]) -> str:
     """40 hex digits that change with seed, threads, devices, model, data and recipe."""
     kept = without_neutral(config)
     kept = {key: value for key, value in kept.items() if key not in NO_NUMBER_DEPENDS_ON}
@@ -69,13 +69,13 @@ def _by_text(told: Any) -> Any:
     return [_by_text(each) for each in told] if isinstance(told, list | tuple) else told
 
 
-def trial_id(config: dict[str, Any], data_fingerprint: str) -> str:
+def trial_id(config: Mapping[str, Any], data_fingerprint: str) -> str:
     """The same for the same numbers wherever the data lie: paths out, their content in."""
     kept = {**config, "data": {k: v for k, v in config["data"].items() if k not in PATHS}}
     both = f"{config_hash(kept)} {data_fingerprint}"
     return hashlib.sha1(both.encode()).hexdigest()[:12]
 
 
-def group_id(config: dict[str, Any]) -> str:
+def group_id(config: Mapping[str, Any]) -> str:
     """The same for all seeds of one configuration."""
     return config_hash({key: value for key, value in config.items() if key != "seed"})[:12]

@@ -36,8 +36,8 @@ def _told(row: dict[str, Any], axes: list[str], objective: Objective) -> dict[st
     hardware = stamp.get("hardware") or {}
     metrics, epochs = row["metrics"], row["epochs"]
     if not metrics and (best := best_validation(folder, objective)):
-        metrics = {k: v for k, v in best["metrics"].items() if k.startswith("val/")}
-        epochs = best["epoch"] + 1
+        metrics = {k: v for k, v in best.metrics.items() if k.startswith("val/")}
+        epochs = best.epoch + 1
     seconds = row["train_seconds"]
     return {
         "label": row["label"],
