@@ -19,9 +19,10 @@ from vit.faults import Refused
 from vit.jobs import fitting, training
 from vit.jobs.training import train
 from vit.runs import process
-from vit.runs.directory import RunFolder, write_json
+from vit.runs.directory import RunFolder
 from vit.runs.environment import GRANTED, FromEnvironment, granted_by
 from vit.runs.tracking import Wandb, run_id
+from vit.runs.writing import write_json
 from vit.sweeps.ledger import Ledger
 from vit.sweeps.sweep import Sweep
 

@@ -16,6 +16,7 @@ from vit.cli import run as run_command
 from vit.cli import train as train_command
 from vit.data.core.membership import changes
 from vit.faults import Refused
+from vit.jobs import training
 from vit.jobs.training import DONE, REFUSED, STOPPED, train
 from vit.runs.continuity import (
     keep_stamp,
@@ -23,10 +24,12 @@ from vit.runs.continuity import (
     lost_record,
     refuse_changed_data,
 )
-from vit.runs.directory import RunFolder, content_of, read_json, write_json
+from vit.runs.directory import RunFolder, content_of
+from vit.runs.files import read_json
 from vit.runs.record import read_records
 from vit.runs.splits import Splits
 from vit.runs.stamp import code
+from vit.runs.writing import write_json
 from vit.tasks.task import Task
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -4,9 +4,10 @@ import os
 import pytest
 
 from vit.faults import Refused
-from vit.runs.directory import RunFolder, differences, write_text
-from vit.runs.identity import config_hash, group_id, trial_id
+from vit.runs.directory import RunFolder
+from vit.runs.identity import config_hash, differences, group_id, trial_id
 from vit.runs.state import RunState
+from vit.runs.writing import write_text
 
 CONFIG = {"schema_version": 1, "name": "a", "seed": 0, "data": {"root": "x", "batch_size": 8}}
 

@@ -8,20 +8,12 @@ import pytest
 
 from vit.faults import Refused
 from vit.runs import files
-from vit.runs.directory import RunFolder, write_json
-from vit.runs.files import (
-    appending,
-    clear_leftovers,
-    json_of,
-    lines_of,
-    links_out,
-    read_json,
-    refuse_links,
-    tail_of,
-    yaml_of,
-)
+from vit.runs.directory import RunFolder
+from vit.runs.files import json_of, lines_of, read_json, tail_of, yaml_of
+from vit.runs.links import links_out, refuse_links
 from vit.runs.record import Recorder, read_records
 from vit.runs.shapes import STATE, TRIAL
+from vit.runs.writing import appending, clear_leftovers, write_json
 
 
 def refusal(call, *arguments):

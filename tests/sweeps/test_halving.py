@@ -3,8 +3,8 @@ import random
 import optuna
 import pytest
 
-from vit.runs.directory import write_json
 from vit.runs.record import Recorder
+from vit.runs.writing import write_json
 from vit.sweeps.halving import Race, SuccessiveHalving
 from vit.sweeps.roles import Space
 from vit.sweeps.search import Search

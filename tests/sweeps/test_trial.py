@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from vit.runs.claim import claim
-from vit.runs.directory import read_json, write_json
+from vit.runs.files import read_json
 from vit.runs.launch import Launched
+from vit.runs.writing import write_json
 from vit.sweeps import trial as subject
 from vit.sweeps.trial import TrialOptions, run_trial
 

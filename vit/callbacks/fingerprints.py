@@ -1,4 +1,4 @@
-"""What each step saw and gave, in a few numbers: where two runs part can be told from them."""
+"""What each step saw and gave, in a few numbers: they show where two runs part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which samples could not be read and were skipped: told once each, and counted."""
+"""Which samples could not be read and were skipped: named once each, and counted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 log = logging.getLogger("vit")
 
-NAMED = 5  # of a split that are told on the screen; all are in the log
+NAMED = 5  # of a split that are named on the screen; all are in the log
 
 
 class LeftOut(Callback):
@@ -39,18 +39,12 @@ class LeftOut(Callback):
         trainer: Trainer,
         pl_module: LightningModule,
         batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        *_: int,
     ) -> None:
         self.note("val", batch)
 
     def on_test_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, *_: int
     ) -> None:
         self.note(getattr(pl_module, "tested", "test"), batch)
 
@@ -60,10 +54,10 @@ class LeftOut(Callback):
             if line in known:
                 continue
             known[line] = None
-            tell = log.warning if len(known) <= NAMED else log.info
-            tell("left out of %s: %s", split, line)
-            if len(known) == NAMED:
-                log.warning("further %ss that are left out of %s: the log", self._unit, split)
+            say = log.warning if len(known) <= NAMED else log.info
+            say("left out of %s: %s", split, line)
+            if len(known) == NAMED + 1:
+                log.warning("further %ss that are left out of %s: see the log", self._unit, split)
 
     def counts(self) -> dict[str, int]:
         """Split → how many, over all processes; every one of them has to ask."""

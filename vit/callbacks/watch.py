@@ -70,5 +70,5 @@ class Watch:
         return found
 
     def hanging(self, failed: Callable[[str], None]) -> list[Callback]:
-        """To come last; `failed` is told why, just before the process ends."""
+        """To come last; `failed` is called with the reason, just before the process ends."""
         return [] if self.hang_seconds is None else [Hanging(self.hang_seconds, failed)]

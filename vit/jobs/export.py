@@ -62,14 +62,14 @@ def export(
     require_numbers(weights, source)
     if timm_names:
         weights = _as_timm(weights, config)
-    told = {
+    described = {
         **facts.plain(),
         "averaged": averaged,
         "step": content.get("global_step"),
         "epoch": content.get("epoch"),
         "config": without_secrets(folder.written_config()),
     }
-    header = {key: json.dumps(value) for key, value in told.items()}
+    header = {key: json.dumps(value) for key, value in described.items()}
     header |= {"format": "pt", "vit": __version__, "schema_version": str(SCHEMA_VERSION)}
     path = Path(out)
     part = path.with_name(f"{path.name}.part")

@@ -32,12 +32,13 @@ from vit.jobs.bad_batch import BadBatches
 from vit.jobs.going_on import accept_data, must_agree, require_checkpoint
 from vit.runs.clock import Clocks
 from vit.runs.continuity import begun, lost_checkpoint
-from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
+from vit.runs.directory import SCHEMA_VERSION, RunFolder
 from vit.runs.failure import DONE, FAILED, PREEMPTED, STOPPED
 from vit.runs.left_out import left_out_summary
 from vit.runs.record import Metric, Recorder, read_records
 from vit.runs.splits import write_splits
 from vit.runs.trust import without_fetching
+from vit.runs.writing import write_json
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task, task_spec
 from vit.tasks.task import Task
 from vit.tasks.trainer import completed, launched_by

@@ -25,10 +25,11 @@ from vit.runs.clock import Clocks
 from vit.runs.directory import RunFolder, content_of
 from vit.runs.environment import for_the_tracker, hidden
 from vit.runs.failure import DONE, FAILED, PREEMPTED, REFUSED, STOPPED, kind_of
-from vit.runs.files import clear_leftovers, refuse_links
+from vit.runs.links import refuse_links
 from vit.runs.process import unstopped
 from vit.runs.secrets import concealed
 from vit.runs.state import State, StateDetails
+from vit.runs.writing import clear_leftovers
 from vit.schema import frozen_faults
 from vit.tasks.log import said_into
 

@@ -22,14 +22,14 @@ TASK, CHANGED = "vit.tasks.segmentation.Segmentation", ("miou", "pixel_accuracy"
 
 def ways(found: Any) -> dict[str, str]:
     """What a file says under `counted`, without what cannot be meant."""
-    told = found.items() if isinstance(found, Mapping) else ()
-    return {str(name): way for name, way in told if isinstance(way, str)}
+    items = found.items() if isinstance(found, Mapping) else ()
+    return {str(name): way for name, way in items if isinstance(way, str)}
 
 
 def counted_in(folder: RunFolder) -> dict[str, str]:
     """Of a run: as its results say, or, of one that is not done, its stamp."""
-    told = folder.results() if folder.is_done() else read_json(folder.stamp_file) or {}
-    return ways(told.get("counted"))
+    recorded = folder.results() if folder.is_done() else read_json(folder.stamp_file) or {}
+    return ways(recorded.get("counted"))
 
 
 def way(counted: Mapping[str, str], metric: str) -> str | None:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
-import secrets
 import socket
 import time
 import zipfile
@@ -24,10 +22,13 @@ import yaml
 
 from vit.faults import Fault, Refused
 from vit.runs.environment import by_name, with_values
-from vit.runs.files import appending, json_of, read_json, refuse_links, yaml_of
+from vit.runs.files import json_of, read_json, yaml_of
+from vit.runs.identity import WHOSE_COMMAND_IT_IS, differences
+from vit.runs.links import refuse_links
 from vit.runs.secrets import without_secrets
 from vit.runs.shapes import CONFIG, ORDER, RESULTS, SCHEMA_VERSION, STATE, misfit
 from vit.runs.state import Order, RunState, State, StateDetails, TrainedTime
+from vit.runs.writing import appending, write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -242,8 +243,6 @@ class RunFolder:
         That is how checkpoints are written, and what the command now says of tracking and watching:
         the folder may be a stranger's.
         """
-        from vit.runs.identity import WHOSE_COMMAND_IT_IS
-
         if self.config_file.is_file():
             frozen = self.written_config()
             kept = ("checkpoint", *WHOSE_COMMAND_IT_IS)
@@ -257,38 +256,6 @@ class RunFolder:
         text = yaml.safe_dump(by_name(config), sort_keys=False, allow_unicode=True)
         write_text(self.config_file, text)
         self.set_state("planned")
-
-
-def differences(old: Any, new: Any, above: str = "") -> list[str]:
-    """`backbone.depth: 4, now 6` for every leaf in which two configs differ, paths only to tell.
-
-    Tracking and the like are compared neither: they change no number. Nor does a key of an upgrade
-    that holds the value that changes nothing.
-    """
-    from vit.runs.identity import (
-        ADDED,
-        HOW_CHECKPOINTS_ARE_WRITTEN,
-        NO_NUMBER_DEPENDS_ON,
-        without_neutral,
-    )
-
-    if isinstance(old, dict) and isinstance(new, dict):
-        told = []
-        old, new = without_neutral(old, above), without_neutral(new, above)
-        for key in sorted({*old, *new}, key=str):
-            if not above and key in NO_NUMBER_DEPENDS_ON:
-                continue
-            if above == "checkpoint." and key in HOW_CHECKPOINTS_ARE_WRITTEN:
-                continue
-            missing = object()
-            neutral = ADDED.get(f"{above}{key}", missing)
-            before, after = old.get(key, neutral), new.get(key, neutral)
-            if before is missing or after is missing:
-                told.append(f"{above}{key}: {'new' if before is missing else 'gone'}")
-            else:
-                told += differences(before, after, f"{above}{key}.")
-        return told
-    return [] if old == new else [f"{above.rstrip('.')}: {old!r}, now {new!r}"]
 
 
 def content_of(checkpoint: Path) -> str | None:
@@ -307,19 +274,3 @@ def content_of(checkpoint: Path) -> str | None:
         if not name.startswith(".data/"):
             digest.update(f"{name} {entry.CRC:08x} {entry.file_size}\n".encode())
     return digest.hexdigest()
-
-
-def write_json(path: Path, content: dict[str, Any] | list[Any]) -> None:
-    write_text(path, json.dumps(content, indent=1, default=str) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """All of it or nothing: a reader never sees half a file, a crash leaves the old one."""
-    # Containers that share the disk may share process ids as well.
-    staged = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        staged.write_text(text, encoding="utf-8")
-        staged.replace(path)
-    except OSError:  # a full disk, say
-        staged.unlink(missing_ok=True)
-        raise

@@ -121,7 +121,7 @@ def set_for_a_while(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def hidden(node: Any) -> dict[str, str]:
-    """Value → its name, of all values from the environment that are long enough to be told."""
+    """Value → its name, of all values from the environment that are long enough to look for."""
     if isinstance(node, FromEnvironment):
         return {str(node): node.named} if len(node) >= SHORTEST else {}
     children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()

@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 from vit.faults import Refused
-from vit.runs.files import appending
 from vit.runs.own_packages import leave_current_folder
 from vit.runs.temporary import (
     apart_from_the_compiled,
@@ -35,6 +34,7 @@ from vit.runs.temporary import (
     own_temporary_folder,
     remove_if_nothing_was_compiled,
 )
+from vit.runs.writing import appending
 from vit.terminal import printable
 
 RANK_VARIABLES = (

@@ -12,10 +12,12 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from vit.runs.directory import SCHEMA_VERSION
-from vit.runs.files import appending, lines_of
+from vit.runs.files import lines_of
 from vit.runs.shapes import LARGEST, is_metric
+from vit.runs.writing import appending
 
 DECODE = json.JSONDecoder().decode
 Metric = float | str | None  # NaN and infinity are text, since JSON has none
@@ -77,8 +79,8 @@ def read_records(path: Path) -> list[StepRecord]:
             continue
         kept = by_step.setdefault(record.step, StepRecord(record.step, record.epoch))
         kept.epoch = record.epoch
-        kept.metrics.update((k, v) for k, v in record.metrics.items() if is_metric(v))
-        kept.timing.update((k, v) for k, v in record.timing.items() if is_metric(v))
+        kept.metrics.update(record.metrics)
+        kept.timing.update(record.timing)
     return [by_step[step] for step in sorted(by_step)]
 
 
@@ -93,7 +95,14 @@ def record_of(line: bytes) -> StepRecord | None:
     plain_numbers = type(step) is int and type(epoch) is int and -LARGEST < step < LARGEST
     good = plain_numbers and -LARGEST < epoch < LARGEST
     good = good and type(metrics) is type(timing) is dict
-    return StepRecord(step, epoch, metrics, timing) if good else None
+    return StepRecord(step, epoch, _numbers(metrics), _numbers(timing)) if good else None
+
+
+def _numbers(values: dict[str, Any]) -> dict[str, Metric]:
+    """Those that are metrics, which nearly always are all of them, and floats."""
+    if set(map(type, values.values())) <= {float}:
+        return values
+    return {key: value for key, value in values.items() if is_metric(value)}
 
 
 def plain(value: Metric) -> float | str:

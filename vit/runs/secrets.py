@@ -91,7 +91,7 @@ def _without(found: re.Match[str], shortest: int) -> str:
 
 
 def concealed(text: str, values: Mapping[str, str]) -> str:
-    """Blacked out, and each of `values` (value → name) told by its name."""
+    """Blacked out, and each of `values` (value → name) replaced by its name."""
     for value, name in values.items():
         text = text.replace(value, name)
     return blacked_out(text)

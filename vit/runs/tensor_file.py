@@ -1,4 +1,4 @@
-"""Files of tensors, from this program or from anywhere: read whole, read safely, or told why not.
+"""Files of tensors, from this program or from anywhere: read whole and safely, or refused.
 
 A zip archive as torch writes it, torch's form from before there were archives, or safetensors;
 the bytes say which, not the name. Only tensors and plain values are ever read. No more memory is
@@ -91,8 +91,8 @@ def read_tensors(path: Path) -> Any:
         return read_archive(path)
     if _is_safetensors(head, size):
         return _read_safetensors(path, size)
-    if told := _something_else(path, head):
-        raise BadTensorFile(told)
+    if kind := _something_else(path, head):
+        raise BadTensorFile(kind)
     return _read_old(path, size)
 
 
@@ -296,9 +296,9 @@ def _read_safetensors(path: Path, size: int) -> dict[str, Tensor]:
 
 
 def _something_else(path: Path, head: bytes) -> str | None:
-    for first, told in OTHERS:
+    for first, kind in OTHERS:
         if head.startswith(first):
-            return told
+            return kind
     if path.suffix.lower() in ENDINGS:
         return ENDINGS[path.suffix.lower()]
     if head[257:262] == b"ustar":

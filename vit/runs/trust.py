@@ -44,7 +44,9 @@ def package_faults(given: Any) -> list[Fault]:
     return [Fault("allow_targets", f"holds {odd[0]!r}; wanted names of packages")] if odd else []
 
 
-def untold(named: Any, given: Iterable[str], word: Callable[[list[str]], str]) -> list[Fault]:
+def untrusted_packages(
+    named: Any, given: Iterable[str], word: Callable[[list[str]], str]
+) -> list[Fault]:
     """A fault where a file names packages that the caller has not.
 
     `named` is the file's `allow_targets`; `word` says how the command names them.
@@ -65,7 +67,7 @@ def untold(named: Any, given: Iterable[str], word: Callable[[list[str]], str]) -
 
 def require_trusted(config: Mapping[str, Any], given: Iterable[str]) -> tuple[str, ...]:
     """What a frozen run may use; Refused where it names packages that the caller has not."""
-    faults = untold(config.get("allow_targets"), given, _in_commands_and_python)
+    faults = untrusted_packages(config.get("allow_targets"), given, _in_commands_and_python)
     if faults:
         raise Refused(faults)
     return trusted(given)

@@ -12,7 +12,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from vit.runs.files import is_inside, links_out, refuse_links
+from vit.runs.links import is_inside, links_out, refuse_links
 
 START = re.compile(r"(?:offline-)?run-(\d{8}_\d{6})-(.+)")
 HASH = re.compile(r"(.+)-[0-9a-f]{8}")

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from vit.runs.directory import RunFolder
-from vit.runs.files import is_inside
+from vit.runs.links import is_inside
 from vit.sweeps.ledger import FINISHED, Ledger, best_validation, finite
 from vit.sweeps.roles import Objective
 

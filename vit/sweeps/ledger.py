@@ -19,11 +19,13 @@ from vit.faults import Fault, Refused
 from vit.runs.claim import owner
 from vit.runs.continuity import changed_code, changed_data
 from vit.runs.counted import BEFORE, differing, ways
-from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
-from vit.runs.files import is_inside, json_of, read_json, told_of_link
+from vit.runs.directory import SCHEMA_VERSION, RunFolder
+from vit.runs.files import json_of, read_json
+from vit.runs.links import is_inside, link_problem
 from vit.runs.record import StepRecord, read_records
 from vit.runs.shapes import BEGUN_SWEEP, PLANNED_TRIAL, STATE, SWEEP, TRIAL, misfit
 from vit.runs.state import RunState
+from vit.runs.writing import write_json
 from vit.sweeps.roles import FACTS, Objective, Trial
 from vit.sweeps.trial import HOPELESS
 
@@ -113,7 +115,7 @@ class Ledger:
         if entry.is_symlink() and not is_inside(folder, self.path):
             if not folder.is_dir():
                 return None
-            raise Refused([Fault(entry.path, told_of_link(folder, self.path))])
+            raise Refused([Fault(entry.path, link_problem(folder, self.path))])
         told = json_of(folder / "trial.json", PLANNED_TRIAL)
         if told is None and (folder / "config.yaml").exists():
             message = "holds a run and no trial.json, so it counts for no trial of this sweep"

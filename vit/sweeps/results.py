@@ -7,9 +7,10 @@ import io
 from pathlib import Path
 from typing import Any
 
-from vit.runs.directory import RunFolder, write_text
+from vit.runs.directory import RunFolder
 from vit.runs.files import read_json
 from vit.runs.shapes import STAMP
+from vit.runs.writing import write_text
 from vit.sweeps.ledger import Ledger, best_validation
 from vit.sweeps.roles import Objective
 

@@ -17,12 +17,14 @@ import yaml
 
 from vit.faults import Refused
 from vit.runs.claim import BEAT_SECONDS, Claim, claim
-from vit.runs.directory import RunFolder, write_json, write_text
+from vit.runs.directory import RunFolder
 from vit.runs.disk_full import is_full
-from vit.runs.files import read_json, refuse_links, tail_of
+from vit.runs.files import read_json, tail_of
 from vit.runs.launch import Launched, launch
+from vit.runs.links import refuse_links
 from vit.runs.silence import Silence
 from vit.runs.state import Order, StateDetails
+from vit.runs.writing import write_json, write_text
 
 TAIL_LINES, TAIL_BYTES = 15, 20_000
 POLL_SECONDS = 0.05
