@@ -46,7 +46,7 @@ class Trained:
     @property
     def binary(self) -> bool:
         """Whether each class was learnt by itself, as with several labels per image."""
-        return self.facts.multi_label or self.config["task"].get("loss") == "bce"
+        return self.spec.ask(self.spec.independent_classes, self.facts)
 
     @torch.inference_mode()
     def predict(self, inputs: Any) -> list[dict[str, Any]]:

@@ -17,23 +17,20 @@ import sys
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from vit.runs.file_kinds import NO_CODE, kind_of_archive, kind_of_file
+
 MOST_NAMED = 3
 MOST_PICKLED = 1 << 28  # bytes that say how the tensors of an archive hang together
 MOST_HEADER = 1 << 25  # bytes, of safetensors: some 300,000 tensors
 SMALL = 1 << 26  # bytes that any tensor may take, whatever its file's size
-LIKE_A_ZIP, LIKE_A_PICKLE = b"PK", b"\x80"
-MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")  # of torch's form before 1.6
-NO_CODE = (
-    "is code to whoever reads it, and is not read. Ask for a .safetensors file, or for one that "
-    "holds the state dict alone"
-)
+LIKE_A_ZIP = b"PK"
 # What zipfile raises for bytes that are no archive, or no longer one.
 NO_ARCHIVE = (
     zipfile.BadZipFile,
@@ -56,21 +53,6 @@ NO_HEADER = (
     OverflowError,
     RecursionError,
 )
-OTHERS = (
-    (b"version https://git-lfs", "is a pointer of Git LFS, not the file itself: `git lfs pull`"),
-    (b"\x1f\x8b", "is packed by gzip; unpack it first"),
-    (b"BZh", "is packed by bzip2; unpack it first"),
-    (b"\xfd7zXZ", "is packed by xz; unpack it first"),
-    (b"\x89HDF", "is HDF5, as of Keras; wanted weights of PyTorch or safetensors"),
-    (b"GGUF", "is GGUF, as of llama.cpp; wanted weights of PyTorch or safetensors"),
-    (b"\x93NUMPY", "is a NumPy array; wanted weights of PyTorch or safetensors"),
-    (b"\xff\xd8\xff", "is a picture"),
-    (b"\x89PNG", "is a picture"),
-)
-ENDINGS = {
-    ".onnx": "is ONNX, a graph; wanted the weights it was made from",
-    ".npz": "holds NumPy arrays; wanted weights of PyTorch or safetensors",
-}
 
 
 class BadTensorFile(ValueError):
@@ -91,8 +73,10 @@ def read_tensors(path: Path) -> Any:
         return read_archive(path)
     if _is_safetensors(head, size):
         return _read_safetensors(path, size)
-    if kind := _something_else(path, head):
+    if kind := kind_of_file(path, head):
         raise BadTensorFile(kind)
+    if not any(head):
+        raise Damaged("holds zeros alone: a download, or a copy, that never finished")
     return _read_old(path, size)
 
 
@@ -144,7 +128,7 @@ def sound_records(path: Path) -> list[int]:
                 raise Damaged(f"is damaged: {short(broken)} has another checksum")
             named = {each.filename.partition("/")[2] or each.filename: each for each in members}
             if "data.pkl" not in named:
-                raise BadTensorFile(_of_another_archive(named))
+                raise BadTensorFile(kind_of_archive(named))
             _require_plain(archive.read(named["data.pkl"]), named["data.pkl"].file_size)
             order = named.get("byteorder")
             if order and archive.read(order).decode("ascii", "replace") != sys.byteorder:
@@ -293,35 +277,3 @@ def _read_safetensors(path: Path, size: int) -> dict[str, Tensor]:
         return load_file(path, device="cpu")
     except (SafetensorError, ValueError, TypeError, KeyError, RuntimeError, OSError) as error:
         raise Damaged("is damaged: its header and its tensors disagree") from error
-
-
-def _something_else(path: Path, head: bytes) -> str | None:
-    for first, kind in OTHERS:
-        if head.startswith(first):
-            return kind
-    if path.suffix.lower() in ENDINGS:
-        return ENDINGS[path.suffix.lower()]
-    if head[257:262] == b"ustar":
-        return "is a tar archive; unpack it first"
-    start = head.lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
-        return "is a web page, not what it links to: fetch the file itself"
-    if not any(head):
-        raise Damaged("holds zeros alone: a download, or a copy, that never finished")
-    if head.startswith(LIKE_A_PICKLE) and MAGIC not in head[:20]:
-        return f"is a pickle, which {NO_CODE}"
-    if not head.startswith(LIKE_A_PICKLE) and _is_text(head):
-        return "is text; wanted a file of tensors"
-    return None
-
-
-def _is_text(head: bytes) -> bool:
-    return not any(byte < 9 or 13 < byte < 32 for byte in head)
-
-
-def _of_another_archive(named: Iterable[str]) -> str:
-    if any(name.startswith("code/") for name in named):
-        return "is a TorchScript program, which is code; wanted its state dict"
-    if any(name.endswith(".npy") for name in named):
-        return "holds NumPy arrays; wanted weights of PyTorch or safetensors"
-    return "is a zip archive without tensors"

@@ -22,8 +22,8 @@ class TaskSpec(ABC):
             spec = MineSpec
 
     A task's author writes the abstract methods here, and those of `vit.tasks.task.Task`; whoever
-    leaves one out is told all that are missing by `vit check`. `data_warnings` and
-    `progress_metrics` have defaults.
+    leaves one out is told all that are missing by `vit check`. `independent_classes`,
+    `data_warnings` and `progress_metrics` have defaults.
 
     A task's settings are the keyword-only arguments of its module. A method here that needs some of
     them names these as keyword-only parameters of its own:
@@ -100,6 +100,10 @@ class TaskSpec(ABC):
 
         `model` is any module where the config's own could not be built.
         """
+
+    def independent_classes(self, facts: Any) -> bool:
+        """Whether each class is learnt by itself: a sigmoid for each, in place of one softmax."""
+        return bool(facts.multi_label)
 
     def data_warnings(self, data: Any, output: Any) -> list[str]:
         """What the check warns of, from the data and the model's answer to two samples."""
