@@ -90,20 +90,27 @@ class Hanging(Callback):
         self._reach(f"loading the next batch of epoch {trainer.current_epoch}")
 
     def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
     ) -> None:
         self._reach(f"forward of batch {batch_idx}, epoch {trainer.current_epoch}")
 
-    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Any) -> None:
+    def on_before_backward(
+        self, trainer: Trainer, pl_module: LightningModule, loss: object
+    ) -> None:
         self._reach(f"backward of step {trainer.global_step}, epoch {trainer.current_epoch}")
 
     def on_before_optimizer_step(
-        self, trainer: Trainer, pl_module: LightningModule, optimizer: Any
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: object
     ) -> None:
         self._reach(f"the optimizer step {trainer.global_step}, or what follows it")
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
     ) -> None:
         self._reach(f"loading batch {batch_idx + 1}, epoch {trainer.current_epoch}")
 
@@ -119,8 +126,8 @@ class Hanging(Callback):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
+        outputs: object,
+        batch: object,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
@@ -136,8 +143,8 @@ class Hanging(Callback):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
+        outputs: object,
+        batch: object,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:

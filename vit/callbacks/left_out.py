@@ -30,25 +30,21 @@ class LeftOut(Callback):
         }
 
     def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
     ) -> None:
         self.note("train", batch)
 
     def on_validation_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        batch: Any,
-        *_: int,
+        self, trainer: Trainer, pl_module: LightningModule, batch: object, *_: int
     ) -> None:
         self.note("val", batch)
 
     def on_test_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, *_: int
+        self, trainer: Trainer, pl_module: LightningModule, batch: object, *_: int
     ) -> None:
         self.note(getattr(pl_module, "tested", "test"), batch)
 
-    def note(self, split: str, batch: Any) -> None:
+    def note(self, split: str, batch: object) -> None:
         for line in getattr(batch, "left_out", ()):
             known = self._found.setdefault(split, {})
             if line in known:

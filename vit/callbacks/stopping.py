@@ -69,13 +69,18 @@ class Stopping(Callback):
             self._thread.start()
 
     def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
     ) -> None:
         with self._lock:
             self._begun += 1
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
     ) -> None:
         with self._lock:
             begun, announced = self._begun, self._announced
@@ -93,7 +98,7 @@ class Stopping(Callback):
             )
         return self._stop_after
 
-    def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
+    def on_validation_batch_end(self, trainer: Trainer, *_: object) -> None:
         if self.by is not None and trainer.world_size == 1 and not trainer.sanity_checking:
             raise KeyboardInterrupt
 

@@ -141,7 +141,7 @@ def fit(job: Job) -> int:
 
 
 def _trainer(
-    job: Job, data: SampleData, model: Any, sampler: Any, left_out: LeftOut
+    job: Job, data: SampleData, model: object, sampler: object, left_out: LeftOut
 ) -> lightning.Trainer:
     """Lightning's, as the config has it, with the callbacks of a training."""
     config, folder = job.config, job.folder

@@ -115,7 +115,7 @@ def _verified(path: Path, mmap: bool = False) -> dict[str, Any]:
     return content
 
 
-def of_another_kind(content: Any) -> str | None:
+def of_another_kind(content: object) -> str | None:
     """What a file of tensors is, where it is no checkpoint of a run; None where it may be one."""
     wanted = "Wanted a checkpoint of this run, as in its folder checkpoints/"
     start = "is no checkpoint of a run: "

@@ -22,7 +22,7 @@ def begun(folder: RunFolder) -> bool:
     return folder.last_checkpoint.exists() or folder.metrics_file.exists()
 
 
-def changed_code(before: Any, now: dict[str, Any]) -> list[str]:
+def changed_code(before: object, now: dict[str, Any]) -> list[str]:
     """What differs of two answers of `vit.runs.stamp.code`."""
     before = before if isinstance(before, dict) else {}
     changes = []
@@ -39,7 +39,7 @@ def changed_code(before: Any, now: dict[str, Any]) -> list[str]:
     return changes
 
 
-def changed_data(old: Any, new: Any) -> list[str]:
+def changed_data(old: object, new: object) -> list[str]:
     """The same for two fingerprints."""
     return [] if old in (None, new) else [f"the data (fingerprint {old} → {new})"]
 

@@ -20,7 +20,7 @@ BEFORE = "at the network's size"  # of all metrics that have since got a way: th
 TASK, CHANGED = "vit.tasks.segmentation.Segmentation", ("miou", "pixel_accuracy")  # whose they are
 
 
-def ways(found: Any) -> dict[str, str]:
+def ways(found: object) -> dict[str, str]:
     """What a file says under `counted`, without what cannot be meant."""
     items = found.items() if isinstance(found, Mapping) else ()
     return {str(name): way for name, way in items if isinstance(way, str)}

@@ -39,7 +39,7 @@ class FromEnvironment(str):
         return str(self), self.named
 
 
-def by_name(node: Any) -> Any:
+def by_name(node: object) -> Any:
     """The same config with names in place of values: as it is written down."""
     if isinstance(node, FromEnvironment):
         return node.named
@@ -48,7 +48,7 @@ def by_name(node: Any) -> Any:
     return [by_name(value) for value in node] if isinstance(node, list) else node
 
 
-def with_values(node: Any) -> Any:
+def with_values(node: object) -> Any:
     """The reverse. Raises Refused that names each variable that is not set."""
     faults: list[Fault] = []
     found = _with_values(node, "", faults)
@@ -71,7 +71,7 @@ def named(resolved: Any, raw: Any) -> Any:
     return {**whole, "name": resolved["name"]} if "name" in resolved else whole
 
 
-def for_the_tracker(written: Any) -> Any:
+def for_the_tracker(written: object) -> Any:
     """`tracking` as a run's file has it, with those values that the user's own command asked for.
 
     A tracker sends away what it is given, and the file may be a stranger's: all other variables
@@ -85,7 +85,7 @@ def for_the_tracker(written: Any) -> Any:
     return with_values(written) if granted.issuperset(_variables(written)) else written
 
 
-def granted_by(tracking: Any) -> dict[str, str]:
+def granted_by(tracking: object) -> dict[str, str]:
     """For the environment of a training whose `tracking` the user's own command has composed."""
     names = ",".join(dict.fromkeys(_variables(by_name(tracking))))
     return {GRANTED: names} if names else {}
@@ -120,7 +120,7 @@ def set_for_a_while(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def hidden(node: Any) -> dict[str, str]:
+def hidden(node: object) -> dict[str, str]:
     """Value → its name, of all values from the environment that are long enough to look for."""
     if isinstance(node, FromEnvironment):
         return {str(node): node.named} if len(node) >= SHORTEST else {}
@@ -128,7 +128,7 @@ def hidden(node: Any) -> dict[str, str]:
     return {value: name for child in children for value, name in hidden(child).items()}
 
 
-def with_names(node: Any, values: dict[str, str]) -> Any:
+def with_names(node: object, values: dict[str, str]) -> Any:
     """What was found out with a config, paths of the data say, with `hidden` values by name."""
     if isinstance(node, dict):
         return {key: with_names(value, values) for key, value in node.items()}
@@ -140,7 +140,7 @@ def with_names(node: Any, values: dict[str, str]) -> Any:
     return node
 
 
-def _with_values(node: Any, where: str, faults: list[Fault]) -> Any:
+def _with_values(node: object, where: str, faults: list[Fault]) -> Any:
     if isinstance(node, dict):
         return {key: _with_values(value, f"{where}.{key}", faults) for key, value in node.items()}
     if isinstance(node, list):
@@ -190,7 +190,7 @@ def _named(resolved: Any, raw: Any, values: list[tuple[str, str]], referred: boo
         return resolved
 
 
-def _variables(raw: Any) -> list[str]:
+def _variables(raw: object) -> list[str]:
     if isinstance(raw, dict | list):
         children = raw.values() if isinstance(raw, dict) else raw
         return [name for child in children for name in _variables(child)]

@@ -174,7 +174,7 @@ def in_words(error: OSError) -> str:
     return f"cannot be read: {error.strerror}"
 
 
-def _problem_of_yaml(source: str, loader: Any) -> str | None:
+def _problem_of_yaml(source: str, loader: object) -> str | None:
     """Bounds depth and size before anything is built: libyaml's own recursion ends in a crash.
 
     Aliases are counted as what they stand for, since whoever walks the values meets them so.
@@ -211,7 +211,7 @@ def _problem_of_yaml(source: str, loader: Any) -> str | None:
     return None
 
 
-def _is_deep(value: Any) -> bool:
+def _is_deep(value: object) -> bool:
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(DEEPEST):
         level = [
@@ -229,7 +229,7 @@ def _too_deep() -> str:
     return f"is nested deeper than {DEEPEST} levels"
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     return {list: "a list", str: "text", bool: "true or false", type(None): "nothing"}.get(
         type(value), "a number"
     )

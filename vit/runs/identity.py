@@ -57,12 +57,12 @@ def without_neutral(config: Mapping[str, Any], above: str = "") -> dict[str, Any
     return kept
 
 
-def _as_written(value: Any) -> str:
+def _as_written(value: object) -> str:
     """As the hash sees it: 1, 1.0 and true are three values."""
     return json.dumps(value, sort_keys=True, default=str)
 
 
-def _by_text(value: Any) -> Any:
+def _by_text(value: object) -> Any:
     """Keys as text that still tells 1 from "1"; only where JSON's own order fails."""
     if isinstance(value, dict):
         return {f"{type(key).__name__} {key}": _by_text(each) for key, each in value.items()}
@@ -81,7 +81,7 @@ def group_id(config: Mapping[str, Any]) -> str:
     return config_hash({key: value for key, value in config.items() if key != "seed"})[:12]
 
 
-def differences(old: Any, new: Any, above: str = "") -> list[str]:
+def differences(old: object, new: object, above: str = "") -> list[str]:
     """`backbone.depth: 4, now 6` for every leaf in which two configs differ, paths only for show.
 
     Tracking and the like are compared neither: they change no number. Nor does a key of an upgrade

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
 
-
-def left_out_summary(counts: Any, unit: str) -> str:
+def left_out_summary(counts: object, unit: str) -> str:
     """`3 images of train, 1 of val could not be read`; nothing where all could."""
     if not isinstance(counts, dict):
         return ""

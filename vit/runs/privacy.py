@@ -77,7 +77,7 @@ def _tracker(tracking: dict[str, Any]) -> list[Held]:
     ]
 
 
-def _keys_of_secrets(node: Any, key: str = "") -> list[str]:
+def _keys_of_secrets(node: object, key: str = "") -> list[str]:
     """Keys of a config whose values are blacked out wherever they are not needed."""
     if isinstance(node, dict):
         return [

@@ -108,7 +108,7 @@ def strip_rank_variables() -> None:
         os.environ.pop(name, None)
 
 
-def call(function: str, *arguments: Any) -> Any:
+def call(function: str, *arguments: object) -> Any:
     """What `module:function` returns, or the Refused it raises, from a fresh process.
 
     It is named, not given, so that the parent need not import it. Raises OSError where the system
@@ -135,7 +135,7 @@ def call(function: str, *arguments: Any) -> Any:
     return answer
 
 
-def run(function: str, *arguments: Any, environment: Mapping[str, str] | None = None) -> int:
+def run(function: str, *arguments: object, environment: Mapping[str, str] | None = None) -> int:
     """The exit code that `module:function` returns in a fresh process; signals are passed on.
 
     Its environment is this one's as it was at `warm_up`, and `environment`.

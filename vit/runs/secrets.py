@@ -97,7 +97,7 @@ def concealed(text: str, values: Mapping[str, str]) -> str:
     return blacked_out(text)
 
 
-def without_secrets(node: Any, key: str = "") -> Any:
+def without_secrets(node: object, key: str = "") -> Any:
     """The same for all text of a config or a small file; a key's name counts as in `key=value`."""
     if isinstance(node, Mapping):
         return {name: without_secrets(value, str(name)) for name, value in node.items()}

@@ -46,7 +46,7 @@ def misfit(plain: dict[str, Any], shape: Shape) -> str | None:
     return None
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value in a message, cut where it is long."""
     try:
         text = repr(value)
@@ -55,18 +55,18 @@ def shown(value: Any) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"
 
 
-def is_whole(value: Any) -> bool:
+def is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> bool:
     """Finite, and of a size that dates and durations have."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return math.isfinite(value) and abs(value) < LARGEST
 
 
-def is_metric(value: Any) -> bool:
+def is_metric(value: object) -> bool:
     """A number, also NaN and infinity, which are written as text; or None."""
     if isinstance(value, str):
         return value in ("nan", "inf", "-inf")

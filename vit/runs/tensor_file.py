@@ -140,7 +140,7 @@ def sound_records(path: Path) -> list[int]:
     return [each.file_size for name, each in named.items() if name.startswith("data/")]
 
 
-def tensors_in(content: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
+def tensors_in(content: object, name: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
     """Every tensor in nested dicts and lists, with its path, its parts joined by dots."""
     if isinstance(content, Tensor):
         yield name, content
@@ -177,7 +177,7 @@ def short(name: str) -> str:
     return plain if len(plain) <= 80 else f"{plain[:77]}…"
 
 
-def require_room(content: Any, size: int) -> None:
+def require_room(content: object, size: int) -> None:
     """No tensor larger than its file; BadTensorFile names the first that is."""
     for name, tensor in tensors_in(content):
         needed = tensor.numel() * tensor.element_size()
@@ -189,7 +189,7 @@ def require_room(content: Any, size: int) -> None:
             )
 
 
-def _storage_sizes(content: Any) -> list[int]:
+def _storage_sizes(content: object) -> list[int]:
     """In bytes, of each storage once: several tensors may share one."""
     found = {}
     for _, tensor in tensors_in(content):

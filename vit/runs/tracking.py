@@ -170,7 +170,7 @@ def keep_inside(run_dir: Path, *, offline: bool) -> None:
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
 
-def unasked_upload(tracking: Any, word: str) -> list[Fault]:
+def unasked_upload(tracking: object, word: str) -> list[Fault]:
     """A fault where a file's `tracking` sends the run away, and the user has not said so.
 
     `word` is how they say so in this command, or by WANDB_MODE=online in the environment.

@@ -31,7 +31,7 @@ def trusted(given: Iterable[str] = ()) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*given, *from_environment()]))
 
 
-def package_faults(given: Any) -> list[Fault]:
+def package_faults(given: object) -> list[Fault]:
     """What is wrong with a list of packages that somebody gives in Python."""
     if isinstance(given, str):
         message = f"is the text {given!r}; wanted a list of packages: allow_targets=[{given!r}]"
@@ -45,7 +45,7 @@ def package_faults(given: Any) -> list[Fault]:
 
 
 def untrusted_packages(
-    named: Any, given: Iterable[str], word: Callable[[list[str]], str]
+    named: object, given: Iterable[str], word: Callable[[list[str]], str]
 ) -> list[Fault]:
     """A fault where a file names packages that the caller has not.
 
@@ -78,7 +78,7 @@ def _in_commands_and_python(names: list[str]) -> str:
     return f"{words} (in Python: allow_targets={names})"
 
 
-def used(config: Any) -> Iterator[str]:
+def used(config: object) -> Iterator[str]:
     """Every `_target_` in a config."""
     if isinstance(config, Mapping):
         if isinstance(target := config.get("_target_"), str):
@@ -97,7 +97,7 @@ def without_fetching(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "data": _without_fetching(config.get("data"))}
 
 
-def _without_fetching(node: Any) -> Any:
+def _without_fetching(node: object) -> Any:
     if isinstance(node, dict):
         return {
             key: False if key == "download" and value else _without_fetching(value)

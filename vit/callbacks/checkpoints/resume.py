@@ -59,7 +59,12 @@ class ExactResume(Callback):
         self._place(trainer.current_epoch, 0)
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
     ) -> None:
         self._next_batch = batch_idx + 1
 
