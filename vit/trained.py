@@ -58,9 +58,9 @@ class Trained:
         their score), `shares` or `text`, by the run's task; those of files begin with their
         `path`, of texts with the `input`. Raises Refused where an input is none of these.
         """
-        given = ready(inputs, self.data, "predict")
+        read = ready(inputs, self.data, "predict")
         rows = []
-        for each, row in zip(inputs, answered(self, given), strict=True):
+        for each, row in zip(inputs, answered(self, read), strict=True):
             row.pop("class_map", None)  # the command writes it as a picture
             named = {"input" if self.data.unit == "text" else "path": str(each)}
             rows.append({**named, **row} if isinstance(each, str | Path) else row)
@@ -105,10 +105,10 @@ def load(
     kind, all of these together.
     """
     faults = package_faults(allow_targets)
-    for name, given in (("run_dir", run_dir), ("checkpoint", checkpoint)):
-        if not isinstance(given, str | PathLike) or not str(given):
+    for name, argument in (("run_dir", run_dir), ("checkpoint", checkpoint)):
+        if not isinstance(argument, str | PathLike) or not str(argument):
             wanted = "the path of a run's folder" if name == "run_dir" else "best, last or a file"
-            faults.append(Fault(name, f"is {given!r}; wanted {wanted}"))
+            faults.append(Fault(name, f"is {argument!r}; wanted {wanted}"))
     if not isinstance(device, str | torch.device):
         faults.append(Fault("device", f"is {device!r}; wanted a name such as cpu, cuda or auto"))
     if faults:

@@ -31,10 +31,10 @@ class Agreement(Callback):
         everywhere: list[dict[str, str]] = [{}] * self._world_size
         torch.distributed.all_gather_object(everywhere, self._facts)
         differences = [
-            f"rank {rank} has other {name} than rank 0 ({found[name]}, not {value})"
+            f"rank {rank} has other {name} than rank 0 ({facts[name]}, not {value})"
             for name, value in everywhere[0].items()
-            for rank, found in enumerate(everywhere)
-            if found[name] != value
+            for rank, facts in enumerate(everywhere)
+            if facts[name] != value
         ]
         if differences:
             raise RuntimeError(

@@ -18,14 +18,14 @@ class LeftOut(Callback):
 
     def __init__(self, unit: str = "image"):
         self._unit = unit
-        self._found: dict[str, dict[str, None]] = {}  # in the order in which they came
+        self._lines_of: dict[str, dict[str, None]] = {}  # in the order in which they came
 
     def state_dict(self) -> dict[str, Any]:
-        found = {split: list(lines) for split, lines in self._found.items()}
-        return {"found": found} if found else {}
+        lines_of = {split: list(lines) for split, lines in self._lines_of.items()}
+        return {"found": lines_of} if lines_of else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._found = {
+        self._lines_of = {
             str(split): dict.fromkeys(lines) for split, lines in state_dict["found"].items()
         }
 
@@ -46,7 +46,7 @@ class LeftOut(Callback):
 
     def note(self, split: str, batch: object) -> None:
         for line in getattr(batch, "left_out", ()):
-            known = self._found.setdefault(split, {})
+            known = self._lines_of.setdefault(split, {})
             if line in known:
                 continue
             known[line] = None
@@ -57,11 +57,11 @@ class LeftOut(Callback):
 
     def counts(self) -> dict[str, int]:
         """Split → how many, over all processes; every one of them has to ask."""
-        found = {split: set(lines) for split, lines in self._found.items()}
+        lines_of = {split: set(lines) for split, lines in self._lines_of.items()}
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             everywhere: list[dict[str, set[str]]] = [{}] * torch.distributed.get_world_size()
-            torch.distributed.all_gather_object(everywhere, found)
+            torch.distributed.all_gather_object(everywhere, lines_of)
             for other in everywhere:
                 for split, lines in other.items():
-                    found[split] = found.get(split, set()) | lines
-        return {split: len(lines) for split, lines in sorted(found.items())}
+                    lines_of[split] = lines_of.get(split, set()) | lines
+        return {split: len(lines) for split, lines in sorted(lines_of.items())}

@@ -64,8 +64,8 @@ class Stopping(Callback):
             # Lightning 2.6.6 (2026-11) has no public way to leave out its broadcast per batch.
             trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _nothing  # type: ignore[method-assign]
             where = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-            given = (*where, trainer.global_rank, trainer.world_size)
-            self._thread = threading.Thread(target=self._watch, args=given, daemon=True)
+            arguments = (*where, trainer.global_rank, trainer.world_size)
+            self._thread = threading.Thread(target=self._watch, args=arguments, daemon=True)
             self._thread.start()
 
     def on_train_batch_start(

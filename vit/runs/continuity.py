@@ -57,11 +57,11 @@ def refuse_changed_data(folder: RunFolder, fingerprint: str, changes: Sequence[s
         (fault,) = refused.faults
         message = f"{fault.message}. It tells what the run was begun with; {GO_ON} goes on "
         raise Refused([Fault(fault.where, message + "all the same")]) from refused
-    if found := changed_data(_fingerprint(stamp), fingerprint):
+    if changed := changed_data(_fingerprint(stamp), fingerprint):
         known = f": {'; '.join(changes)}" if changes else ""
         message = (
-            f"was begun with something else: {found[0]}{known}. What it has learnt and measured is "
-            f"of the data before. {GO_ON} goes on all the same; hydra.run.dir=… begins another."
+            f"was begun with something else: {changed[0]}{known}. What it has learnt and measured "
+            f"is of the data before. {GO_ON} goes on all the same; hydra.run.dir=… begins another."
         )
         raise Refused([Fault(str(folder.path), message)])
 

@@ -20,9 +20,9 @@ BEFORE = "at the network's size"  # of all metrics that have since got a way: th
 TASK, CHANGED = "vit.tasks.segmentation.Segmentation", ("miou", "pixel_accuracy")  # whose they are
 
 
-def ways(found: object) -> dict[str, str]:
+def ways(counted: object) -> dict[str, str]:
     """What a file says under `counted`, without what cannot be meant."""
-    items = found.items() if isinstance(found, Mapping) else ()
+    items = counted.items() if isinstance(counted, Mapping) else ()
     return {str(name): way for name, way in items if isinstance(way, str)}
 
 
@@ -54,11 +54,11 @@ def differing(
 
 def going_on(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
     """How the metrics of a run are counted that was begun in the ways of `before`."""
-    found = {}
-    for name, own in now.items():
+    result = {}
+    for name, way in now.items():
         first = before.get(name, BEFORE)
-        found[name] = first if first.endswith(own) else f"{first}, then {own}"
-    return found
+        result[name] = first if first.endswith(way) else f"{first}, then {way}"
+    return result
 
 
 def mark(counted: Mapping[str, str]) -> str:

@@ -146,10 +146,10 @@ class RunFolder:
     def lost_results(self) -> str | None:
         """Why the results of a run that ended well cannot be read; None where they can."""
         try:
-            found = json_of(self.results_file, RESULTS)
+            results = json_of(self.results_file, RESULTS)
         except Refused as refused:
             return f"{self.results_file} {refused.faults[0].message}"
-        return None if found else f"{self.results_file} is not there"
+        return None if results else f"{self.results_file} is not there"
 
     def spent(self) -> TrainedTime:
         """The seconds that it has trained up to now, for the state that follows."""

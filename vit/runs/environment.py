@@ -31,9 +31,9 @@ class FromEnvironment(str):
     named: str
 
     def __new__(cls, value: str, named: str) -> FromEnvironment:
-        made = super().__new__(cls, value)
-        made.named = named
-        return made
+        value_with_name = super().__new__(cls, value)
+        value_with_name.named = named
+        return value_with_name
 
     def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
         return str(self), self.named
@@ -51,10 +51,10 @@ def by_name(node: object) -> Any:
 def with_values(node: object) -> Any:
     """The reverse. Raises Refused that names each variable that is not set."""
     faults: list[Fault] = []
-    found = _with_values(node, "", faults)
+    resolved = _with_values(node, "", faults)
     if faults:
         raise Refused(faults)
-    return found
+    return resolved
 
 
 def named(resolved: Any, raw: Any) -> Any:
@@ -63,10 +63,10 @@ def named(resolved: Any, raw: Any) -> Any:
     Only text: numbers that are decoded from a variable are kept as numbers. The run's own name
     stays as it is, since its folder shows it.
     """
-    found = {name for name in _variables(raw) if name not in PUBLIC and os.environ.get(name)}
-    if not found:
+    variables = {name for name in _variables(raw) if name not in PUBLIC and os.environ.get(name)}
+    if not variables:
         return resolved
-    values = sorted(((os.environ[name], name) for name in found), key=lambda one: -len(one[0]))
+    values = sorted(((os.environ[name], name) for name in variables), key=lambda one: -len(one[0]))
     whole = _named(resolved, raw, values, False)
     return {**whole, "name": resolved["name"]} if "name" in resolved else whole
 

@@ -120,12 +120,12 @@ def read_album(run_dir: Path, split: str) -> dict[str, Any] | None:
     listing = read_json(folder / "pictures.json", LISTING, run_dir)
     if listing is None or listing.get("schema_version") != VERSION:
         return None
-    found = []
+    pictures = []
     for row in _rows(listing, "pictures"):
         name = row.get("file") if isinstance(row, dict) else None
         if isinstance(name, str) and name == Path(name).name and _is_own(folder / name):
             words = {key: str(row.get(key) or "") for key in ("words", "sample")}
-            found.append({"file": str(folder / name), **words})
+            pictures.append({"file": str(folder / name), **words})
     pairs = [
         (str(pair[0]), str(pair[1]))
         for pair in _rows(listing, "legend")
@@ -135,7 +135,7 @@ def read_album(run_dir: Path, split: str) -> dict[str, Any] | None:
         "split": split,
         "step": listing.get("step"),
         "legend": pairs,
-        "pictures": found,
+        "pictures": pictures,
     }
 
 
@@ -152,8 +152,8 @@ def picture_content(file: Path) -> tuple[str, bytes, tuple[int, int]] | None:
 
 
 def _rows(listing: dict[str, Any], key: str) -> list[Any]:
-    found = listing.get(key)
-    return found if isinstance(found, list) else []
+    rows = listing.get(key)
+    return rows if isinstance(rows, list) else []
 
 
 def _is_own(file: Path) -> bool:

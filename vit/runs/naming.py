@@ -60,14 +60,14 @@ def _no_folder(folder: Path) -> str | None:
     """What stands in the way, at the nearest place where there is anything."""
     for place in (folder, *folder.absolute().parents):
         try:
-            found = place.stat()
+            status = place.stat()
         except (FileNotFoundError, NotADirectoryError):
             if place.is_symlink():
                 return f"cannot be made: {place} is a link to nothing"
             continue
         except OSError as error:  # a link to itself, a place that may not be looked at
             return f"cannot be used: {error.strerror}"
-        return None if stat.S_ISDIR(found.st_mode) else f"cannot be made: {place} is no folder"
+        return None if stat.S_ISDIR(status.st_mode) else f"cannot be made: {place} is no folder"
     return None
 
 

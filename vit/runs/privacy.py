@@ -81,9 +81,9 @@ def _keys_of_secrets(node: object, key: str = "") -> list[str]:
     """Keys of a config whose values are blacked out wherever they are not needed."""
     if isinstance(node, dict):
         return [
-            found
+            secret
             for name, value in node.items()
-            for found in _keys_of_secrets(value, f"{key}.{name}" if key else str(name))
+            for secret in _keys_of_secrets(value, f"{key}.{name}" if key else str(name))
         ]
     plain = {key.rpartition(".")[2]: node}
     return [key] if BLACK in str(without_secrets(plain)) and not hidden(node) else []

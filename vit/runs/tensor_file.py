@@ -83,15 +83,15 @@ def read_tensors(path: Path) -> Any:
 def first_bytes(path: Path) -> tuple[bytes, int]:
     """The beginning of a file, and its size; BadTensorFile where there is no file to be read."""
     try:
-        found = path.stat()
-        if stat.S_ISDIR(found.st_mode):
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
             raise BadTensorFile("is a folder; wanted a file in it")
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             raise BadTensorFile("is a pipe or a device; wanted a file")
-        if not found.st_size:
+        if not status.st_size:
             raise Damaged("is empty (0 bytes)")
         with path.open("rb") as file:
-            return file.read(512), found.st_size
+            return file.read(512), status.st_size
     except FileNotFoundError as error:
         raise BadTensorFile("does not exist") from error
     except (OSError, ValueError) as error:  # of links in a circle, of a NUL in the name
@@ -124,8 +124,8 @@ def sound_records(path: Path) -> list[int]:
                 raise BadTensorFile("is a packed zip archive, which torch never writes; unpack it")
             if sum(each.file_size for each in members) > size:
                 raise Damaged(f"is damaged: its parts are larger than its {size:,} bytes")
-            if broken := archive.testzip():
-                raise Damaged(f"is damaged: {short(broken)} has another checksum")
+            if damaged := archive.testzip():
+                raise Damaged(f"is damaged: {short(damaged)} has another checksum")
             named = {each.filename.partition("/")[2] or each.filename: each for each in members}
             if "data.pkl" not in named:
                 raise BadTensorFile(kind_of_archive(named))
@@ -191,12 +191,12 @@ def require_room(content: object, size: int) -> None:
 
 def _storage_sizes(content: object) -> list[int]:
     """In bytes, of each storage once: several tensors may share one."""
-    found = {}
+    sizes = {}
     for _, tensor in tensors_in(content):
         if tensor.layout == torch.strided and tensor.device.type != "meta":
             storage = tensor.untyped_storage()
-            found[storage.data_ptr()] = storage.nbytes()
-    return list(found.values())
+            sizes[storage.data_ptr()] = storage.nbytes()
+    return list(sizes.values())
 
 
 def _loaded(path: Path, mapped: bool = False) -> Any:
@@ -212,9 +212,9 @@ def _loaded(path: Path, mapped: bool = False) -> Any:
 
 
 def _in_words(error: Exception) -> str:
-    """What torch found, in our words: its own advise to read the file as code."""
-    if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
-        return f"holds more than tensors and plain values ({short(found[1])}), which {NO_CODE}"
+    """What torch named, in our words: its own advise to read the file as code."""
+    if named := re.search(r"GLOBAL ([\w.]+)", str(error)):
+        return f"holds more than tensors and plain values ({short(named[1])}), which {NO_CODE}"
     return "is cut short, damaged, or no file of tensors"
 
 

@@ -40,8 +40,12 @@ def package_faults(given: object) -> list[Fault]:
         return [Fault("allow_targets", f"is {given!r}; wanted a list of packages, or nothing")]
     if isinstance(given, Iterator):
         return []  # can be read once
-    odd = [name for name in given if not isinstance(name, str) or not name.strip()]
-    return [Fault("allow_targets", f"holds {odd[0]!r}; wanted names of packages")] if odd else []
+    unusable = [name for name in given if not isinstance(name, str) or not name.strip()]
+    return (
+        [Fault("allow_targets", f"holds {unusable[0]!r}; wanted names of packages")]
+        if unusable
+        else []
+    )
 
 
 def untrusted_packages(

@@ -88,14 +88,14 @@ class BestCheckpoint(Checkpoint):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
             return
-        found = trainer.callback_metrics.get(self.monitor)
-        if found is None:
+        score = trainer.callback_metrics.get(self.monitor)
+        if score is None:
             known = ", ".join(sorted(trainer.callback_metrics)) or "nothing"
             raise ValueError(
                 f"checkpoint.monitor={self.monitor!r} is not logged by validation, which logs "
                 f"{known}; choose one of these."
             )
-        value = float(found)
+        value = float(score)
         better = self._better(value)
         if better:
             self.score, self.since_best = value, 0
