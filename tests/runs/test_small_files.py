@@ -7,7 +7,7 @@ import time
 import pytest
 
 from vit.faults import Refused
-from vit.runs import files
+from vit.runs import writing
 from vit.runs.directory import RunFolder
 from vit.runs.files import json_of, lines_of, read_json, tail_of, yaml_of
 from vit.runs.links import links_out, refuse_links
@@ -198,7 +198,7 @@ def test_a_write_is_staged_by_a_name_that_is_cleared(tmp_path, monkeypatch):
         write_json(tmp_path / "results.csv", {})
     monkeypatch.undo()
     (left,) = tmp_path.iterdir()
-    assert files.STAGED.fullmatch(left.name)
+    assert writing.STAGED.fullmatch(left.name)
 
 
 def test_an_attempt_without_a_start_is_no_trial_that_can_be_read(tmp_path):
