@@ -112,7 +112,7 @@ def test_a_run_whose_part_is_a_function_is_not_trained(tmp_path, monkeypatch, pa
     folder = stranger(tmp_path / "run", **{part: evil, "threads": 1})
     (folder / "checkpoints" / "last.ckpt").unlink()
     assert train(folder) == 2
-    assert RunFolder(folder).state()["kind"] == "refused"
+    assert RunFolder(folder).state().kind == "refused"
     assert ran == []
 
 

@@ -223,5 +223,5 @@ def test_the_last_lines_of_the_log_are_kept(play, tmp_path):
         folder.log_file.write_text("\n".join(f"line {n}" for n in range(100)))
         return 137
 
-    tail = play(act, retries=0).state["log_tail"]
+    tail = play(act, retries=0).state.log_tail
     assert tail[-1] == "line 99" and len(tail) == subject.TAIL_LINES
