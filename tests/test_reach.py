@@ -16,12 +16,13 @@ from vit.cli import sweep as sweep_command
 from vit.cli.again import Again
 from vit.cli.compose import compose
 from vit.faults import Refused
-from vit.jobs import training
+from vit.jobs import fitting, training
 from vit.jobs.training import train
 from vit.runs import process
-from vit.runs.directory import RunFolder, write_json
+from vit.runs.directory import RunFolder
 from vit.runs.environment import GRANTED, FromEnvironment, granted_by
 from vit.runs.tracking import Wandb, run_id
+from vit.runs.writing import write_json
 from vit.sweeps.ledger import Ledger
 from vit.sweeps.sweep import Sweep
 
@@ -139,8 +140,9 @@ def test_a_tracker_gets_no_variable_that_only_a_file_asks_for(tmp_path, monkeypa
         raise FloatingPointError
 
     monkeypatch.setattr(Wandb, "logger", take)
-    monkeypatch.setattr(training, "assemble_data", lambda *_: pytest.fail("too far"))
-    monkeypatch.setattr(training, "_train", lambda f, c, tracking, *_: tracking.logger(f.path, c))
+    monkeypatch.setattr(fitting, "assemble_data", lambda *_: pytest.fail("too far"))
+    logger = lambda job: job.tracking.logger(job.folder.path, job.config)  # noqa: E731
+    monkeypatch.setattr(training, "fit", logger)
     train(folder)
     text = "${oc.env:SECRET}"
     assert got == [("disabled", text, [text], text)]
@@ -214,7 +216,7 @@ def test_a_retry_that_is_refused_forgets_no_failure(tmp_path, monkeypatch):
     monkeypatch.setattr(process, "warm_up", lambda many=False: None)
     with pytest.raises(Refused, match="for another folder"):
         sweep_command.main(["retry", str(ledger.path), "a"])
-    assert trial.state()["kind"] == "diverged"
+    assert trial.state().kind == "diverged"
     monkeypatch.setattr(Again, "run", lambda self, begin: begin() or 7)
     assert sweep_command.main(["retry", str(ledger.path)]) == 7
-    assert trial.state()["state"] == "planned" and "kind" not in trial.state()
+    assert trial.state().name == "planned" and trial.state().kind is None

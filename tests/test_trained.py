@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from scipy.io import wavfile
 
@@ -298,3 +300,36 @@ def test_weights_that_are_no_numbers_are_told_by_all_that_use_them(runs, tmp_pat
             act()
         assert "spoilt.ckpt" in str(caught.value)
         assert value == "0" or "backbone.norm.weight" in str(caught.value)
+
+
+LOADED = """
+import sys, numpy, vit
+from PIL import Image
+trained, values = vit.load(sys.argv[1]), numpy.zeros((8, 8), numpy.uint8)
+assert trained.predict([values])[0]["classes"]
+assert len(trained.probabilities([Image.fromarray(values)])) == 1
+print(sorted({"lightning", "pytorch_lightning", "lightning_fabric"} & set(sys.modules)))
+"""
+
+
+def test_a_trained_run_says_what_it_sees_without_lightning(runs):
+    words = [sys.executable, "-c", LOADED, str(runs("classes"))]
+    said = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("loss", "binary"), [("bce", True), ("auto", False), (None, False)])
+def test_probabilities_are_sigmoids_where_the_runs_loss_was_of_single_classes(
+    runs, tmp_path, loss, binary
+):
+    folder = RunFolder(tmp_path / "run")
+    shutil.copytree(runs("classes"), folder.path)
+    config = yaml.safe_load(folder.config_file.read_text())
+    config["task"] |= {"loss": loss}
+    if loss is None:
+        del config["task"]["loss"]  # as in a config from before there was one
+    folder.config_file.write_text(yaml.safe_dump(config))
+    trained = vit.load(folder.path)
+    assert trained.binary is binary
+    total = float(trained.probabilities([Image.new("L", (32, 32), 90)]).sum())
+    assert (abs(total - 1) < 1e-5) is not binary

@@ -24,9 +24,10 @@ from vit.faults import Refused
 from vit.jobs.evaluation import evaluate as evaluated
 from vit.jobs.training import train
 from vit.runs import launch, own_packages, process
-from vit.runs.directory import RunFolder, write_json
+from vit.runs.directory import RunFolder
 from vit.runs.identity import config_hash
 from vit.runs.stamp import stamp
+from vit.runs.writing import write_json
 from vit.sweeps import trial
 from vit.sweeps.folders import watched_otherwise
 from vit.sweeps.ledger import Ledger
@@ -111,7 +112,7 @@ def test_a_run_whose_part_is_a_function_is_not_trained(tmp_path, monkeypatch, pa
     folder = stranger(tmp_path / "run", **{part: evil, "threads": 1})
     (folder / "checkpoints" / "last.ckpt").unlink()
     assert train(folder) == 2
-    assert RunFolder(folder).state()["kind"] == "refused"
+    assert RunFolder(folder).state().kind == "refused"
     assert ran == []
 
 

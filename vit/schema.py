@@ -6,7 +6,7 @@ import collections.abc
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +69,11 @@ CHECKPOINT: dict[str, Any] = {
 }
 
 
-def schema_faults(config: Mapping[str, Any]) -> list[Fault]:
-    """Every key that nothing takes, every value of another type, every target not allowed."""
+def schema_faults(config: Mapping[str, Any], only: Collection[str] | None = None) -> list[Fault]:
+    """Every key that nothing takes, every value of another type, every target not allowed.
+
+    With `only`, of the parts these alone are looked into, since that imports their classes.
+    """
     faults = []
     known = [*PLAIN, *PARTS, "checkpoint"]
     for key in config:
@@ -86,6 +89,8 @@ def schema_faults(config: Mapping[str, Any]) -> list[Fault]:
     if faults and not isinstance(allowed, list):
         allowed = []
     for key in PARTS:
+        if only is not None and key not in only:
+            continue
         node = config.get(key)
         if node is None and key in OPTIONAL_PARTS:
             continue

@@ -19,12 +19,12 @@ from vit.facts import AnyFacts, facts_from
 from vit.faults import Fault, Refused
 from vit.runs.checkpoint import misfit, read_checkpoint
 from vit.runs.directory import RunFolder
-from vit.runs.files import is_inside, told_of_kind, told_of_link
+from vit.runs.links import is_inside, kind_of_path, link_problem
 from vit.runs.tensor_file import bad_values
 from vit.runs.trust import package_faults, require_trusted
 from vit.tasks.assembly import assemble_data, assemble_model, task_spec
 from vit.tasks.inputs import answered, ready, require_several
-from vit.tasks.stored import stored_config
+from vit.tasks.stored import OF_THE_MODEL, stored_config
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Trained:
     @property
     def binary(self) -> bool:
         """Whether each class was learnt by itself, as with several labels per image."""
-        return self.facts.multi_label or self.config["task"].get("loss") == "bce"
+        return self.spec.ask(self.spec.independent_classes, self.facts)
 
     @torch.inference_mode()
     def predict(self, inputs: Any) -> list[dict[str, Any]]:
@@ -58,13 +58,13 @@ class Trained:
         their score), `shares` or `text`, by the run's task; those of files begin with their
         `path`, of texts with the `input`. Raises Refused where an input is none of these.
         """
-        given = ready(inputs, self.data, "predict")
-        told = []
-        for each, row in zip(inputs, answered(self, given), strict=True):
+        read = ready(inputs, self.data, "predict")
+        rows = []
+        for each, row in zip(inputs, answered(self, read), strict=True):
             row.pop("class_map", None)  # the command writes it as a picture
             named = {"input" if self.data.unit == "text" else "path": str(each)}
-            told.append({**named, **row} if isinstance(each, str | Path) else row)
-        return told
+            rows.append({**named, **row} if isinstance(each, str | Path) else row)
+        return rows
 
     @torch.inference_mode()
     def probabilities(self, images: Any) -> Float[Tensor, "batch classes"]:
@@ -105,17 +105,17 @@ def load(
     kind, all of these together.
     """
     faults = package_faults(allow_targets)
-    for name, given in (("run_dir", run_dir), ("checkpoint", checkpoint)):
-        if not isinstance(given, str | PathLike) or not str(given):
+    for name, argument in (("run_dir", run_dir), ("checkpoint", checkpoint)):
+        if not isinstance(argument, str | PathLike) or not str(argument):
             wanted = "the path of a run's folder" if name == "run_dir" else "best, last or a file"
-            faults.append(Fault(name, f"is {given!r}; wanted {wanted}"))
+            faults.append(Fault(name, f"is {argument!r}; wanted {wanted}"))
     if not isinstance(device, str | torch.device):
         faults.append(Fault("device", f"is {device!r}; wanted a name such as cpu, cuda or auto"))
     if faults:
         raise Refused([Fault(f"vit.load: {fault.where}", fault.message) for fault in faults])
     folder = RunFolder(Path(run_dir))
     allowed = require_trusted(folder.config(), allow_targets)
-    config = stored_config(folder, allowed)
+    config = stored_config(folder, allowed, OF_THE_MODEL)
     place = usable_device(str(device))
     path = selected(folder, str(checkpoint))
     content = read_checkpoint(path)
@@ -131,7 +131,7 @@ def load(
 
 @contextmanager
 def refusing_targets(folder: RunFolder) -> Iterator[None]:
-    """A part that must not be made is the fault of the run's config, told as one."""
+    """A part that must not be made is the fault of the run's config, reported as one."""
     try:
         yield
     except TargetError as error:
@@ -146,13 +146,13 @@ def selected(folder: RunFolder, which: str) -> Path:
     if which == "best" and not path.exists():
         path = folder.last_checkpoint
     if not path.exists() and own is not None:
-        state = folder.state().get("state", "not begun")
+        state = folder.state().name or "not begun"
         raise Refused([Fault(str(folder.path), f"holds no {path.name}; the run is {state}")])
     if not path.is_file():
-        message = f"is {told_of_kind(path)}; wanted a file, or `best`, or `last`"
+        message = f"is {kind_of_path(path)}; wanted a file, or `best`, or `last`"
         raise Refused([Fault(f"--checkpoint {which}", message)])
     if own is not None and not is_inside(path, own):
-        raise Refused([Fault(str(path), f"{told_of_link(path, own)}, or name it by --checkpoint")])
+        raise Refused([Fault(str(path), f"{link_problem(path, own)}, or name it by --checkpoint")])
     return path
 
 
@@ -207,8 +207,8 @@ def require_fit(
     weights: dict[str, Tensor], model: nn.Module, path: Path, folder: RunFolder
 ) -> None:
     """Raises Refused naming the keys and shapes that do not fit, and whose the checkpoint is."""
-    if told := misfit(weights, model.state_dict()):
-        raise Refused([Fault(str(path), f"{told}{_whose(path, folder)}")])
+    if difference := misfit(weights, model.state_dict()):
+        raise Refused([Fault(str(path), f"{difference}{_whose(path, folder)}")])
 
 
 def of_model(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -220,8 +220,8 @@ def of_model(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def require_numbers(weights: dict[str, Tensor], path: Path) -> None:
     """Raises Refused where weights hold NaN or infinity: nothing that they say would count."""
-    if told := bad_values(weights):
-        message = f"holds {told}. Take another checkpoint of the run, or train it again"
+    if problem := bad_values(weights):
+        message = f"holds {problem}. Take another checkpoint of the run, or train it again"
         raise Refused([Fault(str(path), message)])
 
 

@@ -31,7 +31,7 @@ class Losses(lightning.Callback):
 
 def recorded(folder, name):
     records = read_records(folder / "metrics.jsonl")
-    return {r["step"]: r["metrics"][name] for r in records if name in r["metrics"]}
+    return {r.step: r.metrics[name] for r in records if name in r.metrics}
 
 
 def test_means_are_over_the_steps_since_the_last_line(tmp_path):
@@ -63,15 +63,15 @@ def test_each_validation_is_written_at_its_step(tmp_path):
     got = recorded(tmp_path, "val/loss")
     assert set(got) == {6, 12, 18}
     assert got[18] == float(toy.trainer.callback_metrics["val/loss"])
-    epochs = [r["epoch"] for r in read_records(tmp_path / "metrics.jsonl")]
+    epochs = [r.epoch for r in read_records(tmp_path / "metrics.jsonl")]
     assert epochs == [0, 0, 1, 1, 2, 2]
 
 
 def test_results_and_clock_lie_apart(tmp_path):
     Toy(tmp_path).fit()
     records = read_records(tmp_path / "metrics.jsonl")
-    timing = {name for record in records for name in record["timing"]}
-    metrics = {name for record in records for name in record["metrics"]}
+    timing = {name for record in records for name in record.timing}
+    metrics = {name for record in records for name in record.metrics}
     assert timing == {"images_per_second", "step_seconds", "data_wait", "peak_memory_mb"}
     assert not timing & metrics
 
@@ -93,9 +93,9 @@ def test_trackers_get_the_same_numbers_at_the_same_steps_with_the_epoch(tmp_path
     for step, metrics in tracker.got:
         sent.setdefault(step, {}).update(metrics)
     for record in read_records(tmp_path / "metrics.jsonl"):
-        expected = record["metrics"] | {"epoch": record["epoch"]}
-        expected |= {f"timing/{name}": value for name, value in record["timing"].items()}
-        assert sent[record["step"]] == expected
+        expected = record.metrics | {"epoch": record.epoch}
+        expected |= {f"timing/{name}": value for name, value in record.timing.items()}
+        assert sent[record.step] == expected
 
 
 def test_the_log_has_a_line_for_each_epoch(tmp_path, caplog):

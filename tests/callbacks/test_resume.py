@@ -61,7 +61,7 @@ def outcome(folder: Path) -> dict[str, object]:
             for state in states
         ]
     told["metrics"] = [
-        (record["step"], record["epoch"], record["metrics"])
+        (record.step, record.epoch, record.metrics)
         for record in read_records(folder / "metrics.jsonl")
     ]
     return told

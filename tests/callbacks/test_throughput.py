@@ -125,7 +125,7 @@ def test_the_peak_of_the_memory_is_that_of_the_process(tmp_path):
     assert before > 50e6  # no process that imported torch holds less
     held = torch.ones(50_000_000)  # 200 MB
     Toy(tmp_path, epochs=1).fit()
-    told = [r["timing"]["peak_memory_mb"] for r in read_records(tmp_path / "metrics.jsonl")]
+    told = [r.timing["peak_memory_mb"] for r in read_records(tmp_path / "metrics.jsonl")]
     assert told[0] * 1e6 >= held.nbytes
     assert told == sorted(told)
     assert peak_memory(torch.device("cpu")) <= told[-1] * 1e6 + 20e6

@@ -18,8 +18,9 @@ from vit.cli.screen import refuse, show_report
 from vit.console import PlainConsole
 from vit.faults import Fault, Refused
 from vit.runs import process
-from vit.runs.directory import RunFolder, write_json
+from vit.runs.directory import RunFolder
 from vit.runs.record import Recorder
+from vit.runs.writing import write_json
 from vit.sweeps.board import Board, Progressing, Status
 from vit.terminal import PlainStream, plain_streams, printable
 

@@ -17,8 +17,10 @@ from vit.faults import Fault, Refused
 from vit.jobs.training import DONE, train
 from vit.review.report import report
 from vit.review.sources import load
-from vit.runs.directory import RunFolder, read_json, write_json
+from vit.runs.directory import RunFolder
+from vit.runs.files import read_json
 from vit.runs.tracking import Untracked
+from vit.runs.writing import write_json
 from vit.tasks.assembly import assemble_data
 
 WORDS = ["data=digits", "data.train_limit=64", "backbone=vit", "backbone.dim=16"]

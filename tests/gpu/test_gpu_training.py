@@ -82,7 +82,7 @@ def test_no_step_waits_for_the_gpu_between_two_flushes(tmp_path, precision):
         warnings.simplefilter("ignore")
         trainer.fit(task, DataLoader([batch] * STEPS, batch_size=None))
     (record,) = read_records(recorder.path)
-    assert record["step"] == STEPS and record["metrics"]["train/loss"] > 0
+    assert record.step == STEPS and record.metrics["train/loss"] > 0
 
 
 def sum_ranks(rank: int, rendezvous: str) -> None:

@@ -10,7 +10,8 @@ from vit.cli.train import summary
 from vit.review.reader import read_run
 from vit.review.wandb_rows import as_ours
 from vit.runs.counted import BEFORE, PICTURES_OWN_SIZE, TASK, going_on
-from vit.runs.directory import RunFolder, read_json
+from vit.runs.directory import RunFolder
+from vit.runs.files import read_json
 from vit.sweeps.ledger import Ledger, changes
 
 NOW = {"miou": PICTURES_OWN_SIZE, "pixel_accuracy": PICTURES_OWN_SIZE}

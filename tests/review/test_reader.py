@@ -44,7 +44,7 @@ def test_series_are_what_read_records_reads(tmp_path):
         stream.write('{"step": 70, "epoch": 7, "metrics": {"a": 2, "ü'.encode()[:-1])
     found = read_history(file)
     file.write_bytes(file.read_bytes().decode(errors="replace").encode())
-    told = {record["step"]: float(record["metrics"]["a"]) for record in read_records(file)[:-1]}
+    told = {record.step: float(record.metrics["a"]) for record in read_records(file)[:-1]}
     assert found["a"].steps.tolist() == [5, 10, 20, 30, 60]
     told |= {60: 7.0}
     np.testing.assert_array_equal(found["a"].values, [told[s] for s in (5, 10, 20, 30, 60)])

@@ -8,7 +8,8 @@ import pytest
 
 from vit.runs import claim as subject
 from vit.runs.claim import claim, owner
-from vit.runs.directory import read_json, write_json
+from vit.runs.files import read_json
+from vit.runs.writing import write_json
 
 
 def abandoned(folder, **told):

@@ -24,10 +24,13 @@ from vit.runs.continuity import (
     lost_record,
     refuse_changed_data,
 )
-from vit.runs.directory import RunFolder, content_of, read_json, write_json
+from vit.runs.directory import RunFolder, content_of
+from vit.runs.files import read_json
 from vit.runs.record import read_records
 from vit.runs.splits import Splits
 from vit.runs.stamp import code
+from vit.runs.writing import write_json
+from vit.tasks.task import Task
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -72,7 +75,7 @@ def begun(here, tmp_path_factory):
     home = tmp_path_factory.mktemp("begun") / "now"
     photos(home / "data")
     words = [*SMALL, f"data.root={home / 'data'}", f"hydra.run.dir={home / 'run'}"]
-    step, seen = training.Task.on_train_batch_end, []
+    step, seen = Task.on_train_batch_end, []
 
     def stop(self, *args):
         seen.append(1)
@@ -83,7 +86,7 @@ def begun(here, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        patch.setattr(training.Task, "on_train_batch_end", stop)
+        patch.setattr(Task, "on_train_batch_end", stop)
         assert train_command.main(words) == STOPPED
     shutil.copytree(home, home.with_name("kept"))
     return words, home
@@ -125,7 +128,7 @@ def test_a_run_whose_data_changed_is_refused_until_the_user_says_otherwise(stopp
     assert before in str(refused.value) and "--allow-changed" in str(refused.value)
     assert check_command.main(words) == 2
     assert "begun with something else" in capsys.readouterr().err
-    assert fingerprint(folder) == before and folder.state()["state"] == "stopped"
+    assert fingerprint(folder) == before and folder.state().name == "stopped"
     assert train_command.main([*words, "--allow-changed"]) == DONE
     assert "the data (fingerprint" in capsys.readouterr().out
     told = read_json(folder.stamp_file)
@@ -145,7 +148,7 @@ def test_what_has_changed_in_the_data_is_told_where_the_run_knows(stopped, capsy
     assert check_command.main(words) == 2
     assert wanted in " ".join(capsys.readouterr().err.split())
     assert run_command.main([str(folder.path)]) == REFUSED
-    assert wanted in folder.state()["error"]
+    assert wanted in folder.state().error
 
 
 def test_changes_of_data_are_told_part_by_part():
@@ -172,7 +175,7 @@ def test_the_frozen_run_alone_notices_changed_data_too(stopped, capsys):
     before = fingerprint(folder)
     swap(folder.path.parent / "data")
     assert run_command.main([str(folder.path)]) == REFUSED
-    assert "begun with something else" in folder.state()["error"]
+    assert "begun with something else" in folder.state().error
     assert "begun with something else" in capsys.readouterr().err
     assert run_command.main([str(folder.path), "--allow-changed"]) == DONE
     assert read_json(folder.stamp_file)["history"][0]["data"]["fingerprint"] == before
@@ -202,7 +205,7 @@ def test_a_run_that_lost_its_record_is_refused_until_the_user_says_otherwise(sto
     else:
         folder.metrics_file.write_text(lines[0])
     assert train_command.main(words) == REFUSED
-    error = folder.state()["error"]
+    error = folder.state().error
     assert ("is not there" if lost == "all of it" else "ends at step ") in error
     assert "metrics.jsonl" in error and "--allow-changed" in error
     assert run_command.main([str(folder.path), "--allow-changed"]) == DONE
@@ -211,8 +214,8 @@ def test_a_run_that_lost_its_record_is_refused_until_the_user_says_otherwise(sto
 
 def test_a_run_that_was_never_trained_has_lost_nothing(tmp_path):
     folder = RunFolder(tmp_path)
-    assert lost_checkpoint(folder, {}) is None
-    assert "step 0 again" in lost_checkpoint(folder, {"train_seconds": 3.0})
+    assert lost_checkpoint(folder, 0.0) is None
+    assert "step 0 again" in lost_checkpoint(folder, 3.0)
     assert lost_record(folder, 3, 0) is None  # its first record was still to come
     assert "is not there" in lost_record(folder, 53, 50)
 
@@ -238,8 +241,7 @@ def test_a_finished_run_goes_on_from_another_checkpoint_that_is_copied_in(stoppe
     again = folder.results()
     assert {**again, "timing": 0} == {**results, "timing": 0}
     told = [
-        [(r["step"], r["metrics"]) for r in rows]
-        for rows in (records, read_records(folder.metrics_file))
+        [(r.step, r.metrics) for r in rows] for rows in (records, read_records(folder.metrics_file))
     ]
     assert told[0] == told[1]
 
@@ -289,7 +291,7 @@ def test_a_signal_after_the_end_changes_nothing(stopped, monkeypatch, capsys):
     assert train_command.main(words) == 0
     told = capsys.readouterr()
     assert "test accuracy" in told.out and "failed" not in told.err
-    assert folder.state()["state"] == "done"
+    assert folder.state().name == "done"
 
 
 def test_other_code_is_noted_and_not_refused(tmp_path):

@@ -1,10 +1,13 @@
+import json
 import os
 
 import pytest
 
 from vit.faults import Refused
-from vit.runs.directory import RunFolder, differences, write_text
-from vit.runs.identity import config_hash, group_id, trial_id
+from vit.runs.directory import RunFolder
+from vit.runs.identity import config_hash, differences, group_id, trial_id
+from vit.runs.state import RunState
+from vit.runs.writing import write_text
 
 CONFIG = {"schema_version": 1, "name": "a", "seed": 0, "data": {"root": "x", "batch_size": 8}}
 
@@ -14,7 +17,7 @@ def test_a_frozen_config_comes_back_as_it_was(tmp_path):
     small = {**CONFIG, "lr": 1e-5, "list": [1, 2.5, None, True, "1e-3"]}
     folder.freeze(small)
     assert folder.config() == small
-    assert folder.state()["state"] == "planned"
+    assert folder.state().name == "planned"
 
 
 def test_a_folder_of_another_config_is_refused_with_the_difference(tmp_path):
@@ -73,6 +76,25 @@ def test_how_checkpoints_are_written_makes_no_other_run_and_may_change(tmp_path)
     folder.refuse_conflicts(now)
     folder.freeze({**now, "name": "not this"})
     assert folder.config() == now
-    assert folder.state()["state"] == "preempted"
+    assert folder.state().name == "preempted"
     with pytest.raises(Refused, match=r"checkpoint\.monitor"):
         folder.refuse_conflicts({**now, "checkpoint": {"monitor": "val/accuracy"}})
+
+
+def test_a_state_is_read_as_it_was_written_and_a_newer_versions_keys_are_left(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert folder.state() == RunState() and folder.spent() == {}
+    folder.set_state("failed", exit_code=1, error="no", train_seconds=2.5, log_tail=["a", "b"])
+    state = folder.state()
+    assert (state.name, state.error, state.exit_code) == ("failed", "no", 1)
+    assert state.log_tail == ("a", "b") and state.owner.pid == os.getpid()
+    assert folder.spent() == {"train_seconds": 2.5} and state.kind is None
+    plain = json.loads(folder.state_file.read_text())
+    assert [*plain] == [
+        *("schema_version", "state", "started", "updated", "owner"),
+        *("exit_code", "error", "train_seconds", "log_tail"),
+    ]
+    folder.state_file.write_text(json.dumps({**plain, "of_a_newer_vit": {"a": 1}}))
+    assert folder.state() == state
+    folder.state_file.write_text(json.dumps({**plain, "exit_code": "one"}))
+    assert folder.state() == RunState()

@@ -9,8 +9,9 @@ import yaml
 
 from vit.cli.compose import compose
 from vit.faults import Refused
-from vit.runs.directory import RunFolder, read_json
+from vit.runs.directory import RunFolder
 from vit.runs.environment import FromEnvironment, by_name, hidden, with_values
+from vit.runs.files import read_json
 from vit.runs.identity import config_hash
 from vit.runs.privacy import held_by
 from vit.runs.stamp import LEFT_OUT, stamp

@@ -6,8 +6,8 @@ import yaml
 from vit.faults import Refused
 from vit.review import configurations
 from vit.runs import identity
-from vit.runs.directory import RunFolder, differences
-from vit.runs.identity import config_hash, group_id, trial_id
+from vit.runs.directory import RunFolder
+from vit.runs.identity import config_hash, differences, group_id, trial_id
 
 
 def test_keys_of_mixed_types_have_a_hash(tmp_path):

@@ -10,8 +10,8 @@ def test_the_last_write_of_a_step_wins_key_by_key(tmp_path):
     again.write(2, 0, {"train/loss": 0.5}, {})
     again.write(2, 0, {"val/accuracy": 0.9}, {})
     records = read_records(path)
-    assert [record["step"] for record in records] == [1, 2]
-    assert records[1]["metrics"] == {"train/loss": 0.5, "val/accuracy": 0.9}
+    assert [record.step for record in records] == [1, 2]
+    assert records[1].metrics == {"train/loss": 0.5, "val/accuracy": 0.9}
 
 
 def test_a_line_that_was_cut_off_costs_only_itself(tmp_path):
@@ -21,8 +21,8 @@ def test_a_line_that_was_cut_off_costs_only_itself(tmp_path):
         file.write('{"step": 2, "epo')
     Recorder(path).write(3, 0, {"a": float("nan")}, {})
     records = read_records(path)
-    assert [record["step"] for record in records] == [1, 3]
-    assert records[1]["metrics"] == {"a": "nan"}
+    assert [record.step for record in records] == [1, 3]
+    assert records[1].metrics == {"a": "nan"}
 
 
 def test_each_line_is_on_disk_before_the_next(tmp_path):
@@ -39,4 +39,4 @@ def test_a_line_that_is_no_record_is_passed_over(tmp_path):
         file.write(b'{"step": 2, "metrics": {"a": 2}, "timing": {}}\n')  # no epoch
         file.write(b'{"step": 3, "epoch": 0, "metrics": 5, "timing": {}}\n')
         file.write(b'{"step": 1e999, "epoch": 0, "metrics": {}, "timing": {}}\n\xff\xfe\n[]\n')
-    assert [record["step"] for record in read_records(path)] == [1]
+    assert [record.step for record in read_records(path)] == [1]

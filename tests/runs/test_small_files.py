@@ -7,21 +7,13 @@ import time
 import pytest
 
 from vit.faults import Refused
-from vit.runs import files
-from vit.runs.directory import RunFolder, write_json
-from vit.runs.files import (
-    appending,
-    clear_leftovers,
-    json_of,
-    lines_of,
-    links_out,
-    read_json,
-    refuse_links,
-    tail_of,
-    yaml_of,
-)
+from vit.runs import writing
+from vit.runs.directory import RunFolder
+from vit.runs.files import json_of, lines_of, read_json, tail_of, yaml_of
+from vit.runs.links import links_out, refuse_links
 from vit.runs.record import Recorder, read_records
 from vit.runs.shapes import STATE, TRIAL
+from vit.runs.writing import appending, clear_leftovers, write_json
 
 
 def refusal(call, *arguments):
@@ -156,12 +148,12 @@ def test_lines_that_were_cut_off_or_are_none_of_ours_are_passed_over(tmp_path):
     lines = [json.dumps(line) for line in odd] + ["[" * 50_000, "[1]", '{"step": 3, "ep']
     with file.open("a") as opened:
         opened.write("\n".join(lines))
-    assert [(row["step"], row["metrics"]) for row in read_records(file)] == [
+    assert [(row.step, row.metrics) for row in read_records(file)] == [
         (1, {"val/accuracy": 0.5}),
         (2, {}),
     ]
     Recorder(file).write(4, 1, {"val/accuracy": 0.6}, {})  # behind the line that was cut off
-    assert read_records(file)[-1]["metrics"] == {"val/accuracy": 0.6}
+    assert read_records(file)[-1].metrics == {"val/accuracy": 0.6}
 
 
 def test_a_run_without_readable_results_is_not_done(tmp_path):
@@ -206,7 +198,7 @@ def test_a_write_is_staged_by_a_name_that_is_cleared(tmp_path, monkeypatch):
         write_json(tmp_path / "results.csv", {})
     monkeypatch.undo()
     (left,) = tmp_path.iterdir()
-    assert files.STAGED.fullmatch(left.name)
+    assert writing.STAGED.fullmatch(left.name)
 
 
 def test_an_attempt_without_a_start_is_no_trial_that_can_be_read(tmp_path):

@@ -1,7 +1,7 @@
 import pytest
 
-from vit.runs.directory import write_json
 from vit.runs.record import Recorder
+from vit.runs.writing import write_json
 from vit.sweeps.roles import Objective, Trial
 
 

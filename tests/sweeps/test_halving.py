@@ -3,8 +3,8 @@ import random
 import optuna
 import pytest
 
-from vit.runs.directory import write_json
 from vit.runs.record import Recorder
+from vit.runs.writing import write_json
 from vit.sweeps.halving import Race, SuccessiveHalving
 from vit.sweeps.roles import Space
 from vit.sweeps.search import Search
@@ -117,7 +117,7 @@ def test_what_was_paused_is_taken_up_by_the_next_driver(tmp_path, objective, mak
         return order
 
     def row(trial):
-        state = trial.folder.state()["state"]
+        state = trial.folder.state().name
         return {
             "id": trial.id,
             "state": state,
@@ -148,7 +148,7 @@ def test_what_was_paused_is_taken_up_by_the_next_driver(tmp_path, objective, mak
     states = [t.state.name for t in again._study.get_trials() if t.number not in again._taken_up]
     assert sorted(states) == ["COMPLETE"] * 2 + ["PRUNED"] * 4
     paused = [trial for trial in begun if trial.varies["lr"] not in "56"]
-    assert all(trial.folder.state()["state"] == "pruned" for trial in paused)
+    assert all(trial.folder.state().name == "pruned" for trial in paused)
 
 
 def test_a_weak_trial_does_not_go_on_because_the_better_ones_were_cut_off(

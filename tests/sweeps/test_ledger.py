@@ -4,7 +4,7 @@ import time
 
 from vit.faults import Fault
 from vit.runs.claim import claim
-from vit.runs.directory import write_json
+from vit.runs.writing import write_json
 from vit.sweeps.clean import free
 from vit.sweeps.follow import Follower
 from vit.sweeps.ledger import Ledger, changes, counts, finite

@@ -11,9 +11,8 @@ from rich.console import Console
 from vit.cli.main import main
 from vit.faults import Refused
 from vit.runs.claim import claim, owner
-from vit.runs.directory import write_json
-from vit.runs.files import drop_cut_line
 from vit.runs.identity import trial_id
+from vit.runs.writing import drop_cut_line, write_json
 from vit.sweeps.board import Board
 from vit.sweeps.clean import free
 from vit.sweeps.driver import Driver

@@ -60,7 +60,7 @@ def test_a_job_that_still_waits_is_cancelled_when_the_sweep_stops(opened, monkey
     trial.folder.order("stopped")
     assert slurm.finished() == [(trial, "stopped")]
     assert len(queue.cancelled) == 1 and slurm.running() == []
-    assert trial.folder.state()["state"] == "stopped"
+    assert trial.folder.state().name == "stopped"
 
 
 def test_what_sbatch_says_is_told(opened):

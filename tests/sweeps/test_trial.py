@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from vit.runs.claim import claim
-from vit.runs.directory import read_json, write_json
+from vit.runs.files import read_json
 from vit.runs.launch import Launched
+from vit.runs.writing import write_json
 from vit.sweeps import trial as subject
 from vit.sweeps.trial import TrialOptions, run_trial
 
@@ -110,7 +111,7 @@ def test_a_trial_that_finishes_is_done_and_its_attempt_noted(play):
 
 def test_an_exit_code_of_zero_proves_nothing(play):
     told = play(ends_with(0), retries=0)
-    assert (told.verdict, told.state["kind"]) == ("failed", "exited")
+    assert (told.verdict, told.state.kind) == ("failed", "exited")
 
 
 @pytest.mark.parametrize(
@@ -118,13 +119,13 @@ def test_an_exit_code_of_zero_proves_nothing(play):
 )
 def test_a_death_without_a_word_is_told_by_its_exit_code(play, code, kind):
     told = play(ends_with(code), retries=0)
-    assert told.state["state"] == "failed" and told.state["kind"] == kind
+    assert told.state.name == "failed" and told.state.kind == kind
 
 
 def test_a_kill_by_the_system_for_memory_is_recognised(play, monkeypatch):
     counted = iter([4, 5])
     monkeypatch.setattr(subject, "_oom_kills", lambda: next(counted))
-    assert play(ends_with(137), retries=0).state["kind"] == "out_of_memory"
+    assert play(ends_with(137), retries=0).state.kind == "out_of_memory"
 
 
 def test_a_failed_attempt_is_followed_by_another(play):
@@ -151,7 +152,7 @@ def test_a_silent_training_is_hung_stopped_and_then_killed(play):
 
     told = play(deaf, retries=0, hang_seconds=0.05, grace_seconds=0.05)
     assert told.launched[0].stopped and told.launched[0].killed
-    assert told.state["kind"] == "hung"
+    assert told.state.kind == "hung"
 
 
 def test_a_training_is_not_hung_because_the_machine_slept(play, monkeypatch):
@@ -170,7 +171,7 @@ def test_a_training_is_not_hung_because_the_machine_slept(play, monkeypatch):
 def test_the_disk_being_full_is_told_from_a_death_without_a_word(play, monkeypatch):
     monkeypatch.setattr(subject, "is_full", lambda path: True)
     told = play(ends_with(1), retries=0)
-    assert told.state["kind"] == "disk_full" and "disk is full" in told.state["error"]
+    assert told.state.kind == "disk_full" and "disk is full" in told.state.error
 
 
 def test_a_training_that_finishes_batches_is_not_hung(play):
@@ -193,7 +194,7 @@ def test_orders_are_carried_out(play, what, tmp_path):
         return waits_for_stop()(folder, process)
 
     told = play(act)
-    assert told.verdict == what and told.state["state"] == what
+    assert told.verdict == what and told.state.name == what
     if what == "stopped":
         assert play().verdict == "stopped"  # until a new start forgets it
         subject.forget_order(folder)
@@ -224,7 +225,7 @@ def test_the_last_lines_of_the_log_are_kept(play, tmp_path):
         folder.log_file.write_text("\n".join(f"line {n}" for n in range(100)))
         return 137
 
-    tail = play(act, retries=0).state["log_tail"]
+    tail = play(act, retries=0).state.log_tail
     assert tail[-1] == "line 99" and len(tail) == subject.TAIL_LINES
 
 

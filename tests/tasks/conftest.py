@@ -123,7 +123,7 @@ def stopped_and_whole(tmp_path, monkeypatch):
         return {
             "weights": {k: v.numpy().tobytes() for k, v in content["state_dict"].items()},
             "optimizer": [part.numpy().tobytes() for part in numbers],
-            "metrics": [(record["step"], record["metrics"]) for record in records],
+            "metrics": [(record.step, record.metrics) for record in records],
             "samples": folder.results().get("tables", {}).get("samples", []),
         }
 

@@ -1,6 +1,7 @@
 """A task is a spec and a module: one of one's own needs these alone, and gets its settings."""
 
 import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -11,8 +12,10 @@ from pathlib import Path
 import jaxtyping
 import numpy as np
 import pytest
+import yaml
 
 import vit
+from vit.build import locate
 from vit.check.memory import training_memory
 from vit.check.preflight import preflight, preflight_all
 from vit.check.probe import seconds_of_trainings
@@ -23,10 +26,10 @@ from vit.models.classifier import Head
 from vit.models.heads.detr import DetrHead
 from vit.runs.directory import RunFolder
 from vit.runs.record import read_records
-from vit.tasks.assembly import assemble_data, assemble_model, task_spec
+from vit.tasks.assembly import assemble_data, assemble_model, shipped_spec, task_spec
 from vit.tasks.classification import Classification
 from vit.tasks.heads import build_head
-from vit.tasks.spec import TaskSpec, contract_fault, settings_of
+from vit.tasks.spec import TaskSpec, contract_fault, setting_defaults, settings_of
 from vit.tasks.specs.classification import ClassificationSpec
 from vit.tasks.specs.detection import DetectionSpec
 from vit.tasks.task import Task
@@ -68,7 +71,7 @@ def test_the_task_of_contributing_learns_and_is_loaded_with_its_settings(own, tm
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert train(folder.path, [OWN]) == 0
-    rows = [row["metrics"] for row in read_records(folder.metrics_file)]
+    rows = [row.metrics for row in read_records(folder.metrics_file)]
     losses = [row["train/loss"] for row in rows if "train/loss" in row]
     assert losses[-1] < 0.9 * losses[0] and any("val/loss" in row for row in rows)
     trained = vit.load(folder.path, allow_targets=[OWN])
@@ -205,7 +208,7 @@ def test_settings_are_those_of_the_config_and_the_defaults_of_what_it_leaves_out
     config = compose([*SMALL, "task=text_to_text", "task.beams=3"])
     del config["task"]["length_penalty"]  # as in a config from before there was one
     spec = task_spec(config)
-    beams = spec.ask(lambda *, beams, length_penalty: (beams, length_penalty))
+    beams = spec.ask(lambda *, beams=1, length_penalty=1.0: (beams, length_penalty))
     assert beams == (3, 1.0) and spec.model_settings() == {}
 
 
@@ -242,3 +245,19 @@ def test_whoever_looks_at_trained_models_imports_no_lightning():
     code = f"import sys, vit.trained, {', '.join(specs)}; print('pytorch_lightning' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "conf/task").glob("*.yaml")), ids=lambda f: f.stem)
+def test_a_shipped_tasks_spec_is_found_without_its_module_and_knows_the_same_defaults(file):
+    target = yaml.safe_load(file.read_text())["_target_"]
+    kind, spec = locate(target), shipped_spec(target)
+    assert spec is kind.spec
+    defaults = settings_of(kind, {})
+    for _, method in inspect.getmembers(spec, inspect.isfunction):
+        for name, default in setting_defaults(method).items():
+            assert default == defaults[name], f"{spec.__name__}.{method.__name__}: {name}"
+
+
+def test_of_other_tasks_the_spec_is_asked_of_their_module():
+    for target in ("vit.tasks.task.Task", "vit.tasks.nowhere.Nothing", "mine.Task", None, "a b"):
+        assert shipped_spec(target) is None

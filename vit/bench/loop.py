@@ -257,7 +257,7 @@ class ToyTask(Task):
 def train_ours(batches: Batches, folder: Path) -> None:
     task = ToyTask(_toy(), FACTS, ToyOptim(), Cosine(), seed=0, compile=False)
     throughput = Throughput()
-    callbacks = [  # those of vit/jobs/training.py, in its order
+    callbacks = [  # those of vit/jobs/fitting.py, in its order
         ExactResume(batches),
         ScheduleFree(),
         Progress(throughput, Console(file=StringIO(), force_terminal=True)),

@@ -11,13 +11,13 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 class Agreement(Callback):
     """Compares what each process found, before the first step.
 
-    `told` is what must be equal everywhere: a name, such as "config", and a hash of it. Raises
+    `facts` is what must be equal everywhere: a name, such as "config", and a hash of it. Raises
     RuntimeError naming the ranks that differ and in what, and where the group has another size
     than was promised.
     """
 
-    def __init__(self, told: Mapping[str, str], world_size: int):
-        self._told = dict(told)
+    def __init__(self, facts: Mapping[str, str], world_size: int):
+        self._facts = dict(facts)
         self._world_size = world_size
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -29,12 +29,12 @@ class Agreement(Callback):
         if self._world_size == 1 or stage != "fit":
             return
         everywhere: list[dict[str, str]] = [{}] * self._world_size
-        torch.distributed.all_gather_object(everywhere, self._told)
+        torch.distributed.all_gather_object(everywhere, self._facts)
         differences = [
-            f"rank {rank} has other {name} than rank 0 ({found[name]}, not {value})"
+            f"rank {rank} has other {name} than rank 0 ({facts[name]}, not {value})"
             for name, value in everywhere[0].items()
-            for rank, found in enumerate(everywhere)
-            if found[name] != value
+            for rank, facts in enumerate(everywhere)
+            if facts[name] != value
         ]
         if differences:
             raise RuntimeError(

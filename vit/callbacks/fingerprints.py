@@ -1,4 +1,4 @@
-"""What each step saw and gave, in a few numbers: where two runs part can be told from them."""
+"""What each step saw and gave, in a few numbers: they show where two runs part."""
 
 from __future__ import annotations
 
@@ -133,8 +133,8 @@ class Fingerprints(Callback):
         integers = _taken(self._seen, INTEGERS)
         floats = _taken(self._seen, FLOATS)
         lines = [
-            line_of(seen.step, seen.epoch, self._world_size, seen.images, whole | broken)
-            for seen, whole, broken in zip(self._seen, integers, floats, strict=True)
+            line_of(seen.step, seen.epoch, self._world_size, seen.images, integer | floating)
+            for seen, integer, floating in zip(self._seen, integers, floats, strict=True)
         ]
         if lines:
             append_lines(self._file, lines)

@@ -40,7 +40,7 @@ class Hanging(Callback):
 
     Each notes the places it passes, which are the same in all. A thread of its own tells the
     process group's store about it once a second; the training exchanges nothing for it. A process
-    that has not moved for `seconds` looks at what all have told. Those whose threads are silent
+    that has not moved for `seconds` looks at what all have reported. Those whose threads are silent
     (stopped, or on a machine that is gone), else those that are behind, are the ones that all
     others wait for. Every process that still can logs its stack; the first that is waited for by
     nobody calls `failed` with what is to be said, and all leave at once with exit code 1, since
@@ -90,20 +90,27 @@ class Hanging(Callback):
         self._reach(f"loading the next batch of epoch {trainer.current_epoch}")
 
     def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
     ) -> None:
         self._reach(f"forward of batch {batch_idx}, epoch {trainer.current_epoch}")
 
-    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Any) -> None:
+    def on_before_backward(
+        self, trainer: Trainer, pl_module: LightningModule, loss: object
+    ) -> None:
         self._reach(f"backward of step {trainer.global_step}, epoch {trainer.current_epoch}")
 
     def on_before_optimizer_step(
-        self, trainer: Trainer, pl_module: LightningModule, optimizer: Any
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: object
     ) -> None:
         self._reach(f"the optimizer step {trainer.global_step}, or what follows it")
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
     ) -> None:
         self._reach(f"loading batch {batch_idx + 1}, epoch {trainer.current_epoch}")
 
@@ -119,8 +126,8 @@ class Hanging(Callback):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
+        outputs: object,
+        batch: object,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
@@ -136,8 +143,8 @@ class Hanging(Callback):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
+        outputs: object,
+        batch: object,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
@@ -176,11 +183,11 @@ class Hanging(Callback):
             if hangs and not _somebody_moved(first, last):
                 self._leave(rank, world_size, *verdict(first, last, world_size))
 
-    def _leave(self, rank: int, world_size: int, missing: set[int], told: str) -> None:
+    def _leave(self, rank: int, world_size: int, missing: set[int], where: str) -> None:
         log.error("rank %d stands here:\n%s", rank, _stacks())
         speakers = [other for other in range(world_size) if other not in missing]
         if rank == min(speakers, default=rank):
-            message = f"no process has got any further for {self._seconds:.0f} s: {told}"
+            message = f"no process has got any further for {self._seconds:.0f} s: {where}"
             log.error(message)
             print(message, file=sys.stderr, flush=True)
             self._failed(message)
@@ -193,7 +200,7 @@ def verdict(
 ) -> tuple[set[int], str]:
     """The ranks that all others wait for, and what to say of each process.
 
-    `first` and `last` are what all told some seconds apart. Nobody is named where all stand at
+    `first` and `last` are what all reported some seconds apart. Nobody is named where all stand at
     one place.
     """
     silent = {
@@ -204,23 +211,23 @@ def verdict(
     furthest = max((report.ticks for report in last.values()), default=0)
     behind = {rank for rank, report in last.items() if report.ticks < furthest}
     missing = silent or behind
-    told = []
+    standing = []
     for rank in sorted(missing):
         report = last.get(rank)
         life = "gives no sign of life" if rank in silent else "is behind the others"
         seen = "nothing of it is in the process group's store, which may be gone"
         if report:
             seen = f"it was last seen at {report.place}, {report.line}"
-        told.append(f"rank {rank} {life}; {seen}")
+        standing.append(f"rank {rank} {life}; {seen}")
     rest = [f"rank {n} at {last[n].place}, {last[n].line}" for n in sorted(last.keys() - missing)]
     waiting = "waiting" if missing else "all are at one place"
-    return missing, "; ".join([*told, f"{waiting}: {'; '.join(rest)}"])
+    return missing, "; ".join([*standing, f"{waiting}: {'; '.join(rest)}"])
 
 
 def _exchanged(
     store: dist.Store, rank: int, world_size: int, report: Report, look: bool
 ) -> dict[int, Report]:
-    """Tells the store; with `look` what all have told it, or only the own where it is gone."""
+    """Reports to the store; with `look` what all have reported, or its own where it is gone."""
     try:
         store.set(str(rank), json.dumps(report))
         if not look:

@@ -1,4 +1,4 @@
-"""Which samples could not be read and were skipped: told once each, and counted."""
+"""Which samples could not be read and were skipped: named once each, and counted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 log = logging.getLogger("vit")
 
-NAMED = 5  # of a split that are told on the screen; all are in the log
+NAMED = 5  # of a split that are named on the screen; all are in the log
 
 
 class LeftOut(Callback):
@@ -18,60 +18,50 @@ class LeftOut(Callback):
 
     def __init__(self, unit: str = "image"):
         self._unit = unit
-        self._found: dict[str, dict[str, None]] = {}  # in the order in which they came
+        self._lines_of: dict[str, dict[str, None]] = {}  # in the order in which they came
 
     def state_dict(self) -> dict[str, Any]:
-        found = {split: list(lines) for split, lines in self._found.items()}
-        return {"found": found} if found else {}
+        lines_of = {split: list(lines) for split, lines in self._lines_of.items()}
+        return {"found": lines_of} if lines_of else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._found = {
+        self._lines_of = {
             str(split): dict.fromkeys(lines) for split, lines in state_dict["found"].items()
         }
 
     def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
     ) -> None:
         self.note("train", batch)
 
     def on_validation_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, batch: object, *_: int
     ) -> None:
         self.note("val", batch)
 
     def on_test_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, batch: object, *_: int
     ) -> None:
         self.note(getattr(pl_module, "tested", "test"), batch)
 
-    def note(self, split: str, batch: Any) -> None:
+    def note(self, split: str, batch: object) -> None:
         for line in getattr(batch, "left_out", ()):
-            known = self._found.setdefault(split, {})
+            known = self._lines_of.setdefault(split, {})
             if line in known:
                 continue
             known[line] = None
-            tell = log.warning if len(known) <= NAMED else log.info
-            tell("left out of %s: %s", split, line)
-            if len(known) == NAMED:
-                log.warning("further %ss that are left out of %s: the log", self._unit, split)
+            say = log.warning if len(known) <= NAMED else log.info
+            say("left out of %s: %s", split, line)
+            if len(known) == NAMED + 1:
+                log.warning("further %ss that are left out of %s: see the log", self._unit, split)
 
     def counts(self) -> dict[str, int]:
         """Split → how many, over all processes; every one of them has to ask."""
-        found = {split: set(lines) for split, lines in self._found.items()}
+        lines_of = {split: set(lines) for split, lines in self._lines_of.items()}
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             everywhere: list[dict[str, set[str]]] = [{}] * torch.distributed.get_world_size()
-            torch.distributed.all_gather_object(everywhere, found)
+            torch.distributed.all_gather_object(everywhere, lines_of)
             for other in everywhere:
                 for split, lines in other.items():
-                    found[split] = found.get(split, set()) | lines
-        return {split: len(lines) for split, lines in sorted(found.items())}
+                    lines_of[split] = lines_of.get(split, set()) | lines
+        return {split: len(lines) for split, lines in sorted(lines_of.items())}

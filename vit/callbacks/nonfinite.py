@@ -22,10 +22,10 @@ def require_finite(trainer: Trainer, task: Any, keep: Keep | None = None) -> Non
     Waits for the device, so it is asked only when the metrics are flushed. Every rank must ask at
     the same step, and all get the same answer; the first one has the batch kept, whichever saw it.
     """
-    found = task.running.first_bad(task.device)
-    if found is None:
+    first_bad = task.running.first_bad(task.device)
+    if first_bad is None:
         return
-    step, samples, rank = found
+    step, samples, rank = first_bad
     shown = ", ".join(str(sample) for sample in samples[:NAMED])
     more = f" and {len(samples) - NAMED} more" if len(samples) > NAMED else ""
     process = f", on rank {rank}," if trainer.world_size > 1 else ""
@@ -50,10 +50,10 @@ def require_finite_weights(trainer: Trainer, module: LightningModule) -> None:
     bad = torch.stack([~shard.isfinite().all() for shard in shards]).int()
     if any(isinstance(p, DTensor) for _, p in named):
         sum_over_ranks(bad)
-    broken = [name for (name, _), count in zip(named, bad.tolist(), strict=True) if count]
-    if broken:
+    nonfinite = [name for (name, _), count in zip(named, bad.tolist(), strict=True) if count]
+    if nonfinite:
         raise FloatingPointError(
-            f"{len(broken)} weights are NaN or infinite after step {trainer.global_step} (epoch "
-            f"{trainer.current_epoch}), first {broken[0]}; no checkpoint was written over a good "
-            "one. Lower optim.lr, or set trainer.gradient_clip_val=1.0."
+            f"{len(nonfinite)} weights are NaN or infinite after step {trainer.global_step} (epoch "
+            f"{trainer.current_epoch}), first {nonfinite[0]}; no checkpoint was written over a "
+            "good one. Lower optim.lr, or set trainer.gradient_clip_val=1.0."
         )

@@ -21,12 +21,12 @@ class StoredPredictions(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         task: Any = pl_module
-        found = task.predictions(task.tested) if trainer.is_global_zero else None
-        if found is None:
+        predictions = task.predictions(task.tested) if trainer.is_global_zero else None
+        if predictions is None:
             return
         try:
-            path = write_predictions(self._run_dir, task.tested, found)
+            path = write_predictions(self._run_dir, task.tested, predictions)
         except OSError as error:  # a full disk: the numbers are worth more than this file
             log.warning("predictions could not be kept: %s", error)
             return
-        log.info("predictions of %d samples: %s", len(found), path.name)
+        log.info("predictions of %d samples: %s", len(predictions), path.name)

@@ -17,7 +17,7 @@ from vit.console import console as plain_console
 from vit.terminal import printable
 
 REFRESH_SECONDS = 0.2  # five times a second is all that an eye follows
-MEMORY_SECONDS = 10.0  # of the pace that the time left is told from
+MEMORY_SECONDS = 10.0  # of the pace that the time left is estimated from
 WIDE = 130  # columns that the whole line takes; below, a shorter one that fits in 80
 VALIDATION_COST = 0.4  # of a training batch, until the first validation was timed
 
@@ -58,16 +58,21 @@ class Progress(Callback):
             self._bar = Bar(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=20 if self._console.width >= WIDE else 10),
-                TextColumn("{task.fields[told]}", markup=False),
+                TextColumn("{task.fields[status]}", markup=False),
                 console=self._console,
                 auto_refresh=False,  # a thread that redraws would take time from the training
                 transient=True,
             )
-            self._bar.add_task("starting", total=None, told="")
+            self._bar.add_task("starting", total=None, status="")
             self._bar.start()
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
     ) -> None:
         self._batches = batch_idx + 1
         last = self._batches == trainer.num_training_batches
@@ -87,14 +92,14 @@ class Progress(Callback):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
+        outputs: object,
+        batch: object,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
         if self._bar is not None and perf_counter() - self._drawn >= REFRESH_SECONDS:
             batches = sum(trainer.num_val_batches)
-            self._bar.update(self._bar.task_ids[0], told=f"validation {batch_idx + 1}/{batches}")
+            self._bar.update(self._bar.task_ids[0], status=f"validation {batch_idx + 1}/{batches}")
             self._bar.refresh()
             self._drawn = perf_counter()
 
@@ -116,7 +121,7 @@ class Progress(Callback):
         """The line after `done` whole epochs and `batches` of the next."""
         epochs = f"/{trainer.max_epochs}" if trainer.max_epochs not in (None, -1) else ""
         parts = [f"epoch {trainer.current_epoch + 1}{epochs}", f"step {trainer.global_step}"]
-        line = "  ".join([*parts, *self._told(trainer, batches, done)])
+        line = "  ".join([*parts, *self._status(trainer, batches, done)])
         print(printable(line), file=self._console.file, flush=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -148,27 +153,27 @@ class Progress(Callback):
             + ("" if short else f"  step {trainer.global_step}"),
             total=total,
             completed=done,
-            told=(" " if short else "  ").join(
-                self._told(trainer, batches, trainer.current_epoch, short=short)
+            status=(" " if short else "  ").join(
+                self._status(trainer, batches, trainer.current_epoch, short=short)
             ),
         )
         self._bar.refresh()
 
-    def _told(
+    def _status(
         self, trainer: Trainer, batches: int, epochs: int, *, short: bool = False
     ) -> list[str]:
         """What is known after `epochs` whole epochs and `batches` of the next."""
         digits = 2 if short else 4
         known = {**self._train, **self._validated}
-        told = [
+        parts = [
             f"{label.replace('val accuracy', 'val') if short else label} {known[name]:.{digits}f}"
             for label, name in self._metrics
             if name in known and not (short and label == "val loss")
         ]
         if self._pace.images_per_second:
-            told.append(f"{self._pace.images_per_second:,.0f} {self._unit}s/s")
+            parts.append(f"{self._pace.images_per_second:,.0f} {self._unit}s/s")
         left = self._seconds_left(trainer, batches, epochs)
-        return told if left is None else [*told, f"{clock(left)} left"]
+        return parts if left is None else [*parts, f"{clock(left)} left"]
 
     def _seconds_left(self, trainer: Trainer, batches: int, epochs: int) -> float | None:
         total = batches_in_all(trainer)

@@ -62,7 +62,12 @@ class Record(Callback):
             }
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
     ) -> None:
         step = trainer.global_step
         if step % trainer.log_every_n_steps == 0 and step != self._flushed:  # type: ignore[attr-defined]

@@ -37,7 +37,7 @@ class Stopping(Callback):
         self.by: int | None = None
         self._times = 0
         self._begun = 0  # batches, in this process's life
-        self._told: int | None = None  # of them, when the others were told
+        self._announced: int | None = None  # of them, when the others were asked to stop
         self._stop_after: int | None = None
         self._error: Exception | None = None
         self._lock = threading.Lock()
@@ -64,23 +64,28 @@ class Stopping(Callback):
             # Lightning 2.6.6 (2026-11) has no public way to leave out its broadcast per batch.
             trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _nothing  # type: ignore[method-assign]
             where = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-            told = (*where, trainer.global_rank, trainer.world_size)
-            self._thread = threading.Thread(target=self._watch, args=told, daemon=True)
+            arguments = (*where, trainer.global_rank, trainer.world_size)
+            self._thread = threading.Thread(target=self._watch, args=arguments, daemon=True)
             self._thread.start()
 
     def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
     ) -> None:
         with self._lock:
             self._begun += 1
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
     ) -> None:
         with self._lock:
-            begun, told = self._begun, self._told
-        # The batch to stop after comes after all that were begun when that was told.
-        if told is not None and begun > told:
+            begun, announced = self._begun, self._announced
+        # The batch to stop after comes after all that were begun when that was announced.
+        if announced is not None and begun > announced:
             self._due = begun >= self._agreed_batch()
 
     def _agreed_batch(self) -> int:
@@ -93,7 +98,7 @@ class Stopping(Callback):
             )
         return self._stop_after
 
-    def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
+    def on_validation_batch_end(self, trainer: Trainer, *_: object) -> None:
         if self.by is not None and trainer.world_size == 1 and not trainer.sanity_checking:
             raise KeyboardInterrupt
 
@@ -156,8 +161,8 @@ class Stopping(Callback):
             else:
                 store.set("by", str(int(self.by)))
             with self._lock:
-                self._told = self._begun
-            store.set(f"begun/{rank}", str(self._told))
+                self._announced = self._begun
+            store.set(f"begun/{rank}", str(self._announced))
             all_ranks = [f"begun/{other}" for other in range(world_size)]
             store.wait(all_ranks)
             self._stop_after = max(int(store.get(key)) for key in all_ranks) + 1

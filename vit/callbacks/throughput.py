@@ -63,15 +63,15 @@ class Throughput(Callback):
         )
         if not batches or seconds <= 0:
             return {}
-        told = {
+        timing = {
             "images_per_second": images / seconds,
             "step_seconds": seconds / batches * self._accumulate,
             "data_wait": waited / seconds,
         }
         if self._flops_per_image and self._peak:
             done = images / seconds * self._flops_per_image * TRAINING_COST
-            told["mfu"] = done / (self._peak * self._world_size)
-        return told
+            timing["mfu"] = done / (self._peak * self._world_size)
+        return timing
 
     def memory(self) -> dict[str, float]:
         """peak_memory_mb: of the process that held the most, since it began (10⁶ bytes).
@@ -99,9 +99,9 @@ class Throughput(Callback):
             self._seconds += self._started - self._ended
             self._ended = None
         if self._peak and self._flops_per_image is None:
-            told = getattr(batch, "input_size", lambda: batch.images.shape[-2:])
+            size_of = getattr(batch, "input_size", lambda: batch.images.shape[-2:])
             model: Any = pl_module.model
-            self._flops_per_image = model.flops(*told()) if hasattr(model, "flops") else 0
+            self._flops_per_image = model.flops(*size_of()) if hasattr(model, "flops") else 0
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -55,20 +55,20 @@ class Watch:
 
     def recording(self, run_dir: Path) -> list[Callback]:
         """To come before the callbacks that write checkpoints."""
-        found: list[Callback] = self.after_test(run_dir)
+        callbacks: list[Callback] = self.after_test(run_dir)
         if self.fingerprints:
-            found.append(Fingerprints(run_dir, self.weights_every))
-        return found
+            callbacks.append(Fingerprints(run_dir, self.weights_every))
+        return callbacks
 
     def after_test(self, run_dir: Path) -> list[Callback]:
         """Those that have something to say of a test alone, too."""
-        found: list[Callback] = []
+        callbacks: list[Callback] = []
         if self.pictures:
-            found.append(Pictures(run_dir, self.pictures))
+            callbacks.append(Pictures(run_dir, self.pictures))
         if self.predictions:
-            found.append(StoredPredictions(run_dir))
-        return found
+            callbacks.append(StoredPredictions(run_dir))
+        return callbacks
 
     def hanging(self, failed: Callable[[str], None]) -> list[Callback]:
-        """To come last; `failed` is told why, just before the process ends."""
+        """To come last; `failed` is called with the reason, just before the process ends."""
         return [] if self.hang_seconds is None else [Hanging(self.hang_seconds, failed)]

@@ -27,7 +27,7 @@ from vit.runs.composed import Composed
 from vit.runs.environment import named
 from vit.runs.identity import config_hash
 from vit.runs.naming import folder_faults, name_faults
-from vit.runs.trust import from_environment, trusted, untold, used
+from vit.runs.trust import from_environment, trusted, untrusted_packages, used
 from vit.sweeps.words import Words, grid, sweep_name
 
 HYDRA_SHOWS = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc")
@@ -368,7 +368,7 @@ def _allowed(
     A fault says of the rest that a file's word is not enough.
     """
     named = config.get("allow_targets")
-    faults = untold(named, trusted, lambda names: f"allow_targets=[{','.join(names)}]")
+    faults = untrusted_packages(named, trusted, lambda names: f"allow_targets=[{','.join(names)}]")
     if named is not None and not isinstance(named, list):
         return named, []  # the schema tells it
     targets = [*used(config), *used(policy)]

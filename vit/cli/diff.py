@@ -13,9 +13,10 @@ from vit.cli.screen import plain_console
 from vit.faults import Fault, Refused
 from vit.review.compared import compare_metrics
 from vit.review.missing import missing_files
-from vit.runs.directory import RunFolder, differences
+from vit.runs.directory import RunFolder
 from vit.runs.files import json_of
 from vit.runs.fingerprints import Divergence, first_divergence, lines_file, read_fingerprints
+from vit.runs.identity import differences
 from vit.runs.shapes import STAMP
 from vit.terminal import printable
 

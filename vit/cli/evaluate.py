@@ -15,7 +15,7 @@ from vit.runs import process
 from vit.runs.counted import BEFORE, differing, way, ways
 from vit.runs.directory import RunFolder
 from vit.runs.environment import FromEnvironment
-from vit.runs.left_out import told_of_left_out
+from vit.runs.left_out import left_out_summary
 from vit.runs.trust import require_trusted, without_fetching
 
 ABOUT = """Measure a trained run on its test split (val where it has none), or on other data.
@@ -155,7 +155,7 @@ def _show(result: dict[str, Any]) -> None:
 
     console = plain_console()
     unit = result["unit"]
-    left_out = told_of_left_out({result["split"]: result.get("left_out")}, unit)
+    left_out = left_out_summary({result["split"]: result.get("left_out")}, unit)
     told = f" (left out: {left_out})" if left_out else ""
     console.print(f"{result['images']:,} {result['split']} {unit}s{told}", markup=False)
     for key, value in result["metrics"].items():

@@ -13,7 +13,7 @@ from typing import Any
 from vit.faults import Fault, Refused
 from vit.runs import process
 from vit.runs.directory import RunFolder
-from vit.runs.files import refuse_links, told_of_kind
+from vit.runs.links import kind_of_path, refuse_links
 from vit.runs.trust import require_trusted
 
 ABOUT = """What a trained run says of images, sounds or texts.
@@ -172,7 +172,7 @@ def _expanded(word: str) -> Path:
 def _no_files(paths: list[Path]) -> list[Fault]:
     """Pipes, devices, and links to nothing: opening some of them would never end."""
     return [
-        Fault(str(path), f"is {told_of_kind(path)}; wanted a file")
+        Fault(str(path), f"is {kind_of_path(path)}; wanted a file")
         for path in paths
         if not path.is_file()
     ]

@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
         # Of torchrun's agent. A process that waits for others would not answer SIGTERM.
         die_with_parent(signal.SIGKILL)
     from vit.runs.directory import RunFolder
-    from vit.runs.tracking import untold_upload
+    from vit.runs.tracking import unasked_upload
     from vit.runs.trust import require_trusted
     from vit.schema import frozen_faults
 
@@ -62,7 +62,7 @@ def main(argv: list[str]) -> int:
     allowed = require_trusted(config, arguments.allow_target)
     if faults := frozen_faults(config):
         raise Refused(faults)
-    if not arguments.online and (faults := untold_upload(config.get("tracking"), "--online")):
+    if not arguments.online and (faults := unasked_upload(config.get("tracking"), "--online")):
         raise Refused(faults)
     if folder.is_done():
         print(f"{arguments.run_dir} is done already; nothing to do.")
@@ -94,7 +94,7 @@ def main(argv: list[str]) -> int:
 
     code = train(arguments.run_dir, allowed, arguments.allow_changed)
     if code == 2 and os.environ.get("RANK", "0") == "0":
-        print(f"refused: {folder.state().get('error')}", file=sys.stderr)
+        print(f"refused: {folder.state().error}", file=sys.stderr)
     if code == 0:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # there is nothing left to stop
     return code

@@ -25,8 +25,8 @@ from vit.runs import process
 from vit.runs.continuity import keep_stamp, refuse_changed_data
 from vit.runs.counted import BEFORE, is_outdated, ways
 from vit.runs.directory import RunFolder
-from vit.runs.environment import granted_by, hidden, told_by_name
-from vit.runs.left_out import told_of_left_out
+from vit.runs.environment import granted_by, hidden, with_names
+from vit.runs.left_out import left_out_summary
 from vit.runs.stamp import stamp
 from vit.runs.torchrun import train_on_nodes, train_together
 from vit.sweeps.roles import FACTS
@@ -157,7 +157,7 @@ def _train(run: Composed, report: dict[str, Any] | None, command: list[str], pre
 
     print(f"run         {run.run_dir}")
     if folder.last_checkpoint.exists() and not prepare:
-        state = folder.state().get("state", "running")
+        state = folder.state().name or "running"
         was = {
             "running": "it was cut off",
             "failed": "it had failed",
@@ -165,7 +165,7 @@ def _train(run: Composed, report: dict[str, Any] | None, command: list[str], pre
         }.get(state, f"it was {state}")
         print(f"goes on     from {_shortest(folder.last_checkpoint)}; {was}")
     show_report(report)
-    data = told_by_name(report["data"], hidden(run.config))
+    data = with_names(report["data"], hidden(run.config))
     told = stamp(command, data, report["gpus"])
     told["facts"] = {name: report[name] for name in FACTS if name in report}
     if "counted" in report:
@@ -183,7 +183,7 @@ def _train(run: Composed, report: dict[str, Any] | None, command: list[str], pre
         summary(folder, time.monotonic() - started)
         return 0
     code = code or 1  # an exit code of 0 proves nothing
-    if folder.state().get("state") in ("planned", "running"):
+    if folder.state().name in ("planned", "running"):
         # The process died without a word: out of memory, or killed.
         with suppress(OSError):  # a full disk, most likely, as was said
             folder.set_state("failed", exit_code=code, error=_death(code))
@@ -236,7 +236,7 @@ def summary(folder: RunFolder, seconds: float | None = None) -> None:
     epochs = f"{count} epoch{'s' if count != 1 else ''}"
     print(f"trained       {epochs} in {train_seconds:.0f} s{whole}")
     unit = results.get("unit", "image")
-    if left_out := told_of_left_out(results.get("left_out"), unit):
+    if left_out := left_out_summary(results.get("left_out"), unit):
         print(printable(f"left out      {left_out}: {where}/log.txt names them"))
     print(f"run           {where}")
     by_class = "" if f"{split}/exact_match" in metrics else ", class by class"
@@ -257,10 +257,9 @@ def _figure(value: float | str | None, how: str) -> str:
 
 
 def failure(folder: RunFolder, code: int) -> None:
-    state = folder.state()
     names = {130: "stopped", 143: "stopped by a signal"}
     where = _shortest(folder.path)
-    print(f"\n{names.get(code, 'failed')}: {state.get('error') or where}", file=sys.stderr)
+    print(f"\n{names.get(code, 'failed')}: {folder.state().error or where}", file=sys.stderr)
     if code in names:
         print("the same command goes on from the last checkpoint", file=sys.stderr)
     else:

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from vit.runs.files import refuse_links
+from vit.runs.links import refuse_links
 
 SCHEMA_VERSION = 1
 STYLE = """

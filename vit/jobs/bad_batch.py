@@ -31,7 +31,7 @@ class BadBatches:
     def __call__(self, step: int, epoch: int, samples: list[int]) -> str:
         """What to say of it; a batch that cannot be kept is no second failure."""
         names = [self._data.sample_name("train", sample) for sample in samples]
-        told = f"These are {', '.join(names[:NAMED])}{', …' if len(names) > NAMED else ''}"
+        images = f"These are {', '.join(names[:NAMED])}{', …' if len(names) > NAMED else ''}"
         try:
             dataset = self._data.dataset("train", training=True)
             batch = dataset.__getitems__([Key(epoch, sample) for sample in samples])
@@ -45,5 +45,5 @@ class BadBatches:
             torch.save(kept, self._file)
         except Exception:
             log.exception("the batch could not be kept")
-            return f"{told}. "
-        return f"{told}; the batch is kept in {self._file}. "
+            return f"{images}. "
+        return f"{images}; the batch is kept in {self._file}. "

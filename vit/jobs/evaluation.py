@@ -14,9 +14,11 @@ from vit.callbacks.left_out import LeftOut
 from vit.callbacks.watch import Watch
 from vit.faults import Fault, Refused
 from vit.runs.directory import RunFolder
+from vit.runs.trust import trusted
 from vit.schema import slot_faults
 from vit.tasks.assembly import assemble_data, assemble_task
 from vit.tasks.log import silenced
+from vit.tasks.stored import stored_config
 from vit.tasks.trainer import launched_by
 from vit.trained import Trained, load, refusing_targets, usable_device
 
@@ -36,14 +38,14 @@ def evaluate(
     `watch` says otherwise; in a folder that is not to be written they are left out.
     """
     trained = load(run_dir, checkpoint=checkpoint, allow_targets=allow_targets)
-    config = trained.config
+    folder = RunFolder(Path(run_dir))
+    config = stored_config(folder, trusted(allow_targets))  # of the task's parts, too
     if data_config is not None:
         faults = slot_faults("data", data_config, allow_targets)
         if faults:
             raise Refused(faults)
         config = {**config, "data": data_config}
     place = usable_device(device)
-    folder = RunFolder(Path(run_dir))
     try:
         data = assemble_data(config, allow_targets)
         faults = data.faults()

@@ -14,7 +14,7 @@ from vit.runs.checkpoint import read_checkpoint
 from vit.runs.directory import RunFolder
 from vit.runs.secrets import without_secrets
 from vit.tasks.assembly import assemble_data, assemble_model
-from vit.tasks.stored import stored_config
+from vit.tasks.stored import OF_THE_MODEL, stored_config
 from vit.trained import (
     facts_of,
     of_model,
@@ -49,7 +49,7 @@ def export(
     config = folder.config()
     outside = set(config.get("allow_targets") or []) - set(allow_targets)  # whose code runs not
     if not outside:
-        config = stored_config(folder, allow_targets)
+        config = stored_config(folder, allow_targets, OF_THE_MODEL)
     source = selected(folder, checkpoint)
     content = read_checkpoint(source)
     weights, averaged = _weights(content, average)
@@ -62,14 +62,14 @@ def export(
     require_numbers(weights, source)
     if timm_names:
         weights = _as_timm(weights, config)
-    told = {
+    described = {
         **facts.plain(),
         "averaged": averaged,
         "step": content.get("global_step"),
         "epoch": content.get("epoch"),
         "config": without_secrets(folder.written_config()),
     }
-    header = {key: json.dumps(value) for key, value in told.items()}
+    header = {key: json.dumps(value) for key, value in described.items()}
     header |= {"format": "pt", "vit": __version__, "schema_version": str(SCHEMA_VERSION)}
     path = Path(out)
     part = path.with_name(f"{path.name}.part")

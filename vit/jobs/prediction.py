@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from vit.data.core.deep_images import Deep, deep_in
-from vit.data.core.deep_images import told as deep_told
+from vit.data.core.deep_images import told as deep_warnings
 from vit.facts import TextFacts
 from vit.faults import Fault, Refused
 from vit.pictures.answers import Drawing
@@ -32,10 +32,10 @@ def predict(
 ) -> dict[str, Any]:
     """Plain values: of each image what the run's task says of it, the best first.
 
-    All files are opened before the model is loaded: one text file among them is told at once,
+    All files are opened before the model is loaded: one text file among them is refused at once,
     or left out with `skip_bad`. Images are turned upright as EXIF says, as training reads them;
     boxes and masks are in pixels of the upright image. Objects are drawn into the folder `out`,
-    and told, where they score `threshold` or more; results.json there has them all. `opened`
+    and listed, where they score `threshold` or more; results.json there has them all. `opened`
     gives the image of a path, where it is no file.
     """
     opened = opened or opener(run_dir, allow_targets, INSTEAD)
@@ -46,7 +46,7 @@ def predict(
         hint = "" if skip_bad or not paths else "--skip-bad leaves such files out"
         raise Refused(faults, hint=hint)
     trained = load(run_dir, checkpoint=checkpoint, device=device, allow_targets=allow_targets)
-    told: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     drawing: Drawing | None = None
     deep: list[Deep] = []
     for start in range(0, len(paths), AT_ONCE):
@@ -58,13 +58,13 @@ def predict(
                 drawing = drawing or Drawing(Path(out), trained.facts)
                 row = drawing.add(path, image, row, threshold)
             row.pop("class_map", None)  # a file, and none of the words
-            told.append({"path": path, **row})
+            rows.append({"path": path, **row})
     left_out = [str(fault) for fault in faults]
     more: dict[str, Any] = {} if drawing is None else {"pictures": str(drawing.finish())}
     white = getattr(trained.transform, "white", None)
-    if odd := deep_told(deep, f"{len(deep)} of {len(paths)} images", white):
-        more["warnings"] = odd
-    return {"schema_version": 1, "run": run_dir, "images": told, "left_out": left_out, **more}
+    if warnings := deep_warnings(deep, f"{len(deep)} of {len(paths)} images", white):
+        more["warnings"] = warnings
+    return {"schema_version": 1, "run": run_dir, "images": rows, "left_out": left_out, **more}
 
 
 def predict_texts(
@@ -80,6 +80,6 @@ def predict_texts(
         raise Refused([Fault(run_dir, "reads no texts; wanted files")])
     if empty := [number for number, text in enumerate(texts, start=1) if not text.strip()]:
         raise Refused([Fault("--text", f"number {empty[0]} is empty")])
-    rows = zip(texts, answered(trained, texts), strict=True)
-    told = [{"input": text, **row} for text, row in rows]
-    return {"schema_version": 1, "run": run_dir, "texts": told}
+    answers = zip(texts, answered(trained, texts), strict=True)
+    rows = [{"input": text, **row} for text, row in answers]
+    return {"schema_version": 1, "run": run_dir, "texts": rows}

@@ -36,7 +36,8 @@ def predict_split(
     """
     allow_targets = tuple(allow_targets)
     try:
-        data = assemble_data(stored_config(RunFolder(Path(run_dir)), allow_targets), allow_targets)
+        config = stored_config(RunFolder(Path(run_dir)), allow_targets, only=("data",))
+        data = assemble_data(config, allow_targets)
         splits = _recorded(Path(run_dir), data)
         if split not in splits.members:
             known = ", ".join(splits.members)
@@ -44,13 +45,13 @@ def predict_split(
         source, positions = positions_of(data, splits, split)
     except (ValueError, OSError) as error:
         raise Refused([Fault("data", str(error))]) from error
-    told: dict[str, Any]
+    answer: dict[str, Any]
     if data.unit == "text":
         texts = [source.texts[at] for at in positions.tolist()]
-        told = predict_texts(run_dir, texts, checkpoint, device, allow_targets)
-        for row, position in zip(told["texts"], positions.tolist(), strict=True):
+        answer = predict_texts(run_dir, texts, checkpoint, device, allow_targets)
+        for row, position in zip(answer["texts"], positions.tolist(), strict=True):
             row["sample"] = source.name(position)
-        return {**told, "split": split}
+        return {**answer, "split": split}
     opened = None
     if hasattr(source, "path"):
         paths = [str(source.path(at)) for at in positions.tolist()]

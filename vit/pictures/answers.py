@@ -13,8 +13,8 @@ from PIL import Image
 from vit.facts import Facts
 from vit.metrics.detection import ImageDetections
 from vit.pictures.drawing import annotated, coloured, legend
-from vit.runs.directory import write_json
-from vit.runs.files import refuse_links
+from vit.runs.links import refuse_links
+from vit.runs.writing import write_json
 
 TRACKED_SCORE = 0.1  # lowest of a box in the tracker, where a slider hides more
 

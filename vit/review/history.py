@@ -39,11 +39,11 @@ def read_history(path: Path) -> dict[str, Series]:
     for line in lines_of(path):
         if (record := record_of(line)) is None:
             continue
-        step = record["step"]
-        columns.setdefault("epoch", {})[step] = float(record["epoch"])
-        for name, value in record["metrics"].items():
+        step = record.step
+        columns.setdefault("epoch", {})[step] = float(record.epoch)
+        for name, value in record.metrics.items():
             _put(columns, name, step, value)
-        for name, value in record["timing"].items():
+        for name, value in record.timing.items():
             _put(columns, f"timing/{name}", step, value)
     return {name: series_of(column) for name, column in columns.items()}
 

@@ -16,10 +16,11 @@ from vit.review.wandb_files import read_wandb, wandb_runs
 from vit.runs.claim import owner
 from vit.runs.counted import mark, ways
 from vit.runs.directory import RunFolder
-from vit.runs.files import is_alive, json_of, read_json
+from vit.runs.files import json_of, read_json
 from vit.runs.identity import group_id
 from vit.runs.secrets import blacked_out, without_secrets
 from vit.runs.shapes import RESULTS, STAMP, STATE, SWEEP, TRIAL, is_number
+from vit.runs.writing import is_alive
 from vit.sweeps.trial import log_tail
 
 DEEPEST = 4  # folders below a source that are looked into

@@ -93,15 +93,15 @@ def look_at_checkpoint(path: Path, rank: int = 0, world_size: int = 1) -> dict[s
 def _verified(path: Path, mmap: bool = False) -> dict[str, Any]:
     try:
         head, _ = first_bytes(path)
-        # What is no archive is no checkpoint of ours; but it may be told what it is.
+        # What is no archive is no checkpoint of ours; but the error may say what it is.
         archive = head.startswith(LIKE_A_ZIP)
         content = read_archive(path, mmap) if archive else read_tensors(path)
     except Damaged as error:
         raise Refused([Fault(str(path), f"{error}{_others(path)}")]) from error
     except BadTensorFile as error:
         raise Refused([Fault(str(path), str(error))]) from error
-    if told := of_another_kind(content):
-        raise Refused([Fault(str(path), told)])
+    if problem := of_another_kind(content):
+        raise Refused([Fault(str(path), problem)])
     form = content.get("vit", {})
     version = form.get("checkpoint", VERSION) if isinstance(form, dict) else None
     if not isinstance(version, int):
@@ -115,7 +115,7 @@ def _verified(path: Path, mmap: bool = False) -> dict[str, Any]:
     return content
 
 
-def of_another_kind(content: Any) -> str | None:
+def of_another_kind(content: object) -> str | None:
     """What a file of tensors is, where it is no checkpoint of a run; None where it may be one."""
     wanted = "Wanted a checkpoint of this run, as in its folder checkpoints/"
     start = "is no checkpoint of a run: "
@@ -166,11 +166,11 @@ def misfit(state_dict: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> st
         "unknown": len(unknown),
         "of another size": len(resized),
     }
-    told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    summary = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
     parts = (named[: len(lacking)], named[len(lacking) : -len(resized) or None], resized)
     first = [name for part in parts for name in part[: MOST_NAMED // 3]]
     more = len(named) - len(first)
-    return f"{start}{told}: {'; '.join(first)}; and {more:,} more"
+    return f"{start}{summary}: {'; '.join(first)}; and {more:,} more"
 
 
 def _link(source: Path, target: Path) -> None:

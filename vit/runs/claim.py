@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vit.runs.directory import write_json
-from vit.runs.files import is_inside, read_json, refuse_links
+from vit.runs.files import read_json
+from vit.runs.links import is_inside, refuse_links
 from vit.runs.shapes import CLAIM
+from vit.runs.writing import write_json
 
 LEASE_SECONDS = 60.0
 NUMBERED = re.compile(r"\d{6,12}\.json")
@@ -103,13 +104,15 @@ def _is_free(file: Path, lease: float) -> bool:
 
 def _is_left(file: Path) -> bool | None:
     """Whether nobody has it any more; None where only the lease can tell."""
-    told = read_json(file, CLAIM) or {}  # what a power cut left unreadable is judged by its age
-    if told.get("released"):
+    claimed = read_json(file, CLAIM) or {}  # what a power cut left unreadable is judged by its age
+    if claimed.get("released"):
         return True
     boot = _boot()
-    same_machine = boot and told.get("boot") == boot and told.get("host") == socket.gethostname()
-    if same_machine and "pid" in told:
-        return _started(told["pid"]) != told.get("process_started")
+    same_machine = (
+        boot and claimed.get("boot") == boot and claimed.get("host") == socket.gethostname()
+    )
+    if same_machine and "pid" in claimed:
+        return _started(claimed["pid"]) != claimed.get("process_started")
     return None
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+
+from vit.runs.state import RunState, TrainedTime
 
 
 class Clock:
@@ -31,9 +32,9 @@ class Clock:
 class Clocks:
     """Of the wall, and of this process's work on the CPU with all its threads."""
 
-    def __init__(self, state: dict[str, Any]):
-        self.wall = Clock(float(state.get("train_seconds") or 0.0))
-        self.cpu = Clock(float(state.get("cpu_seconds") or 0.0), time.process_time)
+    def __init__(self, state: RunState):
+        self.wall = Clock(float(state.train_seconds or 0.0))
+        self.cpu = Clock(float(state.cpu_seconds or 0.0), time.process_time)
 
     def start(self) -> None:
         self.wall.start()
@@ -43,5 +44,5 @@ class Clocks:
         self.wall.stop()
         self.cpu.stop()
 
-    def told(self) -> dict[str, float]:
+    def seconds(self) -> TrainedTime:
         return {"train_seconds": self.wall.seconds(), "cpu_seconds": self.cpu.seconds()}

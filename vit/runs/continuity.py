@@ -1,7 +1,7 @@
 """Whether a run goes on with what it was begun with; its stamp keeps what that was.
 
 Other data make other numbers of the same run, so they are refused unless the user says otherwise.
-Other code is told and noted only: mending it is why many a run is gone on with.
+Other code is noted only: mending it is why many a run is gone on with.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from vit.faults import Fault, Refused
-from vit.runs.directory import RunFolder, write_json
+from vit.runs.directory import RunFolder
 from vit.runs.files import json_of, read_json
+from vit.runs.writing import write_json
 
 GO_ON = "--allow-changed"
 
@@ -21,10 +22,10 @@ def begun(folder: RunFolder) -> bool:
     return folder.last_checkpoint.exists() or folder.metrics_file.exists()
 
 
-def changed_code(before: Any, now: dict[str, Any]) -> list[str]:
+def changed_code(before: object, now: dict[str, Any]) -> list[str]:
     """What differs of two answers of `vit.runs.stamp.code`."""
     before = before if isinstance(before, dict) else {}
-    told = []
+    changes = []
     for part in ("vit", "packages"):
         old, new = before.get(part), now.get(part)
         if old in (None, new):
@@ -32,13 +33,13 @@ def changed_code(before: Any, now: dict[str, Any]) -> list[str]:
         if isinstance(old, dict) and isinstance(new, dict):
             differing = [key for key in new if old.get(key) != new[key]]
             named = ", ".join(f"{key} {old.get(key)} → {new[key]}" for key in differing)
-            told.append(f"packages: {named}")
+            changes.append(f"packages: {named}")
         else:
-            told.append("the code of vit")
-    return told
+            changes.append("the code of vit")
+    return changes
 
 
-def changed_data(old: Any, new: Any) -> list[str]:
+def changed_data(old: object, new: object) -> list[str]:
     """The same for two fingerprints."""
     return [] if old in (None, new) else [f"the data (fingerprint {old} → {new})"]
 
@@ -56,11 +57,11 @@ def refuse_changed_data(folder: RunFolder, fingerprint: str, changes: Sequence[s
         (fault,) = refused.faults
         message = f"{fault.message}. It tells what the run was begun with; {GO_ON} goes on "
         raise Refused([Fault(fault.where, message + "all the same")]) from refused
-    if found := changed_data(_fingerprint(stamp), fingerprint):
+    if changed := changed_data(_fingerprint(stamp), fingerprint):
         known = f": {'; '.join(changes)}" if changes else ""
         message = (
-            f"was begun with something else: {found[0]}{known}. What it has learnt and measured is "
-            f"of the data before. {GO_ON} goes on all the same; hydra.run.dir=… begins another."
+            f"was begun with something else: {changed[0]}{known}. What it has learnt and measured "
+            f"is of the data before. {GO_ON} goes on all the same; hydra.run.dir=… begins another."
         )
         raise Refused([Fault(str(folder.path), message)])
 
@@ -71,15 +72,14 @@ def other_data(folder: RunFolder, fingerprint: str) -> bool:
     return begun(folder) and bool(changed_data(_fingerprint(stamp), fingerprint))
 
 
-def lost_checkpoint(folder: RunFolder, state: dict[str, Any]) -> str | None:
-    """What to say where a run that was trained, by its `state` before, has nothing to go on from.
+def lost_checkpoint(folder: RunFolder, seconds: float) -> str | None:
+    """What to say where a run that was trained, for so many `seconds`, has nothing to go on from.
 
     None where it was never trained, or goes on.
     """
     if folder.last_checkpoint.exists():
         return None
     reached = recorded_step(folder)
-    seconds = float(state.get("train_seconds") or 0.0)
     if not reached and not folder.best_checkpoint.exists() and not seconds:
         return None
     stood = f", though its record reaches step {reached:,}" if reached else ""
@@ -108,9 +108,9 @@ def lost_record(folder: RunFolder, step: int, due: int) -> str | None:
 
 def refuse_lost_record(folder: RunFolder, step: int, due: int) -> None:
     """Raises Refused where a run would go on with a hole in its record."""
-    if told := lost_record(folder, step, due):
+    if loss := lost_record(folder, step, due):
         message = (
-            f"{told}. Put the file back; {GO_ON} goes on all the same; without "
+            f"{loss}. Put the file back; {GO_ON} goes on all the same; without "
             f"{folder.last_checkpoint.name} too it begins again from step 0"
         )
         raise Refused([Fault(str(folder.path), message)])
@@ -121,7 +121,7 @@ def recorded_step(folder: RunFolder) -> int:
     from vit.runs.record import read_records
 
     records = read_records(folder.metrics_file)
-    return max((record["step"] for record in records), default=0)
+    return max((record.step for record in records), default=0)
 
 
 def keep_stamp(folder: RunFolder, stamp: dict[str, Any]) -> list[str]:
@@ -133,20 +133,20 @@ def keep_stamp(folder: RunFolder, stamp: dict[str, Any]) -> list[str]:
         before = json_of(folder.stamp_file)
     except Refused as refused:
         kept = folder.stamp_file.with_name("stamp.unreadable.json")
-        folder.stamp_file.replace(kept)  # git's state and history may still be told from it
+        folder.stamp_file.replace(kept)  # git's state and history may still be read from it
         write_json(folder.stamp_file, stamp)
         return [f"{refused}; it is kept as {kept.name}"]
     if before is None:
         write_json(folder.stamp_file, stamp)
         return []
-    told = changed_data(_fingerprint(before), _fingerprint(stamp))
-    told += changed_code(before.get("code"), stamp.get("code") or {})
-    if told:
+    changes = changed_data(_fingerprint(before), _fingerprint(stamp))
+    changes += changed_code(before.get("code"), stamp.get("code") or {})
+    if changes:
         earlier = before.get("history")
         history = [*(earlier if isinstance(earlier, list) else []), _outdated(before, stamp)]
         now: dict[str, Any] = {key: stamp[key] for key in ("code", "data") if key in stamp}
         write_json(folder.stamp_file, {**before, **now, "history": history})
-    return told
+    return changes
 
 
 def _outdated(before: dict[str, Any], stamp: dict[str, Any]) -> dict[str, Any]:

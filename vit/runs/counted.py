@@ -20,16 +20,16 @@ BEFORE = "at the network's size"  # of all metrics that have since got a way: th
 TASK, CHANGED = "vit.tasks.segmentation.Segmentation", ("miou", "pixel_accuracy")  # whose they are
 
 
-def ways(found: Any) -> dict[str, str]:
+def ways(counted: object) -> dict[str, str]:
     """What a file says under `counted`, without what cannot be meant."""
-    told = found.items() if isinstance(found, Mapping) else ()
-    return {str(name): way for name, way in told if isinstance(way, str)}
+    items = counted.items() if isinstance(counted, Mapping) else ()
+    return {str(name): way for name, way in items if isinstance(way, str)}
 
 
 def counted_in(folder: RunFolder) -> dict[str, str]:
     """Of a run: as its results say, or, of one that is not done, its stamp."""
-    told = folder.results() if folder.is_done() else read_json(folder.stamp_file) or {}
-    return ways(told.get("counted"))
+    recorded = folder.results() if folder.is_done() else read_json(folder.stamp_file) or {}
+    return ways(recorded.get("counted"))
 
 
 def way(counted: Mapping[str, str], metric: str) -> str | None:
@@ -54,11 +54,11 @@ def differing(
 
 def going_on(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
     """How the metrics of a run are counted that was begun in the ways of `before`."""
-    found = {}
-    for name, own in now.items():
+    result = {}
+    for name, way in now.items():
         first = before.get(name, BEFORE)
-        found[name] = first if first.endswith(own) else f"{first}, then {own}"
-    return found
+        result[name] = first if first.endswith(way) else f"{first}, then {way}"
+    return result
 
 
 def mark(counted: Mapping[str, str]) -> str:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
-import secrets
 import socket
 import time
 import zipfile
@@ -18,18 +16,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 import yaml
 
 from vit.faults import Fault, Refused
 from vit.runs.environment import by_name, with_values
-from vit.runs.files import appending, json_of, read_json, refuse_links, yaml_of
+from vit.runs.files import json_of, read_json, yaml_of
+from vit.runs.identity import WHOSE_COMMAND_IT_IS, differences
+from vit.runs.links import refuse_links
 from vit.runs.secrets import without_secrets
 from vit.runs.shapes import CONFIG, ORDER, RESULTS, SCHEMA_VERSION, STATE, misfit
-
-State = Literal["planned", "running", "done", "failed", "stopped", "preempted", "pruned", "paused"]
-Order = Literal["pruned", "paused", "stopped"]
+from vit.runs.state import Order, RunState, State, StateDetails, TrainedTime
+from vit.runs.writing import appending, write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -123,8 +122,9 @@ class RunFolder:
             return refused.faults[0]
         return None
 
-    def state(self) -> dict[str, Any]:
-        return read_json(self.state_file, STATE) or {}
+    def state(self) -> RunState:
+        """As far as it can be read: the name is None where it cannot."""
+        return RunState.from_plain(read_json(self.state_file, STATE) or {})
 
     def results(self) -> dict[str, Any]:
         return read_json(self.results_file, RESULTS) or {}
@@ -135,28 +135,27 @@ class RunFolder:
         It has not where another checkpoint was put in place of its last since.
         """
         state = self.state()
-        ended = state.get("state") == "done" and bool(self.results())
+        ended = state.name == "done" and bool(self.results())
         return ended and not self.goes_on_from_another(state)
 
-    def goes_on_from_another(self, state: dict[str, Any]) -> bool:
+    def goes_on_from_another(self, state: RunState) -> bool:
         """Whether another checkpoint than the one it ended with lies in place of its last."""
-        ended_with = state.get("last_checkpoint")
+        ended_with = state.last_checkpoint
         return ended_with is not None and content_of(self.last_checkpoint) not in (None, ended_with)
 
     def lost_results(self) -> str | None:
         """Why the results of a run that ended well cannot be read; None where they can."""
         try:
-            found = json_of(self.results_file, RESULTS)
+            results = json_of(self.results_file, RESULTS)
         except Refused as refused:
             return f"{self.results_file} {refused.faults[0].message}"
-        return None if found else f"{self.results_file} is not there"
+        return None if results else f"{self.results_file} is not there"
 
-    def spent(self) -> dict[str, float]:
-        """The seconds that it has trained up to now, on the wall's clock and the CPU's."""
-        state = self.state()
-        return {key: state[key] for key in ("train_seconds", "cpu_seconds") if state.get(key)}
+    def spent(self) -> TrainedTime:
+        """The seconds that it has trained up to now, for the state that follows."""
+        return self.state().trained_time
 
-    def set_state(self, state: State, **more: Any) -> None:
+    def set_state(self, state: State, **more: Unpack[StateDetails]) -> None:
         """Replaces the state file in one step; `more` are further facts, such as the error."""
         before = self.state()
         now = time.time()
@@ -165,7 +164,7 @@ class RunFolder:
             {
                 "schema_version": SCHEMA_VERSION,
                 "state": state,
-                "started": now if state == "running" else before.get("started"),
+                "started": now if state == "running" else before.started,
                 "updated": now,
                 "owner": {"host": socket.gethostname(), "pid": os.getpid()},
                 **without_secrets(more),
@@ -176,8 +175,8 @@ class RunFolder:
         """Tells whoever watches over this run to have it save and end as `state`."""
         write_json(self.path / "order.json", {"state": state})
 
-    def ordered(self) -> Any:
-        """An Order, or None where the run may go on."""
+    def ordered(self) -> Order | None:
+        """None where the run may go on."""
         return (read_json(self.path / "order.json", ORDER) or {}).get("state")
 
     @contextmanager
@@ -190,9 +189,9 @@ class RunFolder:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                owner = self.state().get("owner") or {}
-                message = f"is being trained now, by process {owner.get('pid')} on "
-                raise Refused([Fault(str(self.path), message + str(owner.get("host")))]) from error
+                owner = self.state().owner
+                message = f"is being trained now, by process {owner.pid} on {owner.host}"
+                raise Refused([Fault(str(self.path), message)]) from error
             yield
 
     def refuse_conflicts(self, config: dict[str, Any], *, idle: bool = True) -> None:
@@ -244,8 +243,6 @@ class RunFolder:
         That is how checkpoints are written, and what the command now says of tracking and watching:
         the folder may be a stranger's.
         """
-        from vit.runs.identity import WHOSE_COMMAND_IT_IS
-
         if self.config_file.is_file():
             frozen = self.written_config()
             kept = ("checkpoint", *WHOSE_COMMAND_IT_IS)
@@ -259,38 +256,6 @@ class RunFolder:
         text = yaml.safe_dump(by_name(config), sort_keys=False, allow_unicode=True)
         write_text(self.config_file, text)
         self.set_state("planned")
-
-
-def differences(old: Any, new: Any, above: str = "") -> list[str]:
-    """`backbone.depth: 4, now 6` for every leaf in which two configs differ, paths only to tell.
-
-    Tracking and the like are compared neither: they change no number. Nor does a key of an upgrade
-    that holds the value that changes nothing.
-    """
-    from vit.runs.identity import (
-        ADDED,
-        HOW_CHECKPOINTS_ARE_WRITTEN,
-        NO_NUMBER_DEPENDS_ON,
-        without_neutral,
-    )
-
-    if isinstance(old, dict) and isinstance(new, dict):
-        told = []
-        old, new = without_neutral(old, above), without_neutral(new, above)
-        for key in sorted({*old, *new}, key=str):
-            if not above and key in NO_NUMBER_DEPENDS_ON:
-                continue
-            if above == "checkpoint." and key in HOW_CHECKPOINTS_ARE_WRITTEN:
-                continue
-            missing = object()
-            neutral = ADDED.get(f"{above}{key}", missing)
-            before, after = old.get(key, neutral), new.get(key, neutral)
-            if before is missing or after is missing:
-                told.append(f"{above}{key}: {'new' if before is missing else 'gone'}")
-            else:
-                told += differences(before, after, f"{above}{key}.")
-        return told
-    return [] if old == new else [f"{above.rstrip('.')}: {old!r}, now {new!r}"]
 
 
 def content_of(checkpoint: Path) -> str | None:
@@ -309,19 +274,3 @@ def content_of(checkpoint: Path) -> str | None:
         if not name.startswith(".data/"):
             digest.update(f"{name} {entry.CRC:08x} {entry.file_size}\n".encode())
     return digest.hexdigest()
-
-
-def write_json(path: Path, content: dict[str, Any] | list[Any]) -> None:
-    write_text(path, json.dumps(content, indent=1, default=str) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """All of it or nothing: a reader never sees half a file, a crash leaves the old one."""
-    # Containers that share the disk may share process ids as well.
-    staged = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        staged.write_text(text, encoding="utf-8")
-        staged.replace(path)
-    except OSError:  # a full disk, say
-        staged.unlink(missing_ok=True)
-        raise

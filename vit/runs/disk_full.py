@@ -1,4 +1,4 @@
-"""A disk that is full, told in words."""
+"""A disk that is full, and what to say of it."""
 
 from __future__ import annotations
 

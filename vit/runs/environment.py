@@ -31,15 +31,15 @@ class FromEnvironment(str):
     named: str
 
     def __new__(cls, value: str, named: str) -> FromEnvironment:
-        made = super().__new__(cls, value)
-        made.named = named
-        return made
+        value_with_name = super().__new__(cls, value)
+        value_with_name.named = named
+        return value_with_name
 
     def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
         return str(self), self.named
 
 
-def by_name(node: Any) -> Any:
+def by_name(node: object) -> Any:
     """The same config with names in place of values: as it is written down."""
     if isinstance(node, FromEnvironment):
         return node.named
@@ -48,13 +48,13 @@ def by_name(node: Any) -> Any:
     return [by_name(value) for value in node] if isinstance(node, list) else node
 
 
-def with_values(node: Any) -> Any:
+def with_values(node: object) -> Any:
     """The reverse. Raises Refused that names each variable that is not set."""
     faults: list[Fault] = []
-    found = _with_values(node, "", faults)
+    resolved = _with_values(node, "", faults)
     if faults:
         raise Refused(faults)
-    return found
+    return resolved
 
 
 def named(resolved: Any, raw: Any) -> Any:
@@ -63,15 +63,15 @@ def named(resolved: Any, raw: Any) -> Any:
     Only text: numbers that are decoded from a variable are kept as numbers. The run's own name
     stays as it is, since its folder shows it.
     """
-    found = {name for name in _variables(raw) if name not in PUBLIC and os.environ.get(name)}
-    if not found:
+    variables = {name for name in _variables(raw) if name not in PUBLIC and os.environ.get(name)}
+    if not variables:
         return resolved
-    values = sorted(((os.environ[name], name) for name in found), key=lambda one: -len(one[0]))
+    values = sorted(((os.environ[name], name) for name in variables), key=lambda one: -len(one[0]))
     whole = _named(resolved, raw, values, False)
     return {**whole, "name": resolved["name"]} if "name" in resolved else whole
 
 
-def for_the_tracker(written: Any) -> Any:
+def for_the_tracker(written: object) -> Any:
     """`tracking` as a run's file has it, with those values that the user's own command asked for.
 
     A tracker sends away what it is given, and the file may be a stranger's: all other variables
@@ -85,7 +85,7 @@ def for_the_tracker(written: Any) -> Any:
     return with_values(written) if granted.issuperset(_variables(written)) else written
 
 
-def granted_by(tracking: Any) -> dict[str, str]:
+def granted_by(tracking: object) -> dict[str, str]:
     """For the environment of a training whose `tracking` the user's own command has composed."""
     names = ",".join(dict.fromkeys(_variables(by_name(tracking))))
     return {GRANTED: names} if names else {}
@@ -120,27 +120,27 @@ def set_for_a_while(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def hidden(node: Any) -> dict[str, str]:
-    """Value → its name, of all values from the environment that are long enough to be told."""
+def hidden(node: object) -> dict[str, str]:
+    """Value → its name, of all values from the environment that are long enough to look for."""
     if isinstance(node, FromEnvironment):
         return {str(node): node.named} if len(node) >= SHORTEST else {}
     children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
     return {value: name for child in children for value, name in hidden(child).items()}
 
 
-def told_by_name(node: Any, values: dict[str, str]) -> Any:
+def with_names(node: object, values: dict[str, str]) -> Any:
     """What was found out with a config, paths of the data say, with `hidden` values by name."""
     if isinstance(node, dict):
-        return {key: told_by_name(value, values) for key, value in node.items()}
+        return {key: with_names(value, values) for key, value in node.items()}
     if isinstance(node, list):
-        return [told_by_name(value, values) for value in node]
+        return [with_names(value, values) for value in node]
     if isinstance(node, str):
         for value, name in values.items():
             node = node.replace(value, name)
     return node
 
 
-def _with_values(node: Any, where: str, faults: list[Fault]) -> Any:
+def _with_values(node: object, where: str, faults: list[Fault]) -> Any:
     if isinstance(node, dict):
         return {key: _with_values(value, f"{where}.{key}", faults) for key, value in node.items()}
     if isinstance(node, list):
@@ -190,7 +190,7 @@ def _named(resolved: Any, raw: Any, values: list[tuple[str, str]], referred: boo
         return resolved
 
 
-def _variables(raw: Any) -> list[str]:
+def _variables(raw: object) -> list[str]:
     if isinstance(raw, dict | list):
         children = raw.values() if isinstance(raw, dict) else raw
         return [name for child in children for name in _variables(child)]

@@ -1,8 +1,10 @@
-"""What kind of failure an exception is, as the state file says it."""
+"""How a training ends: its exit code, and what kind of failure an exception is."""
 
 from __future__ import annotations
 
 from vit.runs.disk_full import disk_is_full
+
+DONE, FAILED, REFUSED, STOPPED, PREEMPTED = 0, 1, 2, 130, 143  # exit codes; two are of signals
 
 
 def kind_of(problem: BaseException) -> str:

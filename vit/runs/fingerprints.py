@@ -131,8 +131,8 @@ def _equal(one: Any, other: Any, tolerance: float) -> bool:
 
 def _lines(path: Path) -> dict[int, dict[str, Any]]:
     """The last line of each step; lines that were cut off are passed over."""
-    found = [line for text in lines_of(path) if (line := _line(text)) is not None]
-    return {line["step"]: line for line in found}
+    lines = [line for text in lines_of(path) if (line := _line(text)) is not None]
+    return {line["step"]: line for line in lines}
 
 
 def is_line(text: bytes) -> bool:

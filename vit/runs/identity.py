@@ -26,7 +26,7 @@ PATHS = ("root", "path", "image_root", "cache_dir")
 ADDED: dict[str, Any] = {}
 
 
-def config_hash(config: dict[str, Any]) -> str:
+def config_hash(config: Mapping[str, Any]) -> str:
     """40 hex digits that change with seed, threads, devices, model, data and recipe."""
     kept = without_neutral(config)
     kept = {key: value for key, value in kept.items() if key not in NO_NUMBER_DEPENDS_ON}
@@ -57,25 +57,50 @@ def without_neutral(config: Mapping[str, Any], above: str = "") -> dict[str, Any
     return kept
 
 
-def _as_written(value: Any) -> str:
+def _as_written(value: object) -> str:
     """As the hash sees it: 1, 1.0 and true are three values."""
     return json.dumps(value, sort_keys=True, default=str)
 
 
-def _by_text(told: Any) -> Any:
+def _by_text(value: object) -> Any:
     """Keys as text that still tells 1 from "1"; only where JSON's own order fails."""
-    if isinstance(told, dict):
-        return {f"{type(key).__name__} {key}": _by_text(value) for key, value in told.items()}
-    return [_by_text(each) for each in told] if isinstance(told, list | tuple) else told
+    if isinstance(value, dict):
+        return {f"{type(key).__name__} {key}": _by_text(each) for key, each in value.items()}
+    return [_by_text(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def trial_id(config: dict[str, Any], data_fingerprint: str) -> str:
+def trial_id(config: Mapping[str, Any], data_fingerprint: str) -> str:
     """The same for the same numbers wherever the data lie: paths out, their content in."""
     kept = {**config, "data": {k: v for k, v in config["data"].items() if k not in PATHS}}
     both = f"{config_hash(kept)} {data_fingerprint}"
     return hashlib.sha1(both.encode()).hexdigest()[:12]
 
 
-def group_id(config: dict[str, Any]) -> str:
+def group_id(config: Mapping[str, Any]) -> str:
     """The same for all seeds of one configuration."""
     return config_hash({key: value for key, value in config.items() if key != "seed"})[:12]
+
+
+def differences(old: object, new: object, above: str = "") -> list[str]:
+    """`backbone.depth: 4, now 6` for every leaf in which two configs differ, paths only for show.
+
+    Tracking and the like are compared neither: they change no number. Nor does a key of an upgrade
+    that holds the value that changes nothing.
+    """
+    if isinstance(old, dict) and isinstance(new, dict):
+        changes = []
+        old, new = without_neutral(old, above), without_neutral(new, above)
+        for key in sorted({*old, *new}, key=str):
+            if not above and key in NO_NUMBER_DEPENDS_ON:
+                continue
+            if above == "checkpoint." and key in HOW_CHECKPOINTS_ARE_WRITTEN:
+                continue
+            missing = object()
+            neutral = ADDED.get(f"{above}{key}", missing)
+            before, after = old.get(key, neutral), new.get(key, neutral)
+            if before is missing or after is missing:
+                changes.append(f"{above}{key}: {'new' if before is missing else 'gone'}")
+            else:
+                changes += differences(before, after, f"{above}{key}.")
+        return changes
+    return [] if old == new else [f"{above.rstrip('.')}: {old!r}, now {new!r}"]

@@ -67,7 +67,7 @@ def launch(
     else:
         function, arguments = "vit.jobs.training:train", (folder.path, allowed)
     # The processes' warm parent knows the variables as they were when it began.
-    told = handed_on(config)
+    inherited = handed_on(config)
     console = str(folder.console_file)
-    child = process.start(function, arguments, {**told, **environment}, console)
+    child = process.start(function, arguments, {**inherited, **environment}, console)
     return Launched(child)

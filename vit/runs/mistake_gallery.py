@@ -17,9 +17,10 @@ from typing import Any
 from PIL import Image
 
 from vit.faults import Refused
-from vit.runs.directory import write_json
-from vit.runs.files import content, read_json, refuse_links
+from vit.runs.files import content, read_json
+from vit.runs.links import refuse_links
 from vit.runs.shapes import WHOLE, Shape, maybe
+from vit.runs.writing import write_json
 
 VERSION = 1
 SMALLEST, LARGEST = 128, 512  # pixels of the longer side of a stored picture
@@ -59,24 +60,24 @@ def write_album(
     folder = run_dir / "pictures" / split
     refuse_links(folder, run_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    told, token = [], secrets.token_hex(3)
+    rows, token = [], secrets.token_hex(3)
     for number, mistake in enumerate(album.mistakes, start=1):
         image = shown(mistake.image, mistake.across)
         file = folder / f"{token}-{number:02}.webp"
         image.save(file, "WEBP", **_quality(mistake.image))
         size = {"width": image.width, "height": image.height}
-        told.append({"file": file.name, "words": mistake.words, "sample": mistake.sample, **size})
+        rows.append({"file": file.name, "words": mistake.words, "sample": mistake.sample, **size})
     listed = {
         "schema_version": VERSION,
         "split": split,
         "step": step,
         "epoch": epoch,
         "legend": [list(pair) for pair in album.legend],
-        "pictures": told,
+        "pictures": rows,
     }
     listing = folder / "pictures.json"
     write_json(listing, listed)
-    names = {row["file"] for row in told}
+    names = {row["file"] for row in rows}
     for old in folder.glob("*.webp"):
         if old.name not in names:
             old.unlink(missing_ok=True)
@@ -116,43 +117,43 @@ def read_album(run_dir: Path, split: str) -> dict[str, Any] | None:
     Files that are not there, or lie elsewhere, are left out.
     """
     folder = run_dir / "pictures" / split
-    told = read_json(folder / "pictures.json", LISTING, run_dir)
-    if told is None or told.get("schema_version") != VERSION:
+    listing = read_json(folder / "pictures.json", LISTING, run_dir)
+    if listing is None or listing.get("schema_version") != VERSION:
         return None
-    found = []
-    for row in _rows(told, "pictures"):
+    pictures = []
+    for row in _rows(listing, "pictures"):
         name = row.get("file") if isinstance(row, dict) else None
         if isinstance(name, str) and name == Path(name).name and _is_own(folder / name):
             words = {key: str(row.get(key) or "") for key in ("words", "sample")}
-            found.append({"file": str(folder / name), **words})
+            pictures.append({"file": str(folder / name), **words})
     pairs = [
         (str(pair[0]), str(pair[1]))
-        for pair in _rows(told, "legend")
+        for pair in _rows(listing, "legend")
         if isinstance(pair, list) and len(pair) == 2
     ]
     return {
         "split": split,
-        "step": told.get("step"),
+        "step": listing.get("step"),
         "legend": pairs,
-        "pictures": found,
+        "pictures": pictures,
     }
 
 
 def picture_content(file: Path) -> tuple[str, bytes, tuple[int, int]] | None:
     """MIME type, bytes and size of what is truly a WebP, PNG or JPEG file; None of all else."""
     with suppress(OSError, ValueError, SyntaxError, Refused, Image.DecompressionBombError):
-        told = content(file, most=MOST_BYTES)
-        with Image.open(io.BytesIO(told), formats=list(FORMATS)) as image:
+        data = content(file, most=MOST_BYTES)
+        with Image.open(io.BytesIO(data), formats=list(FORMATS)) as image:
             if image.width * image.height > MOST_PIXELS:
                 return None
             image.load()
-            return FORMATS[str(image.format)], told, image.size
+            return FORMATS[str(image.format)], data, image.size
     return None
 
 
-def _rows(told: dict[str, Any], key: str) -> list[Any]:
-    found = told.get(key)
-    return found if isinstance(found, list) else []
+def _rows(listing: dict[str, Any], key: str) -> list[Any]:
+    rows = listing.get(key)
+    return rows if isinstance(rows, list) else []
 
 
 def _is_own(file: Path) -> bool:

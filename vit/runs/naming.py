@@ -18,8 +18,8 @@ SHOWN = 60  # letters of what is refused
 def name_faults(where: str, name: str) -> list[Fault]:
     """A name is a folder's, or several below one another; it never leads out of its home."""
     parts = name.split("/")
-    if told := _unwritable(name):
-        message = told
+    if problem := _unwritable(name):
+        message = problem
     elif not name.strip():
         message = "is blank"
     elif any(part.strip() in ("", ".", "..") for part in parts):
@@ -33,8 +33,10 @@ def name_faults(where: str, name: str) -> list[Fault]:
 
 def folder_faults(where: str, folder: Path) -> list[Fault]:
     """Whether there is, or could be made, such a folder; nothing is made."""
-    told = _unwritable(str(folder)) or _too_long(folder) or _no_folder(folder)
-    return [Fault(where, f"{_shown(str(folder))} {told}; choose another folder")] if told else []
+    problem = _unwritable(str(folder)) or _too_long(folder) or _no_folder(folder)
+    return (
+        [Fault(where, f"{_shown(str(folder))} {problem}; choose another folder")] if problem else []
+    )
 
 
 def _unwritable(text: str) -> str | None:
@@ -58,14 +60,14 @@ def _no_folder(folder: Path) -> str | None:
     """What stands in the way, at the nearest place where there is anything."""
     for place in (folder, *folder.absolute().parents):
         try:
-            found = place.stat()
+            status = place.stat()
         except (FileNotFoundError, NotADirectoryError):
             if place.is_symlink():
                 return f"cannot be made: {place} is a link to nothing"
             continue
         except OSError as error:  # a link to itself, a place that may not be looked at
             return f"cannot be used: {error.strerror}"
-        return None if stat.S_ISDIR(found.st_mode) else f"cannot be made: {place} is no folder"
+        return None if stat.S_ISDIR(status.st_mode) else f"cannot be made: {place} is no folder"
     return None
 
 

@@ -59,11 +59,11 @@ def slurm_node(count: int, environment: Mapping[str, str] = os.environ) -> Node 
         raise Refused([Fault("srun", message)])
     command = ["scontrol", "show", "hostnames", environment["SLURM_STEP_NODELIST"]]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, check=True)
+        answer = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:  # in a container it may be missing
         message = f"{shlex.join(command)} does not tell the machines of this step: {error}"
         raise Refused([Fault("scontrol", message)]) from error
-    hosts = told.stdout.split()
+    hosts = answer.stdout.split()
     # Two jobs may share a machine.
     port = 20000 + int(environment["SLURM_JOB_ID"]) % 10000
     return Node(int(environment["SLURM_NODEID"]), count, hosts[0], port)

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def in_one_line() -> Any:
-    """From here on a warning is told without the source of whoever called; returns how it was."""
+    """From here on a warning is shown without the source of whoever called; returns how it was."""
     before = warnings.formatwarning
     warnings.formatwarning = _line
     return before

@@ -56,20 +56,20 @@ def _asking() -> Iterator[None]:
 
 def unreachable(server: str, seconds: float = SECONDS) -> str | None:
     """Why nothing listens there, or at the proxy before it, or None; within `seconds`."""
-    found: list[str | None] = [f"no answer within {seconds:.0f} s"]
+    problem: list[str | None] = [f"no answer within {seconds:.0f} s"]
 
     def connect() -> None:
         try:
             with socket.create_connection(_first_stop(server), timeout=seconds):
-                found[0] = None
+                problem[0] = None
         except (OSError, ValueError) as error:
-            found[0] = str(error)
+            problem[0] = str(error)
 
     # A look-up of a name cannot be given a time, so it may be left behind.
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(seconds)
-    return found[0]
+    return problem[0]
 
 
 def _first_stop(server: str) -> tuple[str, int]:

@@ -50,7 +50,7 @@ def find_beside(allow_targets: Iterable[str]) -> None:
 
 
 def installed() -> list[OwnPackages]:
-    """What a worker process must be told, so that it finds what this one does."""
+    """What a worker process must be given, so that it finds what this one does."""
     return [finder for finder in sys.meta_path if isinstance(finder, OwnPackages)]
 
 

@@ -78,7 +78,7 @@ def predictions_file(run_dir: Path, split: str) -> Path:
     return run_dir / f"predictions-{split}.npz"
 
 
-def write_predictions(run_dir: Path, split: str, told: Predictions) -> Path:
+def write_predictions(run_dir: Path, split: str, predictions: Predictions) -> Path:
     """All of it or nothing, as every file of a run."""
     path = predictions_file(run_dir, split)
     staged = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
@@ -88,11 +88,11 @@ def write_predictions(run_dir: Path, split: str, told: Predictions) -> Path:
                 file,
                 schema_version=np.int64(VERSION),
                 split=np.array(split),
-                samples=np.array(told.samples),
-                index=told.index.astype(np.int32),
-                target=told.target.astype(np.int32),
-                predicted=told.predicted.astype(np.int32),
-                confidence=told.confidence.astype(np.float32),
+                samples=np.array(predictions.samples),
+                index=predictions.index.astype(np.int32),
+                target=predictions.target.astype(np.int32),
+                predicted=predictions.predicted.astype(np.int32),
+                confidence=predictions.confidence.astype(np.float32),
             )
         staged.replace(path)
     except OSError:

@@ -28,8 +28,8 @@ class Held:
 
 def held_by(config: dict[str, Any], command: list[str]) -> list[Held]:
     """All that the files, the tracker and the page of a run of this config would hold."""
-    told = stamp(command, {}, [])
-    git = told["git"] or {}
+    stamped = stamp(command, {}, [])
+    git = stamped["git"] or {}
     rows = [Held("config.yaml", "every value of the config")]
     rows += [
         Held("config.yaml", "but of the environment the name alone", name)
@@ -40,13 +40,13 @@ def held_by(config: dict[str, Any], command: list[str]) -> list[Held]:
         for key in _keys_of_secrets(config)
     ]
     rows += [
-        Held("stamp.json", "the command, keys in it blacked out", _short(told["command"])),
-        Held("stamp.json", "the folder it was given in", told["folder"]),
+        Held("stamp.json", "the command, keys in it blacked out", _short(stamped["command"])),
+        Held("stamp.json", "the folder it was given in", stamped["folder"]),
         Held("stamp.json", "the commit", str(git.get("commit"))),
-        Held("stamp.json", "the uncommitted changes, keys in them blacked out", _told_of(git)),
+        Held("stamp.json", "the uncommitted changes, keys in them blacked out", _extent_of(git)),
         Held("stamp.json", "names of files that git does not know", _short(_names(git))),
-        Held("stamp.json", "machine and processor", _short(_words(told["hardware"]))),
-        Held("stamp.json", "Python and packages", _short(_words(told["packages"]))),
+        Held("stamp.json", "machine and processor", _short(_words(stamped["hardware"]))),
+        Held("stamp.json", "Python and packages", _short(_words(stamped["packages"]))),
         Held("stamp.json", "counts of the data, and a fingerprint"),
         Held("state.json", "host and process", f"{socket.gethostname()}, a number"),
         Held("state.json", "an error and the last lines of the log, keys blacked out"),
@@ -77,19 +77,19 @@ def _tracker(tracking: dict[str, Any]) -> list[Held]:
     ]
 
 
-def _keys_of_secrets(node: Any, key: str = "") -> list[str]:
+def _keys_of_secrets(node: object, key: str = "") -> list[str]:
     """Keys of a config whose values are blacked out wherever they are not needed."""
     if isinstance(node, dict):
         return [
-            found
+            secret
             for name, value in node.items()
-            for found in _keys_of_secrets(value, f"{key}.{name}" if key else str(name))
+            for secret in _keys_of_secrets(value, f"{key}.{name}" if key else str(name))
         ]
     plain = {key.rpartition(".")[2]: node}
     return [key] if BLACK in str(without_secrets(plain)) and not hidden(node) else []
 
 
-def _told_of(git: dict[str, Any]) -> str:
+def _extent_of(git: dict[str, Any]) -> str:
     diff = git.get("diff") or ""
     if not diff or diff == LEFT_OUT:
         return diff or "none"
@@ -100,8 +100,8 @@ def _names(git: dict[str, Any]) -> str:
     return ", ".join(git.get("untracked") or []) or "none"
 
 
-def _words(told: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in told.items())
+def _words(named: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in named.items())
 
 
 def _short(text: str) -> str:

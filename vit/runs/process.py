@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 from vit.faults import Refused
-from vit.runs.files import appending
 from vit.runs.own_packages import leave_current_folder
 from vit.runs.temporary import (
     apart_from_the_compiled,
@@ -35,6 +34,7 @@ from vit.runs.temporary import (
     own_temporary_folder,
     remove_if_nothing_was_compiled,
 )
+from vit.runs.writing import appending
 from vit.terminal import printable
 
 RANK_VARIABLES = (
@@ -108,7 +108,7 @@ def strip_rank_variables() -> None:
         os.environ.pop(name, None)
 
 
-def call(function: str, *arguments: Any) -> Any:
+def call(function: str, *arguments: object) -> Any:
     """What `module:function` returns, or the Refused it raises, from a fresh process.
 
     It is named, not given, so that the parent need not import it. Raises OSError where the system
@@ -135,7 +135,7 @@ def call(function: str, *arguments: Any) -> Any:
     return answer
 
 
-def run(function: str, *arguments: Any, environment: Mapping[str, str] | None = None) -> int:
+def run(function: str, *arguments: object, environment: Mapping[str, str] | None = None) -> int:
     """The exit code that `module:function` returns in a fresh process; signals are passed on.
 
     Its environment is this one's as it was at `warm_up`, and `environment`.

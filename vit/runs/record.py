@@ -10,14 +10,41 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vit.runs.directory import SCHEMA_VERSION
-from vit.runs.files import appending, lines_of
+from vit.runs.files import lines_of
 from vit.runs.shapes import LARGEST, is_metric
+from vit.runs.writing import appending
 
 DECODE = json.JSONDecoder().decode
+Metric = float | str | None  # NaN and infinity are text, since JSON has none
+
+
+@dataclass(slots=True)
+class StepRecord:
+    """One line of metrics.jsonl: `step` counts optimizer steps, `epoch` from 0."""
+
+    step: int
+    epoch: int
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    timing: dict[str, Metric] = field(default_factory=dict)
+
+    def number(self, name: str) -> float:
+        """A metric; NaN where it was not measured."""
+        value = self.metrics.get(name)
+        return math.nan if value is None else float(value)
+
+    def to_plain(self) -> dict[str, object]:
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "step": self.step,
+            "epoch": self.epoch,
+            "metrics": {key: plain(value) for key, value in self.metrics.items()},
+            "timing": {key: plain(value) for key, value in self.timing.items()},
+        }
 
 
 class Recorder:
@@ -30,16 +57,8 @@ class Recorder:
         self, step: int, epoch: int, metrics: Mapping[str, float], timing: Mapping[str, float]
     ) -> None:
         """`step` counts optimizer steps, `epoch` from 0; NaN and infinity become strings."""
-        line = json.dumps(
-            {
-                "schema_version": SCHEMA_VERSION,
-                "step": step,
-                "epoch": epoch,
-                "metrics": {key: plain(value) for key, value in metrics.items()},
-                "timing": {key: plain(value) for key, value in timing.items()},
-            }
-        )
-        append_lines(self.path, [line])
+        record = StepRecord(step, epoch, dict(metrics), dict(timing))
+        append_lines(self.path, [json.dumps(record.to_plain())])
 
 
 def append_lines(path: Path, lines: Iterable[str]) -> None:
@@ -52,33 +71,41 @@ def append_lines(path: Path, lines: Iterable[str]) -> None:
         file.write("".join(f"{line}\n" for line in lines).encode())
 
 
-def read_records(path: Path) -> list[dict[str, Any]]:
+def read_records(path: Path) -> list[StepRecord]:
     """The records in order of step, each step once; lines that were cut off are passed over."""
-    by_step: dict[int, dict[str, Any]] = {}
+    by_step: dict[int, StepRecord] = {}
     for line in lines_of(path):
         if (record := record_of(line)) is None:
             continue
-        kept = by_step.setdefault(record["step"], {**record, "metrics": {}, "timing": {}})
-        kept["epoch"] = record["epoch"]
-        for part in ("metrics", "timing"):
-            kept[part].update((k, v) for k, v in record[part].items() if is_metric(v))
+        kept = by_step.setdefault(record.step, StepRecord(record.step, record.epoch))
+        kept.epoch = record.epoch
+        kept.metrics.update(record.metrics)
+        kept.timing.update(record.timing)
     return [by_step[step] for step in sorted(by_step)]
 
 
-def record_of(line: bytes) -> dict[str, Any] | None:
+def record_of(line: bytes) -> StepRecord | None:
     """What a line of metrics.jsonl says; None where it was cut off, or is none of ours."""
     try:
-        record = DECODE(line.decode())  # not json.loads, which guesses at the encoding of each
-        step, epoch = record["step"], record["epoch"]
-        parts = record["metrics"], record["timing"]
+        line_json = DECODE(line.decode())  # not json.loads, which guesses at the encoding of each
+        step, epoch = line_json["step"], line_json["epoch"]
+        metrics, timing = line_json["metrics"], line_json["timing"]
     except (KeyError, TypeError, ValueError, RecursionError):
         return None
     plain_numbers = type(step) is int and type(epoch) is int and -LARGEST < step < LARGEST
     good = plain_numbers and -LARGEST < epoch < LARGEST
-    return record if good and type(parts[0]) is type(parts[1]) is dict else None
+    good = good and type(metrics) is type(timing) is dict
+    return StepRecord(step, epoch, _numbers(metrics), _numbers(timing)) if good else None
 
 
-def plain(value: float) -> float | str:
+def _numbers(values: dict[str, Any]) -> dict[str, Metric]:
+    """Those that are metrics, which nearly always are all of them, and floats."""
+    if set(map(type, values.values())) <= {float}:
+        return values
+    return {key: value for key, value in values.items() if is_metric(value)}
+
+
+def plain(value: Metric) -> float | str:
     """The number, or its name where JSON has none for it: `nan`, `inf`, `-inf`."""
-    number = float(value)
+    number = math.nan if value is None else float(value)
     return number if math.isfinite(number) else str(number)

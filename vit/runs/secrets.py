@@ -54,23 +54,23 @@ def blacked_out(text: str) -> str:
     text = KEYS.sub(BLACK, text)
     text = BEARER.sub(BLACK, ADDRESS.sub(BLACK, text))
     # The rest takes a second for a megabyte, and is for few lines of it.
-    return "\n".join(_named_blacked_out(part) if odd else part for odd, part in _parts(text))
+    return "\n".join(_named_blacked_out(part) if secret else part for secret, part in _parts(text))
 
 
 def _parts(text: str) -> Iterator[tuple[bool, str]]:
     """The text in parts of whole lines, and whether a part may hold a secret by its name: a line
     with such a word, with all that follows up to the end of the next line that is not blank."""
     lines = text.split("\n")
-    at, odd, wanted = 0, False, False  # `wanted`: the value may stand in the next line
+    at, secret, wanted = 0, False, False  # `wanted`: the value may stand in the next line
     for number, line in enumerate(lines):
         low = line.lower()
         suspect = any(word in low for word in SUSPECT)
-        if (suspect or wanted) != odd:
+        if (suspect or wanted) != secret:
             if number > at:
-                yield odd, "\n".join(lines[at:number])
-            at, odd = number, not odd
+                yield secret, "\n".join(lines[at:number])
+            at, secret = number, not secret
         wanted = suspect or (wanted and not line.strip())
-    yield odd, "\n".join(lines[at:])
+    yield secret, "\n".join(lines[at:])
 
 
 def _named_blacked_out(text: str) -> str:
@@ -79,25 +79,25 @@ def _named_blacked_out(text: str) -> str:
     return text
 
 
-def _without(found: re.Match[str], shortest: int) -> str:
-    value = found["value"]
+def _without(match: re.Match[str], shortest: int) -> str:
+    value = match["value"]
     plain = value.strip("'\"")
     code = "(" in plain or "[" in plain  # os.environ["TOKEN"], getpass()
     looks_like_one = shortest == 1 or any(letter.isdigit() for letter in plain)
     if len(plain) < shortest or code or NO_SECRETS.fullmatch(plain) or not looks_like_one:
-        return found[0]
+        return match[0]
     quote = value[0] if value[0] in "'\"" else ""
-    return f"{found['name']}{found['between']}{quote}{BLACK}{quote}"
+    return f"{match['name']}{match['between']}{quote}{BLACK}{quote}"
 
 
 def concealed(text: str, values: Mapping[str, str]) -> str:
-    """Blacked out, and each of `values` (value → name) told by its name."""
+    """Blacked out, and each of `values` (value → name) replaced by its name."""
     for value, name in values.items():
         text = text.replace(value, name)
     return blacked_out(text)
 
 
-def without_secrets(node: Any, key: str = "") -> Any:
+def without_secrets(node: object, key: str = "") -> Any:
     """The same for all text of a config or a small file; a key's name counts as in `key=value`."""
     if isinstance(node, Mapping):
         return {name: without_secrets(value, str(name)) for name, value in node.items()}

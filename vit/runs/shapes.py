@@ -32,41 +32,41 @@ class Shape:
     version: int = SCHEMA_VERSION
 
 
-def misfit(told: dict[str, Any], shape: Shape) -> str | None:
+def misfit(plain: dict[str, Any], shape: Shape) -> str | None:
     """What is wrong first, in words; None where all fits."""
-    version = told.get("schema_version", shape.version)
+    version = plain.get("schema_version", shape.version)
     if version != shape.version or isinstance(version, bool):
         return f"schema_version is {shown(version)}; this vit reads {shape.version}"
     for key in shape.needed:
-        if key not in told:
+        if key not in plain:
             return f"has no {key!r}"
     for key, kind in shape.known.items():
-        if key in told and not kind.fits(told[key]):
-            return f"has {key}={shown(told[key])}; wanted {kind.name}"
+        if key in plain and not kind.fits(plain[key]):
+            return f"has {key}={shown(plain[key])}; wanted {kind.name}"
     return None
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value in a message, cut where it is long."""
     try:
-        told = repr(value)
+        text = repr(value)
     except (ValueError, RecursionError):  # a number of 5,000 digits, or nested without end
-        told = type(value).__name__
-    return told if len(told) <= LONGEST_SHOWN else f"{told[: LONGEST_SHOWN - 1]}…"
+        text = type(value).__name__
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"
 
 
-def is_whole(value: Any) -> bool:
+def is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> bool:
     """Finite, and of a size that dates and durations have."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return math.isfinite(value) and abs(value) < LARGEST
 
 
-def is_metric(value: Any) -> bool:
+def is_metric(value: object) -> bool:
     """A number, also NaN and infinity, which are written as text; or None."""
     if isinstance(value, str):
         return value in ("nan", "inf", "-inf")
@@ -91,8 +91,8 @@ def mapping_of(kind: Kind) -> Kind:
 
 
 def one_of(*names: str) -> Kind:
-    told = f"one of {', '.join(names)}"
-    return Kind(told, lambda value: isinstance(value, str) and value in names)
+    wanted = f"one of {', '.join(names)}"
+    return Kind(wanted, lambda value: isinstance(value, str) and value in names)
 
 
 def shaped(shape: Shape) -> Kind:

@@ -63,12 +63,12 @@ def write_shards(
         raise full_disk(path, size) if any(map(disk_is_full, causes)) else causes[0] from None
     written = sorted(folder.glob("*.safetensors"))
     own = {file.name: [file.stat().st_size, crc32(file)] for file in written[rank::world_size]}
-    told: list[Any] = [None] * world_size
-    dist.all_gather_object(told, own, group=group)
+    parts: list[Any] = [None] * world_size
+    dist.all_gather_object(parts, own, group=group)
     if rank == 0:
         for new in (folder, folder.parent):
             _sync(new)
-    known = {file: numbers for part in told for file, numbers in part.items()}
+    known = {file: numbers for part in parts for file, numbers in part.items()}
     return {**rest, "shards": {"folder": name, "files": known}}
 
 
@@ -110,12 +110,12 @@ def joined(content: dict[str, Any], path: Path) -> dict[str, Any]:
     """The checkpoint as one process would have written it, from its file's content."""
     known = _known(content, path)
     named = {
-        name: torch.empty(told.size, dtype=told.properties.dtype) for name, told in known.items()
+        name: torch.empty(each.size, dtype=each.properties.dtype) for name, each in known.items()
     }
     try:
         with warnings.catch_warnings():
-            told = ".*assuming the intent is to load in a single process.*"
-            warnings.filterwarnings("ignore", told)
+            remark = ".*assuming the intent is to load in a single process.*"
+            warnings.filterwarnings("ignore", remark)
             dcp.load(named, storage_reader=_reader(content, path), no_dist=True)
         whole = merged(named, {key: value for key, value in content.items() if key != "shards"})
         optimizers = [_numbered(each) for each in whole["optimizer_states"]]
@@ -142,8 +142,8 @@ def weights_without_values(content: dict[str, Any], path: Path) -> dict[str, Ten
     kind = "state_dict/"
     known = _known(content, path)
     return {
-        name.removeprefix(kind): torch.empty(told.size, device="meta")
-        for name, told in known.items()
+        name.removeprefix(kind): torch.empty(each.size, device="meta")
+        for name, each in known.items()
         if name.startswith(kind)
     }
 

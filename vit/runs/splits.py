@@ -73,18 +73,18 @@ def read_splits(run_dir: Path) -> Splits | None:
         except FileNotFoundError:
             packed = file.with_name(f"{file.name}.gz")
             text = unpacked(content(packed, run_dir), str(packed))
-        told = json.loads(text)
-        if told["schema_version"] != SCHEMA_VERSION or told["named_by"] not in NAMED_BY:
+        listed = json.loads(text)
+        if listed["schema_version"] != SCHEMA_VERSION or listed["named_by"] not in NAMED_BY:
             return None
-        kind = str if told["named_by"] == "file" else int
+        kind = str if listed["named_by"] == "file" else int
         members = {
             str(split): [os.fsencode(name) if kind is str else name for name in names]
-            for split, names in told["splits"].items()
+            for split, names in listed["splits"].items()
         }
-        if not all(type(name) is kind for names in told["splits"].values() for name in names):
+        if not all(type(name) is kind for names in listed["splits"].values() for name in names):
             return None  # never some of the splits
-        sources = {split: str(told["sources"][split]) for split in members}
-        return Splits(str(told["unit"]), str(told["named_by"]), sources, members)
+        sources = {split: str(listed["sources"][split]) for split in members}
+        return Splits(str(listed["unit"]), str(listed["named_by"]), sources, members)
     except (Refused, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 

@@ -73,13 +73,13 @@ def code() -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _git() -> dict[str, Any] | None:
@@ -132,7 +132,7 @@ def _output(*command: str, **more: str) -> str | None:
 
 
 def _hardware() -> dict[str, Any]:
-    told: dict[str, Any] = {
+    hardware: dict[str, Any] = {
         "machine": platform.machine(),
         "system": platform.platform(),
         "cores": os.cpu_count(),
@@ -141,5 +141,5 @@ def _hardware() -> dict[str, Any]:
     if cpu_info.is_file():
         lines = cpu_info.read_text(encoding="utf-8", errors="replace").splitlines()
         names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-        told["cpu"] = names[0] if names else None
-    return told
+        hardware["cpu"] = names[0] if names else None
+    return hardware

@@ -63,10 +63,10 @@ def clear_temporary_folders() -> None:
         with suppress(OSError):
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
-                told = os.fstat(handle)
+                status = os.fstat(handle)
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # One that is made just now is not locked yet.
-                if told.st_uid == os.getuid() and time.time() - told.st_mtime > OLD_SECONDS:
+                if status.st_uid == os.getuid() and time.time() - status.st_mtime > OLD_SECONDS:
                     shutil.rmtree(folder, ignore_errors=True)
             finally:
                 os.close(handle)

@@ -1,4 +1,4 @@
-"""Files of tensors, from this program or from anywhere: read whole, read safely, or told why not.
+"""Files of tensors, from this program or from anywhere: read whole and safely, or refused.
 
 A zip archive as torch writes it, torch's form from before there were archives, or safetensors;
 the bytes say which, not the name. Only tensors and plain values are ever read. No more memory is
@@ -17,23 +17,20 @@ import sys
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from vit.runs.file_kinds import NO_CODE, kind_of_archive, kind_of_file
+
 MOST_NAMED = 3
 MOST_PICKLED = 1 << 28  # bytes that say how the tensors of an archive hang together
 MOST_HEADER = 1 << 25  # bytes, of safetensors: some 300,000 tensors
 SMALL = 1 << 26  # bytes that any tensor may take, whatever its file's size
-LIKE_A_ZIP, LIKE_A_PICKLE = b"PK", b"\x80"
-MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")  # of torch's form before 1.6
-NO_CODE = (
-    "is code to whoever reads it, and is not read. Ask for a .safetensors file, or for one that "
-    "holds the state dict alone"
-)
+LIKE_A_ZIP = b"PK"
 # What zipfile raises for bytes that are no archive, or no longer one.
 NO_ARCHIVE = (
     zipfile.BadZipFile,
@@ -56,21 +53,6 @@ NO_HEADER = (
     OverflowError,
     RecursionError,
 )
-OTHERS = (
-    (b"version https://git-lfs", "is a pointer of Git LFS, not the file itself: `git lfs pull`"),
-    (b"\x1f\x8b", "is packed by gzip; unpack it first"),
-    (b"BZh", "is packed by bzip2; unpack it first"),
-    (b"\xfd7zXZ", "is packed by xz; unpack it first"),
-    (b"\x89HDF", "is HDF5, as of Keras; wanted weights of PyTorch or safetensors"),
-    (b"GGUF", "is GGUF, as of llama.cpp; wanted weights of PyTorch or safetensors"),
-    (b"\x93NUMPY", "is a NumPy array; wanted weights of PyTorch or safetensors"),
-    (b"\xff\xd8\xff", "is a picture"),
-    (b"\x89PNG", "is a picture"),
-)
-ENDINGS = {
-    ".onnx": "is ONNX, a graph; wanted the weights it was made from",
-    ".npz": "holds NumPy arrays; wanted weights of PyTorch or safetensors",
-}
 
 
 class BadTensorFile(ValueError):
@@ -91,23 +73,25 @@ def read_tensors(path: Path) -> Any:
         return read_archive(path)
     if _is_safetensors(head, size):
         return _read_safetensors(path, size)
-    if told := _something_else(path, head):
-        raise BadTensorFile(told)
+    if kind := kind_of_file(path, head):
+        raise BadTensorFile(kind)
+    if not any(head):
+        raise Damaged("holds zeros alone: a download, or a copy, that never finished")
     return _read_old(path, size)
 
 
 def first_bytes(path: Path) -> tuple[bytes, int]:
     """The beginning of a file, and its size; BadTensorFile where there is no file to be read."""
     try:
-        found = path.stat()
-        if stat.S_ISDIR(found.st_mode):
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
             raise BadTensorFile("is a folder; wanted a file in it")
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             raise BadTensorFile("is a pipe or a device; wanted a file")
-        if not found.st_size:
+        if not status.st_size:
             raise Damaged("is empty (0 bytes)")
         with path.open("rb") as file:
-            return file.read(512), found.st_size
+            return file.read(512), status.st_size
     except FileNotFoundError as error:
         raise BadTensorFile("does not exist") from error
     except (OSError, ValueError) as error:  # of links in a circle, of a NUL in the name
@@ -140,11 +124,11 @@ def sound_records(path: Path) -> list[int]:
                 raise BadTensorFile("is a packed zip archive, which torch never writes; unpack it")
             if sum(each.file_size for each in members) > size:
                 raise Damaged(f"is damaged: its parts are larger than its {size:,} bytes")
-            if broken := archive.testzip():
-                raise Damaged(f"is damaged: {short(broken)} has another checksum")
+            if damaged := archive.testzip():
+                raise Damaged(f"is damaged: {short(damaged)} has another checksum")
             named = {each.filename.partition("/")[2] or each.filename: each for each in members}
             if "data.pkl" not in named:
-                raise BadTensorFile(_of_another_archive(named))
+                raise BadTensorFile(kind_of_archive(named))
             _require_plain(archive.read(named["data.pkl"]), named["data.pkl"].file_size)
             order = named.get("byteorder")
             if order and archive.read(order).decode("ascii", "replace") != sys.byteorder:
@@ -156,7 +140,7 @@ def sound_records(path: Path) -> list[int]:
     return [each.file_size for name, each in named.items() if name.startswith("data/")]
 
 
-def tensors_in(content: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
+def tensors_in(content: object, name: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
     """Every tensor in nested dicts and lists, with its path, its parts joined by dots."""
     if isinstance(content, Tensor):
         yield name, content
@@ -193,7 +177,7 @@ def short(name: str) -> str:
     return plain if len(plain) <= 80 else f"{plain[:77]}…"
 
 
-def require_room(content: Any, size: int) -> None:
+def require_room(content: object, size: int) -> None:
     """No tensor larger than its file; BadTensorFile names the first that is."""
     for name, tensor in tensors_in(content):
         needed = tensor.numel() * tensor.element_size()
@@ -205,14 +189,14 @@ def require_room(content: Any, size: int) -> None:
             )
 
 
-def _storage_sizes(content: Any) -> list[int]:
+def _storage_sizes(content: object) -> list[int]:
     """In bytes, of each storage once: several tensors may share one."""
-    found = {}
+    sizes = {}
     for _, tensor in tensors_in(content):
         if tensor.layout == torch.strided and tensor.device.type != "meta":
             storage = tensor.untyped_storage()
-            found[storage.data_ptr()] = storage.nbytes()
-    return list(found.values())
+            sizes[storage.data_ptr()] = storage.nbytes()
+    return list(sizes.values())
 
 
 def _loaded(path: Path, mapped: bool = False) -> Any:
@@ -228,9 +212,9 @@ def _loaded(path: Path, mapped: bool = False) -> Any:
 
 
 def _in_words(error: Exception) -> str:
-    """What torch found, in our words: its own advise to read the file as code."""
-    if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
-        return f"holds more than tensors and plain values ({short(found[1])}), which {NO_CODE}"
+    """What torch named, in our words: its own advise to read the file as code."""
+    if named := re.search(r"GLOBAL ([\w.]+)", str(error)):
+        return f"holds more than tensors and plain values ({short(named[1])}), which {NO_CODE}"
     return "is cut short, damaged, or no file of tensors"
 
 
@@ -293,35 +277,3 @@ def _read_safetensors(path: Path, size: int) -> dict[str, Tensor]:
         return load_file(path, device="cpu")
     except (SafetensorError, ValueError, TypeError, KeyError, RuntimeError, OSError) as error:
         raise Damaged("is damaged: its header and its tensors disagree") from error
-
-
-def _something_else(path: Path, head: bytes) -> str | None:
-    for first, told in OTHERS:
-        if head.startswith(first):
-            return told
-    if path.suffix.lower() in ENDINGS:
-        return ENDINGS[path.suffix.lower()]
-    if head[257:262] == b"ustar":
-        return "is a tar archive; unpack it first"
-    start = head.lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
-        return "is a web page, not what it links to: fetch the file itself"
-    if not any(head):
-        raise Damaged("holds zeros alone: a download, or a copy, that never finished")
-    if head.startswith(LIKE_A_PICKLE) and MAGIC not in head[:20]:
-        return f"is a pickle, which {NO_CODE}"
-    if not head.startswith(LIKE_A_PICKLE) and _is_text(head):
-        return "is text; wanted a file of tensors"
-    return None
-
-
-def _is_text(head: bytes) -> bool:
-    return not any(byte < 9 or 13 < byte < 32 for byte in head)
-
-
-def _of_another_archive(named: Iterable[str]) -> str:
-    if any(name.startswith("code/") for name in named):
-        return "is a TorchScript program, which is code; wanted its state dict"
-    if any(name.endswith(".npy") for name in named):
-        return "holds NumPy arrays; wanted weights of PyTorch or safetensors"
-    return "is a zip archive without tensors"

@@ -8,15 +8,15 @@ import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
 
 from vit.runs.continuity import GO_ON
 from vit.runs.directory import RunFolder
 from vit.runs.nodes import Node
 from vit.runs.process import passed_on
+from vit.runs.state import RunState
 
 ONLINE = "--online"  # whoever starts a run's processes was asked already
-TOLD_SECONDS = 10.0  # for the first machine's word on why all ended
+CODE_SECONDS = 10.0  # for the first machine's word on why all ended
 
 
 def train_together(
@@ -43,7 +43,8 @@ def train_together(
     before = folder.state()
     code = _wait(command, {"OMP_NUM_THREADS": str(threads)})
     # The agent's own code says only that something ended; rank 0 wrote down what.
-    return (_told(folder, before, wait=node is not None and node.rank > 0) or code) if code else 0
+    elsewhere = node is not None and node.rank > 0
+    return (_written_code(folder, before, wait=elsewhere) or code) if code else 0
 
 
 def train_on_nodes(folder: RunFolder, count: int, allow_targets: Iterable[str]) -> int:
@@ -53,7 +54,7 @@ def train_on_nodes(folder: RunFolder, count: int, allow_targets: Iterable[str]) 
     words += _allowed(allow_targets)
     before = folder.state()
     code = _wait(["srun", *words], {})
-    return (_told(folder, before) or code) if code else 0
+    return (_written_code(folder, before) or code) if code else 0
 
 
 def _meeting(node: Node) -> list[str]:
@@ -78,13 +79,13 @@ def _wait(command: list[str], environment: dict[str, str]) -> int:
     return started.returncode
 
 
-def _told(folder: RunFolder, before: dict[str, Any], wait: bool = False) -> int:
+def _written_code(folder: RunFolder, before: RunState, wait: bool = False) -> int:
     """The exit code that rank 0 wrote down, which may be a moment later on another machine.
 
     0 where it wrote nothing since `before`: what stands there is of an earlier start.
     """
-    until = time.monotonic() + (TOLD_SECONDS if wait else 0)
-    while time.monotonic() < until and folder.state().get("state") == "running":
+    until = time.monotonic() + (CODE_SECONDS if wait else 0)
+    while time.monotonic() < until and folder.state().name == "running":
         time.sleep(0.1)
     now = folder.state()
-    return 0 if now == before else int(now.get("exit_code") or 0)
+    return 0 if now == before else now.exit_code or 0

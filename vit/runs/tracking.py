@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from vit.faults import Fault
-from vit.runs.directory import write_json
 from vit.runs.environment import by_name
-from vit.runs.files import read_json, refuse_links
+from vit.runs.files import read_json
 from vit.runs.identity import config_hash, group_id
+from vit.runs.links import refuse_links
 from vit.runs.secrets import without_secrets
 from vit.runs.shapes import TEXT, Shape
 from vit.runs.wandb_links import make_relative
+from vit.runs.writing import write_json
 
 NOT_IN_PROJECTS = "/\\#?%:"
 LONGEST_PROJECT, LONGEST_TAG = 128, 64  # characters
@@ -42,7 +43,7 @@ class Untracked:
 
 @dataclass(kw_only=True)
 class Wandb:
-    """One W&B run for one run folder, offline unless told otherwise.
+    """One W&B run for one run folder, offline unless the config says otherwise.
 
     Its id is kept in the folder, so that a run which goes on after a failure is the same run on
     the server. `group` defaults to the hash of the config without its seed.
@@ -66,8 +67,8 @@ class Wandb:
 
     def __post_init__(self) -> None:
         """Raises ValueError for what W&B would refuse only once the training begins."""
-        if self.mode != "disabled" and (told := unfit_for_wandb(self)):
-            raise ValueError("; ".join(told))
+        if self.mode != "disabled" and (problems := unfit_for_wandb(self)):
+            raise ValueError("; ".join(problems))
 
     def logger(self, run_dir: Path, config: dict[str, Any]) -> Any:
         """A Lightning logger; only rank 0 opens the run."""
@@ -117,24 +118,24 @@ def unfit_for_wandb(settings: Any) -> list[str]:
 
     Projects and tags by wandb 0.31's own rules; accounts are looked at by its server alone.
     """
-    told = []
+    problems = []
     project, entity = settings.project, settings.entity
     if not project.strip() or len(project) > LONGEST_PROJECT or _parts_a_path(project):
-        told.append(
+        problems.append(
             f"tracking.project={_short(project)}: W&B wants 1 to {LONGEST_PROJECT} characters, "
             f"none of {' '.join(NOT_IN_PROJECTS)}"
         )
     # Text that names a variable is one that the tracker may not know: see for_the_tracker.
     if entity is not None and "${" not in entity and (not entity.strip() or _parts_a_path(entity)):
-        told.append(
+        problems.append(
             f"tracking.entity={_short(entity)}: wanted the name of a W&B user or team alone, or "
             "null for your own; the project goes into tracking.project"
         )
     for tag in settings.tags:
         if not 0 < len(tag) <= LONGEST_TAG:
             message = f"has {len(tag)} characters; W&B wants 1 to {LONGEST_TAG}"
-            told.append(f"tracking.tags: {_short(tag)} {message}")
-    return told
+            problems.append(f"tracking.tags: {_short(tag)} {message}")
+    return problems
 
 
 def _parts_a_path(name: str) -> bool:
@@ -147,8 +148,8 @@ def _short(text: str) -> str:
 
 def _counted(run_dir: Path) -> dict[str, Any]:
     """How its metrics are counted, where the run's stamp says so; see vit/runs/counted.py."""
-    told = read_json(run_dir / "stamp.json") or {}
-    return {key: told[key] for key in ("counted",) if key in told}
+    stamp = read_json(run_dir / "stamp.json") or {}
+    return {key: stamp[key] for key in ("counted",) if key in stamp}
 
 
 def keep_inside(run_dir: Path, *, offline: bool) -> None:
@@ -169,15 +170,15 @@ def keep_inside(run_dir: Path, *, offline: bool) -> None:
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
 
-def untold_upload(tracking: Any, word: str) -> list[Fault]:
+def unasked_upload(tracking: object, word: str) -> list[Fault]:
     """A fault where a file's `tracking` sends the run away, and the user has not said so.
 
     `word` is how they say so in this command, or by WANDB_MODE=online in the environment.
     """
-    told = tracking if isinstance(tracking, dict) else {}
-    if told.get("mode") != "online" or os.environ.get("WANDB_MODE") == "online":
+    settings = tracking if isinstance(tracking, dict) else {}
+    if settings.get("mode") != "online" or os.environ.get("WANDB_MODE") == "online":
         return []
-    there = "/".join(str(told[key]) for key in ("entity", "project") if told.get(key))
+    there = "/".join(str(settings[key]) for key in ("entity", "project") if settings.get(key))
     message = f"is online in a file, which would send this run to {there or 'your own account'} "
     message += "on W&B; a file's word is not enough for that. If you want it, "
     message += f"add {word}, or set WANDB_MODE=online"

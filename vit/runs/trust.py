@@ -31,7 +31,7 @@ def trusted(given: Iterable[str] = ()) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*given, *from_environment()]))
 
 
-def package_faults(given: Any) -> list[Fault]:
+def package_faults(given: object) -> list[Fault]:
     """What is wrong with a list of packages that somebody gives in Python."""
     if isinstance(given, str):
         message = f"is the text {given!r}; wanted a list of packages: allow_targets=[{given!r}]"
@@ -40,11 +40,17 @@ def package_faults(given: Any) -> list[Fault]:
         return [Fault("allow_targets", f"is {given!r}; wanted a list of packages, or nothing")]
     if isinstance(given, Iterator):
         return []  # can be read once
-    odd = [name for name in given if not isinstance(name, str) or not name.strip()]
-    return [Fault("allow_targets", f"holds {odd[0]!r}; wanted names of packages")] if odd else []
+    unusable = [name for name in given if not isinstance(name, str) or not name.strip()]
+    return (
+        [Fault("allow_targets", f"holds {unusable[0]!r}; wanted names of packages")]
+        if unusable
+        else []
+    )
 
 
-def untold(named: Any, given: Iterable[str], word: Callable[[list[str]], str]) -> list[Fault]:
+def untrusted_packages(
+    named: object, given: Iterable[str], word: Callable[[list[str]], str]
+) -> list[Fault]:
     """A fault where a file names packages that the caller has not.
 
     `named` is the file's `allow_targets`; `word` says how the command names them.
@@ -65,7 +71,7 @@ def untold(named: Any, given: Iterable[str], word: Callable[[list[str]], str]) -
 
 def require_trusted(config: Mapping[str, Any], given: Iterable[str]) -> tuple[str, ...]:
     """What a frozen run may use; Refused where it names packages that the caller has not."""
-    faults = untold(config.get("allow_targets"), given, _in_commands_and_python)
+    faults = untrusted_packages(config.get("allow_targets"), given, _in_commands_and_python)
     if faults:
         raise Refused(faults)
     return trusted(given)
@@ -76,7 +82,7 @@ def _in_commands_and_python(names: list[str]) -> str:
     return f"{words} (in Python: allow_targets={names})"
 
 
-def used(config: Any) -> Iterator[str]:
+def used(config: object) -> Iterator[str]:
     """Every `_target_` in a config."""
     if isinstance(config, Mapping):
         if isinstance(target := config.get("_target_"), str):
@@ -95,7 +101,7 @@ def without_fetching(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "data": _without_fetching(config.get("data"))}
 
 
-def _without_fetching(node: Any) -> Any:
+def _without_fetching(node: object) -> Any:
     if isinstance(node, dict):
         return {
             key: False if key == "download" and value else _without_fetching(value)

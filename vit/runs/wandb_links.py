@@ -12,7 +12,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from vit.runs.files import is_inside, links_out, refuse_links
+from vit.runs.links import is_inside, links_out, refuse_links
 
 START = re.compile(r"(?:offline-)?run-(\d{8}_\d{6})-(.+)")
 HASH = re.compile(r"(.+)-[0-9a-f]{8}")
@@ -64,11 +64,11 @@ def _named(folder: Path) -> list[tuple[str, Path]]:
         and not _is_ours(start)
     ]
     names = {start.parent.parent.name for start in starts}
-    found = []
+    named = []
     for start in sorted(starts):
         time, _ = START.fullmatch(start.name).groups()  # type: ignore[union-attr]
-        found.append((f"run-{time}-{_short(start.parent.parent.name, names)}", start))
-    return found
+        named.append((f"run-{time}-{_short(start.parent.parent.name, names)}", start))
+    return named
 
 
 def _short(name: str, names: set[str]) -> str:
@@ -97,8 +97,8 @@ def _point(link: Path, to: Path) -> None:
 
 def _is_ours(link: Path) -> bool:
     """Whether this is a folder that was made here: nothing but links."""
-    found = list(link.iterdir()) if link.is_dir() else []
-    return bool(found) and all(each.is_symlink() for each in found)
+    entries = list(link.iterdir()) if link.is_dir() else []
+    return bool(entries) and all(each.is_symlink() for each in entries)
 
 
 def _forget(old: Path, wanted: bool) -> None:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from vit.runs.directory import RunFolder
-from vit.runs.files import is_inside
+from vit.runs.links import is_inside
 from vit.sweeps.ledger import FINISHED, Ledger, best_validation, finite
 from vit.sweeps.roles import Objective
 
@@ -22,7 +22,7 @@ def free(ledger: Ledger, objective: Objective, keep_best: int, *, dry_run: bool 
             folder = RunFolder(Path(row["run_dir"]))
             value = finite(row["metrics"], objective.metrics[0])
             if value is None and (record := best_validation(folder, objective)):
-                value = record["metrics"][objective.metrics[0]]
+                value = finite(record.metrics, objective.metrics[0])
             ranked.append((row["state"] == "done", value, folder))
     sign = 1 if objective.modes[0] == "max" else -1
     # Done before pruned, then by the metric; what has no number comes last.

@@ -13,8 +13,8 @@ from typing import Any
 from vit.faults import Fault
 from vit.runs.claim import BEAT_SECONDS, Claim
 from vit.runs.continuity import keep_stamp
-from vit.runs.directory import Order
 from vit.runs.disk_full import disk_is_full
+from vit.runs.state import Order
 from vit.sweeps.board import Board, Progressing, Status, clock
 from vit.sweeps.follow import Follower
 from vit.sweeps.ledger import Ledger, best_validation, cost, finite
@@ -179,19 +179,19 @@ class Driver:
             record = best_validation(trial.folder, self._objective)
             value = finite(results, metric)
             if value is None and record:
-                value = record["metrics"][metric]
+                value = finite(record.metrics, metric)
             self._consider(value, trial.label)
             return told if value is None else f"{told}  {metric} {value:.4f}"
         if verdict == "failed":
-            error = trial.report.get("driver_error") or state.get("error") or ""
+            error = trial.report.get("driver_error") or state.error or ""
             first = str(error).strip().splitlines()[:1] or [""]
             log = trial.folder.log_file
-            kind = trial.report.get("driver_kind") or state.get("kind")
+            kind = trial.report.get("driver_kind") or state.kind
             return f"{told}  {kind}: {first[0]}  (log: {log})"
         return told
 
     def _note_failure(self, trial: Trial) -> None:
-        kind = trial.report.get("driver_kind") or trial.folder.state().get("kind")
+        kind = trial.report.get("driver_kind") or trial.folder.state().kind
         self._kinds.append(str(kind))
         most = self._policy.max_failures
         if most is not None and len(self._kinds) >= most and self._code is None:
@@ -281,7 +281,7 @@ class Driver:
             self._best = (value, label)
 
     def _note_pace(self, trial: Trial) -> None:
-        seconds, work = trial.folder.state().get("train_seconds"), cost(trial.report)
+        seconds, work = trial.folder.state().train_seconds, cost(trial.report)
         if seconds and work:
             self._paces.append(seconds / work)
 

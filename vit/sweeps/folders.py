@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from vit.faults import Fault, Refused
-from vit.runs.directory import RunFolder, differences
+from vit.runs.directory import RunFolder
 from vit.runs.files import read_json
-from vit.runs.identity import WHOSE_COMMAND_IT_IS, trial_id
+from vit.runs.identity import WHOSE_COMMAND_IT_IS, differences, trial_id
 from vit.runs.shapes import STAMP, TRIAL
 from vit.sweeps.roles import Trial
 

@@ -15,7 +15,7 @@ from vit.sweeps.roles import Trial
 
 def validations(folder: RunFolder, metric: str) -> list[tuple[int, float]]:
     """All that a run has told: which validation it was, from 1 on, and the metric."""
-    found = [finite(record["metrics"], metric) for record in read_records(folder.metrics_file)]
+    found = [finite(record.metrics, metric) for record in read_records(folder.metrics_file)]
     return list(enumerate((value for value in found if value is not None), start=1))
 
 
@@ -52,9 +52,9 @@ class Follower:
     def _take(self, line: bytes) -> None:
         if (record := record_of(line)) is None:
             return
-        self.step, self.epoch = record["step"], record["epoch"]
-        self.metrics.update(record["metrics"])
-        value = record["metrics"].get(self.metric)
+        self.step, self.epoch = record.step, record.epoch
+        self.metrics.update(record.metrics)
+        value = record.metrics.get(self.metric)
         if isinstance(value, int | float):
             self._validated[self.step] = float(value)
 

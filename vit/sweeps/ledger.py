@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,13 @@ from vit.faults import Fault, Refused
 from vit.runs.claim import owner
 from vit.runs.continuity import changed_code, changed_data
 from vit.runs.counted import BEFORE, differing, ways
-from vit.runs.directory import SCHEMA_VERSION, RunFolder, write_json
-from vit.runs.files import is_inside, json_of, read_json, told_of_link
-from vit.runs.record import read_records
+from vit.runs.directory import SCHEMA_VERSION, RunFolder
+from vit.runs.files import json_of, read_json
+from vit.runs.links import is_inside, link_problem
+from vit.runs.record import StepRecord, read_records
 from vit.runs.shapes import BEGUN_SWEEP, PLANNED_TRIAL, STATE, SWEEP, TRIAL, misfit
+from vit.runs.state import RunState
+from vit.runs.writing import write_json
 from vit.sweeps.roles import FACTS, Objective, Trial
 from vit.sweeps.trial import HOPELESS
 
@@ -111,7 +115,7 @@ class Ledger:
         if entry.is_symlink() and not is_inside(folder, self.path):
             if not folder.is_dir():
                 return None
-            raise Refused([Fault(entry.path, told_of_link(folder, self.path))])
+            raise Refused([Fault(entry.path, link_problem(folder, self.path))])
         told = json_of(folder / "trial.json", PLANNED_TRIAL)
         if told is None and (folder / "config.yaml").exists():
             message = "holds a run and no trial.json, so it counts for no trial of this sweep"
@@ -147,8 +151,9 @@ def is_over(row: dict[str, Any]) -> bool:
 
 def row(folder: RunFolder, told: dict[str, Any]) -> dict[str, Any]:
     """One trial as programs and tables read it. Raises Refused where its state cannot be read."""
-    state = json_of(folder.state_file, STATE) or {}
-    name, lost = state.get("state", "planned"), None
+    state = RunState.from_plain(json_of(folder.state_file, STATE) or {})
+    name: str = state.name or "planned"
+    lost = None
     if name == "running" and owner(folder.path) is None:
         name = "cut off"  # its driver died; the same command goes on with it
     results = folder.results() if name == "done" else _so_far(folder, name)
@@ -166,11 +171,11 @@ def row(folder: RunFolder, told: dict[str, Any]) -> dict[str, Any]:
         "metrics": results.get("metrics", {}),
         "counted": ways(results.get("counted")),
         "epochs": results.get("epochs"),
-        "train_seconds": state.get("train_seconds"),
+        "train_seconds": state.train_seconds,
         "attempts": len(attempts),
-        "kind": state.get("kind"),
-        "error": state.get("error") if name == "failed" else lost,
-        "log_tail": state.get("log_tail", []) if name == "failed" else [],
+        "kind": state.kind,
+        "error": state.error if name == "failed" else lost,
+        "log_tail": list(state.log_tail) if name == "failed" else [],
         "adapted": told.get("adapted", {}),
         "cost": told.get("cost"),
         "run_dir": str(folder.path),
@@ -182,10 +187,10 @@ def _so_far(folder: RunFolder, state: str) -> dict[str, Any]:
     if state not in ("pruned", "paused"):
         return {}
     for record in reversed(read_records(folder.metrics_file)):
-        metrics = {k: v for k, v in record["metrics"].items() if k.startswith("val/")}
+        metrics = {k: v for k, v in record.metrics.items() if k.startswith("val/")}
         if metrics:
             counted = (read_json(folder.stamp_file) or {}).get("counted")
-            return {"metrics": metrics, "epochs": record["epoch"] + 1, "counted": counted}
+            return {"metrics": metrics, "epochs": record.epoch + 1, "counted": counted}
     return {}
 
 
@@ -201,22 +206,22 @@ def counts(rows: list[dict[str, Any]]) -> dict[str, int]:
     return {state: counted[state] for state in STATES if counted[state]}
 
 
-def finite(metrics: dict[str, Any], name: str) -> float | None:
+def finite(metrics: Mapping[str, Any], name: str) -> float | None:
     """A metric as a number; None where there is none, or only NaN or infinity, kept as text."""
     value = metrics.get(name)
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def best_validation(folder: RunFolder, objective: Objective) -> dict[str, Any] | None:
+def best_validation(folder: RunFolder, objective: Objective) -> StepRecord | None:
     """The best validation record of a trial, finished or not."""
     metric = objective.metrics[0]
-    records = [
-        record
+    measured = [
+        (value, record)
         for record in read_records(folder.metrics_file)
-        if finite(record["metrics"], metric) is not None
+        if (value := finite(record.metrics, metric)) is not None
     ]
     pick = max if objective.modes[0] == "max" else min
-    return pick(records, key=lambda record: record["metrics"][metric], default=None)
+    return pick(measured, key=lambda each: each[0], default=(None, None))[1]
 
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

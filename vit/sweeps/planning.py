@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from vit.faults import Fault, Refused
 from vit.runs import process
 from vit.runs.composed import Composed
-from vit.runs.environment import hidden, told_by_name
+from vit.runs.environment import hidden, with_names
 from vit.runs.stamp import stamp
 from vit.sweeps.plan import gathered, trial_of
 from vit.sweeps.policy import Policy
@@ -118,7 +118,7 @@ class Planner:
                 point=at if own else point,
                 name=run.own_name,
             )
-            data = told_by_name(report["data"], hidden(run.config))
+            data = with_names(report["data"], hidden(run.config))
             trial.stamp = {**self._stamp, "data": data}
             if "counted" in report:
                 trial.stamp["counted"] = report["counted"]

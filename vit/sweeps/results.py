@@ -7,9 +7,10 @@ import io
 from pathlib import Path
 from typing import Any
 
-from vit.runs.directory import RunFolder, write_text
+from vit.runs.directory import RunFolder
 from vit.runs.files import read_json
 from vit.runs.shapes import STAMP
+from vit.runs.writing import write_text
 from vit.sweeps.ledger import Ledger, best_validation
 from vit.sweeps.roles import Objective
 
@@ -36,8 +37,8 @@ def _told(row: dict[str, Any], axes: list[str], objective: Objective) -> dict[st
     hardware = stamp.get("hardware") or {}
     metrics, epochs = row["metrics"], row["epochs"]
     if not metrics and (best := best_validation(folder, objective)):
-        metrics = {k: v for k, v in best["metrics"].items() if k.startswith("val/")}
-        epochs = best["epoch"] + 1
+        metrics = {k: v for k, v in best.metrics.items() if k.startswith("val/")}
+        epochs = best.epoch + 1
     seconds = row["train_seconds"]
     return {
         "label": row["label"],

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from vit.runs.directory import Order, RunFolder
+from vit.runs.directory import RunFolder
+from vit.runs.state import Order
 from vit.sweeps.trial import TrialOptions, Verdict
 
 # What a trial can be judged by besides its validation.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from vit.runs.directory import Order
+from vit.runs.state import Order
 from vit.sweeps.roles import Trial
 from vit.sweeps.trial import Verdict
 

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from vit.faults import Fault, Refused
-from vit.runs.directory import Order, RunFolder
-from vit.runs.files import drop_cut_line
+from vit.runs.directory import RunFolder
+from vit.runs.state import Order
+from vit.runs.writing import drop_cut_line
 from vit.slots import Takes
 from vit.sweeps.distributions import distributions, points_of
 from vit.sweeps.follow import validations

@@ -12,14 +12,16 @@ from typing import Any
 from vit.faults import Fault, Refused, did_you_mean
 from vit.metrics.direction import without_direction, wrong_direction
 from vit.runs.claim import claim, owner
-from vit.runs.directory import SCHEMA_VERSION, write_json
-from vit.runs.files import clear_leftovers, links_out, read_json
+from vit.runs.directory import SCHEMA_VERSION
+from vit.runs.files import read_json
 from vit.runs.identity import config_hash
+from vit.runs.links import links_out
 from vit.runs.secrets import blacked_out
 from vit.runs.shapes import SWEEP
 from vit.runs.stamp import code
-from vit.runs.tracking import untold_upload
+from vit.runs.tracking import unasked_upload
 from vit.runs.wandb_links import link_wandb
+from vit.runs.writing import clear_leftovers, write_json
 from vit.sweeps.board import Board
 from vit.sweeps.driver import Driver
 from vit.sweeps.folders import refuse_conflicts, reuse_folders
@@ -81,7 +83,7 @@ class Sweep:
     def refuse_uploads(self) -> None:
         """Raises Refused where a trial's tracker would send it away."""
         for config in (self.base.config, *(trial.config for trial in self.trials)):
-            if faults := untold_upload(config["tracking"], ONLINE):
+            if faults := unasked_upload(config["tracking"], ONLINE):
                 raise Refused(faults)
 
     def unfinished(self) -> list[Trial]:

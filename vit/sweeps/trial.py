@@ -17,11 +17,14 @@ import yaml
 
 from vit.faults import Refused
 from vit.runs.claim import BEAT_SECONDS, Claim, claim
-from vit.runs.directory import Order, RunFolder, write_json, write_text
+from vit.runs.directory import RunFolder
 from vit.runs.disk_full import is_full
-from vit.runs.files import read_json, refuse_links, tail_of
+from vit.runs.files import read_json, tail_of
 from vit.runs.launch import Launched, launch
+from vit.runs.links import refuse_links
 from vit.runs.silence import Silence
+from vit.runs.state import Order, StateDetails
+from vit.runs.writing import write_json, write_text
 
 TAIL_LINES, TAIL_BYTES = 15, 20_000
 POLL_SECONDS = 0.05
@@ -70,7 +73,7 @@ def run_trial(
                 folder.set_state("preempted", **folder.spent())
                 return "stopped"
             verdict = _attempt(folder, orders, own, dict(environment or {}), must_kill, must_leave)
-            kind = folder.state().get("kind")
+            kind = folder.state().kind
             if verdict != "failed" or kind in HOPELESS:
                 break
             if kind == "out_of_memory" and attempt < orders.retries and orders.halve_batch:
@@ -133,8 +136,8 @@ def _attempt(
         ended=time.time(),
         exit_code=code,
         state=verdict,
-        kind=state.get("kind"),
-        error=state.get("error"),
+        kind=state.kind,
+        error=state.error,
     )
     return verdict
 
@@ -195,26 +198,28 @@ def _verdict(folder: RunFolder, code: int | None, reason: str | None, oom_kill: 
     if folder.is_done():
         return "done"
     state = folder.state()
-    told = {**folder.spent(), "exit_code": code}
+    details: StateDetails = {**folder.spent(), "exit_code": code}
     if reason in ("pruned", "paused", "stopped"):
-        if state.get("state") != reason:
-            folder.set_state(reason, **told)  # type: ignore[arg-type]
+        if state.name != reason:
+            folder.set_state(reason, **details)  # type: ignore[arg-type]
         return reason  # type: ignore[return-value]
     if reason == "preempted":
-        folder.set_state("preempted", **told)
+        folder.set_state("preempted", **details)
         return "stopped"
     if reason == "superseded":
         return "held"
-    kind, error = state.get("kind"), state.get("error")
+    kind, error = state.kind, state.error
     if reason == "hung":
         kind, error = "hung", "no batch was finished for too long (sweep.hang_minutes)"
-    elif state.get("state") != "failed":
+    elif state.name != "failed":
         kind, error = _death(code, oom_kill)
         if is_full(folder.path):
             kind, error = "disk_full", f"the disk is full, and {error}"
     elif kind is None:
         kind = "exception"
-    folder.set_state("failed", kind=kind, error=error, log_tail=log_tail(folder), **told)
+    why: StateDetails = {"kind": kind, "error": error, "log_tail": log_tail(folder)}
+    why.update(details)
+    folder.set_state("failed", **why)
     return "failed"
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import inspect
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from vit.build import TargetError, arguments_of, build_slot, factory_for
+from vit.build import CONTROL_KEYS, TargetError, arguments_of, build_slot, factory_for
 from vit.data.core.samples import SampleData
 from vit.facts import AnyFacts
 from vit.models.contract import complete
@@ -63,6 +66,9 @@ def _still_taken(signature: inspect.Signature, node: Mapping[str, Any]) -> inspe
     return signature.replace(parameters=parameters)
 
 
+SHIPPED = re.compile(r"vit\.tasks\.([a-z]\w*)\.([A-Z]\w*)")
+
+
 def task_class(config: Mapping[str, Any], allow_targets: Iterable[str] = ()) -> type[Task]:
     """What is to be trained for, before it is built.
 
@@ -77,12 +83,26 @@ def task_class(config: Mapping[str, Any], allow_targets: Iterable[str] = ()) -> 
 def task_spec(config: Mapping[str, Any], allow_targets: Iterable[str] = ()) -> TaskSpec:
     """The task apart from its training, with the settings of this config.
 
-    The class that `_target_` names has the spec's as its `spec`. Raises TargetError as
-    `task_class` does.
+    The class that `_target_` names has the spec's as its `spec`; of vit's own tasks the spec is
+    found without that class, which would import Lightning. Raises TargetError as `task_class` does.
     """
+    node = config["task"]
+    if (spec := shipped_spec(node.get("_target_"))) is not None:
+        return spec({key: value for key, value in node.items() if key not in CONTROL_KEYS})
     kind = task_class(config, allow_targets)
     configured = arguments_of(kind, config["task"], allow_targets, "task")
     return kind.spec(settings_of(kind, configured))
+
+
+def shipped_spec(target: object) -> type[TaskSpec] | None:
+    """The spec of a task of vit's own, by its place; None for any other.
+
+    `vit.tasks.detection.Detection` has `vit.tasks.specs.detection.DetectionSpec`.
+    """
+    named = SHIPPED.fullmatch(target) if isinstance(target, str) else None
+    if named is None or importlib.util.find_spec(f"vit.tasks.specs.{named[1]}") is None:
+        return None
+    return getattr(importlib.import_module(f"vit.tasks.specs.{named[1]}"), f"{named[2]}Spec", None)
 
 
 def assemble_task(

@@ -80,7 +80,7 @@ class Classification(Task):
                 "task.loss=cross_entropy expects one label per image and this data has several; "
                 "take task.loss=auto or task.loss=bce."
             )
-        self.binary = facts.multi_label or loss == "bce"
+        self.binary = ClassificationSpec().independent_classes(facts, loss=loss)
         self.label_smoothing = label_smoothing
         self.bce_threshold = bce_threshold
         self.mix_off_fraction = mix_off_fraction

@@ -138,7 +138,8 @@ def opener(
     Raises Refused for a run that reads texts, saying what is wanted `instead`.
     """
     try:
-        data = assemble_data(stored_config(RunFolder(Path(run_dir)), allow_targets), allow_targets)
+        config = stored_config(RunFolder(Path(run_dir)), allow_targets, only=("data",))
+        data = assemble_data(config, allow_targets)
     except (ValueError, TypeError):  # to be told in full when the run is loaded
         return open_picture
     if data.unit == "text":

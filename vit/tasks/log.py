@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vit.runs.files import appending
 from vit.runs.one_line import in_one_line
 from vit.runs.secrets import concealed
+from vit.runs.writing import appending
 from vit.terminal import printable
 
 

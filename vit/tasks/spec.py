@@ -22,8 +22,8 @@ class TaskSpec(ABC):
             spec = MineSpec
 
     A task's author writes the abstract methods here, and those of `vit.tasks.task.Task`; whoever
-    leaves one out is told all that are missing by `vit check`. `data_warnings` and
-    `progress_metrics` have defaults.
+    leaves one out is told all that are missing by `vit check`. `independent_classes`,
+    `data_warnings` and `progress_metrics` have defaults.
 
     A task's settings are the keyword-only arguments of its module. A method here that needs some of
     them names these as keyword-only parameters of its own:
@@ -31,7 +31,8 @@ class TaskSpec(ABC):
         def build_model(self, backbone, head, facts, *, mask_ratio=0.75): ...
 
     and is given them wherever the model is built: in training, for FLOPs and memory, by `vit.load`.
-    There is no other way to them, so that the check knows what a model depends on.
+    There is no other way to them, so that the check knows what a model depends on. Of a setting
+    that a config leaves out, the default here is that of the module.
 
     A spec has no state of its own: two of one kind and the same settings say the same.
     """
@@ -45,13 +46,22 @@ class TaskSpec(ABC):
 
     def ask(self, method: Callable[..., Answer], *given: Any) -> Answer:
         """What a method of this spec answers, given also those of the settings that it names."""
-        return method(*given, **{name: self._settings[name] for name in settings_named(method)})
+        return method(*given, **self._settings_for(method))
 
     def model_settings(self) -> dict[str, Any]:
         """Those of the settings that model, its costs, or what is said of its output depend on."""
         asked = (self.build_model, self.check_output, self.data_warnings, self.dummy_loss)
-        names = {name for method in asked for name in settings_named(method)}
-        return {name: self._settings[name] for name in sorted(names)}
+        settings = {k: v for method in asked for k, v in self._settings_for(method).items()}
+        return {name: settings[name] for name in sorted(settings)}
+
+    def _settings_for(self, method: Callable[..., Any]) -> dict[str, Any]:
+        defaults = setting_defaults(method)
+        return {
+            name: self._settings[name]
+            if name not in defaults
+            else self._settings.get(name, defaults[name])
+            for name in settings_named(method)
+        }
 
     @abstractmethod
     def from_data(self, data: Any) -> dict[str, Any]:
@@ -91,6 +101,10 @@ class TaskSpec(ABC):
         `model` is any module where the config's own could not be built.
         """
 
+    def independent_classes(self, facts: Any) -> bool:
+        """Whether each class is learnt by itself: a sigmoid for each, in place of one softmax."""
+        return bool(facts.multi_label)
+
     def data_warnings(self, data: Any, output: Any) -> list[str]:
         """What the check warns of, from the data and the model's answer to two samples."""
         return data.warnings()
@@ -114,13 +128,16 @@ def settings_named(method: Callable[..., Any]) -> list[str]:
 
 def settings_of(kind: Callable[..., Any], configured: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a task's module: what the config says, and the defaults of what it omits."""
-    parameters = inspect.signature(kind).parameters.values()
-    defaults = {
+    return {**setting_defaults(kind), **configured}
+
+
+def setting_defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """The defaults of the keyword-only parameters that have one."""
+    return {
         each.name: each.default
-        for each in parameters
+        for each in inspect.signature(function).parameters.values()
         if each.kind is each.KEYWORD_ONLY and each.default is not each.empty
     }
-    return {**defaults, **configured}
 
 
 def contract_fault(kind: type) -> str | None:

@@ -88,14 +88,14 @@ class BestCheckpoint(Checkpoint):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
             return
-        found = trainer.callback_metrics.get(self.monitor)
-        if found is None:
+        score = trainer.callback_metrics.get(self.monitor)
+        if score is None:
             known = ", ".join(sorted(trainer.callback_metrics)) or "nothing"
             raise ValueError(
                 f"checkpoint.monitor={self.monitor!r} is not logged by validation, which logs "
                 f"{known}; choose one of these."
             )
-        value = float(found)
+        value = float(score)
         better = self._better(value)
         if better:
             self.score, self.since_best = value, 0
@@ -164,12 +164,17 @@ class LastCheckpoint(Checkpoint):
         self._over_epochs = trainer.check_val_every_n_epoch is None
 
     def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
     ) -> None:
         self._whole = False
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
     ) -> None:
         self._unsaved = True
         self._whole = not self._validation_follows(trainer, batch_idx)

@@ -31,7 +31,7 @@ class ExactResume(Callback):
     Resumed in as many processes, the run ends with the same weights and metrics, bit for bit, as
     one that was never cut off.
 
-    `sampler` is the training loader's batch sampler. It is told its position when the checkpoint
+    `sampler` is the training loader's batch sampler. It is given its position when the checkpoint
     is read, since Lightning makes the first iterator (whose workers start at once) before any
     other hook; see Lightning issue 21938. A strategy that shards reads the checkpoint later than
     that, so there the position is looked up in `checkpoint` first: the file to go on from, if any.
@@ -59,7 +59,12 @@ class ExactResume(Callback):
         self._place(trainer.current_epoch, 0)
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
     ) -> None:
         self._next_batch = batch_idx + 1
 

@@ -101,8 +101,8 @@ def forget_orphans(folder: Path, pattern: str, kept: Iterable[str], step: int) -
     """
     names = set(kept)
     for file in folder.glob(pattern):
-        told = re.search(r"step-(\d+)", file.name)
-        if file.name not in names and told and int(told[1]) < step:
+        numbered = re.search(r"step-(\d+)", file.name)
+        if file.name not in names and numbered and int(numbered[1]) < step:
             file.unlink(missing_ok=True)
 
 

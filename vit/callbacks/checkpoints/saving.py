@@ -54,7 +54,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             self.background.start(lambda: write(held))
 
     def load_checkpoint(
-        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
+        self, path: str | Path, map_location: object = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
         self.wait()
         return read_checkpoint(Path(path))
@@ -112,7 +112,7 @@ class Background:
             self._error = error
 
 
-def held_copy(value: Any) -> Any:
+def held_copy(value: object) -> Any:
     """The same nested dicts and lists, with tensors of their own in CPU memory."""
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)

@@ -54,6 +54,9 @@ class ClassificationSpec(TaskSpec):
         """`class`, and all `classes` with their probability, the most probable first."""
         return ranked_classes(trained.probabilities(inputs), trained.class_names)
 
+    def independent_classes(self, facts: Facts, *, loss: str = "auto") -> bool:
+        return facts.multi_label or loss == "bce"
+
     def metric_names(self, model: Any, data: Any) -> tuple[str, ...]:
         return metrics_for(data.facts).names
 

@@ -9,8 +9,9 @@ from vit.cli.compose import compose
 from vit.faults import Refused
 from vit.jobs import split_prediction as subject
 from vit.jobs.split_prediction import predict_split, splits_of
-from vit.runs.directory import RunFolder, write_json
+from vit.runs.directory import RunFolder
 from vit.runs.splits import write_splits
+from vit.runs.writing import write_json
 from vit.tasks.assembly import assemble_data
 
 

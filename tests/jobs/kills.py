@@ -1,14 +1,14 @@
 """Runs of one and of two processes, killed at random moments until they come to their end.
 
-    python tests/tasks/kills.py --kills 100 --seed 0 --out experiments/0005_killed_a_hundred_times
+    python tests/jobs/kills.py --kills 100 --seed 0 --out experiments/0005_killed_a_hundred_times
 
 Every run must end with the weights and metrics of the undisturbed one. A checkpoint is written at
 each step, so that many kills strike while one is being written. Prints a line a kill and writes
 results.csv; exits with 1 where a number differs.
 
-    python tests/tasks/kills.py --kills 10 --experiment digit_scenes
-    python tests/tasks/kills.py --kills 10 --with checkpoint.asynchronous=true
-    python tests/tasks/kills.py --kills 10 --processes 2 \\
+    python tests/jobs/kills.py --kills 10 --experiment digit_scenes
+    python tests/jobs/kills.py --kills 10 --with checkpoint.asynchronous=true
+    python tests/jobs/kills.py --kills 10 --processes 2 \\
         --with trainer=fsdp ema=none checkpoint.sharded=true
 """
 
@@ -101,8 +101,8 @@ def half_written(run: RunFolder) -> bool:
 def strike(run: RunFolder, process: subprocess.Popen, chance: random.Random, wait: float) -> dict:
     """Kills at a random moment of the training; an empty answer where it had ended before."""
     until = time.monotonic() + LONGEST
-    first = run.state().get("updated")
-    while run.state().get("updated") == first or run.state().get("state") != "running":
+    first = run.state().updated
+    while run.state().updated == first or run.state().name != "running":
         if process.poll() is not None or time.monotonic() > until:
             return {}
         time.sleep(0.01)
@@ -145,7 +145,7 @@ def main() -> int:
         peace = freeze(home / f"peace{processes}", processes, arguments.experiment, arguments.more)
         began = time.monotonic()
         assert start(peace, processes).wait(LONGEST) == 0, (peace.path / "said.txt").read_text()
-        seconds = peace.state()["train_seconds"]
+        seconds = peace.state().train_seconds
         print(f"{processes} undisturbed: {time.monotonic() - began:.0f} s", flush=True)
         wanted = numbers(peace)
         killed, runs = 0, 0

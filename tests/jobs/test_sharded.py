@@ -93,7 +93,7 @@ def test_what_two_processes_saved_goes_on_in_another_number(tmp_path, alone, dev
     process.send_signal(signal.SIGTERM)
     process.wait(60)
     step = torch.load(folder.last_checkpoint, weights_only=True)["global_step"]
-    assert 20 <= step < 72 and folder.state()["state"] == "preempted"
+    assert 20 <= step < 72 and folder.state().name == "preempted"
     other = RunFolder(tmp_path / "other")
     shutil.copytree(folder.path, other.path)
     config = folder.config()

@@ -58,6 +58,13 @@ def test_odd_values_are_refused_with_the_file_and_the_key(tmp_path, key, value):
         assert str(folder.config_file) in told and key in told, told
 
 
+def test_settings_that_answers_depend_on_are_checked_without_the_tasks_module(tmp_path):
+    words = ["task=text_to_text", "head=text_decoder", "backbone=text", "data=number_words"]
+    folder = folder_of(tmp_path, [*words, *SMALL[1:]], {"task.beams": "many"})
+    with pytest.raises(Refused, match=r"task\.beams: is 'many'; wanted a whole number"):
+        vit.load(str(folder.path))
+
+
 def test_configs_from_before_there_were_newer_keys_are_taken(tmp_path):
     newer = ["watch", "checkpoint.keep_last", "checkpoint.keep_best"]
     words = [*SMALL]

@@ -100,11 +100,11 @@ def test_what_only_the_second_process_saw_stops_both_and_is_kept(tmp_path):
     )
     assert done.returncode == 1, done.stdout + done.stderr
     state = folder.state()
-    assert (state["state"], state["kind"]) == ("failed", "diverged")
-    assert f"at step {step} (epoch 0), on rank 1," in state["error"]
-    assert "white.png" in state["error"] or "…" in state["error"]
+    assert (state.name, state.kind) == ("failed", "diverged")
+    assert f"at step {step} (epoch 0), on rank 1," in state.error
+    assert "white.png" in state.error or "…" in state.error
     kept = torch.load(folder.bad_batch_file, weights_only=True)
-    assert str(folder.bad_batch_file) in state["error"]
+    assert str(folder.bad_batch_file) in state.error
     assert kept["step"] == step and len(kept["index"]) == 4
     (row,) = [n for n, name in enumerate(kept["names"]) if "white" in name]
     assert kept["images"][row].amax((1, 2)).tolist() == kept["images"][row].amin((1, 2)).tolist()

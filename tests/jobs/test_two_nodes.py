@@ -162,7 +162,7 @@ def test_a_job_of_two_machines_is_preempted_and_requeued(tmp_path, monkeypatch, 
     until_step(folder, 90)
     job.send_signal(signal.SIGUSR1)
     assert job.wait(60) == 143, (tmp_path / "said.txt").read_text()
-    assert folder.state()["state"] == "preempted"
+    assert folder.state().name == "preempted"
     assert not members(folder)
     assert start(folder, *command).wait(200) == 0
     assert equal(numbers(folder), undisturbed)
@@ -184,7 +184,7 @@ def test_machines_with_other_code_say_so_before_the_first_step(tmp_path):
             words, stdout=said, stderr=said, start_new_session=True, env=environment, cwd=other
         )
     assert first.wait(100) == 1 and second.wait(60) == 1
-    assert "rank 1 has other code than rank 0" in folder.state()["error"]
+    assert "rank 1 has other code than rank 0" in folder.state().error
     assert not folder.metrics_file.exists() and not folder.last_checkpoint.exists()
 
 
@@ -197,7 +197,7 @@ def test_a_run_is_prepared_here_and_trained_elsewhere(tmp_path):
     assert not folder.path.exists()
     prepared = subprocess.run([*command, "--prepare"], capture_output=True, text=True, check=False)
     assert prepared.returncode == 0 and "vit run" in prepared.stdout
-    assert folder.state()["state"] == "planned"
+    assert folder.state().name == "planned"
     run = subprocess.run(
         [*VIT, "run", str(folder.path)], capture_output=True, text=True, check=False
     )

@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from vit.callbacks.left_out import LeftOut
+from vit.callbacks.left_out import NAMED, LeftOut
 from vit.cli import evaluate
-from vit.runs.left_out import told_of_left_out
+from vit.runs.left_out import left_out_summary
 from vit.structures import Batch, DetectionBatch, Objects, SegmentationBatch
 from vit.tasks.log import said_into
 
@@ -65,7 +65,7 @@ def test_skipped_images_are_named_once_and_counted_at_the_end(photos, tmp_path, 
         assert sum(line.startswith("left out of ") for line in lines) == 1
     counts = json.loads((run / "metrics.json").read_text())["left_out"]
     assert sum(counts.values()) == 2
-    assert f"left out      {told_of_left_out(counts, 'image')}" in screen
+    assert f"left out      {left_out_summary(counts, 'image')}" in screen
     assert "left out, images that could not be read" in (run / "log.txt").read_text()
 
 
@@ -135,3 +135,10 @@ def test_other_ranks_say_nothing_on_the_screen(tmp_path, capsys):
         logging.getLogger("vit").warning("of rank 1")
     assert capsys.readouterr().err == ""
     assert "of rank 1" in (tmp_path / "log.txt").read_text()
+
+
+@pytest.mark.parametrize(("count", "more"), [(NAMED, 0), (NAMED + 1, 1)])
+def test_further_ones_are_announced_only_where_there_are_some(caplog, count, more):
+    lines = tuple(f"{n}.png: not an image." for n in range(count))
+    LeftOut().note("train", SimpleNamespace(left_out=lines))
+    assert sum("further images" in line for line in caplog.messages) == more

@@ -53,8 +53,8 @@ def test_it_is_refused_and_nothing_changes(trained, spoil, message):
             warnings.simplefilter("ignore")
             assert train(trained.path) == REFUSED
         state = trained.state()
-        assert state["state"] == "failed" and state["kind"] == "refused"
-        assert message in state["error"] and "last.ckpt" in state["error"]
+        assert state.name == "failed" and state.kind == "refused"
+        assert message in state.error and "last.ckpt" in state.error
         assert last.read_bytes() == spoilt
     finally:
         last.write_bytes(sound)

@@ -135,7 +135,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(frozen, undisturbed, s
     seconds = time.monotonic() - asked
     said = (folder.path / "said.txt").read_text() + folder.log_file.read_text()
     assert returned == code, said
-    assert folder.state()["state"] == state, said
+    assert folder.state().name == state, said
     assert seconds < 20
     assert_nothing_is_left(folder)
     saved = torch.load(folder.last_checkpoint, weights_only=True)["global_step"]

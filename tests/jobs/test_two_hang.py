@@ -35,10 +35,10 @@ def test_a_stopped_process_is_named_and_the_run_can_go_on(tmp_path, stopped):
     assert code == 1, said + log
     assert seconds < SECONDS + 45  # torchrun's agent gives the stopped one 30 s before it kills
     state = folder.state()
-    assert (state["state"], state["kind"], state["exit_code"]) == ("failed", "hung", 1)
-    assert f"rank {stopped} gives no sign of life; it was last seen at " in state["error"]
-    assert f"waiting: rank {1 - stopped} at " in state["error"]
-    assert state["error"] in said and state["error"] in log
+    assert (state.name, state.kind, state.exit_code) == ("failed", "hung", 1)
+    assert f"rank {stopped} gives no sign of life; it was last seen at " in state.error
+    assert f"waiting: rank {1 - stopped} at " in state.error
+    assert state.error in said and state.error in log
     assert f"rank {1 - stopped} stands here:" in log and "most recent call first" in log
     assert_nothing_is_left(folder)
     torch.load(folder.last_checkpoint, weights_only=True)
@@ -57,9 +57,9 @@ def test_a_process_in_an_endless_loop_is_named_with_the_line_it_is_at(tmp_path):
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1, done.stdout + done.stderr
     state = folder.state()
-    assert (state["state"], state["kind"]) == ("failed", "hung")
-    assert "rank 1 is behind the others; it was last seen at forward of batch" in state["error"]
-    assert "forward (poisoned.py:" in state["error"]
+    assert (state.name, state.kind) == ("failed", "hung")
+    assert "rank 1 is behind the others; it was last seen at forward of batch" in state.error
+    assert "forward (poisoned.py:" in state.error
     log = folder.log_file.read_text()
     assert "rank 0 stands here:" in log and "rank 1 stands here:" in log
     assert_nothing_is_left(folder)
