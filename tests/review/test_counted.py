@@ -120,13 +120,13 @@ def test_a_sweep_ranks_no_outdated_trials_beside_others(tmp_path):
         metrics["metrics"]["val/loss"] = 1.0
         put(run / "metrics.json", metrics)
     old, new, _ = Ledger(tmp_path).rows()
-    assert old["outdated"] == ["val/miou"] and "val/miou" not in old["metrics"]
-    assert old["metrics"]["val/loss"] == 1.0
-    assert new["outdated"] == [] and "val/miou" in new["metrics"]
+    assert old.outdated == ["val/miou"] and "val/miou" not in old.metrics
+    assert old.metrics["val/loss"] == 1.0
+    assert new.outdated == [] and "val/miou" in new.metrics
     for number in (1, 2):
         put(tmp_path / f"t{number}" / "state.json", {"state": "planned"})
     old = Ledger(tmp_path).rows()[0]  # alone it is shown as it was
-    assert old["outdated"] == [] and "val/miou" in old["metrics"]
+    assert old.outdated == [] and "val/miou" in old.metrics
 
 
 def test_a_sweep_that_was_begun_in_the_old_way_was_begun_with_something_else():

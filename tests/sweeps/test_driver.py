@@ -125,7 +125,7 @@ def test_a_signal_stops_it_in_order_and_its_exit_code_says_so(drive, make_trial)
     code, executor, _, ledger = drive({}, sampler=sampler)
     assert code == 143
     assert executor.started == ["a-0"]
-    assert {row["state"] for row in ledger.rows()} <= {"stopped", "planned"}
+    assert {row.state for row in ledger.rows()} <= {"stopped", "planned"}
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -213,7 +213,7 @@ def test_what_ended_beside_a_sampler_that_cannot_write_is_not_lost(drive, make_t
     assert code == 1 and executor.started == ["a-0", "a-1"]
     assert said.count("the disk is full, the sweep ends here") == 1
     assert said.count("val/accuracy 0.5000") == 2  # both of them are told to have ended
-    assert [row["state"] for row in ledger.rows()] == ["done", "done"]
+    assert [row.state for row in ledger.rows()] == ["done", "done"]
     assert len(ledger.results_file.read_text().splitlines()) == 3
     assert len(heard) == 1  # and nothing more is written after half a line
 
@@ -225,4 +225,4 @@ def test_a_stop_that_comes_when_all_is_done_is_none(drive, tmp_path, make_trial)
                 os.kill(os.getpid(), signal.SIGTERM)
 
     code, _, _, ledger = drive({}, sampler=Late([make_trial(seed=n) for n in range(2)]))
-    assert code == 0 and {row["state"] for row in ledger.rows()} == {"done"}
+    assert code == 0 and {row.state for row in ledger.rows()} == {"done"}

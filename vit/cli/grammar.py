@@ -11,7 +11,7 @@ from typing import Any
 from vit.cli.config_groups import Groups
 from vit.cli.override_errors import first_line
 from vit.faults import Fault, Refused
-from vit.sweeps.words import MOST_VALUES, Words, too_many
+from vit.sweeps.words import MOST_VALUES, Range, Words, too_many
 
 MOST_LETTERS = 50_000  # of one word; Hydra's parser takes a second for so many
 
@@ -78,7 +78,7 @@ def _values(item: Any) -> list[str]:
     return values
 
 
-def _range(sweep: Any) -> dict[str, Any]:
+def _range(sweep: Any) -> Range:
     low, high = sweep.start, sweep.end
     if low >= high:
         raise ValueError(f"goes from {low} to {high}; wanted a lower end below the upper one")

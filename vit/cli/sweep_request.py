@@ -36,18 +36,22 @@ def request_of(arguments: argparse.Namespace, argv: list[str], composer: Compose
     compose = partial(composer, sweep_name=name, threads=threads)
     base = compose(words.fixed, 0)
     objective = objective_of(policy, base.config)
-    given = argv, arguments.full, arguments.allow_changed
-    return Request(words, policy, objective, base, compose, *given)
+    full, allow_changed = arguments.full, arguments.allow_changed
+    return Request(words, policy, objective, base, compose, argv, full, allow_changed)
 
 
-def with_params(words: Words, params: Any, groups: Groups | None = None) -> Words:
+def with_params(words: Words, params: object, groups: Groups | None = None) -> Words:
     """Axes that YAML names join those of the command line, which win."""
     if not isinstance(params, dict):
         raise Refused([Fault("sweep.params", f"is {params!r}; wanted keys with their values")])
-    given = {*words.axes, *words.ranges, *(word.partition("=")[0] for word in words.fixed)}
+    on_command_line = {
+        *words.axes,
+        *words.ranges,
+        *(word.partition("=")[0] for word in words.fixed),
+    }
     new = []
     for key, value in params.items():
-        if key not in given:
+        if key not in on_command_line:
             text = ",".join(map(_word, value)) if isinstance(value, list) else _word(value)
             new.append(f"{key}={text}")
     more = read_words(new, groups)
@@ -56,7 +60,7 @@ def with_params(words: Words, params: Any, groups: Groups | None = None) -> Word
     )
 
 
-def _word(value: Any) -> str:
+def _word(value: object) -> str:
     """A YAML value as Hydra's grammar writes it."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]

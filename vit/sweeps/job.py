@@ -6,11 +6,14 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from vit.runs import process
 from vit.runs.directory import RunFolder
 from vit.sweeps.trial import TrialOptions, Verdict, forget_order, run_trial
+
+if TYPE_CHECKING:
+    from submitit.helpers import DelayedSubmission
 
 
 class Job:
@@ -39,7 +42,7 @@ class Job:
     def _run(self) -> None:
         self._verdict = run_trial(Path(self._run_dir), self._orders)
 
-    def checkpoint(self) -> Any:
+    def checkpoint(self) -> DelayedSubmission:
         from submitit.helpers import DelayedSubmission
 
         folder = RunFolder(Path(self._run_dir))

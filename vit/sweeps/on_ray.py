@@ -96,8 +96,8 @@ class Ray:
             if ordered := trial.folder.ordered():
                 trial.folder.set_state(ordered)
                 return ordered
-            told = f"{type(error).__name__}: the task was lost"
-            trial.folder.set_state("failed", kind="lost", error=told)
+            message = f"{type(error).__name__}: the task was lost"
+            trial.folder.set_state("failed", kind="lost", error=message)
             return "failed"
 
     def running(self) -> list[Trial]:
@@ -116,5 +116,5 @@ def _run(run_dir: str, orders: dict[str, Any], handed: dict[str, str]) -> Verdic
         warm_up_in_a_job()
         # It may have run a trial before, and its warm parent know that one's GPUs and variables.
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
-        own = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus}
-        return run_trial(Path(run_dir), TrialOptions(**orders), {**handed, **own})
+        visible = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus}
+        return run_trial(Path(run_dir), TrialOptions(**orders), {**handed, **visible})

@@ -74,7 +74,7 @@ class Slurm:
         self._asked = time.monotonic()
         for key, (trial, job) in list(self._jobs.items()):
             if job.state in PENDING and trial.folder.ordered() == "stopped":
-                job.cancel()  # it would wait in the queue only to be told to stop
+                job.cancel()  # it would wait in the queue only to be stopped
                 del self._jobs[key]
                 ended.append((trial, take_order(trial.folder) or "stopped"))
             elif job.done():
@@ -88,13 +88,13 @@ class Slurm:
             return
         queue = self._open_queue(self._waiting[0])
         # submitit writes a job down; values, which may be secrets, travel as sbatch hands them on.
-        told = [
+        planned = [
             (str(trial.run_dir.absolute()), handed_on(trial.config, written=True))
             for trial in self._waiting
         ]
         try:
             with queue.batch():
-                jobs = [queue.submit(Job(path, self._orders, handed)) for path, handed in told]
+                jobs = [queue.submit(Job(path, self._orders, handed)) for path, handed in planned]
         except Exception as error:  # sbatch's own words, of a partition that is not there, say
             message = f"Slurm did not take the jobs: {str(error).strip()}"
             raise Refused([Fault("sweep.executor", message)]) from error
@@ -106,7 +106,7 @@ class Slurm:
         if self._queue is None:
             folder = trial.run_dir.parent / "slurm"
             queue = self._submitit.AutoExecutor(folder=str(folder), cluster=self.cluster)
-            own = {
+            options = {
                 "slurm_partition": self.partition,
                 "slurm_account": self.account,
                 "slurm_qos": self.qos,
@@ -121,7 +121,7 @@ class Slurm:
                 tasks_per_node=1,
                 cpus_per_task=self.cpus or trial.config["threads"] * self._devices,
                 **({"gpus_per_node": self._devices} if self._wants_gpus(trial) else {}),
-                **{key: value for key, value in own.items() if value is not None},
+                **{key: value for key, value in options.items() if value is not None},
                 **self.parameters,
             )
             self._queue = queue
