@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vit.faults import Fault, Refused, did_you_mean
-from vit.metrics.direction import LOWER_IS_BETTER, best_at_zero, without_direction
+from vit.metrics.direction import best_at_zero, is_lower_better, without_direction
 from vit.review.configurations import Configuration
 from vit.review.reader import Run
 from vit.review.statistics import LEVEL, Difference, difference, holm, seeds_needed
@@ -63,8 +63,7 @@ def choose_metric(runs: list[Run], metric: str | None, mode: str | None) -> tupl
     if best_at_zero(metric) and not (mode or own):
         message = f"{without_direction(metric)}. --mode=max or min ranks by it all the same"
         raise Refused([Fault("--metric", message)])
-    lower = any(word in metric.rsplit("/", 1)[-1] for word in LOWER_IS_BETTER)
-    return metric, mode or own or ("min" if lower else "max")
+    return metric, mode or own or ("min" if is_lower_better(metric) else "max")
 
 
 def rank(
