@@ -40,8 +40,8 @@ def swept(tmp_path, make_trial, finish):
         (trial.folder.checkpoints / "last.ckpt").write_bytes(b"x" * 1000)
         trials.append(trial)
     objective = {"metrics": ["val/accuracy"], "modes": ["max"]}
-    told = {"schema_version": 1, "objective": objective, "trials": [t.id for t in trials]}
-    write_json(ledger.sweep_file, {**told, "command": "vit train -m"})
+    record = {"schema_version": 1, "objective": objective, "trials": [t.id for t in trials]}
+    write_json(ledger.sweep_file, {**record, "command": "vit train -m"})
     return ledger, trials
 
 
@@ -140,7 +140,7 @@ def test_nothing_is_trained_where_a_link_leads_out(swept, tmp_path):
     assert not list(outside.iterdir())
 
 
-def test_checkpoints_behind_a_link_are_told_and_left(swept, objective, tmp_path, capsys):
+def test_checkpoints_behind_a_link_are_named_and_left(swept, objective, tmp_path, capsys):
     ledger, trials = swept
     scratch = tmp_path / "scratch"
     trials[0].folder.checkpoints.rename(scratch)

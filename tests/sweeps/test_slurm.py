@@ -55,7 +55,7 @@ def test_a_job_that_still_waits_is_cancelled_when_the_sweep_stops(opened):
     assert trial.folder.state()["state"] == "stopped"
 
 
-def test_what_sbatch_says_is_told(opened):
+def test_what_sbatch_says_is_shown(opened):
     slurm, _ = opened(Queue(refuse="sbatch: error: invalid partition specified: gpux"))
     with pytest.raises(Refused, match="invalid partition"):
         slurm.finished()

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-LOWER_IS_BETTER = frozenset(
-    ("loss", "losses", "logloss", "ece", "error", "errors", "perplexity")
-    + ("overconfidence", "seconds", "memory")
+LOWER_IS_BETTER = (
+    *("loss", "losses", "logloss", "ece", "error", "errors", "perplexity"),
+    *("overconfidence", "seconds", "memory"),
 )
 SIGNED = ("overconfidence",)
 # `loss` of box_loss, box-loss, boxLoss and loss2; recent holds no `ece`.

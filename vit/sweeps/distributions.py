@@ -28,11 +28,11 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
             low, high, step = steps
             chosen_from[key] = IntDistribution(low, high, step=step)
     for key, span in space.ranges.items():
-        ends = span["low"], span["high"]
+        least, most = span["low"], span["high"]
         if span["whole"]:
-            chosen_from[key] = IntDistribution(*map(int, ends), log=span["log"])
+            chosen_from[key] = IntDistribution(int(least), int(most), log=span["log"])
         else:
-            chosen_from[key] = FloatDistribution(*map(float, ends), log=span["log"])
+            chosen_from[key] = FloatDistribution(float(least), float(most), log=span["log"])
     return chosen_from
 
 
