@@ -3,7 +3,10 @@ import pytest
 
 from vit.faults import Fault, Refused
 from vit.sweeps.distributions import distributions
+from vit.sweeps.local import Local
+from vit.sweeps.policy import Policy
 from vit.sweeps.roles import Space
+from vit.sweeps.samplers import Grid
 from vit.sweeps.search import Search
 
 
@@ -172,3 +175,10 @@ def test_a_trial_that_somebody_else_holds_does_not_keep_the_search_waiting(space
 def test_samplers_that_stop_a_study_themselves_are_refused():
     with pytest.raises(ValueError, match="exhaustive"):
         Search(sampler=optuna.samplers.BruteForceSampler())
+
+
+def test_settings_that_search_must_have_a_start():
+    half = type("Half", (), {"searches": True})()
+    with pytest.raises(ValueError, match=r"Half searches, and has no start\(space, rows\)"):
+        Policy(sampler=half, executor=Local())
+    Policy(sampler=Grid(), executor=Local())  # plans all of its trials, and needs none

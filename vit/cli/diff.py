@@ -6,7 +6,6 @@ import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.text import Text
 
@@ -103,7 +102,7 @@ def compare(run_a: Path, run_b: Path, tolerance: float = 0.0) -> RunDifference:
     return RunDifference(config, stamp, recorded, steps, divergence, missing)
 
 
-def _of_stamp(run: Path) -> dict[str, Any]:
+def _of_stamp(run: Path) -> dict[str, object]:
     """What of a stamp can change a number."""
     stamp = json_of(RunFolder(run).stamp_file, STAMP) or {}
     git = stamp.get("git") or {}

@@ -7,12 +7,11 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vit.faults import Fault, Refused
 from vit.runs.claim import owner
 from vit.runs.continuity import GO_ON
-from vit.sweeps.ledger import Ledger, counts
+from vit.sweeps.ledger import Ledger, SweepRecord, counts
 from vit.sweeps.trial_row import FINISHED, TrialRow
 
 ABOUT = """Look at a sweep, stop it, try its failed trials again.
@@ -95,7 +94,7 @@ def main(argv: list[str]) -> int:
     return again.run(lambda: _reset(chosen))  # nothing is forgotten where it is refused
 
 
-def _status(ledger: Ledger, record: dict[str, Any], as_json: bool) -> int:
+def _status(ledger: Ledger, record: SweepRecord, as_json: bool) -> int:
     rows, unreadable = ledger.read()
     driver = owner(ledger.path)
     if as_json:
@@ -129,7 +128,7 @@ class Listed:
 
     path: Path
     states: dict[str, int]
-    driver: dict[str, Any] | None
+    driver: dict[str, object] | None
     unreadable: list[Fault]
 
     def to_plain(self) -> dict[str, object]:

@@ -13,8 +13,6 @@ from vit.cli.grammar import read_words
 from vit.faults import Fault, Refused
 from vit.number_bounds import part_number_faults
 from vit.runs.composed import Composed
-from vit.runs.files import read_json
-from vit.runs.shapes import SWEEP
 from vit.schema import slot_faults
 from vit.sweeps.ledger import Ledger
 from vit.sweeps.planning import Request
@@ -32,7 +30,7 @@ def request_of(arguments: argparse.Namespace, argv: list[str], composer: Compose
     name = policy.name or sweep_name(words, base.experiment)
     home = composer(words.fixed, 0, sweep_name=name).sweep_dir
     # Threads are part of a trial: a sweep keeps those it began with, on whatever machine.
-    threads = (read_json(Ledger(home).sweep_file, SWEEP) or {}).get("threads")
+    threads = (Ledger(home).earlier() or {}).get("threads")
     compose = partial(composer, sweep_name=name, threads=threads)
     base = compose(words.fixed, 0)
     objective = objective_of(policy, base.config)

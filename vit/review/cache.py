@@ -37,6 +37,8 @@ FILES = (
 # Two changes within one tick of a file system's clock cannot be told apart; NFS counts in seconds.
 FRESH_SECONDS = 2.0
 UNUSABLE = (*BROKEN_ARRAYS, AttributeError, RecursionError, Refused)
+# Time of change and size of each file, or what W&B says of a run; as JSON gives it back.
+Signature = list[Any]
 STATE_KEY = "told"  # state.json's in the file: as earlier versions wrote it
 SHAPES = {
     "config": CONFIG,
@@ -53,7 +55,7 @@ class Cache:
     def __init__(self, file: Path):
         self._file = file
         self._index: dict[str, Any] = {}
-        self._read: dict[str, tuple[Run, list[Any], bool]] = {}
+        self._read: dict[str, tuple[Run, Signature, bool]] = {}
         self._changed = False
         with suppress(*UNUSABLE):
             with (
@@ -76,7 +78,7 @@ class Cache:
         return self.kept(key, path, now, lambda: read_run(path), not _is_fresh(now))
 
     def kept(
-        self, key: str, path: Path, now: list[Any], read: Callable[[], Run], keep: bool
+        self, key: str, path: Path, now: Signature, read: Callable[[], Run], keep: bool
     ) -> Run:
         """The run that was kept with this signature, else what `read` gives; kept if `keep`."""
         entry = self._index.get(key)
@@ -148,9 +150,9 @@ def _require_shapes(small: dict[str, Any]) -> None:
         raise ValueError("log or title is not what was read")
 
 
-def _signature(path: Path) -> list[Any]:
+def _signature(path: Path) -> Signature:
     """Time of change and size of each file; JSON gives back an equal list."""
-    signature: list[Any] = []
+    signature: Signature = []
     for file in fragments(path) or [path / name for name in FILES]:
         try:
             stat = file.stat()
@@ -160,6 +162,6 @@ def _signature(path: Path) -> list[Any]:
     return signature
 
 
-def _is_fresh(signature: list[Any]) -> bool:
+def _is_fresh(signature: Signature) -> bool:
     newest = max((each[0] for each in signature if each), default=0)
     return time.time() - newest / 1e9 < FRESH_SECONDS

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
 
 from vit.review.run import Run, inside
 from vit.runs.counted import BEFORE, mark, way
@@ -109,7 +108,7 @@ def _counted(one: Comparable) -> dict[str, str]:
 
 
 def _part(run: Run, name: str) -> str:
-    target: Any = inside(run.config, name, "_target_")
+    target: object = inside(run.config, name, "_target_")
     return target if isinstance(target, str) else ""
 
 

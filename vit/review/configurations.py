@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -45,7 +44,7 @@ class Configuration:
     id: str
     label: str
     runs: list[Run]
-    settings: dict[str, Any] = field(default_factory=dict)  # factor's key → value
+    settings: dict[str, object] = field(default_factory=dict)  # factor's key → value
 
     def values(self, metric: str) -> dict[int, float]:
         """Seed → finite value, of runs that are done; of one seed run twice the later."""
@@ -113,8 +112,8 @@ def format_value(value: object) -> str:
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 
 
-def _settings(run: Run) -> dict[str, Any]:
-    settings = {**ADDED, **dict(_leaves(without_neutral(run.config), ""))}
+def _settings(run: Run) -> dict[str, object]:
+    settings: dict[str, object] = {**ADDED, **dict(_leaves(without_neutral(run.config), ""))}
     if fingerprint := inside(run.stamp, "data", "fingerprint"):
         settings[FINGERPRINT] = str(fingerprint)[:8]
     if run.counted:
@@ -122,7 +121,7 @@ def _settings(run: Run) -> dict[str, Any]:
     return settings
 
 
-def _leaves(config: Any, above: str) -> Iterator[tuple[str, Any]]:
+def _leaves(config: object, above: str) -> Iterator[tuple[str, object]]:
     if isinstance(config, dict) and config:
         for key, value in config.items():
             if f"{above}{key}" not in IGNORED:
@@ -134,7 +133,7 @@ def _leaves(config: Any, above: str) -> Iterator[tuple[str, Any]]:
     yield key, config
 
 
-def _factors(leaves: list[dict[str, Any]], swept: set[str]) -> list[Factor]:
+def _factors(leaves: list[dict[str, object]], swept: set[str]) -> list[Factor]:
     """Settings that split the configurations alike are one factor, named as the sweep named it.
 
     So are a part and those of its settings that follow from which class it is: what only a rotary

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -34,7 +33,7 @@ COSTS = (
 
 def run_costs(run: Run) -> dict[str, float]:
     """What is known of one run: seconds without validation, median speed, highest memory."""
-    costs = {
+    costs: dict[str, object] = {
         "train_seconds": run.state_json.get("train_seconds"),
         "training_gflops": run.trial.get("cost"),
         "gflops_per_image": _fact(run, "gflops_per_image"),
@@ -51,9 +50,9 @@ def run_costs(run: Run) -> dict[str, float]:
     }
 
 
-def _fact(run: Run, name: str) -> Any:
+def _fact(run: Run, name: str) -> object:
     """What the check has found of the model: a trial's file has it, of a single run its stamp."""
-    fact = inside(run.trial, "facts", name)
+    fact: object = inside(run.trial, "facts", name)
     return inside(run.stamp, "facts", name) if fact is None else fact
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from vit.review.configurations import Configuration
 from vit.review.run import Run
 
+Tables = dict[str, Any]  # of classes, as a run's metrics.json has them
 SCORES = {
     "class_iou": "IoU",
     "class_accuracy": "accuracy",
@@ -66,7 +67,7 @@ def mistakes(configurations: list[Configuration]) -> Mistakes | None:
     A configuration with other classes than the first is left out.
     """
     rows: list[MistakesOf] = []
-    first: dict[str, Any] = {}
+    first: Tables = {}
     for each in {each.id: each for each in configurations}.values():
         tables = [table for run in each.runs if (table := _sound(run))]
         first = first or (tables[0] if tables else {})
@@ -102,7 +103,7 @@ def mistakes(configurations: list[Configuration]) -> Mistakes | None:
     )
 
 
-def _sound(run: Run) -> dict[str, Any] | None:
+def _sound(run: Run) -> Tables | None:
     """The tables of a run, if they have as many scores as classes."""
     tables, classes = run.tables, run.tables.get("classes")
     if run.state != "done" or not isinstance(classes, list) or len(classes) > MOST_CLASSES:
@@ -114,7 +115,7 @@ def _sound(run: Run) -> dict[str, Any] | None:
     return {**tables, "classes": [str(each) for each in classes]} if sound else None
 
 
-def _score(tables: dict[str, Any]) -> str:
+def _score(tables: Tables) -> str:
     """Which of the scores it holds, or an empty string."""
     return next((name for name in SCORES if _is_score(tables.get(name))), "")
 
@@ -125,7 +126,7 @@ def _is_score(values: object, classes: int | None = None) -> bool:
     return all(v is None or isinstance(v, int | float) for v in values)
 
 
-def _means(tables: list[dict[str, Any]], name: str) -> Scores:
+def _means(tables: list[Tables], name: str) -> Scores:
     """Of each class over the runs that have a number for it."""
     scores = np.array([table[name] for table in tables], np.float64)  # None becomes NaN
     known = np.isfinite(scores)
@@ -134,7 +135,7 @@ def _means(tables: list[dict[str, Any]], name: str) -> Scores:
     return [None if math.isnan(mean) else mean for mean in means.tolist()]
 
 
-def _precision(tables: list[dict[str, Any]]) -> list[list[float] | None] | None:
+def _precision(tables: list[Tables]) -> list[list[float] | None] | None:
     """The mean curve of each class; None for one that some run has no curve for."""
     classes = len(tables[0]["classes"])
     recorded = [table.get("precision") for table in tables]
@@ -151,7 +152,7 @@ def _precision(tables: list[dict[str, Any]]) -> list[list[float] | None] | None:
     return curves if any(curves) else None
 
 
-def _sum_of_confusions(tables: list[dict[str, Any]], classes: int) -> list[list[int]] | None:
+def _sum_of_confusions(tables: list[Tables], classes: int) -> list[list[int]] | None:
     try:
         matrices = np.array([table["confusion"] for table in tables], np.int64)
     except (KeyError, ValueError, TypeError, OverflowError):
@@ -160,7 +161,7 @@ def _sum_of_confusions(tables: list[dict[str, Any]], classes: int) -> list[list[
     return matrices.sum(0).tolist() if sound else None
 
 
-def _bins(table: dict[str, Any]) -> list[CalibrationBin]:
+def _bins(table: Tables) -> list[CalibrationBin]:
     bins = table.get("calibration")
     names = ("images", "accuracy", "confidence")
     return [

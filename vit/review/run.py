@@ -52,7 +52,7 @@ class Run:
         return ways(own.get("counted")) or ways(self.trial.get("counted"))
 
     @property
-    def metrics(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, object]:
         """Of the selected checkpoint; of a run that is not done none."""
         metrics = self.results.get("metrics")
         return metrics if self.state == "done" and isinstance(metrics, dict) else {}
@@ -70,7 +70,7 @@ class Run:
         return (metric, "max" if mode == "max" else "min") if isinstance(metric, str) else None
 
 
-def inside(content: Any, *keys: str) -> Any:
+def inside(content: object, *keys: str) -> Any:
     """`content[key][key]…`, or None where there is no such thing: files come from anywhere."""
     for key in keys:
         if not isinstance(content, dict):

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from vit.faults import Fault, Refused
 from vit.runs.continuity import changed_code, changed_data
@@ -27,6 +27,27 @@ STATES = (
     *("running", "planned", "paused", "stopped", "preempted", "cut off"),
     *("done", "pruned", "failed"),
 )
+
+
+class SweepRecord(TypedDict, total=False):
+    """sweep.json: what was asked for, and with what code and data."""
+
+    schema_version: int
+    name: str
+    command: str
+    arguments: list[str]  # the words after `vit train`
+    folder: str  # where it was given
+    path: str
+    code: dict[str, Any]
+    data: dict[str, Any]  # hash of the data's config → fingerprint
+    counted: dict[str, str]  # see vit/runs/counted.py
+    objective: dict[str, Any]
+    threads: int
+    space: dict[str, Any] | None  # of a search
+    trials: list[str]  # ids, unless it is a search
+    study: str
+    created: float
+    updated: float
 
 
 @dataclass(frozen=True)
@@ -48,12 +69,16 @@ class Ledger:
         """Made by `vit sweep stop`; the driver stops in order when it sees it."""
         return self.path / "stop"
 
-    def sweep(self) -> dict[str, Any]:
+    def sweep(self) -> SweepRecord:
         """What was asked for. Raises Refused where the folder holds no sweep, or a newer one."""
-        record = json_of(self.sweep_file, BEGUN_SWEEP)
+        record: SweepRecord | None = json_of(self.sweep_file, BEGUN_SWEEP)
         if record is None:
             raise Refused([Fault(str(self.path), "no sweep folder: it holds no sweep.json")])
         return record
+
+    def earlier(self) -> SweepRecord | None:
+        """The same as an earlier start has left it; None where there is none that can be read."""
+        return cast("SweepRecord | None", read_json(self.sweep_file, SWEEP))
 
     def enter(self, trial: Trial) -> None:
         """Makes a trial's folder, or leaves the one that is there."""
@@ -85,7 +110,7 @@ class Ledger:
                     rows.append(read_row(RunFolder(Path(entry.path)), record))
             except Refused as refused:
                 unreadable += refused.faults
-        planned = (read_json(self.sweep_file, SWEEP) or {}).get("trials", [])
+        planned = (self.earlier() or {}).get("trials", [])
         order = {id: at for at, id in enumerate(planned)}
         rows.sort(key=lambda row: (order.get(row.id, len(order)), row.label))
         return _without_outdated(rows), unreadable
@@ -144,12 +169,12 @@ def counts(rows: Iterable[TrialRow]) -> dict[str, int]:
     return {state: counted[state] for state in STATES if counted[state]}
 
 
-def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def changes(before: SweepRecord, now: SweepRecord) -> list[str]:
     """What the trials of a sweep folder would no longer have in common with new ones."""
     found = changed_code(before.get("code"), now["code"])
     for key, fingerprint in now["data"].items():
         found += changed_data(before.get("data", {}).get(key), fingerprint)
-    counted, new = (ways(each.get("counted")) for each in (before, now))
+    counted, new = ways(before.get("counted")), ways(now.get("counted"))
     if "code" in before and counted != new:
         words = (next(iter(each.values()), BEFORE) for each in (counted, new))
         found.append(f"{', '.join(sorted(counted | new))} counted {', now '.join(words)}")

@@ -52,7 +52,7 @@ class Ray:
             raise Refused([Fault("sweep.executor.address", message)]) from error
         self._jobs_at_once, self._devices, self._orders = jobs, devices, orders
         self._gpus = bool(gpus)
-        self._tasks: dict[Any, tuple[Trial, Any]] = {}
+        self._tasks: dict[object, tuple[Trial, object]] = {}
 
     def has_room(self) -> bool:
         return len(self._tasks) < self._jobs_at_once
@@ -89,7 +89,7 @@ class Ray:
             ended.append((trial, self._verdict(trial, reference)))
         return ended
 
-    def _verdict(self, trial: Trial, reference: Any) -> Verdict:
+    def _verdict(self, trial: Trial, reference: object) -> Verdict:
         try:
             return self._ray.get(reference)
         except Exception as error:

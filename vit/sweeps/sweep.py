@@ -13,17 +13,16 @@ from vit.faults import Fault, Refused, did_you_mean
 from vit.metrics.direction import without_direction, wrong_direction
 from vit.runs.claim import claim, owner
 from vit.runs.directory import SCHEMA_VERSION, write_json
-from vit.runs.files import clear_leftovers, links_out, read_json
+from vit.runs.files import clear_leftovers, links_out
 from vit.runs.identity import config_hash
 from vit.runs.secrets import blacked_out
-from vit.runs.shapes import SWEEP
 from vit.runs.stamp import code
 from vit.runs.tracking import untold_upload
 from vit.runs.wandb_links import link_wandb
 from vit.sweeps.board import Board
 from vit.sweeps.driver import Driver
 from vit.sweeps.folders import refuse_conflicts, reuse_folders
-from vit.sweeps.ledger import Ledger, changes
+from vit.sweeps.ledger import Ledger, SweepRecord, changes
 from vit.sweeps.plan import merged
 from vit.sweeps.planning import Planner, Request
 from vit.sweeps.roles import FACTS, TIMES, Sampler, SearchSampling, Space, Trial
@@ -94,7 +93,7 @@ class Sweep:
         """Carries the plan out; the exit code."""
         return self._drive(self.trials, self.read()[0], self._sweep_record)
 
-    def _is_run_by(self, driver: dict[str, Any]) -> Fault:
+    def _is_run_by(self, driver: dict[str, object]) -> Fault:
         message = (
             f"is being run by process {driver.get('pid')} on {driver.get('host')}; "
             f"vit sweep status {self.ledger.path} shows how it stands"
@@ -139,7 +138,7 @@ class Sweep:
         """What proposes the trials, where it is no grid."""
         return str(self.policy.sampler) if self.policy.sampler.searches else None
 
-    def _record(self, trials: list[Trial]) -> dict[str, Any]:
+    def _record(self, trials: list[Trial]) -> SweepRecord:
         """sweep.json: what was asked for, and with what code and data."""
         data = {
             _data_key(trial.config["data"]): trial.report["data"]["fingerprint"] for trial in trials
@@ -162,8 +161,8 @@ class Sweep:
             "trials": [] if searching else [trial.id for trial in trials],
         }
 
-    def _refuse_changes(self, record: dict[str, Any]) -> None:
-        before = read_json(self.ledger.sweep_file, SWEEP)
+    def _refuse_changes(self, record: SweepRecord) -> None:
+        before = self.ledger.earlier()
         if before is None or self._request.allow_changed:
             return
         if not any(row.state != "planned" for row in self.ledger.rows()):
@@ -177,14 +176,14 @@ class Sweep:
             )
             raise Refused([Fault(str(self.ledger.path), message)])
 
-    def _drive(self, trials: list[Trial], rows: dict[str, TrialRow], record: dict[str, Any]) -> int:
+    def _drive(self, trials: list[Trial], rows: dict[str, TrialRow], record: SweepRecord) -> int:
         ledger = self.ledger
         ledger.path.mkdir(parents=True, exist_ok=True)
         held = claim(ledger.path)
         if held is None:
             raise Refused([self._is_run_by(owner(ledger.path) or {})])
         try:
-            before = read_json(ledger.sweep_file, SWEEP) or {}
+            before: SweepRecord = ledger.earlier() or {}
             record["data"] = {**before.get("data", {}), **record["data"]}
             record["created"] = before.get("created", time.time())
             # Several sweeps may share a storage, and their folders a name.
