@@ -108,12 +108,12 @@ class Browser:
         line, _, self._buffer = self._buffer.partition(b"\0")
         return json.loads(line)
 
-    def _note(self, method, answer):
+    def _note(self, method, event):
         if method == "Network.requestWillBeSent":
-            self.requests.append(answer["request"]["url"])
+            self.requests.append(event["request"]["url"])
         elif method == "Runtime.exceptionThrown":
-            self.errors.append(str(answer["exceptionDetails"]))
-        elif method == "Log.entryAdded" and answer["entry"]["level"] in ("error", "warning"):
-            self.errors.append(answer["entry"]["text"])
-        elif method == "Runtime.consoleAPICalled" and answer["type"] in ("error", "warning"):
-            self.errors.append(str(answer["args"]))
+            self.errors.append(str(event["exceptionDetails"]))
+        elif method == "Log.entryAdded" and event["entry"]["level"] in ("error", "warning"):
+            self.errors.append(event["entry"]["text"])
+        elif method == "Runtime.consoleAPICalled" and event["type"] in ("error", "warning"):
+            self.errors.append(str(event["args"]))

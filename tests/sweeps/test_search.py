@@ -8,6 +8,7 @@ from vit.sweeps.policy import Policy
 from vit.sweeps.roles import Space
 from vit.sweeps.samplers import Grid
 from vit.sweeps.search import Search
+from vit.sweeps.words import Range
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_a_proposal_is_worth_the_mean_of_its_seeds(space, finish):
 
 
 def test_whole_numbers_in_equal_steps_are_numbers_and_the_rest_choices(space):
-    ranges = {"lr": {"low": 1e-4, "high": 1e-2, "step": None, "log": True, "whole": False}}
+    ranges = {"lr": Range(low=1e-4, high=1e-2, step=None, log=True, whole=False)}
     found = distributions(space({"depth": ["4", "8"], "act": ["gelu", "relu"]}, ranges=ranges))
     kinds = optuna.distributions
     assert found["depth"] == kinds.IntDistribution(4, 8, step=4)
@@ -64,7 +65,7 @@ def test_a_restart_takes_up_what_was_running_and_counts_to_the_same_total(space,
     def settings():
         return Search(n_trials=4, sampler=optuna.samplers.RandomSampler(seed=1))
 
-    ranges = {"lr": {"low": 0.0, "high": 1.0, "step": None, "log": False, "whole": False}}
+    ranges = {"lr": Range(low=0.0, high=1.0, step=None, log=False, whole=False)}
     searching, _ = settings().start(space({}, ranges=ranges), [])
     first, second = searching.next(), searching.next()
     finish(first, 0.5)
@@ -83,7 +84,7 @@ def test_what_a_study_on_a_full_disk_missed_it_learns_from_the_ledger_later(spac
         settings = Search(n_trials=2, sampler=optuna.samplers.RandomSampler(seed=1))
         return settings.start(space({}, ranges=ranges), rows)[0]
 
-    ranges = {"lr": {"low": 0.0, "high": 1.0, "step": None, "log": False, "whole": False}}
+    ranges = {"lr": Range(low=0.0, high=1.0, step=None, log=False, whole=False)}
     searching = start([])
     ended = [searching.next(), searching.next()]
     for trial in ended:

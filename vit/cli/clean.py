@@ -32,7 +32,8 @@ def main(argv: list[str]) -> int:
     if arguments.keep < 0:
         raise Refused([Fault("--keep", f"is {arguments.keep}; wanted 0 or more")])
     ledger = Ledger(arguments.sweep_dir)
-    objective = Objective(**ledger.sweep()["objective"])
+    wanted = ledger.sweep()["objective"]
+    objective = Objective(wanted["metrics"], wanted["modes"])
     if not arguments.dry_run and owner(ledger.path) is not None:
         message = "is running; stop it first, or set sweep.keep for its next start"
         raise Refused([Fault(str(ledger.path), message)])

@@ -1,6 +1,6 @@
 """Override words as a person types them: what is fixed, has several values, or is searched.
 
-Everything handed on is plain: words, lists of words, and ranges as small mappings.
+Everything handed on is plain: words, lists of words, and ranges.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _range(sweep: Any) -> Range:
     if log and low <= 0:
         raise ValueError(f"a range on a log scale starts above 0, not at {low}")
     whole = isinstance(low, int) and isinstance(high, int)
-    return {"low": low, "high": high, "step": None, "log": log, "whole": whole}
+    return Range(low=low, high=high, step=None, log=log, whole=whole)
 
 
 def is_value(override: Any, groups: Groups) -> bool:

@@ -82,9 +82,9 @@ def main(argv: list[str]) -> int:
     from vit.review.report import build_report
     from vit.review.sources import load
 
-    found = load(arguments.sources, cache=not arguments.no_cache)
+    loaded = load(arguments.sources, cache=not arguments.no_cache)
     chosen = {name: getattr(arguments, name) for name in ("metric", "mode", "baseline")}
-    report = build_report(found, arguments.sources, **chosen)
+    report = build_report(loaded, arguments.sources, **chosen)
     if arguments.out or arguments.log or not arguments.json:
         try:
             out.write_text(page(report), encoding="utf-8")

@@ -34,7 +34,7 @@ FILES = (
     *("config.yaml", "state.json", "metrics.jsonl", "metrics.json", "stamp.json", "trial.json"),
     *("log.txt", "console.txt"),
 )
-# Two changes within one tick of a file system's clock cannot be told apart; NFS counts in seconds.
+# Two changes within one tick of a file system's clock look the same; NFS counts in seconds.
 FRESH_SECONDS = 2.0
 UNUSABLE = (*BROKEN_ARRAYS, AttributeError, RecursionError, Refused)
 # Time of change and size of each file, or what W&B says of a run; as JSON gives it back.

@@ -47,7 +47,7 @@ class Report:
 
 
 def build_report(
-    found: Runs,
+    loaded: Runs,
     sources: Iterable[Path | str],
     *,
     metric: str | None = None,
@@ -60,7 +60,7 @@ def build_report(
     board with its own metric; `about_boards` says so. Raises Refused where the metric was never
     recorded, or no baseline is called so.
     """
-    runs, several, outdated = found.runs, [], ""
+    runs, several, outdated = loaded.runs, [], ""
     if metric is None and mode is None:
         several = by_question(runs)
         several = several if len(several) > 1 else []
@@ -75,7 +75,7 @@ def build_report(
     return Report(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         sources=[str(source) for source in sources],
-        overall=replace(overall, notes=[*found.notes, *notes]),
+        overall=replace(overall, notes=[*loaded.notes, *notes]),
         about_boards=about_boards,
         boards=[
             board_of(each.title, each.runs, each.runs, None, None, its)[0]

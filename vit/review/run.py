@@ -48,8 +48,8 @@ class Run:
     @property
     def counted(self) -> dict[str, str]:
         """How its metrics were counted, where that has changed; see vit/runs/counted.py."""
-        own = self.results if self.state == "done" else self.stamp
-        return ways(own.get("counted")) or ways(self.trial.get("counted"))
+        counting = self.results if self.state == "done" else self.stamp
+        return ways(counting.get("counted")) or ways(self.trial.get("counted"))
 
     @property
     def metrics(self) -> dict[str, object]:

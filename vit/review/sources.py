@@ -19,17 +19,17 @@ def load(sources: Iterable[Path | str], *, cache: bool = True) -> Runs:
     With `cache` what was read is kept in each folder, and read again only where it has changed.
     Raises Refused where a source holds no runs, or none that can be read.
     """
-    found: dict[Path, Run] = {}
+    runs: dict[Path, Run] = {}
     problems: list[Fault] = []
     sources = list(sources)
     for source in sources:
         if is_project(str(source)):
-            found |= {run.path: run for run in load_project(str(source), cache=cache)}
+            runs |= {run.path: run for run in load_project(str(source), cache=cache)}
             continue
         source = Path(source)
         kept = Cache(source / FILE) if cache else None
         for path in find_runs(source):
-            if path.resolve() in found:
+            if path.resolve() in runs:
                 continue
             try:
                 run = kept.read(path) if kept else read_run(path)
@@ -41,13 +41,13 @@ def load(sources: Iterable[Path | str], *, cache: bool = True) -> Runs:
                 continue
             judge_state(run)
             if run.state_json.get("job_type") != "report":  # our own page, logged to W&B
-                found[path.resolve()] = run
+                runs[path.resolve()] = run
         if kept:
             kept.save()
-    if not found:
+    if not runs:
         nothing = Fault(", ".join(map(str, sources)), "holds nothing but reports")
         raise Refused(problems or [nothing])
-    bare = [run for run in found.values() if run.state == "done" and not run.history]
+    bare = [run for run in runs.values() if run.state == "done" and not run.history]
     gone = {run.name: why for run in bare if run.config and (why := without_curves(run.path))}
     notes = [f"{name} is done, but has no curves: {why}" for name, why in gone.items()]
-    return Runs(list(found.values()), [*[f"left out, {fault}" for fault in problems], *notes])
+    return Runs(list(runs.values()), [*[f"left out, {fault}" for fault in problems], *notes])

@@ -28,11 +28,11 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
             low, high, step = steps
             chosen_from[key] = IntDistribution(low, high, step=step)
     for key, span in space.ranges.items():
-        least, most = span["low"], span["high"]
-        if span["whole"]:
-            chosen_from[key] = IntDistribution(int(least), int(most), log=span["log"])
+        least, most = span.low, span.high
+        if span.whole:
+            chosen_from[key] = IntDistribution(int(least), int(most), log=span.log)
         else:
-            chosen_from[key] = FloatDistribution(float(least), float(most), log=span["log"])
+            chosen_from[key] = FloatDistribution(float(least), float(most), log=span.log)
     return chosen_from
 
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any
 
 from vit.faults import Fault, Refused
 from vit.runs.continuity import changed_code, changed_data
@@ -23,31 +23,12 @@ from vit.runs.shapes import BEGUN_SWEEP, PLANNED_TRIAL, SWEEP, TRIAL, misfit
 from vit.sweeps.roles import FACTS, Trial
 from vit.sweeps.trial_row import TrialRecord, TrialRow, cost, read_row
 
+# sweep.json: what was asked for, and with what code and data; the shape is `SWEEP`.
+SweepRecord = dict[str, Any]
 STATES = (
     *("running", "planned", "paused", "stopped", "preempted", "cut off"),
     *("done", "pruned", "failed"),
 )
-
-
-class SweepRecord(TypedDict, total=False):
-    """sweep.json: what was asked for, and with what code and data."""
-
-    schema_version: int
-    name: str
-    command: str
-    arguments: list[str]  # the words after `vit train`
-    folder: str  # where it was given
-    path: str
-    code: dict[str, Any]
-    data: dict[str, Any]  # hash of the data's config → fingerprint
-    counted: dict[str, str]  # see vit/runs/counted.py
-    objective: dict[str, Any]
-    threads: int
-    space: dict[str, Any] | None  # of a search
-    trials: list[str]  # ids, unless it is a search
-    study: str
-    created: float
-    updated: float
 
 
 @dataclass(frozen=True)
@@ -78,7 +59,7 @@ class Ledger:
 
     def earlier(self) -> SweepRecord | None:
         """The same as an earlier start has left it; None where there is none that can be read."""
-        return cast("SweepRecord | None", read_json(self.sweep_file, SWEEP))
+        return read_json(self.sweep_file, SWEEP)
 
     def enter(self, trial: Trial) -> None:
         """Makes a trial's folder, or leaves the one that is there."""

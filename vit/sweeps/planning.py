@@ -135,7 +135,7 @@ class Planner:
             return self.planned()
         axes = dict(self._words.axes)
         for key, span in self._words.ranges.items():
-            axes[key] = [str(span["low"]), str(span["high"])]
+            axes[key] = [str(span.low), str(span.high)]
         first = {key: ends[0] for key, ends in axes.items()}
         corners = [{**first, key: value} for key, values in axes.items() for value in values]
         return self.make_trials({label_of(corner): corner for corner in corners}.values())

@@ -144,7 +144,8 @@ class Sweep:
             _data_key(trial.config["data"]): trial.report["data"]["fingerprint"] for trial in trials
         }
         searching = self.policy.sampler.searches
-        space = {"axes": self.words.axes, "ranges": self.words.ranges}
+        ranges = {key: vars(span) for key, span in self.words.ranges.items()}
+        space = {"axes": self.words.axes, "ranges": ranges}
         return {
             "schema_version": SCHEMA_VERSION,
             "name": self.ledger.path.name,

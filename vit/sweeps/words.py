@@ -11,7 +11,6 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TypedDict
 
 from vit.faults import Fault, Refused
 
@@ -19,8 +18,9 @@ MOST_VALUES = 10_000  # of one key, and points of a grid
 NAMES_NO_SWEEP = ("hydra", "sweep", "tracking", "watch")
 
 
-class Range(TypedDict):
-    """Any number between two ends, from which a search chooses; sweep.json keeps it as it is."""
+@dataclass(frozen=True)
+class Range:
+    """Any number between two ends, from which a search chooses."""
 
     low: float | int
     high: float | int
