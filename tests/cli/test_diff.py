@@ -26,38 +26,38 @@ def run(folder, *, depth=4, losses=(3.0, 2.0, 1.0), commit="abc", fingerprints=T
     return str(folder)
 
 
-def test_equal_runs_are_told_to_be_equal(tmp_path, capsys):
+def test_equal_runs_are_said_to_be_equal(tmp_path, capsys):
     assert main([run(tmp_path / "a"), run(tmp_path / "b")]) == 0
-    told = capsys.readouterr().out
-    assert "configs and stamps are equal" in told and "all 3 that both have are equal" in told
+    shown = capsys.readouterr().out
+    assert "configs and stamps are equal" in shown and "all 3 that both have are equal" in shown
 
 
 def test_config_commit_and_the_first_step_are_named(tmp_path, capsys):
     a = run(tmp_path / "a")
     b = run(tmp_path / "b", depth=6, losses=(3.0, 2.5, 1.5), commit="def")
     assert main([a, b]) == 1
-    told = capsys.readouterr().out
-    assert "backbone.depth: 4, now 6" in told and "commit: 'abc', now 'def'" in told
-    assert "the first to differ is 1 (epoch 0), by loss: 2.0, now 2.5" in told
+    shown = capsys.readouterr().out
+    assert "backbone.depth: 4, now 6" in shown and "commit: 'abc', now 'def'" in shown
+    assert "the first to differ is 1 (epoch 0), by loss: 2.0, now 2.5" in shown
 
 
 def recorded(folder, accuracies, **more):
     """A run that recorded an epoch for each accuracy, ten steps each; the rest is as in `run`."""
-    told = run(folder)
+    shown = run(folder)
     recorder = Recorder(folder / "metrics.jsonl")
     for epoch, accuracy in enumerate(accuracies):
         metrics = {"val/accuracy": accuracy, "val/loss": 1 - accuracy, "lr": 0.1, **more}
         recorder.write(10 * (epoch + 1), epoch, metrics, {"step_seconds": accuracy})
-    return told
+    return shown
 
 
-def test_metrics_are_told_by_their_best_and_their_last(tmp_path, capsys):
+def test_metrics_are_compared_by_their_best_and_their_last(tmp_path, capsys):
     a = recorded(tmp_path / "a", [0.5, 0.75, 0.5])
     b = recorded(tmp_path / "b", [0.5, 0.75, float("nan"), 0.625], extra=1.0)
     assert main([a, b, "--json"]) == 1
-    told = json.loads(capsys.readouterr().out)["recorded"]
-    assert (told["epochs"], told["optimizer_steps"]) == ([3, 4], [30, 40])
-    assert told["metrics"] == [
+    shown = json.loads(capsys.readouterr().out)["recorded"]
+    assert (shown["epochs"], shown["optimizer_steps"]) == ([3, 4], [30, 40])
+    assert shown["metrics"] == [
         {
             "metric": "val/accuracy",
             "mode": "max",
@@ -71,7 +71,7 @@ def test_metrics_are_told_by_their_best_and_their_last(tmp_path, capsys):
             "last": [0.5, 0.375, -0.125],
         },
     ]
-    assert (told["only_first"], told["only_second"]) == ([], ["extra"])
+    assert (shown["only_first"], shown["only_second"]) == ([], ["extra"])
     assert main([a, b]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert "epochs: 3, now 4" in lines and "metrics that only the second run has: extra" in lines
@@ -83,10 +83,10 @@ def test_metrics_are_told_by_their_best_and_their_last(tmp_path, capsys):
 
 
 def done(folder):
-    told = recorded(folder, [0.5, 0.75])
+    shown = recorded(folder, [0.5, 0.75])
     (folder / "metrics.json").write_text(json.dumps({"metrics": {"val/accuracy": 0.75}}))
     (folder / "state.json").write_text(json.dumps({"state": "done"}))
-    return told
+    return shown
 
 
 def cut(file):
@@ -105,7 +105,7 @@ def spoilt(file):
 
 @pytest.mark.parametrize("both", [False, True])
 @pytest.mark.parametrize(
-    ("name", "spoil", "told"),
+    ("name", "spoil", "shown"),
     [
         ("metrics.json", cut, "cut short"),
         ("metrics.json", led_out, "is a link that leads out of"),
@@ -119,7 +119,7 @@ def spoilt(file):
     ],
 )
 def test_runs_are_not_equal_as_long_as_a_file_cannot_be_read(
-    tmp_path, capsys, name, spoil, told, both
+    tmp_path, capsys, name, spoil, shown, both
 ):
     a, b = done(tmp_path / "a"), done(tmp_path / "b")
     for run_dir in (tmp_path / "a", tmp_path / "b"):
@@ -132,7 +132,7 @@ def test_runs_are_not_equal_as_long_as_a_file_cannot_be_read(
         spoil(run_dir / name)
     assert main([a, b]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert any(told in line and f"b/{name}" in line for line in lines)
+    assert any(shown in line and f"b/{name}" in line for line in lines)
     assert "metrics are equal" not in lines
 
 
@@ -147,8 +147,12 @@ def test_runs_that_recorded_the_same_do_not_differ_by_their_clocks(tmp_path, cap
 def test_a_tolerance_overlooks_roundings_only(tmp_path, capsys):
     runs = [run(tmp_path / "a"), run(tmp_path / "b", losses=(3.0, 2.0001, 1.5))]
     assert main([*runs, "--json", "--tolerance", "0.01"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert (told["steps"], told["divergence"]["step"], told["divergence"]["by"]) == (3, 2, "loss")
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["steps"], shown["divergence"]["step"], shown["divergence"]["by"]) == (
+        3,
+        2,
+        "loss",
+    )
 
 
 def test_without_fingerprints_the_steps_are_not_compared(tmp_path, capsys):

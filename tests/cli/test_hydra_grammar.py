@@ -172,8 +172,8 @@ def test_what_is_no_grammar_or_has_no_point_is_refused_in_words(composing, comma
 @pytest.mark.parametrize("command", SEARCHED)
 def test_an_interval_is_a_range_to_search_in(composing, command):
     words = read_words([command], composing.groups)
-    (told,) = words.ranges.values()
-    assert (told["low"], told["high"], told["log"], told["whole"]) == SEARCHED[command]
+    (span,) = words.ranges.values()
+    assert (span.low, span.high, span.log, span.whole) == SEARCHED[command]
     assert not words.axes and not words.fixed
 
 

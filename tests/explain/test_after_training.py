@@ -15,7 +15,7 @@ from vit.explain import after_training
 from vit.explain.after_training import examples, look_back
 from vit.faults import Fault, Refused
 from vit.jobs.training import DONE, train
-from vit.review.report import report
+from vit.review.report import build_report
 from vit.review.sources import load
 from vit.runs.directory import RunFolder
 from vit.runs.files import read_json
@@ -96,11 +96,11 @@ def test_the_page_has_best_and_baseline_on_the_same_images(runs):
     # What a person has shown to one run alone takes nothing away.
     own = {"path": "own.png", "sha256": "own", "files": {"image": "own.png"}}
     write_json(home / "a" / "attend" / "attend.json", {"schema_version": 1, "images": [own]})
-    first, second = report(load(folders, cache=False), folders)[0]["looks"]
-    samples = [picture["sample"] for picture in first["pictures"]]
-    assert len(samples) == 16 and samples == [each["sample"] for each in second["pictures"]]
+    first, second = build_report(load(folders, cache=False), folders).overall.looks
+    samples = [picture.sample for picture in first.pictures]
+    assert len(samples) == 16 and samples == [each.sample for each in second.pictures]
     assert len(set(samples)) == 4 and "own.png" not in samples
-    assert {first["label"], second["label"]} == {"dim=16", "dim=24"}
+    assert {first.label, second.label} == {"dim=16", "dim=24"}
 
 
 def again(home, most=4):

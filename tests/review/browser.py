@@ -69,15 +69,15 @@ class Browser:
             time.sleep(0.05)
 
     def evaluate(self, expression):
-        told = self._ask("Runtime.evaluate", expression=expression, returnByValue=True)
-        assert "exceptionDetails" not in told, (expression, told)
-        return told["result"].get("value")
+        answer = self._ask("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in answer, (expression, answer)
+        return answer["result"].get("value")
 
     def picture(self, whole=True):
         import base64
 
-        told = self._ask("Page.captureScreenshot", captureBeyondViewport=whole)
-        return base64.b64decode(told["data"])
+        answer = self._ask("Page.captureScreenshot", captureBeyondViewport=whole)
+        return base64.b64decode(answer["data"])
 
     def _ask(self, method, **parameters):
         self._number += 1
@@ -87,14 +87,14 @@ class Browser:
         os.write(self._out, json.dumps(message).encode() + b"\0")
         until = time.monotonic() + 60
         while time.monotonic() < until:
-            told = self._next()
-            if told is None:
+            answer = self._next()
+            if answer is None:
                 time.sleep(0.005)
-            elif told.get("id") == self._number:
-                assert "error" not in told, (method, told)
-                return told["result"]
-            elif "method" in told:
-                self._note(told["method"], told["params"])
+            elif answer.get("id") == self._number:
+                assert "error" not in answer, (method, answer)
+                return answer["result"]
+            elif "method" in answer:
+                self._note(answer["method"], answer["params"])
         raise TimeoutError(method)
 
     def _next(self):
@@ -108,12 +108,12 @@ class Browser:
         line, _, self._buffer = self._buffer.partition(b"\0")
         return json.loads(line)
 
-    def _note(self, method, told):
+    def _note(self, method, event):
         if method == "Network.requestWillBeSent":
-            self.requests.append(told["request"]["url"])
+            self.requests.append(event["request"]["url"])
         elif method == "Runtime.exceptionThrown":
-            self.errors.append(str(told["exceptionDetails"]))
-        elif method == "Log.entryAdded" and told["entry"]["level"] in ("error", "warning"):
-            self.errors.append(told["entry"]["text"])
-        elif method == "Runtime.consoleAPICalled" and told["type"] in ("error", "warning"):
-            self.errors.append(str(told["args"]))
+            self.errors.append(str(event["exceptionDetails"]))
+        elif method == "Log.entryAdded" and event["entry"]["level"] in ("error", "warning"):
+            self.errors.append(event["entry"]["text"])
+        elif method == "Runtime.consoleAPICalled" and event["type"] in ("error", "warning"):
+            self.errors.append(str(event["args"]))

@@ -21,9 +21,9 @@ def make_run(
     old=True,
     monitor="val/accuracy",
     more=None,
-    **told,
+    **state_json,
 ):
-    """`more` joins the config, `told` the state file. An old folder is one a cache may keep."""
+    """`more` joins the config, `state_json` state.json. A cache may keep an `old` folder."""
     folder.mkdir(parents=True)
     config = {
         "schema_version": 1,
@@ -36,7 +36,7 @@ def make_run(
         **(more or {}),
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    put(folder / "state.json", {"state": state, "train_seconds": 10.0 * depth, **told})
+    put(folder / "state.json", {"state": state, "train_seconds": 10.0 * depth, **state_json})
     stamp = {
         "command": f"vit train backbone.depth={depth}",
         "folder": "/somewhere",

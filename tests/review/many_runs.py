@@ -52,9 +52,9 @@ def one_run(folder, setting, seed, skill, points, fails, draw):
         "checkpoint": {"monitor": "val/accuracy", "mode": "max"},
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    told = points // 3 if fails else points
+    recorded = points // 3 if fails else points
     lines = []
-    for point in range(told):
+    for point in range(recorded):
         step, epoch = 50 * (point + 1), point // 10
         done = (point + 1) / points
         loss = 2.3 * math.exp(-4 * done) + 0.4 + draw.gauss(0, 0.03)

@@ -17,10 +17,10 @@ from vit.sweeps.ledger import Ledger, changes
 NOW = {"miou": PICTURES_OWN_SIZE, "pixel_accuracy": PICTURES_OWN_SIZE}
 
 
-def segmenter(folder, counted=None, **told):
+def segmenter(folder, counted=None, **shown):
     """A finished run of a segmenter; in the old way where `counted` says nothing."""
     task = {"task": {"_target_": TASK}}
-    run = make_run(folder, monitor="val/miou", old=False, more=task, **told)
+    run = make_run(folder, monitor="val/miou", old=False, more=task, **shown)
     for name in ("metrics.json", "stamp.json"):
         if counted and (run / name).is_file():
             put(run / name, {**read_json(run / name), "counted": counted})
@@ -36,45 +36,45 @@ def runs(tmp_path):
     return tmp_path
 
 
-def told_by(capsys, *words):
+def reported(capsys, *words):
     capsys.readouterr()
     assert report.main([*map(str, words), "--json", "--no-cache"]) == 0
     return json.loads(capsys.readouterr().out)
 
 
 def test_each_way_has_a_board_of_its_own(runs, capsys):
-    told = told_by(capsys, runs)
-    boards = {board["title"]: [run["name"] for run in board["runs"]] for board in told["boards"]}
+    shown = reported(capsys, runs)
+    boards = {board["title"]: [run["name"] for run in board["runs"]] for board in shown["boards"]}
     assert sorted(map(sorted, boards.values())) == [["between"], ["new"], ["old", "old2"]]
     both = f"{BEFORE}, then {PICTURES_OWN_SIZE}"
     assert {title.split("counted ")[1] for title in boards} == {BEFORE, PICTURES_OWN_SIZE, both}
-    assert "how it was counted" in told["about_boards"]
-    assert len({run["configuration"] for run in told["runs"]}) == 3  # never seeds of one
+    assert "how it was counted" in shown["about_boards"]
+    assert len({run["configuration"] for run in shown["runs"]}) == 3  # never seeds of one
 
 
 def test_runs_of_one_way_are_on_one_board_without_a_word(tmp_path, capsys):
     for seed in range(2):
         segmenter(tmp_path / f"new{seed}", NOW, seed=seed)
-    told = told_by(capsys, tmp_path)
-    assert told["boards"] == [] and len(told["configurations"]) == 1
-    assert not any("counted" in note for note in told["notes"])
-    assert told["configurations"][0]["label"] == "the only configuration"
+    shown = reported(capsys, tmp_path)
+    assert shown["boards"] == [] and len(shown["configurations"]) == 1
+    assert not any("counted" in note for note in shown["notes"])
+    assert shown["configurations"][0]["label"] == "the only configuration"
 
 
 def test_asked_for_by_name_old_numbers_are_left_out_with_a_word(runs, capsys):
-    told = told_by(capsys, runs, "--metric", "val/miou")
-    assert [run["name"] for run in told["runs"]] == ["new"]
-    (word,) = [note for note in told["notes"] if note.startswith("left out")]
+    shown = reported(capsys, runs, "--metric", "val/miou")
+    assert [run["name"] for run in shown["runs"]] == ["new"]
+    (word,) = [note for note in shown["notes"] if note.startswith("left out")]
     assert "3 runs" in word and BEFORE in word and word.endswith(f"not {PICTURES_OWN_SIZE}")
-    told = told_by(capsys, runs, "--metric", "train/loss")  # counted as ever
-    assert len(told["runs"]) == 4 and len(told["configurations"]) == 3
+    shown = reported(capsys, runs, "--metric", "train/loss")  # counted as ever
+    assert len(shown["runs"]) == 4 and len(shown["configurations"]) == 3
 
 
 def test_old_numbers_are_marked_even_where_there_are_no_others(runs, tmp_path, capsys):
-    told = told_by(capsys, runs / "old", runs / "old2")
-    (word,) = [note for note in told["notes"] if "counted" in note]
+    shown = reported(capsys, runs / "old", runs / "old2")
+    (word,) = [note for note in shown["notes"] if "counted" in note]
     assert word.startswith(f"val/miou of 2 (old, old2) was counted {BEFORE}")
-    assert any("counted" in note for note in told_by(capsys, runs / "between")["notes"])
+    assert any("counted" in note for note in reported(capsys, runs / "between")["notes"])
     metrics = {"metrics": {"test/miou": 0.9}, "epochs": 1, "timing": {"train_seconds": 1.0}}
     put(runs / "old" / "metrics.json", metrics)
     summary(RunFolder(runs / "old"))
@@ -88,12 +88,12 @@ def test_diff_names_what_it_does_not_compare(runs, capsys):
     assert diff.main([str(runs / "old"), str(runs / "new")]) == 1
     said = capsys.readouterr().out
     assert "not compared, since each run counted them in its own way: val/miou" in said
-    found = diff.compare(runs / "old", runs / "new")["recorded"]
-    assert found["counted_otherwise"] == ["val/miou"] and found["metrics"] == []
-    assert diff.compare(runs / "old", runs / "old2")["recorded"]["metrics"]
+    found = diff.compare(runs / "old", runs / "new").recorded
+    assert found.counted_otherwise == ["val/miou"] and found.metrics == []
+    assert diff.compare(runs / "old", runs / "old2").recorded.metrics
 
 
-def test_a_run_that_is_not_done_is_told_by_its_stamp(tmp_path):
+def test_a_run_that_is_not_done_is_judged_by_its_stamp(tmp_path):
     run = segmenter(tmp_path / "running", NOW, state="stopped")
     assert read_run(run).counted == NOW
     assert read_run(segmenter(tmp_path / "begun long ago", state="stopped")).counted == {}
@@ -115,19 +115,19 @@ def test_what_only_wandb_knows_says_it_too():
 def test_a_sweep_ranks_no_outdated_trials_beside_others(tmp_path):
     for number, counted in enumerate((None, NOW, NOW)):
         run = segmenter(tmp_path / f"t{number}", counted, seed=number)
-        told = {"id": f"t{number}", "label": run.name, "group": "g", "seed": number}
-        put(run / "trial.json", {**told, "overrides": {}})
+        shown = {"id": f"t{number}", "label": run.name, "group": "g", "seed": number}
+        put(run / "trial.json", {**shown, "overrides": {}})
         metrics = read_json(run / "metrics.json")
         metrics["metrics"]["val/loss"] = 1.0
         put(run / "metrics.json", metrics)
     old, new, _ = Ledger(tmp_path).rows()
-    assert old["outdated"] == ["val/miou"] and "val/miou" not in old["metrics"]
-    assert old["metrics"]["val/loss"] == 1.0
-    assert new["outdated"] == [] and "val/miou" in new["metrics"]
+    assert old.outdated == ["val/miou"] and "val/miou" not in old.metrics
+    assert old.metrics["val/loss"] == 1.0
+    assert new.outdated == [] and "val/miou" in new.metrics
     for number in (1, 2):
         put(tmp_path / f"t{number}" / "state.json", {"state": "planned"})
     old = Ledger(tmp_path).rows()[0]  # alone it is shown as it was
-    assert old["outdated"] == [] and "val/miou" in old["metrics"]
+    assert old.outdated == [] and "val/miou" in old.metrics
 
 
 def test_a_sweep_that_was_begun_in_the_old_way_was_begun_with_something_else():

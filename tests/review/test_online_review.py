@@ -44,20 +44,20 @@ READS = """
 import json, sys
 from vit.cli.main import main
 from vit.review.sources import load
-told = {}
+answers = {}
 for name in ("first", "again"):
-    told[name] = [
+    answers[name] = [
         [run.name, run.state, run.seed, run.group, run.metrics.get("val/acc"),
          {key: [one.steps.tolist(), [str(v) for v in one.values]]
           for key, one in run.history.items()}]
         for run in load(["me/p"]).runs
     ]
-told["resumed"] = load(["me/resumed"]).runs[0].history["loss"].values.tolist()
+answers["resumed"] = load(["me/resumed"]).runs[0].history["loss"].values.tolist()
 words = ["report", "me/p", "--metric", "val/acc", "--out", "page.html"]
-told["code"] = main([*words, "--log", "me/p", "--workspace", "me/p"])
-told["refused"] = main(["report", "me/nothing"])
-told["count"] = len(load(["me/p"]).runs)
-print("TOLD" + json.dumps(told))
+answers["code"] = main([*words, "--log", "me/p", "--workspace", "me/p"])
+answers["refused"] = main(["report", "me/nothing"])
+answers["count"] = len(load(["me/p"]).runs)
+print("ANSWERS" + json.dumps(answers))
 """
 
 
@@ -66,10 +66,10 @@ def ran(server, home, *words, **more):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("WANDB")}
     places = {f"WANDB_{name}_DIR": str(home / name) for name in ("DATA", "CACHE", "CONFIG")}
     places |= {"WANDB_DIR": str(home), "XDG_CACHE_HOME": str(home / "kept"), "HOME": str(home)}
-    told = {**environment, **places, **server.environment(), **more}
+    answers = {**environment, **places, **server.environment(), **more}
     return subprocess.run(
         [sys.executable, *words],
-        env={name: value for name, value in told.items() if value},
+        env={name: value for name, value in answers.items() if value},
         cwd=home,
         capture_output=True,
         text=True,
@@ -80,7 +80,7 @@ def ran(server, home, *words, **more):
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """The server, what `READS` told, and what the commands said."""
+    """The server, what `READS` answers, and what the commands said."""
     home = tmp_path_factory.mktemp("online")
     with serving() as server:
         written = ran(server, home, "-c", WRITES)
@@ -88,14 +88,14 @@ def published(tmp_path_factory):
         sent = ran(server, home, "-m", "vit", "sync", str(home))
         assert sent.returncode == 0, sent.stderr
         read = ran(server, home, "-c", READS)
-        assert "TOLD" in read.stdout, read.stderr
-        told = json.loads(read.stdout.split("TOLD")[1])
-        yield server, told, read, home
+        assert "ANSWERS" in read.stdout, read.stderr
+        answers = json.loads(read.stdout.split("ANSWERS")[1])
+        yield server, answers, read, home
 
 
 def test_a_project_reads_as_its_runs(published):
-    _, told, _, _ = published
-    runs = told["first"]
+    _, answers, _, _ = published
+    runs = answers["first"]
     assert [run[:3] for run in runs] == [[f"run <b>{n}", "done", n % 2] for n in range(4)]
     groups = [run[3] for run in runs]
     assert groups[0] == groups[1] != groups[2] == groups[3]  # nested or flat, and without the seed
@@ -108,7 +108,7 @@ def test_a_project_reads_as_its_runs(published):
     assert history["val/acc"][0] == [0, 640, 1280]  # over its own step_metric
 
 
-def test_words_are_told_from_folders(tmp_path, monkeypatch):
+def test_projects_are_not_taken_for_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert is_project("me/p") and is_project("my-team/a project")
     (tmp_path / "me" / "p").mkdir(parents=True)
@@ -130,22 +130,22 @@ def test_a_run_of_ours_counts_where_its_checkpoint_was_chosen():
 
 
 def test_what_has_ended_is_asked_for_once(published):
-    server, told, _, _ = published
-    assert told["again"] == told["first"]
+    server, answers, _, _ = published
+    assert answers["again"] == answers["first"]
     # Four runs of p, the resumed one, and the two reads of the report's own: none but the first.
     assert server.asked.count("HistoryPage") == 5
 
 
 def test_all_starts_of_an_offline_run_are_uploaded_as_one(published):
-    server, told, _, _ = published
+    server, answers, _, _ = published
     assert len(server.history["abc"]) == 70
     first = [1 / (step + 1) for step in range(30)]
-    assert told["resumed"] == pytest.approx(first + [1 + 1 / (step + 1) for step in range(30)])
+    assert answers["resumed"] == pytest.approx(first + [1 + 1 / (step + 1) for step in range(30)])
 
 
 def test_the_page_is_logged_as_a_report_and_read_as_no_run(published):
-    server, told, read, home = published
-    assert told["code"] == 0 and told["count"] == 4
+    server, answers, read, home = published
+    assert answers["code"] == 0 and answers["count"] == 4
     (report,) = [run for run in server.kept.values() if run.get("jobType") == "report"]
     (logged,) = [page for name, page in server.uploads.items() if name.endswith(".html")]
     assert logged == (home / "page.html").read_bytes()
@@ -169,8 +169,8 @@ def test_the_workspace_is_grouped_by_configuration(published):
 
 
 def test_what_cannot_be_asked_is_refused_in_one_line(published):
-    server, told, read, home = published
-    assert told["refused"] == 2
+    server, answers, read, home = published
+    assert answers["refused"] == 2
     assert "me/nothing: no such folder; as a W&B project: " in read.stderr
     assert f"{server.url} knows no such project" in read.stderr
     unknown = ran(server, home, "-m", "vit", "report", "me/p", WANDB_API_KEY="")
@@ -183,7 +183,7 @@ def test_the_client_asked_for_nothing_that_the_server_lacks(published):
     server, _, _, home = published
     assert server.unknown == []
     pictures = [name for name in server.uploads if name.startswith("r0/media/images/")]
-    tables = [told["input"]["artifactTypeName"] for told in server.artifacts]
+    tables = [answers["input"]["artifactTypeName"] for answers in server.artifacts]
     assert len(pictures) == 1 and tables == ["run_table"] * 4
     assert not (home / "me").exists()
 

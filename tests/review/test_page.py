@@ -12,7 +12,7 @@ from browser import Browser, chromium
 from folders import age, make_run, make_sweep, put
 
 from vit.review.page import as_script_data, page
-from vit.review.report import report
+from vit.review.report import build_report
 from vit.review.sources import load
 from vit.runs.record import Recorder
 
@@ -22,8 +22,7 @@ SNEAKY = "<!--<script>'\"${window.hacked=1}`javascript:window.hacked=1\u2028"
 
 
 def written(folder, out):
-    told, configurations = report(load([folder]), [folder])
-    out.write_text(page(told, configurations), encoding="utf-8")
+    out.write_text(page(build_report(load([folder]), [folder])), encoding="utf-8")
     return out
 
 
@@ -31,8 +30,8 @@ def written(folder, out):
 def swept(tmp_path_factory):
     folder = make_sweep(tmp_path_factory.mktemp("runs") / "sweep")
     tail = ["epoch 1", "RuntimeError: mat1 and mat2 cannot be multiplied"]
-    told = {"kind": "exception", "error": "RuntimeError: shapes", "log_tail": tail}
-    make_run(folder / "broken", depth=8, state="failed", **told)
+    failure = {"kind": "exception", "error": "RuntimeError: shapes", "log_tail": tail}
+    make_run(folder / "broken", depth=8, state="failed", **failure)
     return written(folder, folder / "report.html")
 
 

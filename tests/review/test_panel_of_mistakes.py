@@ -9,8 +9,9 @@ from folders import make_run, put
 from PIL import Image
 
 from vit.review.page import page
-from vit.review.pictures import embedded
-from vit.review.report import report
+from vit.review.picture import Picture
+from vit.review.pictures import PicturesOfRun, embedded
+from vit.review.report import build_report
 from vit.review.sources import load
 from vit.runs.mistake_gallery import Album, Mistake, write_album
 
@@ -30,9 +31,9 @@ def with_results(folder, name, accuracy, tables, **options):
 
 
 def written(folder):
-    told, configurations = report(load([folder], cache=False), [folder])
+    report = build_report(load([folder], cache=False), [folder])
     file = folder / "report.html"
-    file.write_text(page(told, configurations), encoding="utf-8")
+    file.write_text(page(report), encoding="utf-8")
     return file
 
 
@@ -117,10 +118,10 @@ def test_a_phone_shows_the_pictures_without_sideways_scrolling(detected):
 def test_a_run_without_a_test_shows_what_its_validation_got_wrong(tmp_path):
     run = make_run(tmp_path / "a")
     write_album(run, "val", Album([Mistake(noise(1), "3 taken for 5", "x")]), 30, 2)
-    told, _ = report(load([tmp_path], cache=False), [tmp_path])
-    (row,) = told["pictures"]
-    assert (row["split"], row["step"], row["seed"]) == ("val", 30, 0)
-    assert json.dumps(told["pictures"]).count("base64") == 0  # the tables name files
+    report = build_report(load([tmp_path], cache=False), [tmp_path])
+    (row,) = report.overall.pictures
+    assert (row.split, row.step, row.seed) == ("val", 30, 0)
+    assert json.dumps(report.to_plain()["pictures"]).count("base64") == 0  # the tables name files
 
 
 def test_pictures_have_a_room_which_configurations_share(tmp_path):
@@ -129,9 +130,8 @@ def test_pictures_have_a_room_which_configurations_share(tmp_path):
         album = Album([Mistake(noise(n, 200), "", "") for n in range(4)])
         write_album(tmp_path / name, "test", album)
         files = sorted((tmp_path / name / "pictures" / "test").glob("*.webp"))
-        rows.append(
-            {"id": name, "pictures": [{"file": str(f), "words": "", "sample": ""} for f in files]}
-        )
+        shown = [Picture(str(file), "", "") for file in files]
+        rows.append(PicturesOfRun(name, name, 0, "test", None, [], shown))
     size = files[0].stat().st_size
     files[1].write_bytes(b"<svg onload=alert(1)>")
     first, second = embedded(rows, most=int(4.5 * size))
@@ -140,21 +140,21 @@ def test_pictures_have_a_room_which_configurations_share(tmp_path):
     assert first["pictures"][0]["source"].startswith("data:image/webp;base64,")
 
 
-def test_segmentation_tells_iou_and_pixels(tmp_path):
+def test_segmentation_shows_iou_and_pixels(tmp_path):
     tables = {"classes": ["sky", "sea"], "pixels": [70, 30], "class_iou": [0.5, 0.25]}
     tables |= {"class_accuracy": [0.75, 0.5], "confusion": [[60, 10], [15, 15]]}
     with_results(tmp_path, "a", 0.9, tables)
-    told = report(load([tmp_path], cache=False), [tmp_path])[0]["mistakes"]
-    assert (told["score"], told["unit"], told["images"]) == ("IoU", "pixels", [70, 30])
-    assert told["rows"][0]["scores"] == [0.5, 0.25]
-    assert told["rows"][0]["more"] == {"accuracy": [0.75, 0.5]}
+    found = build_report(load([tmp_path], cache=False), [tmp_path]).overall.mistakes
+    assert (found.score, found.unit, found.images) == ("IoU", "pixels", [70, 30])
+    assert found.rows[0].scores == [0.5, 0.25]
+    assert found.rows[0].more == {"accuracy": [0.75, 0.5]}
 
 
-def test_odd_curves_and_scores_are_left_out(tmp_path):
+def test_malformed_curves_and_scores_are_left_out(tmp_path):
     good = {"classes": ["ant", "bee"], "class_ap": [0.5, None]}
     for name, odd in enumerate(([[1.0], [2.0]], "x", [1, 2], [["a"] * 101, None], [None, None])):
         folder = tmp_path / str(name)
         tables = {**good, "precision": odd, "class_ap50": ["x", 1]}
         with_results(folder, "a", 0.9, tables)
-        told = report(load([folder], cache=False), [folder])[0]["mistakes"]
-        assert told["rows"][0]["precision"] is None and told["rows"][0]["more"] == {}
+        found = build_report(load([folder], cache=False), [folder]).overall.mistakes
+        assert found.rows[0].precision is None and found.rows[0].more == {}

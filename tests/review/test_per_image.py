@@ -8,7 +8,7 @@ from folders import make_sweep
 from scipy.stats import binomtest
 
 from vit.cli.report import main
-from vit.review.report import report
+from vit.review.report import build_report
 from vit.review.sources import load
 from vit.runs.predictions import Predictions, hash_of_names, write_predictions
 
@@ -21,8 +21,10 @@ def keep(run, wrong, samples="same", shift=0):
     predicted = target.copy()
     predicted[list(wrong)] += 1
     confidence = np.full(COUNT, 0.5, np.float32)
-    told = Predictions(np.arange(COUNT), target, predicted, confidence, hash_of_names([samples]))
-    write_predictions(run, "test", told)
+    predictions = Predictions(
+        np.arange(COUNT), target, predicted, confidence, hash_of_names([samples])
+    )
+    write_predictions(run, "test", predictions)
 
 
 @pytest.fixture
@@ -35,49 +37,50 @@ def sweep(tmp_path):
     return folder
 
 
-def told_of(folder, **options):
-    return report(load([folder], cache=False), [folder], **options)[0]
+def board_of(folder, **options):
+    return build_report(load([folder], cache=False), [folder], **options).overall
 
 
 def test_each_seed_has_its_own_exact_test(sweep):
-    told = told_of(sweep)["per_image"]
-    assert (told["a_label"], told["b_label"]) == ("depth=6", "depth=2")
-    first, second = told["seeds"]  # of the third nobody kept predictions
-    assert (first["both"], first["only_a"], first["only_b"], first["neither"]) == (154, 36, 6, 4)
-    assert first["p"] == pytest.approx(binomtest(6, 42).pvalue) and first["p"] < 1e-5
-    assert first["p_corrected"] == 2 * first["p"]
-    assert (second["only_a"], second["only_b"], second["p"]) == (5, 5, 1.0)
-    assert (told["only_a"], told["only_b"]) == (41, 11) and "p" not in told
-    assert told["text"] == "of 2 seeds, depth=6 is right more often in 1"
+    found = board_of(sweep).per_image
+    assert (found.a_label, found.b_label) == ("depth=6", "depth=2")
+    first, second = found.seeds  # of the third nobody kept predictions
+    assert (first.both, first.only_a, first.only_b, first.neither) == (154, 36, 6, 4)
+    assert first.p == pytest.approx(binomtest(6, 42).pvalue) and first.p < 1e-5
+    assert first.p_corrected == 2 * first.p
+    assert (second.only_a, second.only_b, second.p) == (5, 5, 1.0)
+    assert (found.only_a, found.only_b) == (41, 11) and not hasattr(found, "p")
+    assert found.text == "of 2 seeds, depth=6 is right more often in 1"
 
 
 def test_images_decide_no_winner(sweep):
-    assert told_of(sweep)["verdict"]["kind"] == "unclear"
+    assert board_of(sweep).verdict.kind == "unclear"
+    before = board_of(sweep).verdict
     for seed in range(3):
         keep(sweep / f"depth_2-{seed}", range(150))
         keep(sweep / f"depth_6-{seed}", range(0))
-    told = told_of(sweep)
-    assert all(row["p_corrected"] < 1e-20 for row in told["per_image"]["seeds"])
-    assert told["verdict"]["kind"] == "unclear"
-    assert told["verdict"] == {**told["verdict"], "text": told_of(sweep)["verdict"]["text"]}
+    board = board_of(sweep)
+    assert all(row.p_corrected < 1e-20 for row in board.per_image.seeds)
+    assert board.verdict.kind == "unclear"
+    assert board.verdict.text == before.text
 
 
 def test_where_the_best_is_the_baseline_the_second_is_compared(sweep):
     for seed in range(2):
         keep(sweep / f"depth_4-{seed}", range(3))
-    told = told_of(sweep, baseline="depth=6")["per_image"]
-    assert (told["a_label"], told["b_label"]) == ("depth=6", "depth=4")
+    found = board_of(sweep, baseline="depth=6").per_image
+    assert (found.a_label, found.b_label) == ("depth=6", "depth=4")
 
 
 @pytest.mark.parametrize("other", [{"samples": "others"}, {"shift": 1}])
 def test_other_images_are_not_compared(sweep, other):
     keep(sweep / "depth_6-0", range(10), **other)
-    assert [row["seed"] for row in told_of(sweep)["per_image"]["seeds"]] == [1]
+    assert [row.seed for row in board_of(sweep).per_image.seeds] == [1]
     keep(sweep / "depth_6-1", range(10), **other)
-    assert told_of(sweep)["per_image"] is None
+    assert board_of(sweep).per_image is None
 
 
-def test_the_terminal_tells_it(sweep, tmp_path, monkeypatch, capsys):
+def test_the_terminal_shows_it(sweep, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main([str(sweep), "--no-cache"]) == 0
     said = capsys.readouterr().out

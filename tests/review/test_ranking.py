@@ -9,7 +9,7 @@ from folders import make_run, make_sweep, put
 from vit.faults import Refused
 from vit.review.configurations import gather
 from vit.review.ranking import choose_metric, rank
-from vit.review.reader import Run
+from vit.review.run import Run
 from vit.review.sources import load
 
 
@@ -121,11 +121,11 @@ def test_where_all_are_alike_none_has_the_best_mean():
 def test_of_equal_configurations_one_in_twenty_at_most_is_called_best():
     draw = np.random.default_rng(0)
     for count, seeds in ((2, 3), (6, 4)):
-        told = [
+        kinds = [
             rank(invented(draw.normal(0, 1, (count, seeds)).tolist()), "m", "max").kind
             for _ in range(150)
         ]
-        assert told.count("clear") / len(told) <= 0.08, (count, seeds)
+        assert kinds.count("clear") / len(kinds) <= 0.08, (count, seeds)
 
 
 def test_the_first_is_the_baseline_unless_another_is_named():

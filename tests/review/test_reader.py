@@ -44,10 +44,10 @@ def test_series_are_what_read_records_reads(tmp_path):
         stream.write('{"step": 70, "epoch": 7, "metrics": {"a": 2, "ü'.encode()[:-1])
     found = read_history(file)
     file.write_bytes(file.read_bytes().decode(errors="replace").encode())
-    told = {record.step: float(record.metrics["a"]) for record in read_records(file)[:-1]}
+    expected = {record.step: float(record.metrics["a"]) for record in read_records(file)[:-1]}
     assert found["a"].steps.tolist() == [5, 10, 20, 30, 60]
-    told |= {60: 7.0}
-    np.testing.assert_array_equal(found["a"].values, [told[s] for s in (5, 10, 20, 30, 60)])
+    expected |= {60: 7.0}
+    np.testing.assert_array_equal(found["a"].values, [expected[s] for s in (5, 10, 20, 30, 60)])
     assert found["a"].last_finite() == 7.0
     assert found["b"].steps.tolist() == [20, 30] and found["timing/t"].steps.tolist() == [60]
     assert "c" not in found
@@ -100,7 +100,7 @@ def test_a_done_run_without_its_record_is_counted_and_named(tmp_path):
         assert "bare/metrics.jsonl is not there" in note
 
 
-def test_a_killed_run_is_told_from_one_that_is_trained(tmp_path):
+def test_a_killed_run_is_not_taken_for_one_that_is_trained(tmp_path):
     host = socket.gethostname()
     me, nobody = {"host": host, "pid": os.getpid()}, {"host": host, "pid": 2**22 + 1}
     make_run(tmp_path / "lives", state="running", owner=me)

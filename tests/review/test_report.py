@@ -14,24 +14,24 @@ from vit.faults import Refused
 def test_a_sweep_is_ranked_and_drawn(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main([str(make_sweep(tmp_path / "sweep"))]) == 0
-    told = capsys.readouterr().out
-    assert "9 runs (9 done) of 3 configurations" in told
-    assert "depth=6 is best: val/accuracy 0.92" in told and "baseline" in told
-    assert told.endswith("page  report.html\n")
+    shown = capsys.readouterr().out
+    assert "9 runs (9 done) of 3 configurations" in shown
+    assert "depth=6 is best: val/accuracy 0.92" in shown and "baseline" in shown
+    assert shown.endswith("page  report.html\n")
     assert "Which is best?" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_json_holds_the_same_tables(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main([str(make_sweep(tmp_path / "sweep", gain=0.0001)), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["verdict"]["kind"] == "unclear" and told["metric"] == "val/accuracy"
-    first = told["configurations"][0]
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["verdict"]["kind"] == "unclear" and shown["metric"] == "val/accuracy"
+    first = shown["configurations"][0]
     assert first["n"] == 3 and first["values"].keys() == {"0", "1", "2"}
     assert not (tmp_path / "report.html").exists()
     assert main([str(tmp_path / "sweep"), "--json", "--baseline", "depth=4"]) == 0
     other = json.loads(capsys.readouterr().out)
-    assert other["baseline"] != told["baseline"]
+    assert other["baseline"] != shown["baseline"]
 
 
 def test_another_metric_is_ranked_its_way(tmp_path, capsys):
@@ -60,31 +60,31 @@ def test_what_runs_say_cannot_steer_the_terminal(tmp_path, capsys):
     make_run(tmp_path / "a", state="failed", error=evil, more={"optim": {"lr": evil}})
     make_run(tmp_path / "b")
     assert main([str(tmp_path), "--out", str(tmp_path / "a.html")]) == 0
-    told = capsys.readouterr().out
-    assert "\x1b" not in told and "\x07" not in told and "[red]bold[/red]" in told
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown and "\x07" not in shown and "[red]bold[/red]" in shown
 
 
 def test_one_configuration_is_compared_with_nothing(tmp_path, capsys):
     make_run(tmp_path / "runs" / "a")
     assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "a.html")]) == 0
-    told = capsys.readouterr().out
-    assert "One configuration has finished" in told
-    assert "best mean" not in told and "baseline" not in told
+    shown = capsys.readouterr().out
+    assert "One configuration has finished" in shown
+    assert "best mean" not in shown and "baseline" not in shown
 
 
-def test_small_numbers_are_told_by_their_digits(tmp_path, capsys):
+def test_small_numbers_have_their_digits(tmp_path, capsys):
     for seed, value in enumerate((0.000169, 0.000171)):
         make_run(tmp_path / "runs" / f"{seed}", seed=seed, accuracy=value)
     assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "a.html")]) == 0
     assert "0.00017 ± 1.27e-05" in capsys.readouterr().out
 
 
-def test_of_a_run_that_is_not_done_the_best_so_far_is_told(tmp_path, capsys):
+def test_of_a_run_that_is_not_done_the_best_so_far_is_shown(tmp_path, capsys):
     make_run(tmp_path / "runs" / "a", state="preempted", accuracy=0.75)
     assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "a.html")]) == 0
-    told = capsys.readouterr().out
-    assert "0.7500 so far" in told and "No run is done with a finite val/accuracy" in told
-    assert "preempted: a  ended by a signal" in told
+    shown = capsys.readouterr().out
+    assert "0.7500 so far" in shown and "No run is done with a finite val/accuracy" in shown
+    assert "preempted: a  ended by a signal" in shown
 
 
 def test_torch_is_not_imported_for_it(tmp_path):
@@ -121,49 +121,50 @@ def mixed(tmp_path, monkeypatch):
 
 def test_runs_of_different_tasks_have_a_board_each(mixed, capsys):
     assert main([mixed]) == 0
-    told = capsys.readouterr().out
-    assert told.startswith("These 14 runs are of 3 kinds")
-    first, second, third = told.split("\n\n")[1:]
+    shown = capsys.readouterr().out
+    assert shown.startswith("These 14 runs are of 3 kinds")
+    first, second, third = shown.split("\n\n")[1:]
     assert first.startswith("val/accuracy, Classification on Digits\n9 runs (9 done) of 3 conf")
     assert "depth=6 is best: val/accuracy 0.92" in first and "ap50" not in first
     assert second.startswith("val/ap50, Detection on Scenes\n4 runs (4 done) of 2 conf")
     assert "depth=5 has the best mean (val/ap50 0.33 ± 0.25, n = 2), but cannot be told" in second
     assert third.startswith("val/accuracy, Classification on Shapes\n1 run (1 done) of 1 conf")
     assert "One configuration has finished: val/accuracy 0.999 over 1 seed" in third
-    assert "note:" not in told
+    assert "note:" not in shown
 
 
 def test_json_has_the_boards_beside_the_tables_of_all(mixed, capsys):
     assert main([mixed, "--json", "--baseline", "depth=5"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["schema_version"] == 1 and len(told["runs"]) == 14
-    assert told["metric"] == "val/accuracy" and told["verdict"]["kind"] == "clear"
-    ranked = [row for row in told["configurations"] if row["n"]]
-    assert len(ranked) == 3 and len(told["configurations"]) == 6  # the easier data win nothing
-    boards = told["boards"]
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["schema_version"] == 1 and len(shown["runs"]) == 14
+    assert shown["metric"] == "val/accuracy" and shown["verdict"]["kind"] == "clear"
+    ranked = [row for row in shown["configurations"] if row["n"]]
+    assert len(ranked) == 3 and len(shown["configurations"]) == 6  # the easier data win nothing
+    boards = shown["boards"]
     assert [(each["metric"], each["title"], each["verdict"]["kind"]) for each in boards] == [
         ("val/accuracy", "Classification on Digits", "clear"),
         ("val/ap50", "Detection on Scenes", "unclear"),
         ("val/accuracy", "Classification on Shapes", "nothing"),
     ]
-    assert told["notes"] == [told["about_boards"]]
+    assert shown["notes"] == [shown["about_boards"]]
     detectors = {row["label"]: row["id"] for row in boards[1]["configurations"]}
     assert boards[1]["baseline"] == detectors["depth=5"]
     assert main([mixed, "--json", "--metric", "val/ap50"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["boards"] == [] and told["about_boards"] == "" and told["metric"] == "val/ap50"
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["boards"] == [] and shown["about_boards"] == "" and shown["metric"] == "val/ap50"
 
 
 def test_one_board_of_different_data_says_so(mixed, capsys):
     assert main([mixed, "--metric", "val/accuracy"]) == 0
-    told = capsys.readouterr().out
+    shown = capsys.readouterr().out
     assert (
-        "note: of different tasks or data: Classification on Digits; Classification on Shap" in told
+        "note: of different tasks or data: Classification on Digits; Classification on Shap"
+        in shown
     )
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "told"),
+    ("first", "second", "shown"),
     [
         ({"name": "CIFAR10"}, {"name": "MNIST"}, "Classification on Some MNIST"),
         ({"root": "/a/birds/"}, {"root": "/a/flowers"}, "Classification on Some flowers"),
@@ -177,8 +178,8 @@ def test_one_board_of_different_data_says_so(mixed, capsys):
         ({"name": None}, {"name": 3}, None),
     ],
 )
-def test_data_of_one_class_are_told_apart_by_name_and_not_by_where_they_lie(
-    first, second, told, tmp_path, capsys, monkeypatch
+def test_data_of_one_class_differ_by_name_and_not_by_where_they_lie(
+    first, second, shown, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
     for depth, named in enumerate((first, first, second)):
@@ -187,8 +188,8 @@ def test_data_of_one_class_are_told_apart_by_name_and_not_by_where_they_lie(
         put(run / "stamp.json", {"data": {"fingerprint": f"of train alone {depth}"}})
     assert main(["runs", "--json"]) == 0
     boards = json.loads(capsys.readouterr().out)["boards"]
-    assert [len(board["runs"]) for board in boards] == ([] if told is None else [2, 1])
-    assert told is None or boards[1]["title"].startswith(told)
+    assert [len(board["runs"]) for board in boards] == ([] if shown is None else [2, 1])
+    assert shown is None or boards[1]["title"].startswith(shown)
 
 
 def test_data_of_one_fingerprint_are_the_same_in_whatever_folder(tmp_path, capsys, monkeypatch):

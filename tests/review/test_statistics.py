@@ -24,20 +24,20 @@ def test_the_interval_is_students():
 
 def test_common_seeds_are_compared_in_pairs():
     found = difference(A | {9: 0.1}, B | {8: 0.9})
-    told = stats.ttest_rel(list(A.values()), list(B.values()))
+    expected = stats.ttest_rel(list(A.values()), list(B.values()))
     assert (found.how, found.n) == ("paired", 5)
-    assert found.p == pytest.approx(told.pvalue, rel=1e-10)
-    low, high = told.confidence_interval(0.95)
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-10)
+    low, high = expected.confidence_interval(0.95)
     assert (found.value - found.half, found.value + found.half) == pytest.approx((low, high))
 
 
 def test_other_seeds_are_compared_by_welchs_test():
     other = {seed + 10: value for seed, value in B.items() if seed < 4}
     found = difference(A, other)
-    told = stats.ttest_ind(list(A.values()), list(other.values()), equal_var=False)
+    expected = stats.ttest_ind(list(A.values()), list(other.values()), equal_var=False)
     assert (found.how, found.n) == ("unpaired", 4)
-    assert found.p == pytest.approx(told.pvalue, rel=1e-10)
-    low, high = told.confidence_interval(0.95)
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-10)
+    low, high = expected.confidence_interval(0.95)
     assert (found.value - found.half, found.value + found.half) == pytest.approx((low, high))
 
 
@@ -85,8 +85,8 @@ def test_holm_corrects_step_by_step():
 
 @pytest.mark.parametrize(("only_a", "only_b"), [(0, 0), (5, 5), (1, 0), (9, 2), (2, 9), (76, 16)])
 def test_mcnemars_test_is_statsmodels_and_scipys(only_a, only_b):
-    told = contingency_tables.mcnemar([[50, only_a], [only_b, 30]], exact=True)
-    assert mcnemar(only_a, only_b) == pytest.approx(told.pvalue, rel=1e-12)
+    expected = contingency_tables.mcnemar([[50, only_a], [only_b, 30]], exact=True)
+    assert mcnemar(only_a, only_b) == pytest.approx(expected.pvalue, rel=1e-12)
     if only_a + only_b:
         binomial = stats.binomtest(only_a, only_a + only_b).pvalue
         assert mcnemar(only_a, only_b) == pytest.approx(binomial, rel=1e-12)
@@ -120,7 +120,7 @@ def test_shares_of_variance_are_those_of_an_analysis_of_variance():
     levels = np.repeat(np.arange(4), 6)
     values = draw.normal(0.1 * levels, 0.2)
     groups = [values[levels == level] for level in range(4)]
-    told = oneway.anova_oneway(groups, use_var="equal")
+    expected = oneway.anova_oneway(groups, use_var="equal")
     # F = (between / 3) / (noise / 20), from which omega squared follows.
-    f = told.statistic
+    f = expected.statistic
     assert omega_squared(values, levels) == pytest.approx(3 * (f - 1) / (3 * (f - 1) + 24))

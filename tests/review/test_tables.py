@@ -10,7 +10,7 @@ from vit.review.costs import mean_costs, pareto_front, run_costs
 from vit.review.curves import MOST_POINTS, curves, rounded, thinned
 from vit.review.effects import effects, omega_squared
 from vit.review.mistakes import mistakes
-from vit.review.report import report
+from vit.review.report import build_report
 from vit.review.sources import load
 from vit.runs.record import Recorder
 
@@ -53,20 +53,20 @@ def test_a_run_outside_a_sweep_has_its_size_from_its_stamp(tmp_path):
     run = make_run(tmp_path / "a")
     put(run / "stamp.json", {"facts": {"parameters": 7, "gflops_per_image": 0.5}})
     (found,) = load([tmp_path]).runs
-    told = run_costs(found)
-    assert (told["parameters"], told["gflops_per_image"]) == (7.0, 0.5)
+    costs = run_costs(found)
+    assert (costs["parameters"], costs["gflops_per_image"]) == (7.0, 0.5)
 
 
 def test_the_front_on_the_page_follows_the_mode(tmp_path):
     # A deeper one takes longer and is better.
     folder = make_sweep(tmp_path / "sweep")
-    told, _ = report(load([folder]), [folder])
-    time = next(cost for cost in told["costs"] if cost["name"] == "train_seconds")
-    by_id = {row["id"]: row["label"] for row in told["configurations"]}
-    assert [by_id[name] for name in time["front"]] == ["depth=2", "depth=4", "depth=6"]
-    told, _ = report(load([folder]), [folder], mode="min")
-    time = next(cost for cost in told["costs"] if cost["name"] == "train_seconds")
-    assert [by_id[name] for name in time["front"]] == ["depth=2"]
+    board = build_report(load([folder]), [folder]).overall
+    time = next(cost for cost in board.costs if cost.name == "train_seconds")
+    by_id = {row.id: row.label for row in board.configurations}
+    assert [by_id[name] for name in time.front] == ["depth=2", "depth=4", "depth=6"]
+    board = build_report(load([folder]), [folder], mode="min").overall
+    time = next(cost for cost in board.costs if cost.name == "train_seconds")
+    assert [by_id[name] for name in time.front] == ["depth=2"]
 
 
 def test_omega_squared_is_the_textbooks():
@@ -75,8 +75,8 @@ def test_omega_squared_is_the_textbooks():
     values = draw.normal(levels * 0.7, 1.0)
     groups = [values[levels == level] for level in range(3)]
     f = stats.f_oneway(*groups).statistic
-    told = 2 * (f - 1) / (2 * (f - 1) + len(values))  # the same quantity by way of F
-    assert omega_squared(values, levels) == pytest.approx(told, rel=1e-9)
+    by_f = 2 * (f - 1) / (2 * (f - 1) + len(values))  # the same quantity by way of F
+    assert omega_squared(values, levels) == pytest.approx(by_f, rel=1e-9)
     assert omega_squared(np.ones(6), np.array([0, 0, 1, 1, 2, 2])) == 0.0
 
 
@@ -98,11 +98,11 @@ def test_what_matters_is_found_and_noise_is_not():
 def test_curves_are_thinned_and_rounded():
     assert thinned(1000, 5).tolist() == [0, 250, 500, 749, 999]
     assert thinned(3, 5).tolist() == [0, 1, 2] and thinned(1, 5).tolist() == [0]
-    told = rounded(np.array([1 / 3, 2.0, np.nan, -np.inf, 123456.7]))
-    assert told == [0.33333, 2, None, None, 123460]
+    short = rounded(np.array([1 / 3, 2.0, np.nan, -np.inf, 123456.7]))
+    assert short == [0.33333, 2, None, None, 123460]
 
 
-def test_runs_share_their_grids_and_tell_their_axes(tmp_path):
+def test_runs_share_their_grids_and_know_their_axes(tmp_path):
     for seed in range(2):
         run = make_run(tmp_path / f"{seed}", seed=seed, points=0)
         recorder = Recorder(run / "metrics.jsonl")
@@ -111,12 +111,12 @@ def test_runs_share_their_grids_and_tell_their_axes(tmp_path):
             recorder.write(5 * (point + 1), point // 40, {"val/accuracy": point / 400}, timing)
         put(run / "metrics.json", {"metrics": {}, "steps": 2000, "epochs": 10})
     found, _ = gather(load([tmp_path], cache=False).runs)
-    told = curves(found, "val/accuracy")
-    assert told["metrics"] == ["val/accuracy"] and len(told["grids"]) == 1
-    assert len(told["grids"][0]) == MOST_POINTS and told["grids"][0][-1] == 2000
-    run = told["runs"][1]
-    assert (run["seed"], run["images_per_step"], run["steps_per_epoch"]) == (1, 32, 200.0)
-    steps, seconds = run["clock"]
+    drawn = curves(found, "val/accuracy")
+    assert drawn.metrics == ["val/accuracy"] and len(drawn.grids) == 1
+    assert len(drawn.grids[0]) == MOST_POINTS and drawn.grids[0][-1] == 2000
+    run = drawn.runs[1]
+    assert (run.seed, run.images_per_step, run.steps_per_epoch) == (1, 32, 200.0)
+    steps, seconds = run.clock
     assert (steps[0], steps[-1]) == (5, 2000) and (seconds[0], seconds[-1]) == (2.5, 1500)
 
 
@@ -126,7 +126,7 @@ def test_the_epochs_of_a_killed_run_are_counted_by_its_whole_ones(tmp_path):
     for step in (10, 20, 30, 40, 50):
         recorder.write(step, (step - 1) // 20, {"val/accuracy": 0.1}, {})
     found, _ = gather(load([tmp_path], cache=False).runs)
-    assert curves(found, "val/accuracy")["runs"][0]["steps_per_epoch"] == 20.0
+    assert curves(found, "val/accuracy").runs[0].steps_per_epoch == 20.0
 
 
 def test_notes_say_what_means_leave_out(tmp_path):
@@ -135,19 +135,19 @@ def test_notes_say_what_means_leave_out(tmp_path):
     make_run(tmp_path / "c", seed=1, state="failed", kind="killed", log_tail=["x" * 5000])
     make_run(tmp_path / "d", lr=0.2, monitor="val/map")
     make_run(tmp_path / "e", seed=2, state="planned", points=0)
-    told, _ = report(load([tmp_path]), [tmp_path], metric="val/accuracy")
-    notes = " | ".join(told["notes"])
+    board = build_report(load([tmp_path]), [tmp_path], metric="val/accuracy").overall
+    notes = " | ".join(board.notes)
     assert "done, but without a finite val/accuracy: 1 (d)" in notes
     assert "some checkpoints were selected by val/map" in notes
     assert "the same configuration and seed again: 1" in notes and "1 failed or cut off" in notes
     assert "1 still running or planned" in notes
-    (failure,) = told["failures"]
-    assert failure["last_step"] == 30 and len(failure["log_tail"][0]) == 2000
-    told, _ = report(load([tmp_path]), [tmp_path], metric="test/accuracy")
-    assert any("no test left" in note for note in told["notes"])
+    (failure,) = board.failures
+    assert failure.last_step == 30 and len(failure.log_tail[0]) == 2000
+    board = build_report(load([tmp_path]), [tmp_path], metric="test/accuracy").overall
+    assert any("no test left" in note for note in board.notes)
 
 
-def told_by_classes(right, wrong, **more):
+def tables_of(right, wrong, **more):
     return {
         "classes": ["cat", "dog", "owl"],
         "images": [right + wrong, 4, 0],
@@ -159,28 +159,28 @@ def told_by_classes(right, wrong, **more):
 
 
 def test_mistakes_are_gathered_over_seeds(tmp_path):
-    tables = [told_by_classes(8, 2), told_by_classes(6, 4)]
-    tables.append(told_by_classes(1, 9, classes=["other", "names", "here"]))
-    tables.append(told_by_classes(1, 9, class_accuracy=[1.0]))
+    tables = [tables_of(8, 2), tables_of(6, 4)]
+    tables.append(tables_of(1, 9, classes=["other", "names", "here"]))
+    tables.append(tables_of(1, 9, class_accuracy=[1.0]))
     for seed, table in enumerate(tables):
         run = make_run(tmp_path / f"{seed}", seed=seed)
         put(run / "metrics.json", {"metrics": {"val/accuracy": 0.5}, "tables": table})
     found, _ = gather(load([tmp_path]).runs)
-    told = mistakes(found)
-    (row,) = told["rows"]
-    assert (told["classes"], told["score"], row["runs"]) == (["cat", "dog", "owl"], "accuracy", 2)
-    assert row["scores"] == [pytest.approx(0.7), 0.5, None]
-    assert row["confusion"] == [[14, 6, 0], [2, 4, 2], [0, 0, 0]]
-    assert len(row["calibration"]) == 2
+    gathered = mistakes(found)
+    (row,) = gathered.rows
+    assert (gathered.classes, gathered.score, row.runs) == (["cat", "dog", "owl"], "accuracy", 2)
+    assert row.scores == [pytest.approx(0.7), 0.5, None]
+    assert row.confusion == [[14, 6, 0], [2, 4, 2], [0, 0, 0]]
+    assert len(row.calibration) == 2
 
 
 @pytest.mark.parametrize("damage", [{"confusion": [[1]]}, {"confusion": "x"}, {"calibration": 3}])
 def test_damaged_tables_do_no_harm(tmp_path, damage):
     run = make_run(tmp_path / "a")
-    put(run / "metrics.json", {"metrics": {}, "tables": told_by_classes(8, 2, **damage)})
-    (row,) = mistakes(gather(load([tmp_path]).runs)[0])["rows"]
-    assert row["scores"][0] == 0.8
-    assert row["confusion"] is None or row["calibration"] == []
+    put(run / "metrics.json", {"metrics": {}, "tables": tables_of(8, 2, **damage)})
+    (row,) = mistakes(gather(load([tmp_path]).runs)[0]).rows
+    assert row.scores[0] == 0.8
+    assert row.confusion is None or row.calibration == []
 
 
 def test_runs_without_classes_have_no_mistakes(tmp_path):

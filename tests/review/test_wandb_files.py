@@ -42,8 +42,8 @@ run.finish(exit_code=3)
 def environment_of(home):
     """wandb offline, with every folder of its own in `home`."""
     places = {f"WANDB_{name}_DIR": str(home / name) for name in ("DATA", "CACHE", "CONFIG")}
-    told = {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
-    return {**os.environ, **places, **told, "WANDB_DIR": str(home)}
+    quiet = {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
+    return {**os.environ, **places, **quiet, "WANDB_DIR": str(home)}
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_a_run_and_its_later_start_read_as_one(written):
     assert "note" not in run.history and "_step" not in run.history
     bad = next(run for name, run in runs.items() if name != "a <b>name")
     assert bad.config == {"optim": {"lr": 0.2}}  # flat or nested
-    assert bad.state == "failed" and "ended with 3" in bad.told["error"] and bad.metrics == {}
+    assert bad.state == "failed" and "ended with 3" in bad.state_json["error"] and bad.metrics == {}
 
 
 def test_starts_within_one_second_are_put_in_their_order(written, tmp_path):
@@ -88,10 +88,10 @@ def test_it_says_what_wandbs_own_reader_says(written, tmp_path):
     home.mkdir()
     shutil.copy(file, home)
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True)
-    records = [json.loads(line) for line in told.stdout.splitlines()]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
+    records = [json.loads(line) for line in shown.stdout.splitlines()]
     rows = [record["history"]["item"] for record in records if record["type"] == "history"]
-    ours = read_wandb(home)["history"]
+    ours = read_wandb(home).history
     assert ours["loss"].steps.tolist() == [row["trainer/global_step"] for row in rows]
     for name in ("loss", "val/acc", "epoch"):
         theirs = [float(row[name]) for row in rows]
@@ -133,7 +133,7 @@ def test_a_killed_run_is_read_up_to_the_kill(written, tmp_path, kept):
     os.utime(home / file.name, (1e9, 1e9))
     (run,) = load([tmp_path], cache=False).runs
     assert run.state == "cut off" and run.metrics == {}
-    whole = read_wandb(file.parent)["history"]["loss"]
+    whole = read_wandb(file.parent).history["loss"]
     loss = run.history["loss"]
     assert 0.5 * kept * 40 < len(loss) < 40
     np.testing.assert_array_equal(loss.values[:30], whole.values[:30][: len(loss)])
@@ -177,7 +177,7 @@ def test_a_run_is_read_while_it_is_written_and_up_to_a_kill(tmp_path):
         try:
             assert process.stdout.readline() == b"logged\n"
             until = time.monotonic() + 60
-            while time.monotonic() < until:  # W&B writes a little later than it is told
+            while time.monotonic() < until:  # W&B writes a little later than it is asked to
                 (run,) = load([tmp_path]).runs
                 if len(run.history.get("loss", ())) > 1000:
                     break

@@ -15,8 +15,8 @@ def test_settings_read_the_same_nested_and_flat():
 
 
 def test_settings_that_are_no_paths_stay_as_they_are():
-    told, trial = as_ours({"../x": 1, "a.": 2, "lr": 1, "lr.decay": 2})
-    assert told == {"../x": 1, "a.": 2, "lr": 1, "lr.decay": 2} and trial == {}
+    logged, trial = as_ours({"../x": 1, "a.": 2, "lr": 1, "lr.decay": 2})
+    assert logged == {"../x": 1, "a.": 2, "lr": 1, "lr.decay": 2} and trial == {}
 
 
 def test_a_run_of_ours_keeps_its_group():
@@ -24,17 +24,17 @@ def test_a_run_of_ours_keeps_its_group():
 
 
 @pytest.mark.parametrize(
-    ("told", "value"),
+    ("logged", "value"),
     [("1e-3", 0.001), (3, 3.0), ('"Infinity"', math.inf), ("-Infinity", -math.inf)],
 )
-def test_numbers_come_as_text_and_as_themselves(told, value):
-    assert number(told) == value
+def test_numbers_come_as_text_and_as_themselves(logged, value):
+    assert number(logged) == value
     assert math.isnan(number("NaN")) and math.isnan(number('"NaN"'))
 
 
-@pytest.mark.parametrize("told", [True, None, {"_type": "image-file"}, '"high"', "true", [1]])
-def test_what_is_no_number_is_left_out(told):
-    assert number(told) is None
+@pytest.mark.parametrize("logged", [True, None, {"_type": "image-file"}, '"high"', "true", [1]])
+def test_what_is_no_number_is_left_out(logged):
+    assert number(logged) is None
 
 
 def test_a_metric_lies_over_its_own_step():

@@ -8,7 +8,7 @@ from folders import make_sweep
 import vit.review.workspace
 from vit.cli.report import main
 from vit.faults import Refused
-from vit.review.report import report
+from vit.review.report import build_report
 from vit.review.sources import load
 from vit.review.workspace import build_workspace
 
@@ -16,13 +16,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the pac
 
 
 @pytest.fixture
-def told(tmp_path):
+def made(tmp_path):
     sweep = make_sweep(tmp_path / "depths")
-    return report(load([sweep]), [sweep])
+    return build_report(load([sweep]), [sweep])
 
 
-def test_runs_of_vit_are_grouped_by_the_hash_that_the_tracker_sends(told):
-    built = build_workspace(*told, "me/p")
+def test_runs_of_vit_are_grouped_by_the_hash_that_the_tracker_sends(made):
+    built = build_workspace(made, "me/p")
     assert (built.entity, built.project, built.name) == ("me", "p", "vit report depths")
     (group,) = built.runset_settings.groupby
     assert group.name == "backbone.depth"
@@ -36,15 +36,15 @@ def test_runs_of_vit_are_grouped_by_the_hash_that_the_tracker_sends(told):
 
 def test_one_configuration_asks_nothing_of_what_mattered(tmp_path):
     sweep = make_sweep(tmp_path / "one", depths=(4,))
-    built = build_workspace(*report(load([sweep]), [sweep]), "me/p")
+    built = build_workspace(build_report(load([sweep]), [sweep]), "me/p")
     names = [section.name for section in built.sections]
     assert names == ["Which is best?", "How did it learn?", "What does it see?"]
 
 
-def test_without_the_package_one_error_names_it(told, monkeypatch):
+def test_without_the_package_one_error_names_it(made, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb_workspaces.reports.v2", None)
     with pytest.raises(Refused, match=r"pip install 'vit-experiments\[workspaces\]'"):
-        build_workspace(*told, "me/p")
+        build_workspace(made, "me/p")
 
 
 def test_it_is_missed_before_anything_is_read(tmp_path, monkeypatch):
@@ -53,6 +53,6 @@ def test_it_is_missed_before_anything_is_read(tmp_path, monkeypatch):
         main([str(tmp_path / "nothing"), "--workspace", "me/p"])
 
 
-def test_a_target_names_entity_and_project(told):
+def test_a_target_names_entity_and_project(made):
     with pytest.raises(Refused, match="is 'p'; wanted ENTITY/PROJECT"):
-        build_workspace(*told, "p")
+        build_workspace(made, "p")

@@ -138,5 +138,5 @@ if __name__ == "__main__":
     parser.add_argument("--driver-kills", type=int, default=5)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        told = chaos(Path(folder), chosen.trials, chosen.jobs, chosen.driver_kills, (0.0, 8.0))
-    print(json.dumps(told, indent=1))
+        result = chaos(Path(folder), chosen.trials, chosen.jobs, chosen.driver_kills, (0.0, 8.0))
+    print(json.dumps(result, indent=1))

@@ -3,6 +3,7 @@ import pytest
 from vit.runs.record import Recorder
 from vit.runs.writing import write_json
 from vit.sweeps.roles import Objective, Trial
+from vit.sweeps.trial_row import TrialRow
 
 
 @pytest.fixture
@@ -40,3 +41,32 @@ def finish():
         folder.set_state(state, train_seconds=6.0)
 
     return write
+
+
+@pytest.fixture
+def row_of():
+    """What the ledger would know of a trial in some state."""
+
+    def make(trial, state="done"):
+        return TrialRow(
+            id=trial.id,
+            label=trial.label,
+            group=trial.group,
+            point=trial.point,
+            seed=trial.config["seed"],
+            state=state,
+            overrides=trial.varies,
+            metrics={},
+            counted={},
+            epochs=None,
+            train_seconds=None,
+            attempts=1,
+            kind=None,
+            error=None,
+            log_tail=[],
+            adapted={},
+            cost=None,
+            run_dir=trial.run_dir,
+        )
+
+    return make

@@ -10,5 +10,5 @@ from chaos import chaos
     ("trials", "jobs", "kills"), [(4, 2, 1), pytest.param(20, 3, 3, marks=pytest.mark.slow)]
 )
 def test_a_struck_sweep_ends_with_the_numbers_of_one_at_peace(tmp_path: Path, trials, jobs, kills):
-    told = chaos(tmp_path, trials, jobs, kills, (0.0, 0.5 * trials / jobs))
-    assert 1 <= told["driver_kills"] <= kills
+    result = chaos(tmp_path, trials, jobs, kills, (0.0, 0.5 * trials / jobs))
+    assert 1 <= result["driver_kills"] <= kills

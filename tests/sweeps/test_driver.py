@@ -19,7 +19,7 @@ from vit.sweeps.samplers import Grid, Planned
 
 
 class Pretended:
-    """An executor whose trials end as they are told to, a step after they began."""
+    """An executor whose trials end as they are meant to, a step after they began."""
 
     here = True
 
@@ -84,7 +84,7 @@ def drive(tmp_path, objective, make_trial, finish):
     return run
 
 
-def test_every_trial_is_run_once_and_told(drive):
+def test_every_trial_is_run_once_and_shown(drive):
     code, executor, said, ledger = drive({})
     assert code == 0
     assert executor.started == [f"a-{seed}" for seed in range(5)]
@@ -125,7 +125,7 @@ def test_a_signal_stops_it_in_order_and_its_exit_code_says_so(drive, make_trial)
     code, executor, _, ledger = drive({}, sampler=sampler)
     assert code == 143
     assert executor.started == ["a-0"]
-    assert {row["state"] for row in ledger.rows()} <= {"stopped", "planned"}
+    assert {row.state for row in ledger.rows()} <= {"stopped", "planned"}
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -145,8 +145,8 @@ def test_policies_that_cannot_be_meant_are_refused(settings, finish):
 
 
 def test_the_headline_counts_what_ended():
-    told = headline(Status({"done": 3, "failed": 1, "running": 2}, 10, seconds_left=63.0))
-    assert told == "4 of 10 ended, 2 running, 1 failed, 1:03 left"
+    line = headline(Status({"done": 3, "failed": 1, "running": 2}, 10, seconds_left=63.0))
+    assert line == "4 of 10 ended, 2 running, 1 failed, 1:03 left"
 
 
 def test_a_disk_that_fills_up_ends_the_sweep_and_says_so(drive, monkeypatch):
@@ -212,8 +212,8 @@ def test_what_ended_beside_a_sampler_that_cannot_write_is_not_lost(drive, make_t
     code, executor, said, ledger = drive({}, sampler=sampler)
     assert code == 1 and executor.started == ["a-0", "a-1"]
     assert said.count("the disk is full, the sweep ends here") == 1
-    assert said.count("val/accuracy 0.5000") == 2  # both of them are told to have ended
-    assert [row["state"] for row in ledger.rows()] == ["done", "done"]
+    assert said.count("val/accuracy 0.5000") == 2  # both of them are said to have ended
+    assert [row.state for row in ledger.rows()] == ["done", "done"]
     assert len(ledger.results_file.read_text().splitlines()) == 3
     assert len(heard) == 1  # and nothing more is written after half a line
 
@@ -225,4 +225,4 @@ def test_a_stop_that_comes_when_all_is_done_is_none(drive, tmp_path, make_trial)
                 os.kill(os.getpid(), signal.SIGTERM)
 
     code, _, _, ledger = drive({}, sampler=Late([make_trial(seed=n) for n in range(2)]))
-    assert code == 0 and {row["state"] for row in ledger.rows()} == {"done"}
+    assert code == 0 and {row.state for row in ledger.rows()} == {"done"}

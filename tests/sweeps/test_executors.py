@@ -61,13 +61,13 @@ def test_mixed_process_counts_in_a_grid(tmp_path, executor, devices):
 def test_an_unseeded_search_trains_one_config_in_both_processes(tmp_path, executor):
     folder = tmp_path / "sweep"
     words = ["sweep=optuna", "sweep.sampler.n_trials=2", "trainer.devices=2"]
-    words += ["optim.lr=tag(log,interval(1e-3,1e-1))", "allow_targets=[told]"]
-    words += ["schedule._target_=told.Told"]
+    words += ["optim.lr=tag(log,interval(1e-3,1e-1))", "allow_targets=[rank_notes]"]
+    words += ["schedule._target_=rank_notes.RankNotes"]
     code, said = sweep(folder, *EXECUTORS[executor], *words)
     assert code == 0, said
     trials = [file.parent for file in folder.glob("*/trial.json")]
     assert len(trials) == 2
     for trial in trials:
         config = yaml.safe_load((trial / "config.yaml").read_text())
-        told = [json.loads(file.read_text()) for file in sorted(trial.glob("rank-*.json"))]
-        assert told == [{"config": config_hash(config), "lr": config["optim"]["lr"]}] * 2
+        notes = [json.loads(file.read_text()) for file in sorted(trial.glob("rank-*.json"))]
+        assert notes == [{"config": config_hash(config), "lr": config["optim"]["lr"]}] * 2

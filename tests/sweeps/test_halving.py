@@ -96,7 +96,7 @@ def test_one_that_fails_further_on_leaves_its_place_to_nobody_and_stops_nobody()
     assert race.good(0) == ["c"]  # the last one left in this rung
 
 
-def test_what_was_paused_is_taken_up_by_the_next_driver(tmp_path, objective, make_trial):
+def test_what_was_paused_is_taken_up_by_the_next_driver(tmp_path, objective, make_trial, row_of):
     def group(chosen, seeds, point):
         return [make_trial(f"lr_{chosen['lr']}", **chosen)]
 
@@ -117,19 +117,12 @@ def test_what_was_paused_is_taken_up_by_the_next_driver(tmp_path, objective, mak
         return order
 
     def row(trial):
-        state = trial.folder.state().name
-        return {
-            "id": trial.id,
-            "state": state,
-            "kind": None,
-            "seed": 0,
-            "run_dir": str(trial.run_dir),
-        }
+        return row_of(trial, trial.folder.state().name)
 
     searching = start([])
     begun = [searching.next() for _ in range(4)]
-    told = [validate(searching, trial, 1) for trial in begun]
-    assert set(told) == {"paused"}  # with two to come, none of four can be sure
+    orders = [validate(searching, trial, 1) for trial in begun]
+    assert set(orders) == {"paused"}  # with two to come, none of four can be sure
     assert not searching.is_done()
 
     again = start([row(trial) for trial in begun])  # the driver died
@@ -145,14 +138,14 @@ def test_what_was_paused_is_taken_up_by_the_next_driver(tmp_path, objective, mak
             ended[trial.varies["lr"]] = "done"
     assert again.is_done()
     assert set(ended) == {"5", "6"}
-    states = [t.state.name for t in again._study.get_trials() if t.number not in again._taken_up]
+    states = [t.state.name for t in again._study.trials if t.number not in again._study._repeated]
     assert sorted(states) == ["COMPLETE"] * 2 + ["PRUNED"] * 4
     paused = [trial for trial in begun if trial.varies["lr"] not in "56"]
     assert all(trial.folder.state().name == "pruned" for trial in paused)
 
 
 def test_a_weak_trial_does_not_go_on_because_the_better_ones_were_cut_off(
-    tmp_path, objective, make_trial
+    tmp_path, objective, make_trial, row_of
 ):
     """At the restart the others have not been proposed again, but what they had shown counts."""
     shown = {"1": [0.5, 0.7, 0.9, 0.9], "2": [0.3, 0.3, 0.3], "3": [0.4]}  # of "2" all to a rung
@@ -174,8 +167,7 @@ def test_a_weak_trial_does_not_go_on_because_the_better_ones_were_cut_off(
             searching.report(trial, epoch, value)
         state = "paused" if trial.varies["lr"] == "2" else "stopped"
         trial.folder.set_state(state)
-        told = {"id": trial.id, "state": state, "kind": None, "seed": 0}
-        rows.append({**told, "run_dir": str(trial.run_dir)})
+        rows.append(row_of(trial, state))
 
     again = start(rows)
     assert {again.next().varies["lr"] for _ in range(2)} == {"1", "3"}

@@ -7,13 +7,14 @@ from vit.runs.claim import claim
 from vit.runs.writing import write_json
 from vit.sweeps.clean import free
 from vit.sweeps.follow import Follower
-from vit.sweeps.ledger import Ledger, changes, counts, finite
-from vit.sweeps.plan import gathered, merged, readable
+from vit.sweeps.ledger import Ledger, changes, counts
+from vit.sweeps.outcomes import finite
+from vit.sweeps.plan import merged, readable, summarize_faults
 from vit.sweeps.results import write_results
 from vit.sweeps.trial import note_attempt
 
 
-def test_rows_tell_each_trial_in_the_order_of_the_plan(tmp_path, make_trial, finish):
+def test_rows_hold_each_trial_in_the_order_of_the_plan(tmp_path, make_trial, finish):
     ledger = Ledger(tmp_path)
     b, a = make_trial("b", depth="4"), make_trial("a", depth="8")
     for trial in (a, b):
@@ -21,9 +22,9 @@ def test_rows_tell_each_trial_in_the_order_of_the_plan(tmp_path, make_trial, fin
     write_json(ledger.sweep_file, {"trials": [b.id, a.id]})
     finish(b, 0.5)
     rows = ledger.rows()
-    assert [row["label"] for row in rows] == ["b-0", "a-0"]
-    assert [row["state"] for row in rows] == ["done", "planned"]
-    assert rows[0]["metrics"] == {"val/accuracy": 0.5}
+    assert [row.label for row in rows] == ["b-0", "a-0"]
+    assert [row.state for row in rows] == ["done", "planned"]
+    assert rows[0].metrics == {"val/accuracy": 0.5}
     assert counts(rows) == {"planned": 1, "done": 1}
 
 
@@ -31,9 +32,9 @@ def test_a_running_trial_without_an_owner_was_cut_off(tmp_path, make_trial):
     ledger, trial = Ledger(tmp_path), make_trial()
     ledger.enter(trial)
     trial.folder.set_state("running")
-    assert ledger.rows()[0]["state"] == "cut off"
+    assert ledger.rows()[0].state == "cut off"
     held = claim(trial.run_dir)
-    assert ledger.rows()[0]["state"] == "running"
+    assert ledger.rows()[0].state == "running"
     held.release()
 
 
@@ -73,20 +74,20 @@ def test_other_code_data_or_packages_are_named():
     before = json.loads(json.dumps(now))
     before["code"] = {"vit": "a", "packages": {"torch": "1"}}
     before["data"] = {"k": "old"}
-    told = " ".join(changes(before, now))
-    assert "code of vit" in told and "torch 1 → 2" in told and "old → new" in told
+    said = " ".join(changes(before, now))
+    assert "code of vit" in said and "torch 1 → 2" in said and "old → new" in said
 
 
 def test_equal_trials_are_merged_and_said(make_trial):
-    kept, told = merged([make_trial(depth="4"), make_trial(depth="04")])
+    kept, notes = merged([make_trial(depth="4"), make_trial(depth="04")])
     assert len(kept) == 1
-    assert told == ["depth=04 is the same run as a-0"]
+    assert notes == ["depth=04 is the same run as a-0"]
 
 
 def test_a_fault_of_some_trials_names_them_and_one_of_all_does_not():
     every, some = Fault("data", "gone"), Fault("backbone.heads", "5 does not divide")
-    told = [str(fault) for fault in gathered([("h=4", [every]), ("h=5", [every, some])])]
-    assert told == ["data: gone", "backbone.heads: 5 does not divide [h=5]"]
+    lines = [str(fault) for fault in summarize_faults([("h=4", [every]), ("h=5", [every, some])])]
+    assert lines == ["data: gone", "backbone.heads: 5 does not divide [h=5]"]
 
 
 def test_labels_are_plain_file_names():
@@ -121,7 +122,7 @@ def test_only_the_best_trials_keep_their_checkpoints(tmp_path, make_trial, finis
     assert left == {"a-1", "a-3"}
 
 
-def test_a_running_trials_validations_are_told_once_even_when_it_repeats_itself(make_trial):
+def test_a_running_trials_validations_are_read_once_even_when_it_repeats_itself(make_trial):
     from vit.runs.record import Recorder
 
     trial = make_trial()
@@ -146,7 +147,7 @@ def test_numbers_that_are_none_are_passed_over(tmp_path, make_trial, finish, obj
     finish(trial, 0.5)
     results = trial.folder.results()
     write_json(trial.folder.results_file, {**results, "metrics": {"val/accuracy": "nan"}})
-    assert finite(ledger.rows()[0]["metrics"], "val/accuracy") is None
+    assert finite(ledger.rows()[0].metrics, "val/accuracy") is None
     assert free(ledger, objective, 0) == 0
 
 
@@ -159,16 +160,16 @@ def test_folders_that_hold_something_else_are_no_trials(tmp_path):
     assert Ledger(tmp_path).rows() == []
 
 
-def test_one_odd_value_of_a_trial_loses_none_of_the_others(tmp_path, make_trial):
+def test_one_wrong_value_of_a_trial_loses_none_of_the_others(tmp_path, make_trial):
     ledger, trial = Ledger(tmp_path), make_trial()
     ledger.enter(trial)
     file = trial.run_dir / "trial.json"
     whole = json.loads(file.read_text())
     write_json(file, {**whole, "cost": "1e400", "attempts": [{"started": 1.0}, 3]})
     note_attempt(trial.folder, started=2.0, pid=7)
-    told = json.loads(file.read_text())
-    assert {**told, "cost": whole["cost"], "attempts": None} == {**whole, "attempts": None}
-    assert told["attempts"] == [{"started": 1.0}, {"started": 2.0, "pid": 7}]
+    noted = json.loads(file.read_text())
+    assert {**noted, "cost": whole["cost"], "attempts": None} == {**whole, "attempts": None}
+    assert noted["attempts"] == [{"started": 1.0}, {"started": 2.0, "pid": 7}]
     ledger.enter(trial)
-    assert json.loads(file.read_text()) == {**whole, "attempts": told["attempts"]}
-    assert ledger.rows()[0]["label"] == whole["label"]
+    assert json.loads(file.read_text()) == {**whole, "attempts": noted["attempts"]}
+    assert ledger.rows()[0].label == whole["label"]

@@ -17,10 +17,11 @@ from vit.sweeps.board import Board
 from vit.sweeps.clean import free
 from vit.sweeps.driver import Driver
 from vit.sweeps.folders import reuse_folders
-from vit.sweeps.ledger import Ledger, is_over
+from vit.sweeps.ledger import Ledger
 from vit.sweeps.policy import Policy
 from vit.sweeps.samplers import Grid, Planned
 from vit.sweeps.trial import TrialOptions, run_trial
+from vit.sweeps.trial_row import is_over
 
 
 @pytest.fixture
@@ -38,8 +39,8 @@ def swept(tmp_path, make_trial, finish):
         (trial.folder.checkpoints / "last.ckpt").write_bytes(b"x" * 1000)
         trials.append(trial)
     objective = {"metrics": ["val/accuracy"], "modes": ["max"]}
-    told = {"schema_version": 1, "objective": objective, "trials": [t.id for t in trials]}
-    write_json(ledger.sweep_file, {**told, "command": "vit train -m"})
+    record = {"schema_version": 1, "objective": objective, "trials": [t.id for t in trials]}
+    write_json(ledger.sweep_file, {**record, "command": "vit train -m"})
     return ledger, trials
 
 
@@ -61,7 +62,7 @@ def test_a_lost_or_odd_record_is_named_and_the_others_are_shown(swept, capsys, t
     if text is not None:
         file.write_text(text)
     rows, odd = ledger.read()
-    assert [row["label"] for row in rows] == ["b-0", "c-0"]
+    assert [row.label for row in rows] == ["b-0", "c-0"]
     assert len(odd) == 1 and why in str(odd[0]) and "a-0" in odd[0].where
     assert main(["sweep", "status", str(ledger.path)]) == 0
     said = capsys.readouterr().out
@@ -81,9 +82,9 @@ def test_a_done_trial_without_readable_results_goes_on(swept, capsys, text):
     file.unlink()
     if text is not None:
         file.write_text(text)
-    found = {row["label"]: row for row in ledger.rows()}["a-0"]
-    assert found["state"] == "cut off" and not is_over(found)
-    assert "metrics.json" in found["error"]
+    found = {row.label: row for row in ledger.rows()}["a-0"]
+    assert found.state == "cut off" and not is_over(found)
+    assert "metrics.json" in found.error
     main(["sweep", "status", str(ledger.path)])
     assert "metrics.json" in capsys.readouterr().out.replace("\n", "")
 
@@ -100,7 +101,7 @@ def test_a_trial_whose_record_was_lost_keeps_its_folder(swept, make_trial):
     again = make_trial("a", depth="4")
     again.id = trial_id(config, "f00")
     rows, odd = ledger.read()
-    (note,) = reuse_folders([again], {row["id"]: row for row in rows}, odd)
+    (note,) = reuse_folders([again], {row.id: row for row in rows}, odd)
     assert again.run_dir == folder and again.label == "another_label-0"
     assert "its config tells which trial it is" in note
     assert again.folder.is_done()  # so nothing is trained anew
@@ -138,7 +139,7 @@ def test_nothing_is_trained_where_a_link_leads_out(swept, tmp_path):
     assert not list(outside.iterdir())
 
 
-def test_checkpoints_behind_a_link_are_told_and_left(swept, objective, tmp_path, capsys):
+def test_checkpoints_behind_a_link_are_named_and_left(swept, objective, tmp_path, capsys):
     ledger, trials = swept
     scratch = tmp_path / "scratch"
     trials[0].folder.checkpoints.rename(scratch)

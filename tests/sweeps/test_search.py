@@ -3,8 +3,12 @@ import pytest
 
 from vit.faults import Fault, Refused
 from vit.sweeps.distributions import distributions
+from vit.sweeps.local import Local
+from vit.sweeps.policy import Policy
 from vit.sweeps.roles import Space
+from vit.sweeps.samplers import Grid
 from vit.sweeps.search import Search
+from vit.sweeps.words import Range
 
 
 @pytest.fixture
@@ -21,10 +25,6 @@ def space(tmp_path, objective, make_trial):
     return make
 
 
-def rows(*trials, state="done"):
-    return [{"id": trial.id, "state": state, "kind": None} for trial in trials]
-
-
 def play(searching, finish, values):
     """Runs the search to its end, one trial at a time."""
     played = []
@@ -35,7 +35,7 @@ def play(searching, finish, values):
     return played
 
 
-def test_a_proposal_is_told_the_mean_of_its_seeds(space, finish):
+def test_a_proposal_is_worth_the_mean_of_its_seeds(space, finish):
     settings = Search(n_trials=2, sampler=optuna.samplers.RandomSampler(seed=0))
     searching, _ = settings.start(space({"depth": ["4", "8"]}, seeds="01"), [])
     played = play(searching, finish, lambda trial: 0.2 + 0.2 * trial.config["seed"])
@@ -45,7 +45,7 @@ def test_a_proposal_is_told_the_mean_of_its_seeds(space, finish):
 
 
 def test_whole_numbers_in_equal_steps_are_numbers_and_the_rest_choices(space):
-    ranges = {"lr": {"low": 1e-4, "high": 1e-2, "step": None, "log": True, "whole": False}}
+    ranges = {"lr": Range(low=1e-4, high=1e-2, step=None, log=True, whole=False)}
     found = distributions(space({"depth": ["4", "8"], "act": ["gelu", "relu"]}, ranges=ranges))
     kinds = optuna.distributions
     assert found["depth"] == kinds.IntDistribution(4, 8, step=4)
@@ -61,35 +61,35 @@ def test_every_point_of_a_grid_is_proposed_once(space, finish):
     assert len({trial.id for trial in played}) == len(played) == 6
 
 
-def test_a_restart_takes_up_what_was_running_and_counts_to_the_same_total(space, finish):
+def test_a_restart_takes_up_what_was_running_and_counts_to_the_same_total(space, finish, row_of):
     def settings():
         return Search(n_trials=4, sampler=optuna.samplers.RandomSampler(seed=1))
 
-    ranges = {"lr": {"low": 0.0, "high": 1.0, "step": None, "log": False, "whole": False}}
+    ranges = {"lr": Range(low=0.0, high=1.0, step=None, log=False, whole=False)}
     searching, _ = settings().start(space({}, ranges=ranges), [])
     first, second = searching.next(), searching.next()
     finish(first, 0.5)
     searching.tell(first, "done")
     # the driver dies here, with `second` running
-    again, ended = settings().start(space({}, ranges=ranges), rows(first))
-    assert [row["id"] for row in ended] == [first.id]
+    again, ended = settings().start(space({}, ranges=ranges), [row_of(first)])
+    assert [row.id for row in ended] == [first.id]
     played = play(again, finish, lambda trial: 0.5)
     assert played[0].id == second.id
     assert len(played) == 3
     assert len({first.id, *(trial.id for trial in played)}) == 4
 
 
-def test_what_the_study_could_not_be_told_is_told_by_the_ledger_at_the_next_start(space, finish):
+def test_what_a_study_on_a_full_disk_missed_it_learns_from_the_ledger_later(space, finish, row_of):
     def start(rows):
         settings = Search(n_trials=2, sampler=optuna.samplers.RandomSampler(seed=1))
         return settings.start(space({}, ranges=ranges), rows)[0]
 
-    ranges = {"lr": {"low": 0.0, "high": 1.0, "step": None, "log": False, "whole": False}}
+    ranges = {"lr": Range(low=0.0, high=1.0, step=None, log=False, whole=False)}
     searching = start([])
     ended = [searching.next(), searching.next()]
     for trial in ended:
-        finish(trial, 0.5)  # the disk of the study is full: nobody tells it
-    again = start(rows(*ended))
+        finish(trial, 0.5)  # the disk of the study is full: it learns nothing
+    again = start([row_of(trial) for trial in ended])
     assert play(again, finish, lambda trial: 0.0) == [] and again.is_done()
     assert [t.value for t in again._study.trials if t.state.name == "COMPLETE"] == [0.5, 0.5]
 
@@ -133,17 +133,17 @@ def test_a_failed_seed_fails_its_proposal_and_a_refused_one_costs_no_run(space, 
     assert states == ["COMPLETE", "FAIL", "FAIL"]
 
 
-def test_constraints_tell_what_is_feasible(space, finish):
+def test_constraints_say_what_is_feasible(space, finish):
     settings = Search(
         sampler=optuna.samplers.RandomSampler(), exhaustive=True, constraints={"parameters": 5.0}
     )
     searching, _ = settings.start(space({"depth": ["1", "2"]}), [])
     play(searching, finish, lambda trial: 0.5)
-    told = [trial.constraints for trial in searching._study.trials]
-    assert told == [{"parameters": 5.0}] * 2
+    constraints = [trial.constraints for trial in searching._study.trials]
+    assert constraints == [{"parameters": 5.0}] * 2
 
 
-def test_faults_of_a_search_are_told(space, tmp_path):
+def test_faults_of_a_search_are_refused(space, tmp_path):
     with pytest.raises(Refused, match="nothing to search"):
         Search(sampler=optuna.samplers.RandomSampler()).start(space({}), [])
     with pytest.raises(Refused, match="storage"):
@@ -176,3 +176,10 @@ def test_a_trial_that_somebody_else_holds_does_not_keep_the_search_waiting(space
 def test_samplers_that_stop_a_study_themselves_are_refused():
     with pytest.raises(ValueError, match="exhaustive"):
         Search(sampler=optuna.samplers.BruteForceSampler())
+
+
+def test_settings_that_search_must_have_a_start():
+    half = type("Half", (), {"searches": True})()
+    with pytest.raises(ValueError, match=r"Half searches, and has no start\(space, rows\)"):
+        Policy(sampler=half, executor=Local())
+    Policy(sampler=Grid(), executor=Local())  # plans all of its trials, and needs none

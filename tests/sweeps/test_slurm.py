@@ -63,7 +63,7 @@ def test_a_job_that_still_waits_is_cancelled_when_the_sweep_stops(opened, monkey
     assert trial.folder.state().name == "stopped"
 
 
-def test_what_sbatch_says_is_told(opened):
+def test_what_sbatch_says_is_shown(opened):
     slurm, _ = opened(Queue(refuse="sbatch: error: invalid partition specified: gpux"))
     with pytest.raises(Refused, match="invalid partition"):
         slurm.finished()
@@ -77,7 +77,7 @@ def test_a_job_that_was_cancelled_from_outside_fails_its_trial(opened, monkeypat
     assert slurm.finished() == [] and slurm.standing(trial) == ""
     assert slurm.finished() == []  # the queue did not answer, which says nothing of the job
     assert slurm.finished() == [(trial, "failed")]
-    assert trial.folder.state()["error"] == "the job was lost: cancelled"
+    assert trial.folder.state().error == "the job was lost: cancelled"
 
 
 def test_a_job_that_left_the_queue_has_time_for_its_result(opened, monkeypatch):

@@ -64,9 +64,9 @@ def play(tmp_path, monkeypatch):
         leave = orders.pop("must_leave", lambda: False)
         gpus = {"CUDA_VISIBLE_DEVICES": "3"}
         verdict = run_trial(tmp_path, TrialOptions(**orders), gpus, must_leave=leave)
-        told = SimpleNamespace(verdict=verdict, launched=launched, state=folder.state())
-        told.trial = read_json(tmp_path / "trial.json")
-        return told
+        played = SimpleNamespace(verdict=verdict, launched=launched, state=folder.state())
+        played.trial = read_json(tmp_path / "trial.json")
+        return played
 
     return run
 
@@ -101,25 +101,25 @@ def waits_for_stop(state=None):
 
 
 def test_a_trial_that_finishes_is_done_and_its_attempt_noted(play):
-    told = play(finishes)
-    assert told.verdict == "done"
-    assert told.launched[0].environment == {"CUDA_VISIBLE_DEVICES": "3"}
-    (attempt,) = told.trial["attempts"]
+    played = play(finishes)
+    assert played.verdict == "done"
+    assert played.launched[0].environment == {"CUDA_VISIBLE_DEVICES": "3"}
+    (attempt,) = played.trial["attempts"]
     assert attempt["state"] == "done" and attempt["ended"] >= attempt["started"]
-    assert told.trial["id"] == "x"
+    assert played.trial["id"] == "x"
 
 
 def test_an_exit_code_of_zero_proves_nothing(play):
-    told = play(ends_with(0), retries=0)
-    assert (told.verdict, told.state.kind) == ("failed", "exited")
+    played = play(ends_with(0), retries=0)
+    assert (played.verdict, played.state.kind) == ("failed", "exited")
 
 
 @pytest.mark.parametrize(
     ("code", "kind"), [(137, "killed"), (143, "terminated"), (7, "exited"), (2, "refused")]
 )
-def test_a_death_without_a_word_is_told_by_its_exit_code(play, code, kind):
-    told = play(ends_with(code), retries=0)
-    assert told.state.name == "failed" and told.state.kind == kind
+def test_a_death_without_a_word_is_known_by_its_exit_code(play, code, kind):
+    played = play(ends_with(code), retries=0)
+    assert played.state.name == "failed" and played.state.kind == kind
 
 
 def test_a_kill_by_the_system_for_memory_is_recognised(play, monkeypatch):
@@ -129,30 +129,30 @@ def test_a_kill_by_the_system_for_memory_is_recognised(play, monkeypatch):
 
 
 def test_a_failed_attempt_is_followed_by_another(play):
-    told = play(says_failed("exception"), ends_with(137), finishes, retries=2)
-    assert told.verdict == "done"
-    assert [row["kind"] for row in told.trial["attempts"]] == ["exception", "killed", None]
+    played = play(says_failed("exception"), ends_with(137), finishes, retries=2)
+    assert played.verdict == "done"
+    assert [row["kind"] for row in played.trial["attempts"]] == ["exception", "killed", None]
 
 
 def test_a_diverged_trial_is_not_tried_again(play):
-    told = play(says_failed("diverged"), retries=3)
-    assert told.verdict == "failed" and len(told.launched) == 1
+    played = play(says_failed("diverged"), retries=3)
+    assert played.verdict == "failed" and len(played.launched) == 1
 
 
 def test_out_of_memory_halves_the_batch_when_asked_and_records_it(play, tmp_path):
-    told = play(says_failed("out_of_memory"), finishes, retries=1, halve_batch=True)
-    assert told.trial["adapted"] == {"trainer.accumulate_grad_batches": 2}
+    played = play(says_failed("out_of_memory"), finishes, retries=1, halve_batch=True)
+    assert played.trial["adapted"] == {"trainer.accumulate_grad_batches": 2}
     assert subject.RunFolder(tmp_path).config()["trainer"]["accumulate_grad_batches"] == 2
-    assert told.trial["attempts"][0]["kind"] == "out_of_memory"
+    assert played.trial["attempts"][0]["kind"] == "out_of_memory"
 
 
 def test_a_silent_training_is_hung_stopped_and_then_killed(play):
     def deaf(folder, process):
         return None
 
-    told = play(deaf, retries=0, hang_seconds=0.05, grace_seconds=0.05)
-    assert told.launched[0].stopped and told.launched[0].killed
-    assert told.state.kind == "hung"
+    played = play(deaf, retries=0, hang_seconds=0.05, grace_seconds=0.05)
+    assert played.launched[0].stopped and played.launched[0].killed
+    assert played.state.kind == "hung"
 
 
 def test_a_training_is_not_hung_because_the_machine_slept(play, monkeypatch):
@@ -168,10 +168,10 @@ def test_a_training_is_not_hung_because_the_machine_slept(play, monkeypatch):
     assert play(sleepy, hang_seconds=5.0, retries=0).verdict == "done"
 
 
-def test_the_disk_being_full_is_told_from_a_death_without_a_word(play, monkeypatch):
+def test_the_disk_being_full_is_not_taken_for_a_death_without_a_word(play, monkeypatch):
     monkeypatch.setattr(subject, "is_full", lambda path: True)
-    told = play(ends_with(1), retries=0)
-    assert told.state.kind == "disk_full" and "disk is full" in told.state.error
+    played = play(ends_with(1), retries=0)
+    assert played.state.kind == "disk_full" and "disk is full" in played.state.error
 
 
 def test_a_training_that_finishes_batches_is_not_hung(play):
@@ -193,8 +193,8 @@ def test_orders_are_carried_out(play, what, tmp_path):
         folder.order(what)
         return waits_for_stop()(folder, process)
 
-    told = play(act)
-    assert told.verdict == what and told.state.name == what
+    played = play(act)
+    assert played.verdict == what and played.state.name == what
     if what == "stopped":
         assert play().verdict == "stopped"  # until a new start forgets it
         subject.forget_order(folder)
@@ -230,13 +230,13 @@ def test_the_last_lines_of_the_log_are_kept(play, tmp_path):
 
 
 def test_a_trial_whose_cluster_takes_its_machine_back_saves_and_can_go_on(play):
-    told = play(waits_for_stop("preempted"), must_leave=lambda: True)
-    assert told.verdict == "stopped" and told.launched == []
-    assert told.state["state"] == "preempted"
+    played = play(waits_for_stop("preempted"), must_leave=lambda: True)
+    assert played.verdict == "stopped" and played.launched == []
+    assert played.state.name == "preempted"
     asked = iter([False, False, False])
-    told = play(waits_for_stop("preempted"), must_leave=lambda: next(asked, True))
-    assert told.verdict == "stopped" and told.launched[0].stopped
-    assert told.state["state"] == "preempted"
+    played = play(waits_for_stop("preempted"), must_leave=lambda: next(asked, True))
+    assert played.verdict == "stopped" and played.launched[0].stopped
+    assert played.state.name == "preempted"
     assert play(finishes).verdict == "done"  # nothing was left in the folder that would stop it
 
 
@@ -247,5 +247,5 @@ def test_a_signal_to_the_training_itself_is_the_clusters_where_it_takes_the_mach
         folder.set_state("preempted")
         return 143
 
-    told = play(dies, must_leave=lambda: next(asked, True))
-    assert told.verdict == "stopped" and told.state["state"] == "preempted"
+    played = play(dies, must_leave=lambda: next(asked, True))
+    assert played.verdict == "stopped" and played.state.name == "preempted"

@@ -48,11 +48,11 @@ def left_behind(folder):
     """Processes that still have to do with the sweep, after a moment to end."""
     for _ in range(50):
         found = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, check=False)
-        told = found.stdout.decode() + still_held(folder)
-        if not told:
+        output = found.stdout.decode() + still_held(folder)
+        if not output:
             return ""
         time.sleep(0.2)
-    return told
+    return output
 
 
 def still_held(folder):
@@ -68,8 +68,8 @@ def still_held(folder):
 
 def rows(folder):
     words = [sys.executable, "-m", "vit", "sweep", "status", str(folder), "--json"]
-    told = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
-    return {row["overrides"]["+schedule.strike"]: row for row in told["trials"]}
+    output = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    return {row["overrides"]["+schedule.strike"]: row for row in output["trials"]}
 
 
 def test_a_process_that_raises_dies_or_hangs_ends_its_trial_only(tmp_path):

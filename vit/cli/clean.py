@@ -8,7 +8,6 @@ from pathlib import Path
 
 from vit.faults import Fault, Refused
 from vit.runs.claim import owner
-from vit.runs.directory import RunFolder
 from vit.sweeps.clean import free, linked
 from vit.sweeps.ledger import Ledger
 from vit.sweeps.roles import Objective
@@ -33,17 +32,16 @@ def main(argv: list[str]) -> int:
     if arguments.keep < 0:
         raise Refused([Fault("--keep", f"is {arguments.keep}; wanted 0 or more")])
     ledger = Ledger(arguments.sweep_dir)
-    told = ledger.sweep()["objective"]
-    objective = Objective(told["metrics"], told["modes"])
+    wanted = ledger.sweep()["objective"]
+    objective = Objective(wanted["metrics"], wanted["modes"])
     if not arguments.dry_run and owner(ledger.path) is not None:
         message = "is running; stop it first, or set sweep.keep for its next start"
         raise Refused([Fault(str(ledger.path), message)])
-    rows, odd = ledger.read()
-    folders = [RunFolder(Path(row["run_dir"])) for row in rows]
-    for link in [link for folder in folders for link in linked(folder)]:
+    rows, unreadable = ledger.read()
+    for link in [link for row in rows for link in linked(row.folder)]:
         where = os.path.realpath(link)
         print(f"left alone: {link} is a link, to {where}; what lies there is yours to remove")
-    for fault in odd:
+    for fault in unreadable:
         print(f"left alone: {fault}")
     freed = free(ledger, objective, arguments.keep, dry_run=arguments.dry_run)
     print(f"{freed / 1e6:,.1f} MB {'would be' if arguments.dry_run else 'were'} freed")

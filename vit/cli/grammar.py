@@ -1,6 +1,6 @@
 """Override words as a person types them: what is fixed, has several values, or is searched.
 
-Everything handed on is plain: words, lists of words, and ranges as small mappings.
+Everything handed on is plain: words, lists of words, and ranges.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from vit.cli.config_groups import Groups
 from vit.cli.override_errors import first_line
 from vit.faults import Fault, Refused
-from vit.sweeps.words import MOST_VALUES, Words, too_many
+from vit.sweeps.words import MOST_VALUES, Range, Words, too_many
 
 MOST_LETTERS = 50_000  # of one word; Hydra's parser takes a second for so many
 
@@ -78,7 +78,7 @@ def _values(item: Any) -> list[str]:
     return values
 
 
-def _range(sweep: Any) -> dict[str, Any]:
+def _range(sweep: Any) -> Range:
     low, high = sweep.start, sweep.end
     if low >= high:
         raise ValueError(f"goes from {low} to {high}; wanted a lower end below the upper one")
@@ -86,7 +86,7 @@ def _range(sweep: Any) -> dict[str, Any]:
     if log and low <= 0:
         raise ValueError(f"a range on a log scale starts above 0, not at {low}")
     whole = isinstance(low, int) and isinstance(high, int)
-    return {"low": low, "high": high, "step": None, "log": log, "whole": whole}
+    return Range(low=low, high=high, step=None, log=log, whole=whole)
 
 
 def is_value(override: Any, groups: Groups) -> bool:

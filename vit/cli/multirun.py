@@ -53,8 +53,8 @@ def launch(
                 sweep.refuse_uploads()
         except Refused as refused:
             raise _with_hidden_faults(refused, arguments, argv, compose_one) from None
-        own = sweep.base.config["tracking"] if home is None else list(given)  # the user's words
-        os.environ.update(granted_by(own))
+        words = sweep.base.config["tracking"] if home is None else list(given)  # the user's
+        os.environ.update(granted_by(words))
         begin()
         seconds = time.monotonic() - began
         return _show_and_drive(sweep, arguments, seconds)
@@ -90,14 +90,14 @@ def _with_hidden_faults(
 ) -> Refused:
     """A word that cannot be composed hides the faults of the others: they are tried without it.
 
-    Fewer words may mean another sweep's folder, of which nothing is to be told here.
+    Fewer words may mean another sweep's folder, whose state is no matter here.
     """
     faults = list(refused.faults)
     words = list(arguments.overrides)
     for _ in range(MOST_HIDDEN):
         wrong = {fault.where for fault in faults}
         keys = [word.partition("=")[0].lstrip("+~") for word in words]
-        # A part's own fault is told of the part: sweep, optim.
+        # The fault of a part names the part: sweep, optim.
         good = [not {key, key.partition(".")[0]} & wrong for key in keys]
         left = list(itertools.compress(words, good))
         if len(left) == len(words):

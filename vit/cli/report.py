@@ -6,10 +6,19 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from vit.faults import Fault, Refused
 from vit.terminal import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from vit.review.board import Board, ConfigurationRow
+    from vit.review.per_image import PerImage
+    from vit.review.report import Report
+    from vit.review.statistics import Difference
 
 ABOUT = """Compare runs: a table here, and one HTML file that opens anywhere without a network.
 
@@ -25,8 +34,9 @@ A SOURCE written a/b is the folder, if there is one, else the project b of the e
 WANDB_API_KEY or `wandb login` says who you are, WANDB_BASE_URL which server.
 
 Runs that differ in nothing but their seed are one configuration. A configuration is called best
-only where it is told from every other: paired t tests on common seeds at 5 %, corrected for their
-number (Holm). Where noise is larger than the gap, it says how many more seeds would show it.
+only where it is better than every other beyond noise: paired t tests on common seeds at 5 %,
+corrected for their number (Holm). Where noise is larger than the gap, it says how many more seeds
+would show it.
 What was read is kept in SOURCE/.review.npz (of a project in ~/.cache/vit/review), so that the next
 report is quick."""
 MOST_ROWS = 15
@@ -69,132 +79,132 @@ def main(argv: list[str]) -> int:
     if arguments.workspace:
         require_package()
     from vit.review.page import as_script_data, page
-    from vit.review.report import report
+    from vit.review.report import build_report
     from vit.review.sources import load
 
-    found = load(arguments.sources, cache=not arguments.no_cache)
+    loaded = load(arguments.sources, cache=not arguments.no_cache)
     chosen = {name: getattr(arguments, name) for name in ("metric", "mode", "baseline")}
-    told, configurations = report(found, arguments.sources, **chosen)
+    report = build_report(loaded, arguments.sources, **chosen)
     if arguments.out or arguments.log or not arguments.json:
         try:
-            out.write_text(page(told, configurations), encoding="utf-8")
+            out.write_text(page(report), encoding="utf-8")
         except OSError as error:
             raise Refused([Fault(str(out), f"cannot be written: {error.strerror}")]) from error
     if arguments.json:
-        print(json.dumps(json.loads(as_script_data(told)), indent=1))
+        print(json.dumps(json.loads(as_script_data(report.to_plain())), indent=1))
     else:
-        _show(told)
+        _show(report)
         print(f"page  {out}")
-    _publish(arguments, out, told, configurations)
+    _publish(arguments, out, report)
     return 0
 
 
-def _publish(
-    arguments: argparse.Namespace, page: Path, told: dict[str, Any], configurations: list[Any]
-) -> None:
+def _publish(arguments: argparse.Namespace, page: Path, report: Report) -> None:
     """What was asked for beyond the page; said on stderr, so that JSON stays JSON."""
     if arguments.log:
         from vit.review.publish import log_page
 
-        print(f"logged  {log_page(page, told, arguments.log)}", file=sys.stderr)
+        print(f"logged  {log_page(page, report, arguments.log)}", file=sys.stderr)
     if arguments.workspace:
         from vit.review.workspace import save_workspace
 
-        where = save_workspace(told, configurations, arguments.workspace)
+        where = save_workspace(report, arguments.workspace)
         print(f"workspace  {where}", file=sys.stderr)
 
 
-def _show(told: dict[str, Any]) -> None:
+def _show(report: Report) -> None:
     from rich.text import Text
 
     from vit.cli.screen import plain_console
 
     console = plain_console()
-    several = told["boards"]
-    for note in told["notes"] if several else ():
+    for note in report.overall.notes if report.boards else ():
         console.print(Text(printable(note), style="bold"), soft_wrap=True)
-    for board in several or [told]:
-        if several:
-            title = f"{board['metric']}, {board['title']}" if board["title"] else board["metric"]
+    for board in report.boards or [report.overall]:
+        if report.boards:
+            title = f"{board.metric}, {board.title}" if board.title else board.metric
             console.print()
             console.print(Text(printable(title), style="bold"))
         _show_board(board, console)
     sys.stdout.flush()
 
 
-def _show_board(told: dict[str, Any], console: Any) -> None:
+def _show_board(board: Board, console: Console) -> None:
     from rich.text import Text
 
     states: dict[str, int] = {}
-    for run in told["runs"]:
-        states[run["state"]] = states.get(run["state"], 0) + 1
+    for run in board.runs:
+        states[run.state] = states.get(run.state, 0) + 1
     counted = ", ".join(f"{count} {state}" for state, count in states.items())
-    runs, count = len(told["runs"]), len(told["configurations"])
-    said = f"{runs} run{'s'[: runs != 1]} ({counted}) of {count} configuration{'s'[: count != 1]}"
-    console.print(Text(said))
-    console.print(_table(told))
-    if len(told["configurations"]) > MOST_ROWS:
-        console.print(f"… and {len(told['configurations']) - MOST_ROWS} more", markup=False)
-    verdict = told["verdict"]
-    style = {"clear": "green", "unclear": "yellow"}.get(verdict["kind"], "")
-    console.print(Text(printable(verdict["text"]), style=style), soft_wrap=True)
-    if verdict["advice"]:
-        console.print(Text(printable(verdict["advice"])), soft_wrap=True)
-    if image_by_image := told["per_image"]:
-        console.print(Text(printable(_image_by_image(image_by_image))), soft_wrap=True)
-    for note in told["notes"]:
+    runs, count = len(board.runs), len(board.configurations)
+    console.print(Text(f"{_many(runs, 'run')} ({counted}) of {_many(count, 'configuration')}"))
+    console.print(_table(board))
+    if count > MOST_ROWS:
+        console.print(f"… and {count - MOST_ROWS} more", markup=False)
+    verdict = board.verdict
+    style = {"clear": "green", "unclear": "yellow"}.get(verdict.kind, "")
+    console.print(Text(printable(verdict.text), style=style), soft_wrap=True)
+    if verdict.advice:
+        console.print(Text(printable(verdict.advice)), soft_wrap=True)
+    if board.per_image:
+        console.print(Text(printable(_image_by_image(board.per_image))), soft_wrap=True)
+    for note in board.notes:
         console.print(Text(f"note: {printable(note)}", style="dim"), soft_wrap=True)
-    for run in told["failures"][:5]:
-        line = f"{run['state']}: {run['name']}  {run['why']}"
+    for failure in board.failures[:5]:
+        line = f"{failure.state}: {failure.name}  {failure.why}"
         console.print(Text(printable(line), style="red"), soft_wrap=True)
 
 
-def _image_by_image(told: dict[str, Any]) -> str:
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def _image_by_image(compared: PerImage) -> str:
     """Which sample only one of two got right, seed by seed."""
     shown = [
-        f"seed {row['seed']} {row['only_a']}:{row['only_b']} (p = {row['p']:.2g})"
-        for row in told["seeds"][:MOST_SEEDS]
+        f"seed {row.seed} {row.only_a}:{row.only_b} (p = {row.p:.2g})"
+        for row in compared.seeds[:MOST_SEEDS]
     ]
-    more = len(told["seeds"]) - len(shown)
+    more = len(compared.seeds) - len(shown)
     rest = f" and {more} more" if more > 0 else ""
     return (
-        f"sample by sample on {told['split']}, {told['a_label']} alone right against "
-        f"{told['b_label']} alone right: {', '.join(shown)}{rest}; {told['text']} "
+        f"sample by sample on {compared.split}, {compared.a_label} alone right against "
+        f"{compared.b_label} alone right: {', '.join(shown)}{rest}; {compared.text} "
         "(McNemar, exact; of these trained models, not of the recipes)"
     )
 
 
-def _table(told: dict[str, Any]) -> Any:
+def _table(board: Board) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    rows = told["configurations"]
-    alone = len(rows) == 1 and rows[0]["mean"] is not None  # with nothing to compare it with
+    rows = board.configurations
+    alone = len(rows) == 1 and rows[0].mean is not None  # with nothing to compare it with
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("configuration", overflow="fold")
-    better = "lower" if told["mode"] == "min" else "higher"
+    better = "lower" if board.mode == "min" else "higher"
     table.add_column("seeds", justify="right")
-    table.add_column(f"{told['metric']} ({better} is better), ± 95 %", justify="right")
+    table.add_column(f"{board.metric} ({better} is better), ± 95 %", justify="right")
     if not alone:
         table.add_column("to the baseline", justify="right")
         table.add_column("to the best")
     for at, row in enumerate(rows[:MOST_ROWS]):
-        mean = _so_far(told, at) if row["mean"] is None else _figure(row["mean"])
-        half = "" if row["half"] is None else f" ± {_figure(row['half'])}"
-        cells: list[Any] = [Text(printable(row["label"])), str(row["n"]), f"{mean}{half}"]
+        mean = _so_far(board, at) if row.mean is None else _figure(row.mean)
+        half = "" if row.half is None else f" ± {_figure(row.half)}"
+        cells: list[Text | str] = [Text(printable(row.label)), str(row.n), f"{mean}{half}"]
         if not alone:
-            own = row["id"] == told["baseline"]
-            cells += ["baseline" if own else _difference(row["to_baseline"]), _standing(row)]
+            is_baseline = row.id == board.baseline
+            cells += ["baseline" if is_baseline else _difference(row.to_baseline), _standing(row)]
         table.add_row(*cells)
     return table
 
 
-def _so_far(told: dict[str, Any], configuration: int) -> str:
+def _so_far(board: Board, configuration: int) -> str:
     """The best that runs of a configuration have recorded, none of which is done."""
-    own = (run["so_far"] for run in told["runs"] if run["configuration"] == configuration)
-    found = [value for value in own if value is not None]
-    best = min if told["mode"] == "min" else max
-    return f"{_figure(best(found))} so far" if found else "–"
+    values = (run.so_far for run in board.runs if run.configuration == configuration)
+    known = [value for value in values if value is not None]
+    best = min if board.mode == "min" else max
+    return f"{_figure(best(known))} so far" if known else "–"
 
 
 def _figure(value: float) -> str:
@@ -202,19 +212,19 @@ def _figure(value: float) -> str:
     return f"{value:.3g}" if 0 < abs(value) < 0.001 else f"{value:.4f}"
 
 
-def _difference(found: dict[str, Any] | None) -> str:
-    if found is None:
+def _difference(gap: Difference | None) -> str:
+    if gap is None:
         return "–"
-    half = "" if found["half"] is None else f" ± {_figure(found['half'])}"
-    sign = "-" if found["value"] < 0 else "+"
-    return f"{sign}{_figure(abs(found['value']))}{half}"
+    half = "" if gap.half is None else f" ± {_figure(gap.half)}"
+    sign = "-" if gap.value < 0 else "+"
+    return f"{sign}{_figure(abs(gap.value))}{half}"
 
 
-def _standing(row: dict[str, Any]) -> str:
-    if row["mean"] is None:
-        return ", ".join(f"{count} {state}" for state, count in row["states"].items())
-    if row["to_best"] is None:
+def _standing(row: ConfigurationRow) -> str:
+    if row.mean is None:
+        return ", ".join(f"{count} {state}" for state, count in row.states.items())
+    if row.to_best is None:
         return "best mean"
-    if row["p_to_best"] is None:
+    if row.p_to_best is None:
         return "not known"
-    return f"{'tied' if row['tied'] else 'worse'}, p = {row['p_to_best']:.2g}"
+    return f"{'tied' if row.tied else 'worse'}, p = {row.p_to_best:.2g}"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vit.faults import Fault, Refused
 from vit.runs.claim import owner
 from vit.runs.continuity import GO_ON
-from vit.runs.directory import RunFolder
-from vit.sweeps.ledger import FINISHED, Ledger, counts
+from vit.sweeps.ledger import Ledger, SweepRecord, counts
+from vit.sweeps.trial_row import FINISHED, TrialRow
 
 ABOUT = """Look at a sweep, stop it, try its failed trials again.
 
@@ -59,21 +59,21 @@ def main(argv: list[str]) -> int:
     if arguments.command == "list":
         return _list(arguments.home, arguments.json)
     ledger = Ledger(arguments.sweep_dir)
-    told = ledger.sweep()
+    record = ledger.sweep()
     if arguments.command == "status":
-        return _status(ledger, told, arguments.json)
+        return _status(ledger, record, arguments.json)
     if arguments.command == "stop":
         return _stop(ledger)
-    if missing := [key for key in ("folder", "command", "arguments") if key not in told]:
+    if missing := [key for key in ("folder", "command", "arguments") if key not in record]:
         raise Refused([Fault(str(ledger.sweep_file), f"has no {missing[0]!r}")])
-    begun = told.get("path", str(ledger.path.absolute()))
+    begun = record.get("path", str(ledger.path.absolute()))
     if Path(begun).resolve() != ledger.path.resolve():
         message = f"was begun as {begun}, where its command would go on; to go on here, give it "
-        message += f"with hydra.sweep.dir={ledger.path}: {told['command']}"
+        message += f"with hydra.sweep.dir={ledger.path}: {record['command']}"
         raise Refused([Fault(str(ledger.path), message)])
-    if not Path(told["folder"]).is_dir():
-        message = f"was begun in {told['folder']}, which is gone; give its command again: "
-        raise Refused([Fault(str(ledger.path), message + told["command"])])
+    if not Path(record["folder"]).is_dir():
+        message = f"was begun in {record['folder']}, which is gone; give its command again: "
+        raise Refused([Fault(str(ledger.path), message + record["command"])])
     if (driver := owner(ledger.path)) is not None:
         message = f"is being run by process {driver.get('pid')} on {driver.get('host')}"
         raise Refused([Fault(str(ledger.path), message)])
@@ -94,14 +94,14 @@ def main(argv: list[str]) -> int:
     return again.run(lambda: _reset(chosen))  # nothing is forgotten where it is refused
 
 
-def _status(ledger: Ledger, told: dict[str, Any], as_json: bool) -> int:
-    rows, odd = ledger.read()
+def _status(ledger: Ledger, record: SweepRecord, as_json: bool) -> int:
+    rows, unreadable = ledger.read()
     driver = owner(ledger.path)
     if as_json:
-        shown = {key: told.get(key) for key in ("name", "command", "objective", "created")}
-        unreadable = [vars(fault) for fault in odd]
-        shown |= {"driver": driver, "trials": rows, "unreadable": unreadable}
-        print(json.dumps(shown, indent=1))
+        status = {key: record.get(key) for key in ("name", "command", "objective", "created")}
+        status |= {"driver": driver, "trials": [row.to_plain() for row in rows]}
+        status |= {"unreadable": [vars(fault) for fault in unreadable]}
+        print(json.dumps(status, indent=1))
         return 0
     from vit.cli.screen import plain_console
     from vit.cli.sweep_screen import trials_table
@@ -112,44 +112,55 @@ def _status(ledger: Ledger, told: dict[str, Any], as_json: bool) -> int:
     )
     console.print(f"sweep {ledger.path}, {state}", markup=False, style="bold")
     console.print(", ".join(f"{n} {name}" for name, n in counts(rows).items()), markup=False)
-    console.print(trials_table(rows, told["objective"]["metrics"][0]))
-    for fault in odd:
+    console.print(trials_table(rows, record["objective"]["metrics"][0]))
+    for fault in unreadable:
         console.print(f"cannot be read: {fault}", style="yellow", markup=False, soft_wrap=True)
-    for failed in [row for row in rows if row["state"] == "failed"][:5]:
-        console.print(f"\n{failed['label']}: {failed['kind']}", style="red", markup=False)
-        for line in failed["log_tail"][-5:]:
+    for failed in [row for row in rows if row.state == "failed"][:5]:
+        console.print(f"\n{failed.label}: {failed.kind}", style="red", markup=False)
+        for line in failed.log_tail[-5:]:
             console.print(f"  {line}", markup=False, soft_wrap=True)
     return 0
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One sweep of a list: how many trials are in which state, and who runs it."""
+
+    path: Path
+    states: dict[str, int]
+    driver: dict[str, object] | None
+    unreadable: list[Fault]
+
+    def to_plain(self) -> dict[str, object]:
+        return {
+            "sweep_dir": str(self.path),
+            "states": self.states,
+            "driver": self.driver,
+            "unreadable": [vars(fault) for fault in self.unreadable],
+        }
+
+    def __str__(self) -> str:
+        counted = dict(self.states)
+        if self.unreadable:
+            counted["that cannot be read"] = len(self.unreadable)
+        states = ", ".join(f"{count} {state}" for state, count in counted.items())
+        return f"{self.path}  {states}{'  (running)' if self.driver else ''}"
 
 
 def _list(home: Path, as_json: bool) -> int:
     if not home.is_dir():
         raise Refused([Fault(str(home), "no such folder")])
-    found: list[dict[str, Any]] = []
+    sweeps = []
     for file in sorted(home.glob("*/sweep.json")):
         ledger = Ledger(file.parent)
-        rows, odd = ledger.read()
-        driver = owner(ledger.path)
-        found.append({"ledger": ledger, "rows": rows, "odd": odd, "driver": driver})
+        rows, unreadable = ledger.read()
+        sweeps.append(Listed(ledger.path, counts(rows), owner(ledger.path), unreadable))
     if as_json:
-        told = [
-            {
-                "sweep_dir": str(s["ledger"].path),
-                "states": counts(s["rows"]),
-                "driver": s["driver"],
-                "unreadable": [vars(fault) for fault in s["odd"]],
-            }
-            for s in found
-        ]
-        print(json.dumps({"sweeps": told}, indent=1))
+        print(json.dumps({"sweeps": [sweep.to_plain() for sweep in sweeps]}, indent=1))
         return 0
-    for sweep in found:
-        told_of = counts(sweep["rows"])
-        if sweep["odd"]:
-            told_of["that cannot be read"] = len(sweep["odd"])
-        states = ", ".join(f"{count} {state}" for state, count in told_of.items())
-        print(f"{sweep['ledger'].path}  {states}{'  (running)' if sweep['driver'] else ''}")
-    if not found:
+    for sweep in sweeps:
+        print(sweep)
+    if not sweeps:
         print(f"no sweep in {home}")
     return 0
 
@@ -170,23 +181,22 @@ def _stop(ledger: Ledger) -> int:
     return 0
 
 
-def _to_retry(ledger: Ledger, names: list[str]) -> list[dict[str, Any]]:
+def _to_retry(ledger: Ledger, names: list[str]) -> list[TrialRow]:
     """The rows of the trials that are named, or of all that failed. Raises Refused."""
     rows = ledger.rows()
-    known = {row["id"]: row for row in rows} | {row["label"]: row for row in rows}
+    known = {row.id: row for row in rows} | {row.label: row for row in rows}
     missing = [name for name in names if name not in known]
     if missing:
         raise Refused([Fault(name, f"no trial of {ledger.path}") for name in missing])
-    chosen = [known[name] for name in names] or [r for r in rows if r["state"] == "failed"]
-    finished = [found["label"] for found in chosen if found["state"] in FINISHED]
+    chosen = [known[name] for name in names] or [row for row in rows if row.state == "failed"]
+    finished = [row.label for row in chosen if row.state in FINISHED]
     if finished:
         raise Refused([Fault(name, "ended well; nothing to retry") for name in finished])
     return chosen
 
 
-def _reset(chosen: list[dict[str, Any]]) -> None:
+def _reset(chosen: list[TrialRow]) -> None:
     """Forgets the failure of trials, so that they are run once more."""
-    for found in chosen:
-        folder = RunFolder(Path(found["run_dir"]))
-        folder.set_state("planned", **folder.spent())
+    for row in chosen:
+        row.folder.set_state("planned", **row.folder.spent())
     print(f"{len(chosen)} trial{'' if len(chosen) == 1 else 's'} to retry")

@@ -13,8 +13,6 @@ from vit.cli.grammar import read_words
 from vit.faults import Fault, Refused
 from vit.number_bounds import part_number_faults
 from vit.runs.composed import Composed
-from vit.runs.files import read_json
-from vit.runs.shapes import SWEEP
 from vit.schema import slot_faults
 from vit.sweeps.ledger import Ledger
 from vit.sweeps.planning import Request
@@ -32,22 +30,26 @@ def request_of(arguments: argparse.Namespace, argv: list[str], composer: Compose
     name = policy.name or sweep_name(words, base.experiment)
     home = composer(words.fixed, 0, sweep_name=name).sweep_dir
     # Threads are part of a trial: a sweep keeps those it began with, on whatever machine.
-    threads = (read_json(Ledger(home).sweep_file, SWEEP) or {}).get("threads")
+    threads = (Ledger(home).earlier() or {}).get("threads")
     compose = partial(composer, sweep_name=name, threads=threads)
     base = compose(words.fixed, 0)
     objective = objective_of(policy, base.config)
-    given = argv, arguments.full, arguments.allow_changed
-    return Request(words, policy, objective, base, compose, *given)
+    full, allow_changed = arguments.full, arguments.allow_changed
+    return Request(words, policy, objective, base, compose, argv, full, allow_changed)
 
 
-def with_params(words: Words, params: Any, groups: Groups | None = None) -> Words:
+def with_params(words: Words, params: object, groups: Groups | None = None) -> Words:
     """Axes that YAML names join those of the command line, which win."""
     if not isinstance(params, dict):
         raise Refused([Fault("sweep.params", f"is {params!r}; wanted keys with their values")])
-    given = {*words.axes, *words.ranges, *(word.partition("=")[0] for word in words.fixed)}
+    on_command_line = {
+        *words.axes,
+        *words.ranges,
+        *(word.partition("=")[0] for word in words.fixed),
+    }
     new = []
     for key, value in params.items():
-        if key not in given:
+        if key not in on_command_line:
             text = ",".join(map(_word, value)) if isinstance(value, list) else _word(value)
             new.append(f"{key}={text}")
     more = read_words(new, groups)
@@ -56,7 +58,7 @@ def with_params(words: Words, params: Any, groups: Groups | None = None) -> Word
     )
 
 
-def _word(value: Any) -> str:
+def _word(value: object) -> str:
     """A YAML value as Hydra's grammar writes it."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]

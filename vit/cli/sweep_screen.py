@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vit.cli.screen import plain_console, scaled
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from vit.sweeps.ledger import Ledger
     from vit.sweeps.roles import Objective, Trial
+    from vit.sweeps.trial_row import TrialRow
 
 BEST_SHOWN = 5
-MOST_ROWS = 40  # of a plan; a longer one is told by its number
+MOST_ROWS = 40  # of a plan; of a longer one the number of the others is said
 WHY = {
     "cut off": "its driver died; the same command goes on",
     "paused": "waits at a rung for the others",
@@ -25,7 +29,7 @@ WHY = {
 def show_plan(
     path: Path,
     trials: list[Trial],
-    rows: dict[str, dict[str, Any]],
+    rows: dict[str, TrialRow],
     notes: list[str],
     *,
     seconds: float,
@@ -38,7 +42,7 @@ def show_plan(
     from rich.text import Text
 
     from vit.sweeps.board import clock
-    from vit.sweeps.ledger import cost
+    from vit.sweeps.trial_row import cost
 
     console = plain_console()
     probing = searching is not None and "every point" not in searching
@@ -62,7 +66,7 @@ def show_plan(
             scaled(cost(report) * 1e9),
             f"{scaled(report['memory']['total'])}B" if report.get("memory") else "",
             clock(report["seconds"]) if "seconds" in report else "",
-            rows[trial.id]["state"] if trial.id in rows else "corner" if probing else "new",
+            rows[trial.id].state if trial.id in rows else "corner" if probing else "new",
         )
     console.print(f"sweep {path}", markup=False, style="bold")
     console.print(table)
@@ -84,8 +88,8 @@ def show_plan(
     known = [trial.report["seconds"] for trial in trials if "seconds" in trial.report]
     if known and not searching:
         at_once = f"{jobs} at once" if jobs > 1 else "one at a time"
-        told = f"{len(known)} to train, about {clock(sum(known))} in all"
-        console.print(f"{told}, {clock(sum(known) / jobs)} {at_once}; reading data not counted")
+        time = f"{len(known)} to train, about {clock(sum(known))} in all"
+        console.print(f"{time}, {clock(sum(known) / jobs)} {at_once}; reading data not counted")
 
 
 def disk(trials: list[Trial], jobs: int, keeping: int | None) -> float:
@@ -94,32 +98,33 @@ def disk(trials: list[Trial], jobs: int, keeping: int | None) -> float:
     `keeping` is how many ended trials keep theirs, None for all; what runs has its own as well.
     """
     reports = [trial.report for trial in trials]
-    each = (12.0 * told["parameters"] * told.get("checkpoints", 2) for told in reports)
-    sizes = sorted(each, reverse=True)
+    bytes_each = (12.0 * each["parameters"] * each.get("checkpoints", 2) for each in reports)
+    sizes = sorted(bytes_each, reverse=True)
     return sum(sizes if keeping is None else sizes[: keeping + jobs])
 
 
 def sweep_summary(ledger: Ledger, objective: Objective, code: int) -> None:
     """How a sweep ended, its best trials, and what to do next."""
 
-    from vit.sweeps.ledger import counts, finite
+    from vit.sweeps.ledger import counts
+    from vit.sweeps.outcomes import finite
 
     console = plain_console()
     rows = ledger.rows()
-    told = ", ".join(f"{count} {state}" for state, count in counts(rows).items())
-    console.print(f"\n{told}", markup=False)
+    states = ", ".join(f"{count} {state}" for state, count in counts(rows).items())
+    console.print(f"\n{states}", markup=False)
     metric = objective.metrics[0]
-    done = [r for r in rows if r["state"] == "done" and finite(r["metrics"], metric) is not None]
+    done = [row for row in rows if row.state == "done" and finite(row.metrics, metric) is not None]
     groups = grouped(done, objective)
-    if any(group["n"] > 1 for group in groups):
+    if any(group.n > 1 for group in groups):
         console.print(groups_table(groups[:BEST_SHOWN], metric))
     elif done:
         console.print(trials_table(sorted_by(done, objective)[:BEST_SHOWN], metric))
-    if outdated := [row for row in rows if row["outdated"]]:
-        names = ", ".join(dict.fromkeys(name for row in outdated for name in row["outdated"]))
-        told = f"{len(outdated)} left out: their {names} were counted in a way that is given up"
-        console.print(told, markup=False, soft_wrap=True)
-    if any(row["state"] == "failed" for row in rows):
+    if outdated := [row for row in rows if row.outdated]:
+        names = ", ".join(dict.fromkeys(name for row in outdated for name in row.outdated))
+        line = f"{len(outdated)} left out: their {names} were counted in a way that is given up"
+        console.print(line, markup=False, soft_wrap=True)
+    if any(row.state == "failed" for row in rows):
         console.print(f"failed trials: vit sweep status {ledger.path}", markup=False)
         console.print(f"try them again: vit sweep retry {ledger.path}", markup=False)
     if code in (130, 143):
@@ -127,24 +132,32 @@ def sweep_summary(ledger: Ledger, objective: Objective, code: int) -> None:
     console.print(f"results  {ledger.results_file}", markup=False)
 
 
-def grouped(rows: list[dict[str, Any]], objective: Objective) -> list[dict[str, Any]]:
-    """Mean and 95 % interval over the seeds of each configuration, the best first."""
+@dataclass(frozen=True)
+class SeedMean:
+    """One configuration: mean over its seeds and half of the 95 % interval."""
+
+    words: dict[str, str]  # its overrides
+    n: int
+    mean: float
+    half: float | None  # None of a single seed
+
+
+def grouped(rows: list[TrialRow], objective: Objective) -> list[SeedMean]:
+    """The configurations of finished trials, the best first."""
     from vit.sweeps.seeds import interval
 
-    metric = objective.metrics[0]
-    found: dict[str, list[dict[str, Any]]] = {}
+    groups: dict[str, list[TrialRow]] = {}
     for row in rows:
-        found.setdefault(row["group"], []).append(row)
-    told = []
-    for group, members in found.items():
-        values = [float(row["metrics"][metric]) for row in members]
-        mean, half = interval(values)
-        words = {k: v for k, v in members[0]["overrides"].items() if k != "seed"}
-        told.append({"group": group, "n": len(values), "mean": mean, "half": half, "words": words})
-    return sorted(told, key=lambda group: group["mean"], reverse=objective.modes[0] == "max")
+        groups.setdefault(row.group, []).append(row)
+    means = []
+    for members in groups.values():
+        values = [_value(row, objective.metrics[0]) for row in members]
+        words = {k: v for k, v in members[0].overrides.items() if k != "seed"}
+        means.append(SeedMean(words, len(values), *interval(values)))
+    return sorted(means, key=lambda group: group.mean, reverse=objective.modes[0] == "max")
 
 
-def groups_table(groups: list[dict[str, Any]], metric: str) -> Any:
+def groups_table(groups: list[SeedMean], metric: str) -> Table:
     from rich.table import Table
     from rich.text import Text
 
@@ -153,18 +166,18 @@ def groups_table(groups: list[dict[str, Any]], metric: str) -> Any:
     table.add_column("seeds", justify="right")
     table.add_column(f"{metric}, mean ± 95 %", justify="right")
     for group in groups:
-        words = " ".join(f"{key}={value}" for key, value in group["words"].items())
-        half = "" if group["half"] is None else f" ± {group['half']:.4f}"
-        table.add_row(Text(words or "–"), str(group["n"]), f"{group['mean']:.4f}{half}")
+        words = " ".join(f"{key}={value}" for key, value in group.words.items())
+        half = "" if group.half is None else f" ± {group.half:.4f}"
+        table.add_row(Text(words or "–"), str(group.n), f"{group.mean:.4f}{half}")
     return table
 
 
-def sorted_by(rows: list[dict[str, Any]], objective: Objective) -> list[dict[str, Any]]:
+def sorted_by(rows: list[TrialRow], objective: Objective) -> list[TrialRow]:
     metric, largest_first = objective.metrics[0], objective.modes[0] == "max"
-    return sorted(rows, key=lambda row: row["metrics"][metric], reverse=largest_first)
+    return sorted(rows, key=lambda row: _value(row, metric), reverse=largest_first)
 
 
-def trials_table(rows: list[dict[str, Any]], metric: str) -> Any:
+def trials_table(rows: list[TrialRow], metric: str) -> Table:
     """One line a trial: state, metric, epochs, time, and why it failed."""
     from rich.table import Table
     from rich.text import Text
@@ -173,26 +186,30 @@ def trials_table(rows: list[dict[str, Any]], metric: str) -> Any:
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     test = metric.replace("val/", "test/")
-    shown = [name for name in (metric, test) if any(name in row["metrics"] for row in rows)]
+    shown = [name for name in (metric, test) if any(name in row.metrics for row in rows)]
     table.add_column("trial", overflow="fold")
     for name in ("state", *dict.fromkeys(shown), "epochs", "time"):
         table.add_column(name, justify="right")
     table.add_column("why", overflow="fold")
     for row in rows:
-        seconds = row["train_seconds"]
         table.add_row(
-            Text(row["label"]),
-            Text(row["state"]),
-            *(_number(row["metrics"].get(name)) for name in dict.fromkeys(shown)),
-            "" if row["epochs"] is None else str(row["epochs"]),
-            clock(seconds) if seconds else "",
+            Text(row.label),
+            Text(row.state),
+            *(_number(row.metrics.get(name)) for name in dict.fromkeys(shown)),
+            "" if row.epochs is None else str(row.epochs),
+            clock(row.train_seconds) if row.train_seconds else "",
             Text(
-                f"{row['kind']}: {row['error']}"
-                if row["state"] == "failed"
-                else row["error"] or WHY.get(row["state"], "")
+                f"{row.kind}: {row.error}"
+                if row.state == "failed"
+                else row.error or WHY.get(row.state, "")
             ),
         )
     return table
+
+
+def _value(row: TrialRow, metric: str) -> float:
+    """A metric that is there, and a number."""
+    return float(row.metrics[metric] or 0.0)
 
 
 def _number(value: object) -> str:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
-LOWER_IS_BETTER = ("loss", "ece", "error", "overconfidence", "seconds", "memory", "perplexity")
-
+LOWER_IS_BETTER = (
+    *("loss", "losses", "logloss", "ece", "error", "errors", "perplexity"),
+    *("overconfidence", "seconds", "memory"),
+)
 SIGNED = ("overconfidence",)
+# `loss` of box_loss, box-loss, boxLoss and loss2; recent holds no `ece`.
+WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
+
+def is_lower_better(metric: str) -> bool:
+    """Whether the last part of its name has a word of `LOWER_IS_BETTER`."""
+    words = WORD.findall(metric.rsplit("/", 1)[-1])
+    return any(word.lower() in LOWER_IS_BETTER for word in words)
 
 
 def mode_of(metric: str) -> Literal["max", "min"] | None:
     """What is better of a metric, `max` or `min`; None where its name says nothing."""
     if best_at_zero(metric):
         return None
-    if any(word in metric.rsplit("/", 1)[-1] for word in LOWER_IS_BETTER):
+    if is_lower_better(metric):
         return "min"
     return "max" if metric.startswith(("val/", "test/")) or "accuracy" in metric else None
 
@@ -26,10 +37,10 @@ def best_at_zero(metric: str) -> bool:
 
 def without_direction(metric: str) -> str:
     """What to say where something would be chosen by a metric that is best at zero."""
-    told = f"{metric} is best at 0 and worse on both sides: neither max nor min would take the best"
+    message = f"{metric} is best at 0 and worse on both sides: neither max nor min takes the best"
     if not metric.endswith("overconfidence"):
-        return told
-    return f"{told}. How far off it is without the sign, {metric.rpartition('/')[0]}/ece tells"
+        return message
+    return f"{message}. How far off it is without the sign, {metric.rpartition('/')[0]}/ece says"
 
 
 def wrong_direction(metric: str, mode: str | None, better: Mapping[str, str]) -> str | None:

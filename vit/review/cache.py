@@ -21,7 +21,8 @@ import numpy as np
 
 from vit.faults import Refused
 from vit.review.history import Series
-from vit.review.reader import Run, read_run
+from vit.review.reader import read_run
+from vit.review.run import Run
 from vit.review.wandb_files import fragments
 from vit.runs.files import MOST_RECORD_BYTES, reading
 from vit.runs.predictions import BROKEN_ARRAYS, unpacked
@@ -33,12 +34,15 @@ FILES = (
     *("config.yaml", "state.json", "metrics.jsonl", "metrics.json", "stamp.json", "trial.json"),
     *("log.txt", "console.txt"),
 )
-# Two changes within one tick of a file system's clock cannot be told apart; NFS counts in seconds.
+# Two changes within one tick of a file system's clock look the same; NFS counts in seconds.
 FRESH_SECONDS = 2.0
 UNUSABLE = (*BROKEN_ARRAYS, AttributeError, RecursionError, Refused)
+# Time of change and size of each file, or what W&B says of a run; as JSON gives it back.
+Signature = list[Any]
+STATE_KEY = "told"  # state.json's in the file: as earlier versions wrote it
 SHAPES = {
     "config": CONFIG,
-    "told": STATE,
+    STATE_KEY: STATE,
     "results": RESULTS,
     "stamp": STAMP,
     "trial": TRIAL,
@@ -51,7 +55,7 @@ class Cache:
     def __init__(self, file: Path):
         self._file = file
         self._index: dict[str, Any] = {}
-        self._read: dict[str, tuple[Run, list[Any], bool]] = {}
+        self._read: dict[str, tuple[Run, Signature, bool]] = {}
         self._changed = False
         with suppress(*UNUSABLE):
             with (
@@ -62,7 +66,7 @@ class Cache:
                     raise ValueError("it would fill the memory")
                 index = json.loads(kept["index"].tobytes())
                 steps, values = kept["steps"], kept["values"]
-            total = sum(n for told in index["runs"].values() for _, n in told["series"])
+            total = sum(n for entry in index["runs"].values() for _, n in entry["series"])
             plain = (steps.dtype, values.dtype) == (np.int64, np.float64)
             if index["version"] == VERSION and plain and len(steps) == len(values) == total:
                 self._index, self._steps, self._values = index["runs"], steps, values
@@ -74,14 +78,14 @@ class Cache:
         return self.kept(key, path, now, lambda: read_run(path), not _is_fresh(now))
 
     def kept(
-        self, key: str, path: Path, now: list[Any], read: Callable[[], Run], keep: bool
+        self, key: str, path: Path, now: Signature, read: Callable[[], Run], keep: bool
     ) -> Run:
         """The run that was kept with this signature, else what `read` gives; kept if `keep`."""
-        told = self._index.get(key)
+        entry = self._index.get(key)
         run = None
-        if told and told["signature"] == now:
+        if entry and entry["signature"] == now:
             with suppress(*UNUSABLE):
-                run = self._kept(path, told)
+                run = self._kept(path, entry)
         if run is None:
             self._changed = True
             run = read()
@@ -100,7 +104,8 @@ class Cache:
                 continue
             small = asdict(Run(**{**vars(run), "history": {}}))
             del small["path"], small["history"]
-            small["state"] = run.told.get("state", "planned")
+            small["state"] = run.state_json.get("state", "planned")
+            small[STATE_KEY] = small.pop("state_json")
             series = [(name, len(one)) for name, one in run.history.items()]
             runs[key] = {"signature": signature, "run": small, "series": series, "start": start}
             for one in run.history.values():
@@ -123,38 +128,40 @@ class Cache:
             with suppress(OSError):
                 staged.unlink(missing_ok=True)
 
-    def _kept(self, path: Path, told: dict[str, Any]) -> Run:
-        _require_shapes(told["run"])
-        history, at = {}, told["start"]
-        for name, count in told["series"]:
+    def _kept(self, path: Path, entry: dict[str, Any]) -> Run:
+        small = dict(entry["run"])
+        _require_shapes(small)
+        history, at = {}, entry["start"]
+        for name, count in entry["series"]:
             history[name] = Series(self._steps[at : at + count], self._values[at : at + count])
             at += count
-        return Run(path=path, history=history, **told["run"])
+        state = small.pop(STATE_KEY)
+        return Run(path=path, history=history, state_json=state, **small)
 
 
-def _require_shapes(told: dict[str, Any]) -> None:
+def _require_shapes(small: dict[str, Any]) -> None:
     """Raises ValueError where it is not what `read_run` gives: the cache too may be anybody's."""
-    ours = "schema_version" in told["config"]
+    ours = "schema_version" in small["config"]
     for name, shape in SHAPES.items():
-        wrong = not isinstance(told[name], dict)
-        if wrong or (ours and told[name] and misfit(told[name], shape)):
+        wrong = not isinstance(small[name], dict)
+        if wrong or (ours and small[name] and misfit(small[name], shape)):
             raise ValueError(f"{name} is not what was read")
-    if not isinstance(told["log_tail"], list) or not isinstance(told["title"], str):
+    if not isinstance(small["log_tail"], list) or not isinstance(small["title"], str):
         raise ValueError("log or title is not what was read")
 
 
-def _signature(path: Path) -> list[Any]:
+def _signature(path: Path) -> Signature:
     """Time of change and size of each file; JSON gives back an equal list."""
-    found: list[Any] = []
+    signature: Signature = []
     for file in fragments(path) or [path / name for name in FILES]:
         try:
-            told = file.stat()
-            found.append([told.st_mtime_ns, told.st_size])
+            stat = file.stat()
+            signature.append([stat.st_mtime_ns, stat.st_size])
         except OSError:
-            found.append(None)
-    return found
+            signature.append(None)
+    return signature
 
 
-def _is_fresh(signature: list[Any]) -> bool:
+def _is_fresh(signature: Signature) -> bool:
     newest = max((each[0] for each in signature if each), default=0)
     return time.time() - newest / 1e9 < FRESH_SECONDS

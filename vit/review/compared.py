@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,18 +15,44 @@ from vit.runs.counted import counted_in, differing
 from vit.runs.directory import RunFolder
 from vit.runs.record import plain
 
-Number = float | str | None  # NaN and infinity by their names, as in metrics.jsonl
+Number = float | int | str | None  # NaN and infinity by their names, as in metrics.jsonl
 
 
-def compare_metrics(run_a: Path, run_b: Path) -> dict[str, Any]:
-    """Plain values: `epochs` and `steps` of both where they differ, and the metrics that do.
+class Pair(NamedTuple):
+    """A value of both runs, and the second minus the first."""
 
-    `metrics` has a row for each metric of both in which best or last differ: `best` and `last` are
-    [first, second, second minus first]; `best` is None where it is not known what better would be,
-    as of a learning rate. `only_first` and `only_second` name the metrics that one alone has;
-    `counted_otherwise` those that both have, and have counted in different ways: of these no row
-    says which is better.
-    """
+    first: Number
+    second: Number
+    difference: Number
+
+
+@dataclass(frozen=True)
+class MetricDifference:
+    """A metric of both runs in which best or last differ."""
+
+    metric: str
+    mode: str | None
+    best: Pair | None  # None where it is not known what better would be, as of a learning rate
+    last: Pair
+
+
+@dataclass(frozen=True)
+class RecordDifference:
+    """Where the records of two runs differ; all that is equal is left out."""
+
+    epochs: list[int] | None  # of both
+    optimizer_steps: list[int] | None
+    metrics: list[MetricDifference]
+    only_first: list[str]  # metrics that one alone has
+    only_second: list[str]
+    counted_otherwise: list[str]  # in different ways, so that no row says which is better
+
+    def __bool__(self) -> bool:
+        return any(vars(self).values())
+
+
+def compare_metrics(run_a: Path, run_b: Path) -> RecordDifference:
+    """Raises Refused where a record cannot be read."""
     one, other = (read_history(RunFolder(run).metrics_file) for run in (run_a, run_b))
     lengths = [_epochs(one), _epochs(other)]
     steps = [_steps(one), _steps(other)]
@@ -34,14 +61,14 @@ def compare_metrics(run_a: Path, run_b: Path) -> dict[str, Any]:
     otherwise = differing(*ways, [name for name in names if name in others])
     both = [name for name in names if name in others and name not in otherwise]
     rows = [row for name in both if (row := _row(name, one, other))]
-    return {
-        "epochs": lengths if lengths[0] != lengths[1] else None,
-        "optimizer_steps": steps if steps[0] != steps[1] else None,
-        "metrics": sorted(rows, key=_reading_order),
-        "only_first": [name for name in names if name not in others],
-        "only_second": [name for name in others if name not in names],
-        "counted_otherwise": otherwise,
-    }
+    return RecordDifference(
+        epochs=lengths if lengths[0] != lengths[1] else None,
+        optimizer_steps=steps if steps[0] != steps[1] else None,
+        metrics=sorted(rows, key=_reading_order),
+        only_first=[name for name in names if name not in others],
+        only_second=[name for name in others if name not in names],
+        counted_otherwise=otherwise,
+    )
 
 
 def _metrics(history: dict[str, Series]) -> list[str]:
@@ -49,13 +76,13 @@ def _metrics(history: dict[str, Series]) -> list[str]:
     return [name for name in history if name != "epoch" and not name.startswith("timing/")]
 
 
-def _row(name: str, one: dict[str, Series], other: dict[str, Series]) -> dict[str, Any] | None:
+def _row(name: str, one: dict[str, Series], other: dict[str, Series]) -> MetricDifference | None:
     mode = mode_of(name)
     last = _pair(float(one[name].values[-1]), float(other[name].values[-1]))
     best = None if mode is None else _pair(_best(one[name], mode), _best(other[name], mode))
-    if last[2] == 0 and (best is None or best[2] == 0):
+    if last.difference == 0 and (best is None or best.difference == 0):
         return None
-    return {"metric": name, "mode": mode, "best": best, "last": last}
+    return MetricDifference(name, mode, best, last)
 
 
 def _best(series: Series, mode: str) -> float:
@@ -65,10 +92,10 @@ def _best(series: Series, mode: str) -> float:
     return float(finite.max() if mode == "max" else finite.min())
 
 
-def _pair(one: float, other: float) -> list[Number]:
+def _pair(one: float, other: float) -> Pair:
     """Both and their difference; two that are NaN are equal, and so are two infinities."""
     same = one == other or (math.isnan(one) and math.isnan(other))
-    return [plain(one), plain(other), 0.0 if same else plain(other - one)]
+    return Pair(plain(one), plain(other), 0.0 if same else plain(other - one))
 
 
 def _epochs(history: dict[str, Series]) -> int:
@@ -79,6 +106,6 @@ def _steps(history: dict[str, Series]) -> int:
     return max((int(series.steps[-1]) for series in history.values()), default=0)
 
 
-def _reading_order(row: dict[str, Any]) -> tuple[bool, bool, str]:
-    name = row["metric"]
+def _reading_order(row: MetricDifference) -> tuple[bool, bool, str]:
+    name = row.metric
     return not name.startswith("val/"), not name.startswith("test/"), name

@@ -6,11 +6,10 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from vit.review.reader import Run, inside
+from vit.review.run import Run, inside
 from vit.runs.identity import (
     ADDED,
     HOW_CHECKPOINTS_ARE_WRITTEN,
@@ -45,16 +44,16 @@ class Configuration:
     id: str
     label: str
     runs: list[Run]
-    settings: dict[str, Any] = field(default_factory=dict)  # factor's key → value
+    settings: dict[str, object] = field(default_factory=dict)  # factor's key → value
 
     def values(self, metric: str) -> dict[int, float]:
         """Seed → finite value, of runs that are done; of one seed run twice the later."""
-        found: dict[int, float] = {}
+        values: dict[int, float] = {}
         for run in sorted(self.runs, key=ended):
             value = run_value(run, metric)
             if value is not None:
-                found[run.seed] = value
-        return found
+                values[run.seed] = value
+        return values
 
 
 def run_value(run: Run, metric: str) -> float | None:
@@ -81,29 +80,29 @@ def so_far(run: Run, metric: str, mode: str) -> float | None:
 
 def ended(run: Run) -> float:
     """When its state was last written, in seconds since 1970."""
-    updated = run.told.get("updated")
+    updated = run.state_json.get("updated")
     return float(updated) if isinstance(updated, int | float) else 0.0
 
 
 def gather(runs: list[Run]) -> tuple[list[Configuration], list[Factor]]:
-    """Configurations in the order of their first run, and what tells them apart."""
+    """Configurations in the order of their first run, and the settings in which they differ."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.group, []).append(run)
     leaves = {group: _settings(members[0]) for group, members in groups.items()}
-    told_of = [inside(run.trial, "overrides") for run in runs]
-    swept = {key for told in told_of if isinstance(told, dict) for key in told}
+    overrides = [inside(run.trial, "overrides") for run in runs]
+    swept = {key for words in overrides if isinstance(words, dict) for key in words}
     factors = _factors(list(leaves.values()), swept)
-    found = []
+    configurations = []
     for group, members in groups.items():
         settings = {factor.key: leaves[group].get(factor.key) for factor in factors}
-        words = [f"{factor.short}={told(settings[factor.key])}" for factor in factors]
-        found.append(Configuration(group, " ".join(words), members, settings))
-    _make_unique(found)
-    return found, factors
+        words = [f"{factor.short}={format_value(settings[factor.key])}" for factor in factors]
+        configurations.append(Configuration(group, " ".join(words), members, settings))
+    _make_unique(configurations)
+    return configurations, factors
 
 
-def told(value: Any) -> str:
+def format_value(value: object) -> str:
     """A setting as a person reads it."""
     if value is None:
         return "–"
@@ -113,16 +112,16 @@ def told(value: Any) -> str:
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 
 
-def _settings(run: Run) -> dict[str, Any]:
-    found = {**ADDED, **dict(_leaves(without_neutral(run.config), ""))}
+def _settings(run: Run) -> dict[str, object]:
+    settings: dict[str, object] = {**ADDED, **dict(_leaves(without_neutral(run.config), ""))}
     if fingerprint := inside(run.stamp, "data", "fingerprint"):
-        found[FINGERPRINT] = str(fingerprint)[:8]
+        settings[FINGERPRINT] = str(fingerprint)[:8]
     if run.counted:
-        found["counted"] = "; ".join(sorted(set(run.counted.values())))
-    return found
+        settings["counted"] = "; ".join(sorted(set(run.counted.values())))
+    return settings
 
 
-def _leaves(config: Any, above: str) -> Iterator[tuple[str, Any]]:
+def _leaves(config: object, above: str) -> Iterator[tuple[str, object]]:
     if isinstance(config, dict) and config:
         for key, value in config.items():
             if f"{above}{key}" not in IGNORED:
@@ -134,14 +133,14 @@ def _leaves(config: Any, above: str) -> Iterator[tuple[str, Any]]:
     yield key, config
 
 
-def _factors(leaves: list[dict[str, Any]], swept: set[str]) -> list[Factor]:
+def _factors(leaves: list[dict[str, object]], swept: set[str]) -> list[Factor]:
     """Settings that split the configurations alike are one factor, named as the sweep named it.
 
-    So are a part and those of its settings that are given by which class it is: what only a rotary
+    So are a part and those of its settings that follow from which class it is: what only a rotary
     position has is no factor beside `position`.
     """
-    keys = dict.fromkeys(key for found in leaves for key in found)
-    splits = {key: _split([repr(found.get(key)) for found in leaves]) for key in keys}
+    keys = dict.fromkeys(key for settings in leaves for key in settings)
+    splits = {key: _split([repr(settings.get(key)) for settings in leaves]) for key in keys}
     splits = {key: split for key, split in splits.items() if max(split) > 0}
     parts = [key for key in splits if key.endswith("._target_")]
     alike: dict[tuple[int, ...], list[str]] = {}

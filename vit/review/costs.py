@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from vit.review.configurations import Configuration
-from vit.review.reader import Run, inside
+from vit.review.run import Run, inside
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,8 @@ COSTS = (
 
 def run_costs(run: Run) -> dict[str, float]:
     """What is known of one run: seconds without validation, median speed, highest memory."""
-    found = {
-        "train_seconds": run.told.get("train_seconds"),
+    costs: dict[str, object] = {
+        "train_seconds": run.state_json.get("train_seconds"),
         "training_gflops": run.trial.get("cost"),
         "gflops_per_image": _fact(run, "gflops_per_image"),
         "parameters": _fact(run, "parameters"),
@@ -43,34 +42,34 @@ def run_costs(run: Run) -> dict[str, float]:
     for name, most in (("images_per_second", np.median), ("peak_memory_mb", np.max)):
         series = run.history.get(f"timing/{name}")
         if series is not None:
-            found[name] = float(most(series.values))
+            costs[name] = float(most(series.values))
     return {
         name: float(value)
-        for name, value in found.items()
+        for name, value in costs.items()
         if isinstance(value, int | float) and math.isfinite(value) and value > 0
     }
 
 
-def _fact(run: Run, name: str) -> Any:
-    """What the check told of the model: a trial's file has it, of a single run its stamp."""
-    found = inside(run.trial, "facts", name)
-    return inside(run.stamp, "facts", name) if found is None else found
+def _fact(run: Run, name: str) -> object:
+    """What the check has found of the model: a trial's file has it, of a single run its stamp."""
+    fact: object = inside(run.trial, "facts", name)
+    return inside(run.stamp, "facts", name) if fact is None else fact
 
 
 def mean_costs(configuration: Configuration) -> dict[str, float]:
     """Means over its finished runs."""
     each = [run_costs(run) for run in configuration.runs if run.state == "done"]
     return {
-        cost.name: float(np.mean([told[cost.name] for told in each if cost.name in told]))
+        cost.name: float(np.mean([costs[cost.name] for costs in each if cost.name in costs]))
         for cost in COSTS
-        if any(cost.name in told for told in each)
+        if any(cost.name in costs for costs in each)
     }
 
 
 def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
     """Names whose (cost, loss) no other point beats: both lower is better.
 
-    A point is beaten by one that is no worse in both and better in one; equal points stand
+    A point is dominated by one that is no worse in both and better in one; equal points stand
     together. In order of cost.
     """
     front: list[str] = []

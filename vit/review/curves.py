@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vit.review.configurations import Configuration
 from vit.review.history import Series
-from vit.review.reader import Run, inside
+from vit.review.run import Run, inside
 
 MOST_POINTS = 250  # a curve
 FEWEST_POINTS = 40
@@ -19,15 +19,32 @@ KNOTS = 60  # by which the page turns steps into seconds
 OF_THE_CLOCK = ("timing/images_per_second",)
 
 
-def curves(
-    configurations: list[Configuration], first: str, most: int = MOST_NUMBERS
-) -> dict[str, Any]:
-    """`metrics` (`first` before all others), `grids` of steps that runs share, and `runs`.
+Numbers = list[float | int | None]  # None is NaN or infinity, of which JSON knows nothing
 
-    A run has its `configuration` (a number) and `seed`, `images_per_step`, `steps_per_epoch`
-    (None where not known), `clock` (steps, and training seconds at them), and `series`: metric →
-    [grid, values]. Values are logged ones, not means of them; None is NaN or infinity.
-    """
+
+@dataclass(frozen=True)
+class RunCurves:
+    """What is drawn of one run: logged values, not means of them."""
+
+    configuration: int  # its place in the report
+    seed: int
+    images_per_step: object
+    steps_per_epoch: float | None
+    clock: list[Numbers] | None  # steps, and training seconds at them
+    series: dict[str, list[int | Numbers]]  # metric → [grid, values]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Of all runs; they share `grids` of steps."""
+
+    metrics: list[str]
+    grids: list[list[int]]
+    runs: list[RunCurves]
+
+
+def curves(configurations: list[Configuration], first: str, most: int = MOST_NUMBERS) -> Curves:
+    """At most so many numbers, if a curve can do with that; `first` is put before all metrics."""
     everything = [(at, run) for at, each in enumerate(configurations) for run in each.runs]
     chosen = {id(run): _drawn(run) for _, run in everything}
     count = sum(map(len, chosen.values()))
@@ -35,24 +52,24 @@ def curves(
     grids: dict[tuple[int, ...], int] = {}
     runs = []
     for at, run in everything:
-        series = {}
+        series: dict[str, list[int | Numbers]] = {}
         for name, one in chosen[id(run)].items():
             kept = thinned(len(one), points)
             steps = tuple(one.steps[kept].tolist())
             series[name] = [grids.setdefault(steps, len(grids)), rounded(one.values[kept])]
         runs.append(
-            {
-                "configuration": at,
-                "seed": run.seed,
-                "images_per_step": inside(run.config, "data", "batch_size"),
-                "steps_per_epoch": steps_per_epoch(run),
-                "clock": _clock(run),
-                "series": series,
-            }
+            RunCurves(
+                configuration=at,
+                seed=run.seed,
+                images_per_step=inside(run.config, "data", "batch_size"),
+                steps_per_epoch=steps_per_epoch(run),
+                clock=_clock(run),
+                series=series,
+            )
         )
-    names = sorted({name for run in runs for name in run["series"]}, key=_reading_order)
+    names = sorted({name for run in runs for name in run.series}, key=_reading_order)
     names.sort(key=lambda name: name != first)
-    return {"metrics": names, "grids": [list(grid) for grid in grids], "runs": runs}
+    return Curves(names, [list(grid) for grid in grids], runs)
 
 
 def _drawn(run: Run) -> dict[str, Series]:
@@ -71,18 +88,18 @@ def _reading_order(name: str) -> tuple[int, str]:
 
 
 def thinned(count: int, points: int) -> NDArray[np.intp]:
-    """At most `points` places, evenly spread, the first and the last among them."""
+    """At most `points` places, evenly spaced, the first and the last among them."""
     return np.unique(np.linspace(0, count - 1, min(count, points)).round().astype(np.intp))
 
 
-def rounded(values: NDArray[np.float64]) -> list[float | int | None]:
+def rounded(values: NDArray[np.float64]) -> Numbers:
     """Five digits; None for what JSON has no number for."""
-    found: list[float | int | None] = []
+    numbers: Numbers = []
     for value in values.tolist():
         short = float(f"{value:.5g}")
         whole = math.isfinite(short) and short.is_integer() and abs(short) < 1e9
-        found.append(int(short) if whole else short if math.isfinite(short) else None)
-    return found
+        numbers.append(int(short) if whole else short if math.isfinite(short) else None)
+    return numbers
 
 
 def steps_per_epoch(run: Run) -> float | None:
@@ -100,7 +117,7 @@ def steps_per_epoch(run: Run) -> float | None:
     return float(epoch.steps[last] / (epoch.values[last] + 1))
 
 
-def _clock(run: Run) -> list[list[float | int | None]] | None:
+def _clock(run: Run) -> list[Numbers] | None:
     """Training seconds, without validation, after so many steps."""
     pace = run.history.get("timing/step_seconds")
     if pace is None or not len(pace):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +50,8 @@ def effects(
     """
     if len(configurations) < FEWEST or not factors:
         return None
-    owners = np.repeat(np.arange(len(values)), [len(own) for own in values])
-    every = np.concatenate([np.asarray(own, np.float64) for own in values])
+    owners = np.repeat(np.arange(len(values)), [len(seeds) for seeds in values])
+    every = np.concatenate([np.asarray(seeds, np.float64) for seeds in values])
     if not np.var(every):
         return None
     # Seeded, so that one report of the same runs is like another.
@@ -67,7 +66,7 @@ def effects(
         low, high = np.percentile(shares, [5, 95])
         rows.append(Effect(factor.key, omega_squared(every, levels), float(low), float(high)))
     rows.sort(key=lambda effect: -effect.share)
-    several = max(len(own) for own in values) > 1
+    several = max(len(seeds) for seeds in values) > 1
     between = _eta_squared(every, owners)
     return Effects(rows, 1 - between if several else None)
 
@@ -90,10 +89,10 @@ def _eta_squared(values: NDArray[np.float64], levels: NDArray[np.intp]) -> float
     return float((sums**2 / counts).sum()) / total if total else 0.0
 
 
-def _levels(settings: list[Any]) -> NDArray[np.intp]:
-    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in settings)
-    if numbers and len(set(settings)) > MOST_LEVELS:
-        cuts = np.quantile(settings, np.linspace(0, 1, BINS + 1)[1:-1])
-        return np.searchsorted(cuts, settings, side="right")
+def _levels(settings: list[object]) -> NDArray[np.intp]:
+    numbers = [v for v in settings if isinstance(v, int | float) and not isinstance(v, bool)]
+    if len(numbers) == len(settings) and len(set(numbers)) > MOST_LEVELS:
+        cuts = np.quantile(numbers, np.linspace(0, 1, BINS + 1)[1:-1])
+        return np.searchsorted(cuts, numbers, side="right")
     names = {name: at for at, name in enumerate(dict.fromkeys(map(repr, settings)))}
     return np.array([names[repr(value)] for value in settings], np.intp)

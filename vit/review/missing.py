@@ -19,18 +19,18 @@ def missing_files(run: Path, config: dict[str, Any]) -> list[str]:
     """A line for each file that is not there though the run has come so far, that is cut, leads
     out of the folder or has lines that nobody wrote."""
     folder = RunFolder(run)
-    state, told = _small(folder.state_file, STATE, False)
+    state, lines = _small(folder.state_file, STATE, False)
     done = state.get("state") == "done"
     results = _small(folder.results_file, RESULTS, done)[1]
     trained = done or (not results and os.path.lexists(folder.results_file))
     trained = trained or folder.last_checkpoint.exists()
-    told += [] if os.path.lexists(folder.state_file) or not trained else [_gone(folder.state_file)]
-    told += results
-    told += _small(folder.stamp_file, STAMP, True)[1]
-    told += _appended(folder.metrics_file, lambda line: record_of(line) is not None, trained)
+    lines += [] if os.path.lexists(folder.state_file) or not trained else [_gone(folder.state_file)]
+    lines += results
+    lines += _small(folder.stamp_file, STAMP, True)[1]
+    lines += _appended(folder.metrics_file, lambda line: record_of(line) is not None, trained)
     watch = config.get("watch")
     watched = trained and isinstance(watch, dict) and bool(watch.get("fingerprints"))
-    return told + _appended(lines_file(run, 0), is_line, watched)
+    return lines + _appended(lines_file(run, 0), is_line, watched)
 
 
 def without_curves(run: Path) -> str:
@@ -41,10 +41,10 @@ def without_curves(run: Path) -> str:
 
 def _small(file: Path, shape: Shape, wanted: bool) -> tuple[dict[str, Any], list[str]]:
     try:
-        found = json_of(file, shape)
+        content = json_of(file, shape)
     except Refused as refused:
         return {}, [str(fault) for fault in refused.faults]
-    return found or {}, [_gone(file)] if found is None and wanted else []
+    return content or {}, [_gone(file)] if content is None and wanted else []
 
 
 def _appended(file: Path, is_ours: Callable[[bytes], bool], wanted: bool) -> list[str]:
@@ -55,10 +55,13 @@ def _appended(file: Path, is_ours: Callable[[bytes], bool], wanted: bool) -> lis
         lines = lines_of(file)[:-1]
     except Refused as refused:
         return [str(fault) for fault in refused.faults]
-    odd = [number for number, line in enumerate(lines, 1) if line.strip() and not is_ours(line)]
-    if not odd:
+    unreadable = [
+        number for number, line in enumerate(lines, 1) if line.strip() and not is_ours(line)
+    ]
+    if not unreadable:
         return []
-    return [f"{file}: {len(odd)} of {len(lines)} lines cannot be read, such as line {odd[0]}"]
+    count, first = len(unreadable), unreadable[0]
+    return [f"{file}: {count} of {len(lines)} lines cannot be read, such as line {first}"]
 
 
 def _gone(file: Path) -> str:

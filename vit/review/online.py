@@ -1,6 +1,6 @@
 """Runs of a W&B project, asked of its server: `entity/project` beside folders as a source.
 
-What comes is told as `Run`s, in the words of a run folder. A project costs one request a page of
+What comes becomes `Run`s, in the words of a run folder. A project costs one request a page of
 runs, and about four for each run that was not read before; runs that have ended are kept in
 `$XDG_CACHE_HOME/vit/review/` (else `~/.cache/vit/review/`).
 """
@@ -24,7 +24,8 @@ import numpy as np
 from vit.faults import Fault, Refused
 from vit.review.cache import Cache
 from vit.review.history import Series, series_of
-from vit.review.reader import Run, inside, judge_state
+from vit.review.reader import judge_state
+from vit.review.run import Run, inside
 from vit.review.wandb_rows import OF_WANDB, Axes, add_row, as_ours, best, number
 
 PROJECT = re.compile(r"\w[\w.-]*/\w[\w. -]*")
@@ -105,7 +106,7 @@ def reached(project: str, before: str = "") -> Iterator[None]:
 
 
 def _why(error: Exception, where: str) -> str:
-    """wandb raises half a dozen classes, some of them private: their words tell more."""
+    """wandb raises half a dozen classes, some of them private: their words say more."""
     import wandb
 
     said = str(error).rstrip(". ")
@@ -123,14 +124,14 @@ def _is_report(run: Any) -> bool:
 def _read(project: str, run: Any, kept: Cache | None) -> Run:
     path = Path(project) / run.id
     if kept is None:
-        return Run(**_told(path, run))
+        return _from_api(path, run)
     signature = [run.state, run.heartbeat_at, run.history_line_count, run.display_name]
     over = run.state in STATES
-    return kept.kept(run.id, path, signature, lambda: Run(**_told(path, run)), over)
+    return kept.kept(run.id, path, signature, lambda: _from_api(path, run), over)
 
 
-def _told(path: Path, run: Any) -> dict[str, Any]:
-    """What `Run` wants, of one run of `wandb.Api`."""
+def _from_api(path: Path, run: Any) -> Run:
+    """One run of `wandb.Api`."""
     run.load_full_data()
     of_wandb = run.rawconfig.get("_wandb")
     axes = _axes(inside(of_wandb, "m"))
@@ -141,28 +142,28 @@ def _told(path: Path, run: Any) -> dict[str, Any]:
         add_row(columns, row, row.get("_step", at), axes)
     summary = dict(run.summary_metrics)
     state = STATES.get(run.state, "running")
-    told = {
+    state_json = {
         "state": state,
         "updated": _seconds(run.heartbeat_at),
         "train_seconds": summary.get("_runtime"),
     }
     if state == "failed":
-        told |= {"kind": "exception", "error": "W&B says that it failed; its log is there"}
+        state_json |= {"kind": "exception", "error": "W&B says that it failed; its log is there"}
     metrics = {name: best(value) for name, value in summary.items() if name not in OF_WANDB}
     config, trial = as_ours(run.config)
     history = {name: series_of(column) for name, column in columns.items()}
     metrics |= selected(config, history)
-    return {
-        "path": path,
-        "title": run.display_name or run.id,
-        "config": config,
-        "told": told,
-        "results": {"metrics": metrics} if state == "done" else {},
-        "stamp": _stamp(run, of_wandb),
-        "trial": trial,
-        "history": history,
-        "state": state,
-    }
+    return Run(
+        path=path,
+        title=run.display_name or run.id,
+        config=config,
+        state_json=state_json,
+        results={"metrics": metrics} if state == "done" else {},
+        stamp=_stamp(run, of_wandb),
+        trial=trial,
+        history=history,
+        state=state,
+    )
 
 
 def selected(config: dict[str, Any], history: dict[str, Series]) -> dict[str, float]:
@@ -184,7 +185,7 @@ def selected(config: dict[str, Any], history: dict[str, Series]) -> dict[str, fl
     }
 
 
-def _axes(metrics: Any) -> Axes:
+def _axes(metrics: object) -> Axes:
     """Definitions as the config has them: 1 is a name, 2 a glob, 5 its step's place, from 1."""
     axes = Axes()
     metrics = metrics if isinstance(metrics, list) else []
@@ -196,12 +197,12 @@ def _axes(metrics: Any) -> Axes:
     return axes
 
 
-def _seconds(told: Any) -> float | None:
+def _seconds(time: object) -> float | None:
     try:
-        found = datetime.fromisoformat(str(told).replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(str(time).replace("Z", "+00:00"))
     except ValueError:
         return None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _stamp(run: Any, of_wandb: Any) -> dict[str, Any]:

@@ -14,11 +14,13 @@ import json
 import math
 from pathlib import Path
 from string import Template
-from typing import Any
 
+from vit.review.board import Board
 from vit.review.configurations import Configuration
 from vit.review.curves import MOST_NUMBERS, curves
 from vit.review.pictures import MOST_BYTES, embedded
+from vit.review.plain import as_plain
+from vit.review.report import Report
 
 ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = (
@@ -29,18 +31,18 @@ SCRIPTS = (
 )
 
 
-def page(report: dict[str, Any], configurations: list[Configuration]) -> str:
-    """The whole file as text; `configurations` are those of the report, in its order."""
-    title = ", ".join(Path(source).resolve().name for source in report["sources"])
-    found = {each.id: each for each in configurations}
-    several = report["boards"] or [{**report, "title": ""}]
-    about = report["about_boards"]
+def page(report: Report) -> str:
+    """The whole file as text."""
+    title = ", ".join(Path(source).resolve().name for source in report.sources)
+    known = {each.id: each for each in report.configurations}
+    boards = _tables(report)
+    about = report.about_boards
     content = {
         "title": title,
-        "created": report["created"],
+        "created": report.created,
         "about": about,
-        "notes": report["notes"] if about else [],
-        "boards": [_board(board, found, len(several)) for board in several],
+        "notes": report.overall.notes if about else [],
+        "boards": [_drawn(board, tables, known, len(boards)) for board, tables in boards],
     }
     parts = "\n".join((ASSETS / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     script = f'(() => {{\n"use strict";\n{parts}\n}})();'
@@ -59,21 +61,29 @@ def page(report: dict[str, Any], configurations: list[Configuration]) -> str:
     )
 
 
-def _board(
-    board: dict[str, Any], found: dict[str, Configuration], shared_by: int
-) -> dict[str, Any]:
+def _tables(report: Report) -> list[tuple[Board, dict[str, object]]]:
+    """Each board, and as plain values."""
+    if report.boards:
+        return [(board, as_plain(board)) for board in report.boards]
+    plain = report.to_plain()
+    kept = {key: plain[key] for key in plain if key not in ("boards", "about_boards", "sources")}
+    return [(report.overall, {**kept, "title": ""})]
+
+
+def _drawn(
+    board: Board, tables: dict[str, object], known: dict[str, Configuration], shared_by: int
+) -> dict[str, object]:
     """The tables of a board with its curves and pictures; all boards have the same room."""
-    own = [found[row["id"]] for row in board["configurations"]]
-    kept = {key: board[key] for key in board if key not in ("boards", "about_boards", "sources")}
+    configurations = [known[row.id] for row in board.configurations]
     return {
-        **kept,
-        "curves": curves(own, board["metric"], MOST_NUMBERS // shared_by),
-        "pictures": embedded(board["pictures"], MOST_BYTES // shared_by),
-        "looks": embedded(board["looks"], MOST_BYTES // shared_by),
+        **tables,
+        "curves": as_plain(curves(configurations, board.metric, MOST_NUMBERS // shared_by)),
+        "pictures": embedded(board.pictures, MOST_BYTES // shared_by),
+        "looks": embedded(board.looks, MOST_BYTES // shared_by),
     }
 
 
-def as_script_data(content: Any) -> str:
+def as_script_data(content: object) -> str:
     """JSON that cannot end the element it stands in; what JSON has no number for is null."""
     text = json.dumps(_finite(content), separators=(",", ":"), allow_nan=False, default=str)
     for letter in "<>&":
@@ -81,7 +91,7 @@ def as_script_data(content: Any) -> str:
     return text
 
 
-def _finite(content: Any) -> Any:
+def _finite(content: object) -> object:
     if isinstance(content, dict):
         return {str(key): _finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):

@@ -1,13 +1,13 @@
-"""The page in W&B, where others look: as a run of `job_type=report` beside the runs it tells of."""
+"""The page in W&B, where others look: as a run of `job_type=report` beside the runs it is about."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from vit.faults import Fault, Refused
 from vit.review.online import PROJECT, reached
+from vit.review.report import Report
 from vit.runs.tracking import keep_inside
 
 
@@ -19,7 +19,7 @@ def check_target(flag: str, target: str) -> tuple[str, str]:
     return entity, project
 
 
-def log_page(page: Path, told: dict[str, Any], target: str) -> str:
+def log_page(page: Path, report: Report, target: str) -> str:
     """Logs a page that was written, and says where it is now.
 
     Online, unless WANDB_MODE=offline: then a run is written beside the page, and `vit sync` sends
@@ -31,7 +31,7 @@ def log_page(page: Path, told: dict[str, Any], target: str) -> str:
     keep_inside(home, offline=offline)
     import wandb
 
-    title = ", ".join(Path(source).resolve().name for source in told["sources"])
+    title = ", ".join(Path(source).resolve().name for source in report.sources)
     with reached(target):
         if not offline:
             wandb.Api(timeout=15)  # asks who we are; init alone would wait for minutes
@@ -45,7 +45,7 @@ def log_page(page: Path, told: dict[str, Any], target: str) -> str:
             settings=wandb.Settings(silent=True, console="off"),
         )
         run.log({"report": wandb.Html(str(page), inject=False)})
-        run.summary["verdict"] = told["verdict"]["text"]
+        run.summary["verdict"] = report.overall.verdict.text
         where = f"written to {run.dir.removesuffix('/files')}; vit sync {home} sends it"
         where = where if offline else str(run.url)
         run.finish()

@@ -1,4 +1,4 @@
-"""Which configuration is best, and whether that can be told from noise at all."""
+"""Which configuration is best, and whether that can be distinguished from noise at all."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vit.faults import Fault, Refused, did_you_mean
-from vit.metrics.direction import LOWER_IS_BETTER, best_at_zero, without_direction
+from vit.metrics.direction import best_at_zero, is_lower_better, without_direction
 from vit.review.configurations import Configuration
-from vit.review.reader import Run
+from vit.review.run import Run
 from vit.review.statistics import LEVEL, Difference, difference, holm, seeds_needed
 from vit.sweeps.seeds import interval
 
@@ -27,12 +27,12 @@ class Place:
     p_to_best: float | None = None  # corrected for the number of configurations
     to_baseline: Difference | None = None
     p_to_baseline: float | None = None
-    tied: bool = False  # cannot be told from the best
+    tied: bool = False  # not significantly worse than the best
 
 
 @dataclass
 class Ranking:
-    """The best first; `kind` is clear only where the first is told from all others."""
+    """The best first; `kind` is clear only where all others are significantly worse."""
 
     metric: str
     mode: str
@@ -59,12 +59,11 @@ def choose_metric(runs: list[Run], metric: str | None, mode: str | None) -> tupl
     if metric not in known:
         message = f"no run has recorded {metric!r}.{did_you_mean(metric, known)}"
         raise Refused([Fault("--metric", f"{message} There are {', '.join(known) or 'none'}")])
-    own = next((its for name, its in monitors if name == metric), None)
-    if best_at_zero(metric) and not (mode or own):
+    monitored = next((its for name, its in monitors if name == metric), None)
+    if best_at_zero(metric) and not (mode or monitored):
         message = f"{without_direction(metric)}. --mode=max or min ranks by it all the same"
         raise Refused([Fault("--metric", message)])
-    lower = any(word in metric.rsplit("/", 1)[-1] for word in LOWER_IS_BETTER)
-    return metric, mode or own or ("min" if lower else "max")
+    return metric, mode or monitored or ("min" if is_lower_better(metric) else "max")
 
 
 def rank(
@@ -83,10 +82,10 @@ def rank(
     ids = [place.configuration.id for place in places]
     if baseline not in ids:
         baseline = next(each.id for each in configurations if each.id in ids)
-    for place, found, p in _compared(places, places[0]):
-        place.to_best, place.p_to_best = found, p
-    for place, found, p in _compared(places, places[ids.index(baseline)]):
-        place.to_baseline, place.p_to_baseline = found, p
+    for place, gap, p in _compared(places, places[0]):
+        place.to_best, place.p_to_best = gap, p
+    for place, gap, p in _compared(places, places[ids.index(baseline)]):
+        place.to_baseline, place.p_to_baseline = gap, p
     for place in places[1:]:
         place.tied = place.p_to_best is None or place.p_to_best >= LEVEL
     return Ranking(metric, mode, places, baseline, *_verdict(places, metric))
@@ -94,9 +93,9 @@ def rank(
 
 def _compared(places: list[Place], other: Place) -> list[tuple[Place, Difference, float | None]]:
     """Every place but `other`, its difference to that one, and p corrected for their number."""
-    own = [place for place in places if place is not other]
-    found = [difference(place.values, other.values) for place in own]
-    return list(zip(own, found, holm([each.p for each in found]), strict=True))
+    rest = [place for place in places if place is not other]
+    gaps = [difference(place.values, other.values) for place in rest]
+    return list(zip(rest, gaps, holm([gap.p for gap in gaps]), strict=True))
 
 
 def _verdict(places: list[Place], metric: str) -> tuple[Kind, str, str]:

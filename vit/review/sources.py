@@ -9,7 +9,8 @@ from vit.faults import Fault, Refused
 from vit.review.cache import FILE, Cache
 from vit.review.missing import without_curves
 from vit.review.online import is_project, load_project
-from vit.review.reader import Run, Runs, find_runs, judge_state, read_run
+from vit.review.reader import find_runs, judge_state, read_run
+from vit.review.run import Run, Runs
 
 
 def load(sources: Iterable[Path | str], *, cache: bool = True) -> Runs:
@@ -18,17 +19,17 @@ def load(sources: Iterable[Path | str], *, cache: bool = True) -> Runs:
     With `cache` what was read is kept in each folder, and read again only where it has changed.
     Raises Refused where a source holds no runs, or none that can be read.
     """
-    found: dict[Path, Run] = {}
+    runs: dict[Path, Run] = {}
     problems: list[Fault] = []
     sources = list(sources)
     for source in sources:
         if is_project(str(source)):
-            found |= {run.path: run for run in load_project(str(source), cache=cache)}
+            runs |= {run.path: run for run in load_project(str(source), cache=cache)}
             continue
         source = Path(source)
         kept = Cache(source / FILE) if cache else None
         for path in find_runs(source):
-            if path.resolve() in found:
+            if path.resolve() in runs:
                 continue
             try:
                 run = kept.read(path) if kept else read_run(path)
@@ -39,14 +40,14 @@ def load(sources: Iterable[Path | str], *, cache: bool = True) -> Runs:
                 problems.append(Fault(str(path), f"cannot be read: {error.strerror or error}"))
                 continue
             judge_state(run)
-            if run.told.get("job_type") != "report":  # our own page, logged to W&B
-                found[path.resolve()] = run
+            if run.state_json.get("job_type") != "report":  # our own page, logged to W&B
+                runs[path.resolve()] = run
         if kept:
             kept.save()
-    if not found:
+    if not runs:
         nothing = Fault(", ".join(map(str, sources)), "holds nothing but reports")
         raise Refused(problems or [nothing])
-    bare = [run for run in found.values() if run.state == "done" and not run.history]
-    gone = {run.name: told for run in bare if run.config and (told := without_curves(run.path))}
-    notes = [f"{name} is done, but has no curves: {told}" for name, told in gone.items()]
-    return Runs(list(found.values()), [*[f"left out, {fault}" for fault in problems], *notes])
+    bare = [run for run in runs.values() if run.state == "done" and not run.history]
+    gone = {run.name: why for run in bare if run.config and (why := without_curves(run.path))}
+    notes = [f"{name} is done, but has no curves: {why}" for name, why in gone.items()]
+    return Runs(list(runs.values()), [*[f"left out, {fault}" for fault in problems], *notes])

@@ -1,4 +1,4 @@
-"""What a few seeds can tell: intervals, paired differences, and how many seeds a gap needs.
+"""What a few seeds can show: intervals, paired differences, and how many seeds a gap needs.
 
 All tests are two-sided at 5 %. A seed is a draw of everything that is random in a run; runs of two
 configurations with the same seed share data order and initial draws, so they are compared in pairs.

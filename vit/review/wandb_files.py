@@ -16,6 +16,7 @@ from typing import Any
 
 from vit.faults import Fault, Refused
 from vit.review.history import series_of
+from vit.review.run import Run
 from vit.review.wandb_rows import OF_WANDB, Axes, add_row, as_ours, best
 from vit.runs.files import MOST_RECORD_BYTES, tail_of
 from vit.runs.files import content as content_of
@@ -29,13 +30,13 @@ TAIL_LINES, TAIL_BYTES = 15, 20_000
 
 def wandb_runs(folder: Path) -> list[Path]:
     """The first folder of each run whose W&B files lie in `folder` or in its `wandb/`."""
-    found: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     for home in (folder, folder / "wandb"):
         for file in sorted(home.glob("*run-*/run-*.wandb")):
             # latest-run is a link, and so is what `vit leet` looks at.
             if not file.parent.is_symlink() and not file.is_symlink():
-                found.setdefault(file.name, file.parent)
-    return list(found.values())
+                folders.setdefault(file.name, file.parent)
+    return list(folders.values())
 
 
 def fragments(first: Path) -> list[Path]:
@@ -43,22 +44,22 @@ def fragments(first: Path) -> list[Path]:
     names = sorted(file.name for file in first.glob("run-*.wandb"))
     if not names:
         return []
-    own = names[0].removeprefix("run").removesuffix(".wandb")
+    run_id = names[0].removeprefix("run").removesuffix(".wandb")
     # Only folders of this id are looked into: a project's folder may hold thousands. A start in the
     # same second as another has a number behind the id.
-    pattern = f"*run-*{glob.escape(own)}"
+    pattern = f"*run-*{glob.escape(run_id)}"
     beside = {first, *first.parent.glob(pattern), *first.parent.glob(f"{pattern}-*")}
 
     def started(folder: Path) -> tuple[str, int, str]:
-        when, _, number = folder.name.rpartition(own)
+        when, _, number = folder.name.rpartition(run_id)
         return when, int(number[1:]) if number[1:].isdecimal() else 0, folder.name
 
     files = [f / names[0] for f in sorted(beside, key=started) if not f.is_symlink()]
     return [file for file in files if file.is_file()]
 
 
-def read_wandb(first: Path) -> dict[str, Any]:
-    """What `Run` wants, of a run and all its later starts.
+def read_wandb(first: Path) -> Run:
+    """A run and all its later starts.
 
     Without a logged count of steps the step is W&B's own, which begins anew with each start: later
     starts are put behind the earlier ones. Raises Refused where no record can be read.
@@ -66,13 +67,13 @@ def read_wandb(first: Path) -> dict[str, Any]:
     config: dict[str, Any] = {}
     summary: dict[str, str] = {}  # as JSON: of a thousand updates only the last counts
     columns: dict[str, dict[int, float]] = {}
-    told: dict[str, Any] = {"state": "running"}
+    state: dict[str, Any] = {"state": "running"}
     stamp: dict[str, Any] = {}
     axes, job_type = Axes(), ""
     title, behind, records = "", 0, 0
     files = fragments(first)
     for file in files:
-        told, last = {"state": "running", "updated": file.stat().st_mtime}, -1
+        state, last = {"state": "running", "updated": file.stat().st_mtime}, -1
         for record in _records(file):
             records += 1
             kind = record.WhichOneof("record_type")
@@ -94,39 +95,40 @@ def read_wandb(first: Path) -> dict[str, Any]:
                 for item in record.summary.remove:
                     summary.pop(_key(item), None)
             elif kind == "history":
-                own = record.history.step.num
-                last = max(last, own)
+                step = record.history.step.num
+                last = max(last, step)
                 row = {_key(item): item.value_json for item in record.history.item}
-                add_row(columns, row, behind + own, axes)
+                add_row(columns, row, behind + step, axes)
             elif kind == "metric":
                 metric = record.metric
                 axes.define(metric.name, metric.glob_name, metric.step_metric)
             elif kind == "exit":
                 code = record.exit.exit_code
-                told = {"state": "failed", "exit_code": code} if code else {"state": "done"}
-                told["updated"] = file.stat().st_mtime
+                state = {"state": "failed", "exit_code": code} if code else {"state": "done"}
+                state["updated"] = file.stat().st_mtime
         behind += last + 1
     if not records:
         raise Refused([Fault(str(first), "its W&B file holds no record that can be read")])
-    if told["state"] == "failed":
-        told |= {"kind": "exception", "error": f"its process ended with {told['exit_code']}"}
+    if state["state"] == "failed":
+        state |= {"kind": "exception", "error": f"its process ended with {state['exit_code']}"}
     final = {name: value for name, text in summary.items() if (value := _value(text)) is not None}
-    told["train_seconds"] = final.get("_runtime")
+    state["train_seconds"] = final.get("_runtime")
     metrics = {name: best(value) for name, value in final.items() if name not in OF_WANDB}
-    told["job_type"] = job_type
+    state["job_type"] = job_type
     ours, trial = as_ours(config)
-    return {
-        "path": first,
-        "title": title,
-        "config": ours,
-        "told": told,
-        "results": {"metrics": metrics} if told["state"] == "done" else {},
-        "stamp": stamp,
-        "trial": trial,
-        "history": {name: series_of(column) for name, column in columns.items()},
-        "log_tail": [] if told["state"] == "done" else _tail(files[-1].parent),
-        "state": told["state"],
-    }
+    is_done = state["state"] == "done"
+    return Run(
+        path=first,
+        title=title,
+        config=ours,
+        state_json=state,
+        results={"metrics": metrics} if is_done else {},
+        stamp=stamp,
+        trial=trial,
+        history={name: series_of(column) for name, column in columns.items()},
+        log_tail=[] if is_done else _tail(files[-1].parent),
+        state=state["state"],
+    )
 
 
 def _records(file: Path) -> Iterator[Any]:
@@ -176,10 +178,10 @@ def _value(text: str) -> Any:
         return None
 
 
-def _update(told: dict[str, Any], config: Any) -> None:
-    told.update((_key(item), _value(item.value_json)) for item in config.update)
+def _update(settings: dict[str, Any], config: Any) -> None:
+    settings.update((_key(item), _value(item.value_json)) for item in config.update)
     for item in config.remove:
-        told.pop(_key(item), None)
+        settings.pop(_key(item), None)
 
 
 def _tail(folder: Path) -> list[str]:

@@ -15,7 +15,7 @@ NO_NUMBERS = frozenset({"NaN", "Infinity", "-Infinity"})  # as the server has th
 
 
 class Axes:
-    """Which metric is drawn over which, as `define_metric` has told."""
+    """Which metric is drawn over which, as `define_metric` has said."""
 
     def __init__(self) -> None:
         self._exact: dict[str, str] = {}
@@ -44,41 +44,43 @@ class Axes:
 
 
 def add_row(
-    columns: dict[str, dict[int, float]], row: dict[str, Any], own: int, axes: Axes
+    columns: dict[str, dict[int, float]], row: dict[str, Any], step_of_wandb: int, axes: Axes
 ) -> None:
     """Adds a row of the history to metric → step → value.
 
     Values are JSON as text or what it says; a picture, a table or a word is left out. The step is
-    Lightning's where the row has it, else the metric's own `step_metric`, else `own`.
+    Lightning's where the row has it, else the metric's own `step_metric`, else `step_of_wandb`.
     """
     logged = _whole(row.get(STEP))
-    for name, told in row.items():
+    for name, logged_value in row.items():
         if name in OF_WANDB:
             continue
-        value = number(told)
+        value = number(logged_value)
         if value is None:
             continue
         step = logged
         if step is None and (axis := axes.of(name)):
             step = _whole(row.get(axis))
-        columns.setdefault(name, {})[own if step is None else step] = value
+        columns.setdefault(name, {})[step_of_wandb if step is None else step] = value
 
 
-def number(told: Any) -> float | None:
+def number(logged: object) -> float | None:
     """A logged value as a number; None where it is none. NaN and infinity come as words."""
-    if isinstance(told, str):
+    if isinstance(logged, str):
         try:
-            return float(told)  # JSON's numbers are Python's
+            return float(logged)  # JSON's numbers are Python's
         except ValueError:
-            told = told.strip('"')
-            return float(told) if told in NO_NUMBERS else None
-    return float(told) if isinstance(told, int | float) and not isinstance(told, bool) else None
-
-
-def _whole(told: Any) -> int | None:
-    if told is None:
+            word = logged.strip('"')
+            return float(word) if word in NO_NUMBERS else None
+    if isinstance(logged, bool) or not isinstance(logged, int | float):
         return None
-    value = number(told)
+    return float(logged)
+
+
+def _whole(logged: object) -> int | None:
+    if logged is None:
+        return None
+    value = number(logged)
     return int(value) if value is not None and value.is_integer() else None
 
 

@@ -11,11 +11,12 @@ from importlib.util import find_spec
 from typing import Any
 
 from vit.faults import Fault, Refused
-from vit.review.configurations import FINGERPRINT, Configuration
+from vit.review.configurations import FINGERPRINT, Factor
 from vit.review.curves import curves
 from vit.review.online import reached
 from vit.review.publish import check_target
-from vit.review.reader import Run
+from vit.review.report import Report
+from vit.review.run import Run
 from vit.review.wandb_rows import GROUP, STEP
 
 MOST_CURVES = 8
@@ -30,19 +31,18 @@ def require_package() -> None:
         raise Refused([MISSING])
 
 
-def save_workspace(told: dict[str, Any], configurations: list[Configuration], target: str) -> str:
+def save_workspace(report: Report, target: str) -> str:
     """Saves a new workspace in `entity/project` and returns its address.
 
-    `told` is the report, of these configurations. Raises Refused without the package, without a
-    key, or where the server cannot be reached.
+    Raises Refused without the package, without a key, or where the server cannot be reached.
     """
-    built = build_workspace(told, configurations, target)
+    built = build_workspace(report, target)
     with reached(target):
         built.save()
         return str(built.url)
 
 
-def build_workspace(told: dict[str, Any], configurations: list[Configuration], target: str) -> Any:
+def build_workspace(report: Report, target: str) -> Any:
     """The workspace, without a request: runs grouped by configuration, seeds as bands."""
     entity, project = check_target("--workspace", target)
     try:
@@ -51,8 +51,9 @@ def build_workspace(told: dict[str, Any], configurations: list[Configuration], t
     except ImportError as error:
         raise Refused([MISSING]) from error
 
-    metric, keys = told["metric"], factor_keys(told)
-    best = "max" if told["mode"] == "max" else "min"
+    configurations, overall = report.configurations, report.overall
+    metric, keys = overall.metric, factor_keys(overall.factors)
+    best = "max" if overall.mode == "max" else "min"
     columns = [panels.ParallelCoordinatesPlotColumn(panels.Config(key)) for key in keys]
     last = panels.ParallelCoordinatesPlotColumn(panels.SummaryMetric(metric))
     # Named by our tracker in every run; a project of others is grouped by what differs in it.
@@ -71,7 +72,7 @@ def build_workspace(told: dict[str, Any], configurations: list[Configuration], t
         panels.ParameterImportancePlot(with_respect_to=metric),
     ]
     step = STEP if ours else "Step"
-    names = curves(configurations, metric)["metrics"]
+    names = curves(configurations, metric).metrics
     metrics = [name for name in names if not name.startswith("timing/")]  # the record's, not W&B's
     drawn = [
         panels.LinePlot(title=name, x=step, y=[name], aggregate=True, **bands, **grouping)
@@ -83,7 +84,7 @@ def build_workspace(told: dict[str, Any], configurations: list[Configuration], t
         ws.Section(name="How did it learn?", panels=drawn, is_open=True),
         ws.Section(name="What does it see?", panels=[panels.MediaBrowser(media_keys=PICTURES)]),
     ]
-    titles = ", ".join(str(source).rstrip("/").rsplit("/", 1)[-1] for source in told["sources"])
+    titles = ", ".join(str(source).rstrip("/").rsplit("/", 1)[-1] for source in report.sources)
     return ws.Workspace(
         entity=entity,
         project=project,
@@ -99,9 +100,9 @@ def build_workspace(told: dict[str, Any], configurations: list[Configuration], t
     )
 
 
-def factor_keys(told: dict[str, Any]) -> list[str]:
+def factor_keys(factors: list[Factor]) -> list[str]:
     """The settings in which configurations differ, as W&B knows them: data it does not."""
-    return [factor["key"] for factor in told["factors"] if factor["key"] != FINGERPRINT]
+    return [factor.key for factor in factors if factor.key != FINGERPRINT]
 
 
 def _is_ours(run: Run) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -18,12 +17,12 @@ REFRESH_SECONDS = 0.25
 
 @dataclass
 class Progressing:
-    """One running trial, as far as its record tells."""
+    """One running trial, as far as its record goes."""
 
     label: str
     done: float = 0.0  # part of its steps, 0 to 1
     seconds: float = 0.0  # since this attempt began
-    told: str = ""
+    text: str = ""  # epoch and metric
 
 
 @dataclass
@@ -85,9 +84,9 @@ class Board:
                 Text(row.label),
                 Text(f"{bar:<16} {row.done:4.0%}"),
                 Text(clock(row.seconds)),
-                Text(row.told),
+                Text(row.text),
             )
-        parts: list[Any] = [head, table]
+        parts: list[Text | Table] = [head, table]
         if status.best:
             parts.append(Text(f"best so far  {status.best}", style="green"))
         if status.stopping:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from vit.runs.directory import RunFolder
 from vit.runs.links import is_inside
-from vit.sweeps.ledger import FINISHED, Ledger, best_validation, finite
+from vit.sweeps.ledger import Ledger
+from vit.sweeps.outcomes import best_validation, finite
 from vit.sweeps.roles import Objective
+from vit.sweeps.trial_row import FINISHED
 
 
 def free(ledger: Ledger, objective: Objective, keep_best: int, *, dry_run: bool = False) -> int:
@@ -18,12 +20,11 @@ def free(ledger: Ledger, objective: Objective, keep_best: int, *, dry_run: bool 
     """
     ranked = []
     for row in ledger.rows():
-        if row["state"] in FINISHED:
-            folder = RunFolder(Path(row["run_dir"]))
-            value = finite(row["metrics"], objective.metrics[0])
-            if value is None and (record := best_validation(folder, objective)):
+        if row.state in FINISHED:
+            value = finite(row.metrics, objective.metrics[0])
+            if value is None and (record := best_validation(row.folder, objective)):
                 value = finite(record.metrics, objective.metrics[0])
-            ranked.append((row["state"] == "done", value, folder))
+            ranked.append((row.state == "done", value, row.folder))
     sign = 1 if objective.modes[0] == "max" else -1
     # Done before pruned, then by the metric; what has no number comes last.
     ranked.sort(
@@ -34,8 +35,8 @@ def free(ledger: Ledger, objective: Objective, keep_best: int, *, dry_run: bool 
         if linked(folder):
             continue
         files = [*folder.checkpoints.glob("*.ckpt*"), *folder.checkpoints.glob("shards/*/*")]
-        told = [file.stat() for file in files if file.is_file() and not file.is_symlink()]
-        freed += sum({one.st_ino: one.st_size for one in told}.values())  # links count once
+        stats = [file.stat() for file in files if file.is_file() and not file.is_symlink()]
+        freed += sum({stat.st_ino: stat.st_size for stat in stats}.values())  # links count once
         if not dry_run:
             for file in files:
                 if file.is_file() or file.is_symlink():

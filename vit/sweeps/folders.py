@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from vit.faults import Fault, Refused
 from vit.runs.directory import RunFolder
@@ -12,6 +11,7 @@ from vit.runs.files import read_json
 from vit.runs.identity import WHOSE_COMMAND_IT_IS, differences, trial_id
 from vit.runs.shapes import STAMP, TRIAL
 from vit.sweeps.roles import Trial
+from vit.sweeps.trial_row import TrialRow
 
 
 def refuse_conflicts(trials: list[Trial], home: Path, allow_changed: bool) -> None:
@@ -35,10 +35,10 @@ def refuse_conflicts(trials: list[Trial], home: Path, allow_changed: bool) -> No
         if trial.folder.problem():
             continue
         adapted = (read_json(trial.run_dir / "trial.json", TRIAL) or {}).get("adapted")
-        if not allow_changed and (found := watched_otherwise(trial)):
+        if not allow_changed and (changed := watched_otherwise(trial)):
             message = (
-                f"was begun with something else: {'; '.join(found)}. --allow-changed goes on with "
-                "what this command says."
+                f"was begun with something else: {'; '.join(changed)}. --allow-changed goes on "
+                "with what this command says."
             )
             faults.append(Fault(str(trial.run_dir), message))
             continue
@@ -57,51 +57,51 @@ def watched_otherwise(trial: Trial) -> list[str]:
         return []
     before = trial.folder.config()
     return [
-        told
+        line
         for key in WHOSE_COMMAND_IT_IS
         if key in before
-        for told in differences(before[key], trial.config.get(key), f"{key}.")
-        if not told.endswith(": new")  # a key that came with an upgrade
+        for line in differences(before[key], trial.config.get(key), f"{key}.")
+        if not line.endswith(": new")  # a key that came with an upgrade
     ]
 
 
 def reuse_folders(
-    trials: list[Trial], rows: dict[str, dict[str, Any]], odd: list[Fault]
+    trials: list[Trial], rows: dict[str, TrialRow], unreadable: list[Fault]
 ) -> list[str]:
     """The same run under another spelling (1e-3, 0.001) keeps the folder that it has.
 
-    So does one whose trial.json was lost: its config and its data's fingerprint tell which it is.
-    Returns what is to be said of `odd` folders.
+    So does one whose trial.json was lost: its config and its data's fingerprint say which it is.
+    Returns what is to be said of `unreadable` folders.
     """
-    lost = _trials_without_record(odd)
+    lost = _trials_without_record(unreadable)
     for trial in trials:
         if trial.id in rows:
-            trial.run_dir = Path(rows[trial.id]["run_dir"])
-            trial.label = rows[trial.id]["label"]
+            trial.run_dir = rows[trial.id].run_dir
+            trial.label = rows[trial.id].label
         elif trial.id in lost:
             trial.run_dir = lost[trial.id]
             trial.label = trial.run_dir.name
         trial.config["name"] = trial.label
     known = {str(trial.run_dir.absolute()) for trial in trials if trial.id in lost}
     notes = []
-    for fault in odd:
+    for fault in unreadable:
         mine = str(_run_dir_of(fault).absolute()) in known
         notes.append(f"{fault}{'; its config tells which trial it is' if mine else ''}")
     return notes
 
 
-def _trials_without_record(odd: list[Fault]) -> dict[str, Path]:
+def _trials_without_record(unreadable: list[Fault]) -> dict[str, Path]:
     """Trial id → folder, of those whose trial.json alone cannot be read."""
-    found = {}
-    for path in {_run_dir_of(fault) for fault in odd}:
+    folders = {}
+    for path in {_run_dir_of(fault) for fault in unreadable}:
         folder = RunFolder(path)
         stamp = read_json(folder.stamp_file, STAMP) or {}
         fingerprint = stamp.get("data", {}).get("fingerprint")
         with suppress(Refused):
             config = folder.config()
             if fingerprint and "data" in config and not folder.problem():
-                found[trial_id(config, str(fingerprint))] = path
-    return found
+                folders[trial_id(config, str(fingerprint))] = path
+    return folders
 
 
 def _run_dir_of(fault: Fault) -> Path:

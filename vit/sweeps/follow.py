@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from vit.faults import Refused
 from vit.runs.directory import RunFolder
 from vit.runs.files import MOST_RECORD_BYTES, reading
 from vit.runs.record import read_records, record_of
-from vit.sweeps.ledger import finite
+from vit.sweeps.outcomes import finite
 from vit.sweeps.roles import Trial
 
 
 def validations(folder: RunFolder, metric: str) -> list[tuple[int, float]]:
-    """All that a run has told: which validation it was, from 1 on, and the metric."""
-    found = [finite(record.metrics, metric) for record in read_records(folder.metrics_file)]
-    return list(enumerate((value for value in found if value is not None), start=1))
+    """All that a run has recorded: which validation it was, from 1 on, and the metric."""
+    values = [finite(record.metrics, metric) for record in read_records(folder.metrics_file)]
+    return list(enumerate((value for value in values if value is not None), start=1))
 
 
 @dataclass
 class Follower:
-    """What a running trial has told so far; a trial that goes on tells some steps again."""
+    """What a running trial has recorded so far; one that goes on records some steps again."""
 
     trial: Trial
     metric: str
     step: int = 0
     epoch: int = 0
-    metrics: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, object] = field(default_factory=dict)
     _offset: int = 0
     _validated: dict[int, float] = field(default_factory=dict)
     _reported: int = 0

@@ -9,13 +9,16 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from vit.runs import process
 from vit.sweeps.trial import TrialOptions, Verdict, run_trial
 
 # Between SIGTERM and SIGKILL; Slurm's own limits (GraceTime, KillWait) are seconds to minutes.
 LONGEST_GRACE_SECONDS = 900.0
+
+if TYPE_CHECKING:
+    from submitit.helpers import DelayedSubmission
 
 
 class Job:
@@ -61,7 +64,7 @@ class Job:
         path = Path(self._run_dir)
         self._verdict = run_trial(path, self._orders, must_leave=lambda: self._leaving)
 
-    def checkpoint(self) -> Any:
+    def checkpoint(self) -> DelayedSubmission:
         from submitit.helpers import DelayedSubmission
 
         self._leaving = True

@@ -52,7 +52,7 @@ class Ray:
             raise Refused([Fault("sweep.executor.address", message)]) from error
         self._jobs_at_once, self._devices, self._orders = jobs, devices, orders
         self._gpus = bool(gpus)
-        self._tasks: dict[Any, tuple[Trial, Any]] = {}
+        self._tasks: dict[object, tuple[Trial, object]] = {}
 
     def has_room(self) -> bool:
         return len(self._tasks) < self._jobs_at_once
@@ -89,15 +89,15 @@ class Ray:
             ended.append((trial, self._verdict(trial, reference)))
         return ended
 
-    def _verdict(self, trial: Trial, reference: Any) -> Verdict:
+    def _verdict(self, trial: Trial, reference: object) -> Verdict:
         try:
             return self._ray.get(reference)
         except Exception as error:
             if ordered := trial.folder.ordered():
                 trial.folder.set_state(ordered)
                 return ordered
-            told = f"{type(error).__name__}: the task was lost"
-            trial.folder.set_state("failed", kind="lost", error=told)
+            message = f"{type(error).__name__}: the task was lost"
+            trial.folder.set_state("failed", kind="lost", error=message)
             return "failed"
 
     def running(self) -> list[Trial]:
@@ -116,5 +116,5 @@ def _run(run_dir: str, orders: dict[str, Any], handed: dict[str, str]) -> Verdic
         warm_up_in_a_job()
         # It may have run a trial before, and its warm parent know that one's GPUs and variables.
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
-        own = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus}
-        return run_trial(Path(run_dir), TrialOptions(**orders), {**handed, **own})
+        visible = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus}
+        return run_trial(Path(run_dir), TrialOptions(**orders), {**handed, **visible})

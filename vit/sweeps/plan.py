@@ -57,29 +57,29 @@ def readable(varies: dict[str, str]) -> str:
 def merged(trials: list[Trial]) -> tuple[list[Trial], list[str]]:
     """Each trial once, and a line for each that stood for the same numbers as one before."""
     kept: dict[str, Trial] = {}
-    told = []
+    lines = []
     for trial in trials:
         if trial.id in kept:
             words = " ".join(f"{key}={value}" for key, value in trial.varies.items())
-            told.append(f"{words or trial.label} is the same run as {kept[trial.id].label}")
+            lines.append(f"{words or trial.label} is the same run as {kept[trial.id].label}")
         else:
             kept[trial.id] = trial
-    several = {line: told.count(line) for line in told}
+    several = {line: lines.count(line) for line in lines}
     return list(kept.values()), [f"{n} × {line}" if n > 1 else line for line, n in several.items()]
 
 
-def gathered(faults: list[tuple[str, list[Fault]]]) -> list[Fault]:
-    """Each fault once, with the trials it was found in, where that is not all of them."""
+def summarize_faults(faults: list[tuple[str, list[Fault]]]) -> list[Fault]:
+    """Each fault once, with the trials that have it, where that is not all of them."""
     where: dict[Fault, list[str]] = {}
-    for label, found in faults:
-        for fault in found:
+    for label, of_trial in faults:
+        for fault in of_trial:
             where.setdefault(fault, []).append(label)
-    told = []
+    summary = []
     for fault, labels in where.items():
         if len(labels) == len(faults):
-            told.append(fault)
+            summary.append(fault)
             continue
         more = f" and {len(labels) - 3} more" if len(labels) > 3 else ""
         message = f"{fault.message} [{'; '.join(labels[:3])}{more}]"
-        told.append(Fault(fault.where, message))
-    return told
+        summary.append(Fault(fault.where, message))
+    return summary

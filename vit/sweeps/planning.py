@@ -1,4 +1,4 @@
-"""From the words of a sweep to its trials: composed, checked, foretold; none has started."""
+"""From the words of a sweep to its trials: composed, checked, timed; none has started."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vit.runs import process
 from vit.runs.composed import Composed
 from vit.runs.environment import hidden, with_names
 from vit.runs.stamp import stamp
-from vit.sweeps.plan import gathered, trial_of
+from vit.sweeps.plan import summarize_faults, trial_of
 from vit.sweeps.policy import Policy
 from vit.sweeps.roles import Objective, Trial
 from vit.sweeps.words import Words, points
@@ -42,7 +42,7 @@ class Request:
 
 
 class Planner:
-    """Makes the trials of a request; `first` and `devices` tell what they have shown."""
+    """Makes the trials of a request; `first` and `devices` say what they have shown."""
 
     def __init__(self, request: Request):
         self._request = request
@@ -52,7 +52,7 @@ class Planner:
         self._path = request.base.sweep_dir
         self._stamp: dict[str, Any] = {}
         self.devices = 1  # the most that a trial takes
-        self.first: dict[str, Any] = {}  # what the check told of the first trial
+        self.first: dict[str, Any] = {}  # the check's report of the first trial
 
     def planned(self) -> list[Trial]:
         """Every point of the grid, or Refused with the faults of all."""
@@ -64,19 +64,19 @@ class Planner:
         if self._words.ranges:
             message = "a range to search in: sweep=optuna, asha or random does; or list the values"
             raise Refused([Fault(key, message) for key in self._words.ranges])
-        return self.make_trials(points(self._words, self._policy.points), own=True)
+        return self.make_trials(points(self._words, self._policy.points), as_composed=True)
 
     def make_trials(
-        self, points: Iterable[dict[str, str]], *, own: bool = False, point: int = 0
+        self, points: Iterable[dict[str, str]], *, as_composed: bool = False, point: int = 0
     ) -> list[Trial]:
         composed: list[tuple[dict[str, str], Composed]] = []
         faults: list[tuple[str, list[Fault]]] = []
         known: dict[str, Fault] = {}  # finding what is wrong with a word takes seconds
         for varies in points:
             words = [*self._words.fixed, *(f"{key}={value}" for key, value in varies.items())]
-            told = [known[key] for word in words for key in (word, _key(word)) if key in known]
-            if told:
-                faults.append((label_of(varies), told))
+            again = [known[key] for word in words for key in (word, _key(word)) if key in known]
+            if again:
+                faults.append((label_of(varies), again))
                 continue
             try:
                 composed.append((varies, self._compose(words, len(composed))))
@@ -93,15 +93,15 @@ class Planner:
             str(self._path),
             self._request.full,
         )
-        asked = ["faults", "lacking"] if self._policy.executor.here else ["faults"]
+        wanted = ["faults", "lacking"] if self._policy.executor.here else ["faults"]
         for (varies, run), report in zip(composed, reports, strict=True):
-            told = [Fault(**fault) for part in asked for fault in report[part]]
+            of_trial = [Fault(**fault) for part in wanted for fault in report[part]]
             if run.config["trainer"].get("num_nodes", 1) > 1:
                 message = "a trial of a sweep runs on one machine; wanted 1"
-                told = [*told, Fault("trainer.num_nodes", message)]
-            faults.append((label_of(varies), told))
-        if any(found for _, found in faults):
-            raise Refused(gathered(faults))
+                of_trial.append(Fault("trainer.num_nodes", message))
+            faults.append((label_of(varies), of_trial))
+        if any(of_trial for _, of_trial in faults):
+            raise Refused(summarize_faults(faults))
         self.first = self.first or reports[0]
         devices = [run.config["trainer"]["devices"] for _, run in composed]
         self.devices = max(self.devices, *devices)
@@ -114,8 +114,8 @@ class Planner:
                 varies,
                 report,
                 self._path,
-                own_run_dir=run.run_dir if own and run.own_folder else None,
-                point=at if own else point,
+                own_run_dir=run.run_dir if as_composed and run.own_folder else None,
+                point=at if as_composed else point,
                 name=run.own_name,
             )
             data = with_names(report["data"], hidden(run.config))
@@ -134,8 +134,8 @@ class Planner:
         if getattr(self._policy.sampler, "exhaustive", False):
             return self.planned()
         axes = dict(self._words.axes)
-        for key, told in self._words.ranges.items():
-            axes[key] = [str(told["low"]), str(told["high"])]
+        for key, span in self._words.ranges.items():
+            axes[key] = [str(span.low), str(span.high)]
         first = {key: ends[0] for key, ends in axes.items()}
         corners = [{**first, key: value} for key, values in axes.items() for value in values]
         return self.make_trials({label_of(corner): corner for corner in corners}.values())
@@ -144,8 +144,8 @@ class Planner:
         """Adds to each report how long the training will take; a guess is not worth a failure."""
         asked = [(trial.config, trial.report) for trial in trials]
         with suppress(RuntimeError):
-            found = process.call("vit.check.probe:seconds_of_trainings", asked)
-            for trial, seconds in zip(trials, found, strict=True):
+            estimates = process.call("vit.check.probe:seconds_of_trainings", asked)
+            for trial, seconds in zip(trials, estimates, strict=True):
                 trial.report["seconds"] = seconds
 
 

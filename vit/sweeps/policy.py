@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from vit.sweeps.roles import Executor, Sampling
+from vit.sweeps.roles import Executor, Sampling, SearchSampling
 from vit.sweeps.trial import TrialOptions
 
 
 @dataclass(kw_only=True)
 class Policy:
-    """Raises ValueError for a value that cannot be meant. conf/sweep/base.yaml tells each key."""
+    """Raises ValueError for a value that cannot be meant. conf/sweep/base.yaml has each key."""
 
     sampler: Sampling
     executor: Executor
@@ -35,6 +35,9 @@ class Policy:
             part = getattr(self, key)
             if not isinstance(part, role):
                 raise ValueError(f"sweep.{key} is {part!r}; wanted a part, as in conf/sweep/.")
+        if self.sampler.searches and not isinstance(self.sampler, SearchSampling):
+            name = type(self.sampler).__name__
+            raise ValueError(f"sweep.sampler: {name} searches, and has no start(space, rows).")
         for key, least in (("jobs", 1), ("retries", 0), ("max_failures", 1), ("keep_best", 1)):
             value = getattr(self, key)
             if value is not None and value < least:

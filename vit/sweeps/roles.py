@@ -10,6 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 from vit.runs.directory import RunFolder
 from vit.runs.state import Order
 from vit.sweeps.trial import TrialOptions, Verdict
+from vit.sweeps.trial_row import TrialRow
+from vit.sweeps.words import Range
 
 # What a trial can be judged by besides its validation.
 FACTS = ("parameters", "gflops_per_image", "tokens", "steps")
@@ -26,7 +28,7 @@ class Trial:
     run_dir: Path
     config: dict[str, Any]
     varies: dict[str, str]  # the axes' keys with this trial's values
-    report: dict[str, Any]  # what the check told: parameters, gflops_per_image, steps, …
+    report: dict[str, Any]  # of the check: parameters, gflops_per_image, steps, …
     point: int = 0  # which proposal of the sampler it belongs to
     stamp: dict[str, Any] = field(default_factory=dict)
 
@@ -53,7 +55,7 @@ class Space:
     folder: Path
     name: str
     axes: dict[str, list[str]]
-    ranges: dict[str, dict[str, Any]]
+    ranges: dict[str, Range]
     seeds: list[str]
     objective: Objective
     # (chosen values, seeds, number of the proposal) → a trial for each seed; raises Refused.
@@ -84,7 +86,21 @@ class Sampler(Protocol):
 class Sampling(Protocol):
     """The settings of a sampler, as `sweep.sampler` has them."""
 
-    searches: bool  # whether it needs a Space instead of planned trials
+    searches: bool  # whether it is a `SearchSampling`, which needs no planned trials
+
+
+@runtime_checkable
+class SearchSampling(Protocol):
+    """The settings of a sampler that chooses from a space."""
+
+    searches: bool
+
+    def start(self, space: Space, rows: list[TrialRow]) -> tuple[Sampler, list[TrialRow]]:
+        """The sampler, and those of the ledger's `rows` that are over.
+
+        Goes on where an earlier start has left off: the same trials must be proposed again.
+        Raises Refused.
+        """
 
 
 @runtime_checkable

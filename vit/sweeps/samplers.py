@@ -12,7 +12,7 @@ from vit.sweeps.trial import Verdict
 
 @dataclass(kw_only=True)
 class Grid:
-    """Every point that was given, in that order."""
+    """Every point of the grid or of a list, in that order."""
 
     searches = False
 

@@ -81,7 +81,7 @@ class Slurm:
         for key, (trial, job) in list(self._jobs.items()):
             standing = self._standings.get(key)
             if standing is not None and standing.waits and trial.folder.ordered() == "stopped":
-                job.cancel()  # it would wait in the queue only to be told to stop
+                job.cancel()  # it would wait in the queue only to be stopped
                 del self._jobs[key]
                 ended.append((trial, take_order(trial.folder) or "stopped"))
             elif job.paths.result_pickle.exists() or (self.cluster == "local" and job.done()):
@@ -118,13 +118,13 @@ class Slurm:
             return
         queue = self._open_queue(self._waiting[0])
         # submitit writes a job down; values, which may be secrets, travel as sbatch hands them on.
-        told = [
+        planned = [
             (str(trial.run_dir.absolute()), handed_on(trial.config, written=True))
             for trial in self._waiting
         ]
         try:
             with queue.batch():
-                jobs = [queue.submit(Job(path, self._orders, handed)) for path, handed in told]
+                jobs = [queue.submit(Job(path, self._orders, handed)) for path, handed in planned]
         except Exception as error:  # sbatch's own words, of a partition that is not there, say
             message = f"Slurm did not take the jobs: {str(error).strip()}"
             raise Refused([Fault("sweep.executor", message)]) from error
@@ -138,7 +138,7 @@ class Slurm:
             queue = self._submitit.AutoExecutor(
                 folder=str(folder), cluster=self.cluster, slurm_max_num_timeout=REQUEUES
             )
-            own = {
+            options = {
                 "slurm_partition": self.partition,
                 "slurm_account": self.account,
                 "slurm_qos": self.qos,
@@ -153,7 +153,7 @@ class Slurm:
                 tasks_per_node=1,
                 cpus_per_task=self.cpus or trial.config["threads"] * self._devices,
                 **({"gpus_per_node": self._devices} if self._wants_gpus(trial) else {}),
-                **{key: value for key, value in own.items() if value is not None},
+                **{key: value for key, value in options.items() if value is not None},
                 **self.parameters,
             )
             self._queue = queue

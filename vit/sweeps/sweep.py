@@ -13,11 +13,9 @@ from vit.faults import Fault, Refused, did_you_mean
 from vit.metrics.direction import without_direction, wrong_direction
 from vit.runs.claim import claim, owner
 from vit.runs.directory import SCHEMA_VERSION
-from vit.runs.files import read_json
 from vit.runs.identity import config_hash
 from vit.runs.links import links_out
 from vit.runs.secrets import blacked_out
-from vit.runs.shapes import SWEEP
 from vit.runs.stamp import code
 from vit.runs.tracking import unasked_upload
 from vit.runs.wandb_links import link_wandb
@@ -25,11 +23,12 @@ from vit.runs.writing import clear_leftovers, write_json
 from vit.sweeps.board import Board
 from vit.sweeps.driver import Driver
 from vit.sweeps.folders import refuse_conflicts, reuse_folders
-from vit.sweeps.ledger import Ledger, changes, is_over
+from vit.sweeps.ledger import Ledger, SweepRecord, changes
 from vit.sweeps.plan import merged
 from vit.sweeps.planning import Planner, Request
-from vit.sweeps.roles import FACTS, TIMES, Sampler, Space, Trial
+from vit.sweeps.roles import FACTS, TIMES, Sampler, SearchSampling, Space, Trial
 from vit.sweeps.samplers import Planned
+from vit.sweeps.trial_row import TrialRow, is_over
 
 ONLINE = "tracking.mode=online"
 WRITTEN = ("wandb", ".claims", "study.journal", "stop")  # in a sweep's folder, where they lie
@@ -55,9 +54,9 @@ class Sweep:
 
         A plan that is not `to_run` may be made while somebody runs the sweep.
         """
-        held = owner(self.ledger.path) if to_run else None
-        if held is not None:
-            raise Refused([self._is_run_by(held)])
+        driver = owner(self.ledger.path) if to_run else None
+        if driver is not None:
+            raise Refused([self._is_run_by(driver)])
         home = self.ledger.path
         if faults := [fault for name in WRITTEN for fault in links_out(home / name, home)]:
             raise Refused(faults)
@@ -89,24 +88,24 @@ class Sweep:
     def unfinished(self) -> list[Trial]:
         """The trials that are still to be trained, as far as they are known beforehand."""
         rows, _ = self.read()
-        return [trial for trial in self.trials if not is_over(rows.get(trial.id, {}))]
+        return [trial for trial in self.trials if not is_over(rows.get(trial.id))]
 
     def drive(self) -> int:
         """Carries the plan out; the exit code."""
         return self._drive(self.trials, self.read()[0], self._sweep_record)
 
-    def _is_run_by(self, held: dict[str, Any]) -> Fault:
+    def _is_run_by(self, driver: dict[str, object]) -> Fault:
         message = (
-            f"is being run by process {held.get('pid')} on {held.get('host')}; "
+            f"is being run by process {driver.get('pid')} on {driver.get('host')}; "
             f"vit sweep status {self.ledger.path} shows how it stands"
         )
         return Fault(str(self.ledger.path), message)
 
-    def read(self) -> tuple[dict[str, dict[str, Any]], list[Fault]]:
+    def read(self) -> tuple[dict[str, TrialRow], list[Fault]]:
         """The ledger by trial id, and what of it cannot be read; of two folders of one trial the
         finished one counts."""
-        rows, odd = self.ledger.read()
-        return {row["id"]: row for row in sorted(rows, key=is_over)}, odd
+        rows, unreadable = self.ledger.read()
+        return {row.id: row for row in sorted(rows, key=is_over)}, unreadable
 
     def _gpus(self) -> list[str]:
         return visible_gpus(self.base.config["trainer"], self.planner.first["gpus"])
@@ -132,21 +131,22 @@ class Sweep:
             raise Refused([Fault("sweep.metric", without_direction(m)) for m in lost])
         both = zip(self.objective.metrics, self.objective.modes, strict=True)
         better = self.planner.first["better"]
-        told = [wrong_direction(metric, mode, better) for metric, mode in both]
-        if any(told):
-            raise Refused([Fault("sweep.mode", message) for message in told if message])
+        messages = [wrong_direction(metric, mode, better) for metric, mode in both]
+        if any(messages):
+            raise Refused([Fault("sweep.mode", message) for message in messages if message])
 
     def searching(self) -> str | None:
         """What proposes the trials, where it is no grid."""
         return str(self.policy.sampler) if self.policy.sampler.searches else None
 
-    def _record(self, trials: list[Trial]) -> dict[str, Any]:
+    def _record(self, trials: list[Trial]) -> SweepRecord:
         """sweep.json: what was asked for, and with what code and data."""
         data = {
             _data_key(trial.config["data"]): trial.report["data"]["fingerprint"] for trial in trials
         }
         searching = self.policy.sampler.searches
-        space = {"axes": self.words.axes, "ranges": self.words.ranges}
+        ranges = {key: vars(span) for key, span in self.words.ranges.items()}
+        space = {"axes": self.words.axes, "ranges": ranges}
         return {
             "schema_version": SCHEMA_VERSION,
             "name": self.ledger.path.name,
@@ -163,31 +163,29 @@ class Sweep:
             "trials": [] if searching else [trial.id for trial in trials],
         }
 
-    def _refuse_changes(self, record: dict[str, Any]) -> None:
-        before = read_json(self.ledger.sweep_file, SWEEP)
+    def _refuse_changes(self, record: SweepRecord) -> None:
+        before = self.ledger.earlier()
         if before is None or self._request.allow_changed:
             return
-        if not any(row["state"] != "planned" for row in self.ledger.rows()):
+        if not any(row.state != "planned" for row in self.ledger.rows()):
             return
-        found = changes(before, record)
-        if found:
+        changed = changes(before, record)
+        if changed:
             message = (
-                f"was begun with something else: {'; '.join(found)}. Its trials could not be "
+                f"was begun with something else: {'; '.join(changed)}. Its trials could not be "
                 "compared with new ones. --allow-changed goes on all the same; sweep.name=… or "
                 "hydra.sweep.dir=… begins another."
             )
             raise Refused([Fault(str(self.ledger.path), message)])
 
-    def _drive(
-        self, trials: list[Trial], rows: dict[str, dict[str, Any]], record: dict[str, Any]
-    ) -> int:
+    def _drive(self, trials: list[Trial], rows: dict[str, TrialRow], record: SweepRecord) -> int:
         ledger = self.ledger
         ledger.path.mkdir(parents=True, exist_ok=True)
-        own = claim(ledger.path)
-        if own is None:
+        held = claim(ledger.path)
+        if held is None:
             raise Refused([self._is_run_by(owner(ledger.path) or {})])
         try:
-            before = read_json(ledger.sweep_file, SWEEP) or {}
+            before: SweepRecord = ledger.earlier() or {}
             record["data"] = {**before.get("data", {}), **record["data"]}
             record["created"] = before.get("created", time.time())
             # Several sweeps may share a storage, and their folders a name.
@@ -200,17 +198,18 @@ class Sweep:
             self.policy.executor.open(self.jobs(), self.planner.devices, self._gpus(), orders)
             sampler, ended = self._sampler(trials, rows, record["study"])
             board = Board(f"sweep {ledger.path}")
-            driver = Driver(ledger, self.policy, sampler, self.objective, board, own)
+            driver = Driver(ledger, self.policy, sampler, self.objective, board, held)
             exit_code = driver.run(ended)
             link_wandb(ledger.path)
         finally:
-            own.release()
+            held.release()
         return exit_code
 
     def _sampler(
-        self, trials: list[Trial], rows: dict[str, dict[str, Any]], study: str
-    ) -> tuple[Sampler, list[dict[str, Any]]]:
-        if self.policy.sampler.searches:
+        self, trials: list[Trial], rows: dict[str, TrialRow], study: str
+    ) -> tuple[Sampler, list[TrialRow]]:
+        settings = self.policy.sampler
+        if isinstance(settings, SearchSampling) and settings.searches:
             axes = dict(self.words.axes)
             seeds = list(dict.fromkeys(axes.pop("seed", [str(self.base.config["seed"])])))
             space = Space(
@@ -222,13 +221,12 @@ class Sweep:
                 self.objective,
                 self._group,
             )
-            sampler: Any = self.policy.sampler
-            return sampler.start(space, list(rows.values()))
+            return settings.start(space, list(rows.values()))
         for trial in trials:
             if not trial.folder.problem():  # else it fails when its turn comes
                 self.ledger.enter(trial)
-        ended = [rows[trial.id] for trial in trials if is_over(rows.get(trial.id, {}))]
-        left = [trial for trial in trials if not is_over(rows.get(trial.id, {}))]
+        ended = [rows[trial.id] for trial in trials if is_over(rows.get(trial.id))]
+        left = [trial for trial in trials if not is_over(rows.get(trial.id))]
         planned = Planned(left)
         planned.total = len(trials)
         return planned, ended
@@ -243,15 +241,15 @@ class Sweep:
         return trials
 
 
-def visible_gpus(trainer: dict[str, Any], found: list[str]) -> list[str]:
+def visible_gpus(trainer: dict[str, Any], names: list[str]) -> list[str]:
     """The GPUs that trials share, by the names CUDA knows them by; none for the CPU."""
-    if not found or trainer.get("accelerator") == "cpu":
+    if not names or trainer.get("accelerator") == "cpu":
         return []
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
-        names = [name.strip() for name in named.split(",") if name.strip()]
-        return names[: len(found)]  # CUDA stops at the first that is not there
-    return [str(number) for number in range(len(found))]
+        visible = [name.strip() for name in named.split(",") if name.strip()]
+        return visible[: len(names)]  # CUDA stops at the first that is not there
+    return [str(number) for number in range(len(names))]
 
 
 def _data_key(data: dict[str, Any]) -> str:

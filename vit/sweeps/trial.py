@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
 
@@ -23,7 +23,7 @@ from vit.runs.files import read_json, tail_of
 from vit.runs.launch import Launched, launch
 from vit.runs.links import refuse_links
 from vit.runs.silence import Silence
-from vit.runs.state import Order, StateDetails
+from vit.runs.state import Order
 from vit.runs.writing import write_json, write_text
 
 TAIL_LINES, TAIL_BYTES = 15, 20_000
@@ -60,8 +60,8 @@ def run_trial(
     """
     folder = RunFolder(path)
     refuse_links(path)
-    own = _claim_soon(path, orders.grace_seconds)
-    if own is None:
+    held = _claim_soon(path, orders.grace_seconds)
+    if held is None:
         return "held"
     try:
         for attempt in range(orders.retries + 1):
@@ -72,7 +72,7 @@ def run_trial(
             if must_leave():
                 folder.set_state("preempted", **folder.spent())
                 return "stopped"
-            verdict = _attempt(folder, orders, own, dict(environment or {}), must_kill, must_leave)
+            verdict = _attempt(folder, orders, held, dict(environment or {}), must_kill, must_leave)
             kind = folder.state().kind
             if verdict != "failed" or kind in HOPELESS:
                 break
@@ -80,15 +80,15 @@ def run_trial(
                 halve_batch(folder)
         return verdict
     finally:
-        own.release()
+        held.release()
 
 
 def _claim_soon(path: Path, grace: float) -> Claim | None:
     """Whoever was stopped a moment ago may still hold it."""
     until = time.monotonic() + grace
-    while (own := claim(path)) is None and time.monotonic() < until:
+    while (held := claim(path)) is None and time.monotonic() < until:
         time.sleep(10 * POLL_SECONDS)
-    return own
+    return held
 
 
 def take_order(folder: RunFolder) -> Order | None:
@@ -108,12 +108,12 @@ def forget_order(folder: RunFolder) -> None:
 def _attempt(
     folder: RunFolder,
     orders: TrialOptions,
-    own: Claim,
+    held: Claim,
     environment: dict[str, str],
     must_kill: Callable[[], bool],
     must_leave: Callable[[], bool],
 ) -> Verdict:
-    if not _wait_for_predecessor(folder, orders.grace_seconds, own):
+    if not _wait_for_predecessor(folder, orders.grace_seconds, held):
         return "held"
     if folder.is_done():
         return "done"  # it was about to
@@ -123,7 +123,7 @@ def _attempt(
     launched = launch(folder, folder.config(), environment, tuple(orders.allow_targets))
     try:
         note_attempt(folder, started=started, host=os.uname().nodename, pid=launched.pid)
-        reason = _watch(launched, folder, orders, own, must_kill, must_leave)
+        reason = _watch(launched, folder, orders, held, must_kill, must_leave)
     except BaseException:
         launched.kill()  # nobody would watch over it any more
         raise
@@ -142,7 +142,7 @@ def _attempt(
     return verdict
 
 
-def _wait_for_predecessor(folder: RunFolder, grace: float, own: Claim) -> bool:
+def _wait_for_predecessor(folder: RunFolder, grace: float, held: Claim) -> bool:
     """A training whose driver was killed is still saving its checkpoint, for a moment."""
     until = time.monotonic() + grace
     while time.monotonic() < until:
@@ -151,7 +151,7 @@ def _wait_for_predecessor(folder: RunFolder, grace: float, own: Claim) -> bool:
                 return True
         except Refused:
             time.sleep(POLL_SECONDS)
-            own.beat()
+            held.beat()
     return False
 
 
@@ -159,22 +159,22 @@ def _watch(
     launched: Launched,
     folder: RunFolder,
     orders: TrialOptions,
-    own: Claim,
+    held: Claim,
     must_kill: Callable[[], bool],
     must_leave: Callable[[], bool],
 ) -> str | None:
     """Waits for the end; returns why it was brought about from outside, if it was."""
     reason = None
     kill_at = float("inf")
-    beaten = time.monotonic()
+    last_beat = time.monotonic()
     silence = Silence(folder.heartbeat_file)
     while launched.exit_code is None:
         launched.wait(POLL_SECONDS)
         silence.tick()
         now = time.monotonic()
-        if now - beaten > BEAT_SECONDS:
-            beaten = now
-            if not own.beat():
+        if now - last_beat > BEAT_SECONDS:
+            last_beat = now
+            if not held.beat():
                 reason, kill_at = "superseded", now  # somebody took us for dead and goes on
             elif reason is None and silence.seconds() > orders.hang_seconds:
                 reason, kill_at = "hung", now + orders.grace_seconds
@@ -198,13 +198,13 @@ def _verdict(folder: RunFolder, code: int | None, reason: str | None, oom_kill: 
     if folder.is_done():
         return "done"
     state = folder.state()
-    details: StateDetails = {**folder.spent(), "exit_code": code}
+    spent: StateDetails = {**folder.spent(), "exit_code": code}
     if reason in ("pruned", "paused", "stopped"):
         if state.name != reason:
-            folder.set_state(reason, **details)  # type: ignore[arg-type]
+            folder.set_state(reason, **spent)  # type: ignore[arg-type]
         return reason  # type: ignore[return-value]
     if reason == "preempted":
-        folder.set_state("preempted", **details)
+        folder.set_state("preempted", **spent)
         return "stopped"
     if reason == "superseded":
         return "held"
@@ -218,7 +218,7 @@ def _verdict(folder: RunFolder, code: int | None, reason: str | None, oom_kill: 
     elif kind is None:
         kind = "exception"
     why: StateDetails = {"kind": kind, "error": error, "log_tail": log_tail(folder)}
-    why.update(details)
+    why.update(spent)
     folder.set_state("failed", **why)
     return "failed"
 
@@ -236,15 +236,15 @@ def _death(code: int | None, oom_kill: bool) -> tuple[str, str]:
     return "exited", f"the process ended with {code} and no word"
 
 
-def note_attempt(folder: RunFolder, *, started: float, **told: Any) -> None:
+def note_attempt(folder: RunFolder, *, started: float, **facts: object) -> None:
     """Adds to the attempt that began at `started`, in trial.json."""
     file = folder.path / "trial.json"
-    trial = read_json(file) or {}  # whatever else is odd in it stays
+    trial = read_json(file) or {}  # whatever else is wrong with it stays
     rows = trial.get("attempts")
     rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     attempts = [row for row in rows if row.get("started") != started]
-    before: dict[str, Any] = next((row for row in rows if row.get("started") == started), {})
-    trial["attempts"] = [*attempts, {**before, "started": started, **told}]
+    before: dict[str, object] = next((row for row in rows if row.get("started") == started), {})
+    trial["attempts"] = [*attempts, {**before, "started": started, **facts}]
     write_json(file, trial)
 
 

@@ -11,12 +11,22 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from vit.faults import Fault, Refused
 
 MOST_VALUES = 10_000  # of one key, and points of a grid
 NAMES_NO_SWEEP = ("hydra", "sweep", "tracking", "watch")
+
+
+@dataclass(frozen=True)
+class Range:
+    """Any number between two ends, from which a search chooses."""
+
+    low: float | int
+    high: float | int
+    step: float | int | None
+    log: bool  # uniform in the logarithm
+    whole: bool
 
 
 @dataclass
@@ -25,16 +35,15 @@ class Words:
 
     fixed: list[str] = field(default_factory=list)
     axes: dict[str, list[str]] = field(default_factory=dict)  # key → the text of each value
-    # key → {"low", "high", "step", "log", "whole"}; `step` is null where there is none
-    ranges: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ranges: dict[str, Range] = field(default_factory=dict)
 
 
 def grid(words: Words) -> Iterator[list[str]]:
     """The words of every point: fixed ones, then one value of each axis, the last varying first."""
     points = math.prod(len(values) for values in words.axes.values())
     if points > MOST_VALUES:
-        told = " × ".join(f"{len(values)} {key}" for key, values in words.axes.items())
-        raise Refused([Fault("-m", too_many(f"{told} are {points:,} runs"))])
+        product = " × ".join(f"{len(values)} {key}" for key, values in words.axes.items())
+        raise Refused([Fault("-m", too_many(f"{product} are {points:,} runs"))])
     axes = [[f"{key}={value}" for value in values] for key, values in words.axes.items()]
     for point in itertools.product(*axes):
         yield [*words.fixed, *point]
@@ -48,15 +57,16 @@ def points(words: Words, listed: list[str]) -> Iterable[dict[str, str]]:
     fixed = len(words.fixed)
     for text in listed or [""]:
         try:
-            own = dict(word.partition("=")[::2] for word in shlex.split(text))
+            listed_values = dict(word.partition("=")[::2] for word in shlex.split(text))
         except ValueError as error:
             raise Refused([Fault("sweep.points", f"{text!r}: {error}")]) from error
         for point in grid(words):
-            yield {**dict(word.partition("=")[::2] for word in point[fixed:]), **own}
+            yield {**dict(word.partition("=")[::2] for word in point[fixed:]), **listed_values}
 
 
-def too_many(told: str) -> str:
-    return f"{told}; wanted at most {MOST_VALUES:,} in one sweep"
+def too_many(count: str) -> str:
+    """A message; `count` says how many there are of what."""
+    return f"{count}; wanted at most {MOST_VALUES:,} in one sweep"
 
 
 def sweep_name(words: Words, experiment: str) -> str:
@@ -66,9 +76,9 @@ def sweep_name(words: Words, experiment: str) -> str:
     """
     keys = [*words.axes, *words.ranges]
     kept = [word for word in words.fixed if _group(word) not in NAMES_NO_SWEEP]
-    told = json.dumps([experiment, sorted(kept), sorted(keys)])
+    identity = json.dumps([experiment, sorted(kept), sorted(keys)])
     short = [key.split("@")[0].split(".")[-1].split("/")[-1].lstrip("+") for key in keys]
-    return "-".join([experiment, *short[:4], hashlib.sha1(told.encode()).hexdigest()[:6]])
+    return "-".join([experiment, *short[:4], hashlib.sha1(identity.encode()).hexdigest()[:6]])
 
 
 def _group(word: str) -> str:

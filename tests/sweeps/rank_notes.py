@@ -13,7 +13,7 @@ from vit.runs.identity import config_hash
 
 
 @dataclass(kw_only=True)
-class Told(Cosine):
+class RankNotes(Cosine):
     def scale(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
         if step == 3 and "RANK" in os.environ:
             folder = Path(sys.argv[2])  # vit run RUN_DIR
@@ -21,6 +21,6 @@ class Told(Cosine):
             from vit.optim.optimizer import Optim
 
             (optim,) = {item.lr for item in gc.get_objects() if isinstance(item, Optim)}
-            told = {"config": config_hash(config), "lr": optim}
-            (folder / f"rank-{os.environ['RANK']}.json").write_text(json.dumps(told))
+            notes = {"config": config_hash(config), "lr": optim}
+            (folder / f"rank-{os.environ['RANK']}.json").write_text(json.dumps(notes))
         return super().scale(step, total_steps, steps_per_epoch)
