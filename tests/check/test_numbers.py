@@ -9,7 +9,8 @@ from walk import VALUES, WITHOUT_BOUND, bound_of, numbers_of, parts, places, wit
 from vit.check.preflight import Shared, preflight
 from vit.cli.compose import compose, config_folder
 from vit.cli.sweep_request import policy_of
-from vit.number_bounds import RANGES, number_faults, part_number_faults
+from vit.number_bounds import RANGES
+from vit.number_faults import number_faults, part_number_faults
 
 TINY = ["backbone.dim=32", "backbone.depth=2", "backbone.heads=2", "schedule.warmup_epochs=0"]
 WALKED = {

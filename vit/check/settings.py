@@ -12,7 +12,7 @@ from vit.check.trainer import trainer_faults
 from vit.check.trying import trying, trying_own
 from vit.faults import Fault
 from vit.frozen import is_sharded
-from vit.number_bounds import idle_faults
+from vit.number_faults import idle_faults
 from vit.runs.online import why_not_online
 from vit.runs.tracking import Wandb
 from vit.schema import OPTIONAL_PARTS, schema_faults
@@ -85,6 +85,6 @@ def check_trainer(case: Case) -> None:
 
 
 def replace_unusable(case: Case) -> None:
-    """What has faults makes way for a stand-in where there is one; it is told already."""
+    """What has faults makes way for a stand-in where there is one; its fault is noted already."""
     stand_ins = {key: STAND_INS[key] for key in case.unusable & STAND_INS.keys()}
     case.config = {**case.config, **stand_ins}

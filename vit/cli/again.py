@@ -34,8 +34,8 @@ class Again:
     def __init__(self, ledger: Ledger, given: argparse.Namespace):
         from vit.cli import train
 
-        told = ledger.sweep()
-        words, folder = told.get("arguments"), Path(str(told.get("folder")))
+        record = ledger.sweep()
+        words, folder = record.get("arguments"), Path(str(record.get("folder")))
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise Refused([Fault(str(ledger.sweep_file), f"arguments are {words!r}; wanted words")])
         words = written_out(words)
@@ -65,7 +65,7 @@ class Again:
         if faults:
             raise Refused(faults)
         self._home, self._folder = ledger.path.absolute(), folder
-        self._begun, self._words, self._told = begun, words, str(told.get("command"))
+        self._begun, self._words, self._command = begun, words, str(record.get("command"))
         self._allowed, self._given = allowed, given.words
 
     def run(self, begin: Callable[[], None] = lambda: None) -> int:
@@ -73,7 +73,7 @@ class Again:
         from vit.cli import train
 
         os.chdir(self._folder)
-        print(self._told, file=sys.stderr)
+        print(self._command, file=sys.stderr)
         trust = {"allow_targets": self._allowed, "home": self._home, "given": self._given}
         trust["begin"] = begin
         return train.sweep(self._begun, self._words, **trust)

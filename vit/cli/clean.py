@@ -33,8 +33,8 @@ def main(argv: list[str]) -> int:
     if arguments.keep < 0:
         raise Refused([Fault("--keep", f"is {arguments.keep}; wanted 0 or more")])
     ledger = Ledger(arguments.sweep_dir)
-    told = ledger.sweep()["objective"]
-    objective = Objective(told["metrics"], told["modes"])
+    asked = ledger.sweep()["objective"]
+    objective = Objective(asked["metrics"], asked["modes"])
     if not arguments.dry_run and owner(ledger.path) is not None:
         message = "is running; stop it first, or set sweep.keep for its next start"
         raise Refused([Fault(str(ledger.path), message)])
