@@ -24,6 +24,12 @@ def hydra_composed(config_name: str, words: list[str]) -> Any:
     return _composed(config_name, [*words, *left_out]) if left_out else composed
 
 
+def settings_left_out(config_name: str, words: list[str]) -> list[str]:
+    """The words that `hydra_composed` adds, for whoever composes without it."""
+    compose = partial(_composed, config_name)
+    return settings_of_other_head(compose(words), words, compose)
+
+
 def _composed(config_name: str, words: list[str]) -> Any:
     from hydra import compose
     from hydra.errors import ConfigCompositionException

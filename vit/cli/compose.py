@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from vit.cli.choices import hydra_composed
+from vit.cli.choices import hydra_composed, settings_left_out
 from vit.cli.config_circles import circle_fault
 from vit.cli.config_files import bomb_faults, reference_faults
 from vit.cli.config_groups import Groups, choosable
@@ -264,6 +264,10 @@ class Composer:
         for item in values:
             OmegaConf.update(composed, item.key_or_group, item.value(), merge=True)
         return composed
+
+    def left_out(self, words: list[str]) -> list[str]:
+        """The words by which Hydra alone composes the same of these."""
+        return settings_left_out(self._config_name, [*words, *self._search_words])
 
     def composed(self, words: list[str]) -> Any:
         """What Hydra makes of the words, nothing of it resolved. Raises Refused."""

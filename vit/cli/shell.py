@@ -26,7 +26,7 @@ def show(command: str, words: list[str]) -> int:
         message = "shows one config, and -m is for several; leave it out"
         raise Refused([Fault(several[0], message)])
     before, full_before = sys.argv, os.environ.get(FULL_ERROR)
-    sys.argv = [f"vit {command}", *_with_own_folder(words)]
+    sys.argv = [f"vit {command}", *_with_own_folder(words), *_left_out(command, words)]
     os.environ[FULL_ERROR] = "1"  # Hydra then raises, where it would print its own traceback
     try:
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")(
@@ -46,6 +46,23 @@ def show(command: str, words: list[str]) -> int:
 
 def require_composed(command: str, words: list[str]) -> None:
     """Raises Refused with every fault of the words, as `vit check` has them."""
+    arguments = _parsed(command, words)
+    with composer(arguments) as compose_one:
+        compose_one.composed(arguments.overrides)
+
+
+def _left_out(command: str, words: list[str]) -> list[str]:
+    """The words by which Hydra composes as the other commands do, where a head is chosen."""
+    if not {"head", "experiment"} <= {word.partition("=")[0] for word in words}:
+        return []  # in most cases, and composing takes time
+    arguments = _parsed(command, words)
+    with contextlib.suppress(Refused, *composition_errors()), composer(arguments) as compose_one:
+        return compose_one.left_out(arguments.overrides)
+    return []
+
+
+def _parsed(command: str, words: list[str]) -> argparse.Namespace:
+    """Those words that are for composing, among Hydra's own."""
     parser = argparse.ArgumentParser(prog=f"vit {command}", add_help=False)
     add_compose_arguments(parser)
     for switch in ("--resolve", "--hydra-help"):  # Hydra's own, and what they take
@@ -53,9 +70,7 @@ def require_composed(command: str, words: list[str]) -> None:
     parser.add_argument("--info", "-i", nargs="?")
     parser.add_argument("--cfg", "-c")
     parser.add_argument("--package", "-p")
-    arguments, _ = parser.parse_known_args(words)
-    with composer(arguments) as compose_one:
-        compose_one.composed(arguments.overrides)
+    return parser.parse_known_args(words)[0]
 
 
 def _unreached(config: object) -> None:
