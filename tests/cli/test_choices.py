@@ -123,8 +123,10 @@ def test_settings_of_an_experiment_for_its_own_head_go_with_it():
 
 
 def test_a_word_or_a_slip_stays_a_fault_with_another_head():
-    config = compose(["experiment=digit_scenes", "head=detr", "+head.neck=1", "+head.widht=2"])
-    assert {fault.where for fault in schema_faults(config)} == {"head.neck", "head.widht"}
+    config = compose(
+        ["experiment=digit_scenes", "head=detr", "head.cross_heads=2", "+head.widht=2"]
+    )
+    assert {fault.where for fault in schema_faults(config)} == {"head.cross_heads", "head.widht"}
 
 
 def test_the_config_is_shown_as_it_is_composed(capsys):
