@@ -419,8 +419,8 @@ def test_faults_of_data_are_told_once(coco_files):
     coco_files.annotations[0]["bbox"] = [0, 0, "wide", 3]
     words = ["experiment=detection", "backbone.pretrained=false", "data.image_size=64"]
     words += [f"data.root={coco_files.write()}", "backbone.name=test_vit", "data.train_sizes=[]"]
-    (fault,) = preflight(compose(words))["faults"]
-    assert fault["where"].endswith("train.json")
+    (fault,) = preflight(compose(words)).faults
+    assert fault.where.endswith("train.json")
 
 
 @pytest.mark.parametrize(("told", "is_one"), [("False", False), (1.0, True), (None, False)])

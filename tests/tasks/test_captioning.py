@@ -15,7 +15,7 @@ from vit.data.core.sampling import Key
 from vit.data.digit_captions import DigitCaptions, caption
 from vit.data.digits import Digits
 from vit.data.formats.tokenizing import Tokenizer
-from vit.facts import CaptionFacts, facts_from, facts_told
+from vit.facts import CaptionFacts, facts_from, facts_from_summary
 from vit.models.backbone import ViT
 from vit.models.generation import greedy
 from vit.models.sequence import TokenTransformer
@@ -91,8 +91,8 @@ def test_facts_come_back_from_a_checkpoint_and_from_a_report(data):
     facts = data.facts
     kept = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(facts).items()}
     assert facts_of({"facts": kept}) == facts == facts_from(vars(facts))
-    told = facts_told(facts.told())
-    assert isinstance(told, CaptionFacts) and told.input_size() == facts.input_size()
+    made = facts_from_summary(facts.summary())
+    assert isinstance(made, CaptionFacts) and made.input_size() == facts.input_size()
 
 
 def test_it_learns_what_scenes_show_and_writes_it_with_and_without_a_memory(data, trainer):
@@ -127,9 +127,10 @@ def test_captioning_wants_images_with_texts():
 def test_the_shipped_experiment_is_checked_and_counted():
     small = ["data.train_scenes=64", "data.val_scenes=8", "data.test_scenes=8", "backbone.depth=1"]
     report = preflight(compose(["experiment=digit_captions", "tracking=none", *small]))
-    assert report["faults"] == [] and report["tokens"] == 64
-    assert report["vocabulary"] > 15 and report["gflops_per_image"] > 0
-    assert "val/exact_match" in report["monitors"]
+    assert report.faults == [] and report.sound.cost.tokens == 64
+    assert report.sound.cost.facts["vocabulary"] > 15
+    assert report.sound.cost.gflops_per_image > 0
+    assert "val/exact_match" in report.sound.metrics.monitors
 
 
 def test_a_run_that_was_stopped_and_goes_on_ends_as_one_that_was_not(stopped_and_whole):

@@ -205,16 +205,16 @@ def test_pictures_are_logged_after_the_first_validations_and_the_last(trainer):
 )
 def test_what_does_not_fit_is_told_before_training(words, where, message):
     chosen = ["data=digit_scenes", "task=detection", "head=deformable"]
-    faults = preflight(compose([*chosen, *words]))["faults"]
-    assert any(fault["where"] == where and message in fault["message"] for fault in faults), faults
+    faults = preflight(compose([*chosen, *words])).faults
+    assert any(fault.where == where and message in fault.message for fault in faults), faults
 
 
 def test_more_objects_than_queries_is_a_warning():
     report = preflight(compose([*SMALL, "head.num_queries=3"]))
-    assert not report["faults"]
-    assert any("more than the 3 queries" in line for line in report["warnings"])
-    assert report["memory"]["activations"] > 0
-    warnings = preflight(compose([*SMALL, "data.mosaic=0.5"]))["warnings"]
+    assert not report.faults
+    assert any("more than the 3 queries" in line for line in report.warnings)
+    assert report.sound.memory.activations > 0
+    warnings = preflight(compose([*SMALL, "data.mosaic=0.5"])).warnings
     assert any("train holds 20 objects, more than the 9 queries" in line for line in warnings)
 
 

@@ -257,7 +257,7 @@ def test_a_run_says_how_it_counted_and_one_begun_otherwise_is_told(tmp_path):
     config["trainer"]["devices"], config["threads"] = 1, 1
     way = "at the pictures' own size"
     counted = {"miou": way, "pixel_accuracy": way}
-    assert preflight(config)["counted"] == counted
+    assert preflight(config).sound.metrics.counted == counted
     folder = RunFolder(tmp_path / "run")
     folder.freeze(config)
     assert train(folder.path) == DONE

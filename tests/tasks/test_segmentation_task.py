@@ -195,8 +195,8 @@ def test_what_does_not_fit_is_told_before_training(words, where, message):
     kept = [
         word for word in chosen if not any(w.split("=")[0] == word.split("=")[0] for w in words)
     ]
-    faults = preflight(compose([*kept, *words]))["faults"]
-    assert any(fault["where"] == where and message in fault["message"] for fault in faults), faults
+    faults = preflight(compose([*kept, *words])).faults
+    assert any(fault.where == where and message in fault.message for fault in faults), faults
 
 
 def program(*words):
