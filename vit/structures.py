@@ -246,7 +246,7 @@ class PanopticMap:
     """One image parted into segments, each of one class, no pixel in two of them.
 
     `segments` are 0 where there is none (void) and else a number from 1 on, the place of the
-    segment in `labels`. A `crowd` is many things of one class that nobody told apart.
+    segment in `labels`. A `crowd` is many things of one class that nobody marked one by one.
     """
 
     segments: Int[Tensor, "height width"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vit.data.core.deep_images import deep_in, told
+from vit.data.core.deep_images import deep_in, remarks_on
 from vit.data.core.images import eight_bit, open_image
 from vit.data.folder import Folder
 from vit.data.mask_folder import MaskFolder
@@ -105,7 +105,7 @@ def test_colours_of_sixteen_bits_are_known_from_the_head(tmp_path):
     with Image.open(tmp_path / "deep.png") as image:
         deep = deep_in(image)
     assert deep is not None and deep.kind == "16 bits"
-    (line,) = told([deep], "1 of 1 images", None)
+    (line,) = remarks_on([deep], "1 of 1 images", None)
     assert "12 of 16 bits" in line
     assert np.asarray(open_image(tmp_path / "deep.png", 3)).max() == 15
 

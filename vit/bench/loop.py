@@ -70,11 +70,11 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for programs."""
-        told = asdict(self)
-        for row in told["rows"]:
+        plain = asdict(self)
+        for row in plain["rows"]:
             for key in ("over_bare", "over_stock"):
                 row[key] = row[key]._asdict()
-        return {"schema_version": 1, "bench": "loop", **told}
+        return {"schema_version": 1, "bench": "loop", **plain}
 
 
 def compare(
@@ -136,7 +136,7 @@ class Batches:
             yield self._batch
 
     def start(self, epoch: int, start_batch: int = 0) -> None:
-        """As the samplers of real data, which are told where they are; here all is one."""
+        """As the samplers of real data, which start part-way; here all batches are alike."""
 
     def step_seconds(self) -> float:
         """The mean without the warm-up: what is done only every so many steps counts as well."""

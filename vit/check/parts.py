@@ -14,7 +14,7 @@ from vit.build import build_slot, factory_for, is_own
 from vit.data.core.samples import SampleData
 from vit.faults import Fault, Misfit
 from vit.frozen import weight_dtype
-from vit.models.contract import complete, features_fault, told_fault
+from vit.models.contract import complete, declaration_fault, features_fault
 from vit.runs.tensor_file import some
 from vit.slots import SLOTS
 from vit.tasks.assembly import assemble_data, assemble_model, task_spec
@@ -76,7 +76,7 @@ def model_of(
             backbone = backbone_for(config, data, allow)
             with torch.no_grad():
                 told = own and (
-                    features_fault(backbone, data.facts.example) or told_fault(backbone)
+                    features_fault(backbone, data.facts.example) or declaration_fault(backbone)
                 )
             if told:
                 return None, [Fault("backbone", told)], []

@@ -93,8 +93,8 @@ def layout_words(root: Path) -> str:
             near = [own, split, f"images/{own}", f"images/{split}", "images"]
             places = near if file in files else [file.parent.name]
             images = next((name for name in places if (root / name).is_dir()), "images")
-            told = {"file": file.relative_to(root), "images": images}
-            words += [f"data.{split}_{key}={path}" for key, path in told.items()]
+            values = {"file": file.relative_to(root), "images": images}
+            words += [f"data.{split}_{key}={path}" for key, path in values.items()]
             break
     return join(words) if words and words[0].startswith("data.train_file") else ""
 
@@ -106,11 +106,11 @@ def unlisted(sources: Mapping[str, Source]) -> list[str]:
         if isinstance(source, FileSource):
             # A name may be absolute, or lead out of the folder and back.
             start = os.path.abspath(source.root)  # noqa: PTH100 - links stay as they are
-            told = (
+            paths = (
                 os.path.normpath(f"{start}/{name}" if name[:1] != "/" else name)
                 for name in map(os.fsdecode, source.names.tolist())
             )
-            within = (name.removeprefix(f"{start}/") for name in told)
+            within = (name.removeprefix(f"{start}/") for name in paths)
             listed.setdefault(source.root, set()).update(within)
     lines = []
     for root, names in listed.items():
@@ -128,7 +128,7 @@ def require_named(root: Path, names: Mapping[str, str | None], kind: type, endin
     """Raises ValueError where val or test has a name that was chosen, and no file of it is there.
 
     The usual names, the defaults of `kind`'s fields, may be absent: that the split is then set
-    aside from train, or lacks, is told. A misspelt name must not do so, nor one of its synonyms,
+    aside from train, or lacks, is said. A misspelt name must not do so, nor one of its synonyms,
     such as valid.json, lie there unread.
     """
     for split in ("val", "test"):
@@ -207,8 +207,8 @@ def categories_in(file: Path, entries: list[dict[str, Any]], faults: list[Fault]
     for at, entry in enumerate(entries):
         number, name = entry.get("id"), entry.get("name")
         if type(number) is not int or not isinstance(name, str):
-            told = f": id={number!r}, name={name!r}"[:100]
-            message = f"categories[{at}] has no whole `id` or no `name`{told}; wanted as in "
+            came = f": id={number!r}, name={name!r}"[:100]
+            message = f"categories[{at}] has no whole `id` or no `name`{came}; wanted as in "
             faults.append(Fault(str(file), message + '{"id": 1, "name": "cat"}.'))
         elif number in found:
             faults.append(Fault(str(file), f"two categories have the id {number}."))
@@ -220,7 +220,7 @@ def categories_in(file: Path, entries: list[dict[str, Any]], faults: list[Fault]
 
 
 def class_names(categories: Mapping[int, str]) -> tuple[str, ...]:
-    """Names in the order of their ids; one that several have is told apart by the id behind it."""
+    """Names in the order of their ids; one that several have gets the id behind it."""
     names = list(categories.values())
     return tuple(
         name if names.count(name) == 1 else f"{name} ({number})"
@@ -243,14 +243,15 @@ def same_names(categories: Mapping[int, str], where: str) -> list[str]:
 
 def other_categories(file: Path, here: dict[int, str], train: dict[int, str]) -> Fault:
     """What to say of a file whose categories are not those of train."""
-    told = [f"lacks {n} {train[n]!r}" for n in sorted(train.keys() - here.keys())]
-    told += [f"adds {n} {here[n]!r}" for n in sorted(here.keys() - train.keys())]
-    told += [
+    differences = [f"lacks {n} {train[n]!r}" for n in sorted(train.keys() - here.keys())]
+    differences += [f"adds {n} {here[n]!r}" for n in sorted(here.keys() - train.keys())]
+    differences += [
         f"calls {n} {here[n]!r}, not {train[n]!r}"
         for n in sorted(here.keys() & train.keys())
         if here[n] != train[n]
     ]
-    return Fault(str(file), f"its categories differ from those of train: {'; '.join(told[:5])}.")
+    message = f"its categories differ from those of train: {'; '.join(differences[:5])}."
+    return Fault(str(file), message)
 
 
 def published_in(
@@ -304,15 +305,15 @@ def published_in(
 
 def _crowds(file: Path, annotations: list[dict[str, Any]], faults: list[Fault]) -> np.ndarray:
     """Which are crowds: a number, which some tools write as a word; what is neither is a fault."""
-    told = [CROWD.get(str(one.get("iscrowd", 0)).lower()) for one in annotations]
-    odd = [one for one, found in zip(annotations, told, strict=True) if found is None]
+    flags = [CROWD.get(str(one.get("iscrowd", 0)).lower()) for one in annotations]
+    odd = [one for one, found in zip(annotations, flags, strict=True) if found is None]
     if odd:
         message = (
             f"iscrowd is {odd[0]['iscrowd']!r} of annotation {odd[0].get('id')}, and neither 0 nor "
             f"1 of {len(odd)} in all."
         )
         faults.append(Fault(str(file), message))
-    return np.array([bool(found) for found in told], dtype=bool)
+    return np.array([bool(found) for found in flags], dtype=bool)
 
 
 def _sizes(

@@ -85,8 +85,8 @@ class CocoPanoptic(DetectionData[PanopticFiles]):
         }
         things, unknown = {}, []
         for one in found["train"][1]["categories"]:
-            told = one.get("isthing")
-            thing = None if told in (None, "") else CROWD.get(str(told).lower())
+            flag = one.get("isthing")
+            thing = None if flag in (None, "") else CROWD.get(str(flag).lower())
             if thing is None:
                 unknown.append(repr(one.get("name")))
             things[hashable(one.get("id"))] = bool(thing)
@@ -130,8 +130,8 @@ class CocoPanoptic(DetectionData[PanopticFiles]):
                 bare = np.setdiff1d(np.arange(1, last - first + 1), present)
                 if len(bare):
                     number = int(source.segment_ids[first + bare[0] - 1])
-                    told = f"{source.name(int(position))} ({len(bare)}, such as {number})"
-                    bad.add("segments are listed that have no pixel in their PNG", told)
+                    example = f"{source.name(int(position))} ({len(bare)}, such as {number})"
+                    bad.add("segments are listed that have no pixel in their PNG", example)
             faults += bad.faults(self.contents.origin[split])
         return faults
 
@@ -189,8 +189,8 @@ def _map_names(file: Path, content: dict[str, Any], faults: list[Fault]) -> list
         if name not in there
     ]
     if missing:
-        told = f"images without a PNG in {folder}: {shorten(missing)} ({len(missing)} in all)."
-        faults.append(Fault(str(file), told))
+        message = f"images without a PNG in {folder}: {shorten(missing)} ({len(missing)} in all)."
+        faults.append(Fault(str(file), message))
     return names
 
 

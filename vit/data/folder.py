@@ -185,9 +185,9 @@ def left_out(folder: Path, others: Counter[str]) -> list[str]:
     """A line for files that are no images by their endings, and one for images beside classes."""
     lines = []
     if others:
-        told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(others.items()))
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(others.items()))
         ends = ", ".join(SUFFIXES)
-        lines.append(f"{folder}: files that are left out, as none ends with {ends}: {told}.")
+        lines.append(f"{folder}: files that are left out, as none ends with {ends}: {kinds}.")
     with os.scandir(folder) as entries:
         loose = sorted(
             entry.name

@@ -182,11 +182,11 @@ def _by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, list[str]]:
     return {stem: found[stem] for stem in sorted(found)}
 
 
-def _left_out(*told: tuple[str, Collection[str]]) -> list[str]:
+def _left_out(*sorts: tuple[str, Collection[str]]) -> list[str]:
     """A line for each that holds something."""
     return [
         f"{message % len(stems)}, and are left out: {shorten(sorted(stems))}."
-        for message, stems in told
+        for message, stems in sorts
         if stems
     ]
 

@@ -125,9 +125,9 @@ class WavFolder(ClassificationData):
         root = existing_folder(self.root, "data.root")
         others: Counter[str] = Counter()
         rows = list(self._files(root, others))
-        told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(others.items()))
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(others.items()))
         if not rows:
-            holds = f", only {told}" if told else ""
+            holds = f", only {kinds}" if kinds else ""
             raise ValueError(f"data.root={self.root} holds no .wav files{holds}.")
         class_names = tuple(sorted({row["class"] for _, row in rows}))
         number = {name: at for at, name in enumerate(class_names)}
@@ -154,9 +154,9 @@ class WavFolder(ClassificationData):
             mean=(mean,),
             std=(deviation,),
             image_size=(self.mels, self.spectrogram.frames),
-            origin={split: self._told(root, split) for split in sources},
+            origin={split: self._origin(root, split) for split in sources},
             faults=same_numbers(class_names, str(root)),
-            warnings=[f"{root}: files that are left out, as no .wav: {told}."] if told else [],
+            warnings=[f"{root}: files that are left out, as no .wav: {kinds}."] if kinds else [],
         )
 
     def _own_warnings(self) -> list[str]:
@@ -167,26 +167,26 @@ class WavFolder(ClassificationData):
             assert isinstance(source, WavSource)
             for position in spread(np.arange(len(source)), IMAGES_DECODED).tolist():
                 path = source.path(position)
-                with suppress(BadImage):  # a fault, told as such
+                with suppress(BadImage):  # a fault, reported as such
                     form = format_of(path)
                     rates[form.rate] += 1
                     if form.channels > 1 and read_wav(path).cancelled:
                         cancelled.append(source.name(position))
-        told = super()._own_warnings()
+        lines = super()._own_warnings()
         if len(rates) > 1:
             counts = ", ".join(f"{count} of {rate:,} Hz" for rate, count in rates.most_common())
-            told.append(
+            lines.append(
                 f"sounds of {len(rates)} rates ({counts}) are resampled to {self.sample_rate:,} "
                 "Hz; one of a lower rate has no high notes, and a model may go by that"
             )
         if cancelled:
-            told.append(
+            lines.append(
                 f"{len(cancelled)} sounds have channels of opposite phases, whose mean is nothing; "
                 f"their loudest channel is taken: {shorten(cancelled)}"
             )
-        return told
+        return lines
 
-    def _told(self, root: Path, split: str) -> str:
+    def _origin(self, root: Path, split: str) -> str:
         groups = {"test": self.test_groups, "val": self.val_groups}.get(split, ())
         return f"{root}{': ' if groups else ''}{', '.join(groups)}"
 
@@ -229,11 +229,11 @@ class WavFolder(ClassificationData):
 def _expression(pattern: str) -> re.Pattern[str]:
     parts = re.split(r"{(\w+)}", pattern)  # text and names by turns
     within = {"class", "group", "split"}  # names of one folder or file
-    told = [
+    parts = [
         re.escape(part) if at % 2 == 0 else f"(?P<{part}>{'[^/]+?' if part in within else '.+?'})"
         for at, part in enumerate(parts)
     ]
-    return re.compile("".join(told))
+    return re.compile("".join(parts))
 
 
 def _statistics(source: Source) -> tuple[float, float]:

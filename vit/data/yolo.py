@@ -57,16 +57,16 @@ class Yolo(DetectionData[MarkedFiles]):
         if not file.is_file():
             near = ", ".join(sorted(path.name for path in root.glob("*.y*ml"))) or "no .yaml"
             raise ValueError(f"data.file={self.file}: there is no {file}; {root} holds {near}.")
-        told = plain_yaml(file)
-        names = _names(file, told)
-        numbers = _numbers_of_keypoints(file, told)
+        content = plain_yaml(file)
+        names = _names(file, content)
+        numbers = _numbers_of_keypoints(file, content)
         faults: list[Fault] = []
         warnings: list[str] = []
         splits: dict[str, RawAnnotations] = {}
         class_of = {number: number for number in range(len(names))}
         beside = LabelFiles()
-        for split, value in _splits(file, told).items():
-            images, others = _images(file, told.get("path"), value, split)
+        for split, value in _splits(file, content).items():
+            images, others = _images(file, content.get("path"), value, split)
             bad, origin = Bad(), f"{file}, {split}"
             warnings += [f"{origin}: {line}" for line in others]
             lines = Counter[int]()
@@ -95,9 +95,9 @@ class Yolo(DetectionData[MarkedFiles]):
                 )
             splits[split] = published(origin, root, found, class_of)
         contents = contents_of(splits, names, tuple(range(len(names))), self.masks, faults)
-        told_names = _list_of_names(told.get("names"))
+        raw_names = _list_of_names(content.get("names"))
         contents.warnings += [*warnings, *beside.unused()]
-        contents.warnings += same_names(dict(enumerate(told_names)), f"{file}: names")
+        contents.warnings += same_names(dict(enumerate(raw_names)), f"{file}: names")
         return contents
 
 
@@ -115,18 +115,18 @@ def plain_yaml(file: Path) -> dict[str, Any]:
         loader = yaml.BaseLoader(text)
         node = loader.get_single_node()
         twice = _keys_given_twice(node)
-        told = loader.construct_document(node) if node else None
+        content = loader.construct_document(node) if node else None
     except yaml.YAMLError as fault:
         raise ValueError(f"{file} is no YAML: {fault}") from None
     except RecursionError:
         raise ValueError(f"{file} is no YAML of data: it is nested too deeply.") from None
     except (TypeError, ValueError) as fault:  # a list as a key
         raise ValueError(f"{file} is no YAML of data: {fault}") from None
-    if not isinstance(told, dict):
+    if not isinstance(content, dict):
         raise ValueError(f"{file} holds no keys; wanted train, val and names.")
     if twice:
         raise ValueError(f"{file} gives {shorten(twice)} more than once; wanted each key once.")
-    return {key: value for key, value in told.items() if not _is_null(value)}
+    return {key: value for key, value in content.items() if not _is_null(value)}
 
 
 def _keys_given_twice(node: Any) -> list[str]:
@@ -147,15 +147,15 @@ def _is_null(value: Any) -> bool:
     return isinstance(value, str) and value.lower() in NULLS
 
 
-def _names(file: Path, told: dict[str, Any]) -> tuple[str, ...]:
-    names = _list_of_names(told.get("names"))
+def _names(file: Path, content: dict[str, Any]) -> tuple[str, ...]:
+    names = _list_of_names(content.get("names"))
     if not isinstance(names, list) or not names or not all(isinstance(one, str) for one in names):
         came = repr(names)[:80] if names is None or isinstance(names, str) else "something else"
         raise ValueError(f"{file}: names={came}; wanted a list, or 0, 1, 2, … with a name each.")
     if "" in names:
         raise ValueError(f"{file}: names[{names.index('')}] is empty; wanted a name for each.")
-    if "nc" in told and told["nc"] != str(len(names)):
-        count = str(told["nc"])[:20]
+    if "nc" in content and content["nc"] != str(len(names)):
+        count = str(content["nc"])[:20]
         raise ValueError(f"{file}: nc={count}, but there are {len(names)} names.")
     return class_names(dict(enumerate(names)))
 
@@ -167,9 +167,9 @@ def _list_of_names(names: Any) -> Any:
     return names
 
 
-def _numbers_of_keypoints(file: Path, told: dict[str, Any]) -> int:
+def _numbers_of_keypoints(file: Path, content: dict[str, Any]) -> int:
     """How many numbers each line has behind its box: `kpt_shape` says points and values of each."""
-    shape = told.get("kpt_shape")
+    shape = content.get("kpt_shape")
     if shape is None:
         return 0
     whole = isinstance(shape, list) and len(shape) == 2
@@ -178,10 +178,10 @@ def _numbers_of_keypoints(file: Path, told: dict[str, Any]) -> int:
     return int(shape[0][:6]) * int(shape[1][:6])
 
 
-def _splits(file: Path, told: dict[str, Any]) -> dict[str, Any]:
+def _splits(file: Path, content: dict[str, Any]) -> dict[str, Any]:
     """Split → where its images are, of keys in any case, such as Train and valid."""
     found: dict[str, str] = {}
-    for key in told:
+    for key in content:
         split = split_of(key)
         if split in found:
             raise ValueError(f"{file} has {found[split]!r} and {key!r}; wanted one of them.")
@@ -189,7 +189,7 @@ def _splits(file: Path, told: dict[str, Any]) -> dict[str, Any]:
             found[split] = key
     if "train" not in found:
         raise ValueError(f"{file} has no `train`; wanted the folder of its images.")
-    return {split: told[found[split]] for split in SPLITS if split in found}
+    return {split: content[found[split]] for split in SPLITS if split in found}
 
 
 def _images(file: Path, base: Any, value: Any, split: str) -> tuple[list[Path], list[str]]:
@@ -214,8 +214,8 @@ def _images(file: Path, base: Any, value: Any, split: str) -> tuple[list[Path], 
                     raise ValueError(f"{place}, row {row}: {line[:40]!r} {fault}.")
             found += [place.parent / line for line in lines]
     others.pop(".txt", 0)  # labels beside their images
-    told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(others.items()))
-    return found, [f"files that are left out, as no images: {told}."] if told else []
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(others.items()))
+    return found, [f"files that are left out, as no images: {kinds}."] if kinds else []
 
 
 def _place(file: Path, base: Any, part: str, split: str) -> Path:
@@ -361,16 +361,18 @@ def _meanings(lines: Counter[int], keypoints: int) -> list[str]:
             "kpt_shape says that boxes have keypoints; the boxes are read, the points left out."
         ]
     polygons = {count: times for count, times in lines.items() if count > 5}
-    told = []
+    warnings = []
     if polygons and set(polygons) == {1 + 2 * CORNERS_OF_OBB}:
-        told.append(
+        warnings.append(
             "all outlines have four corners, as turned boxes (OBB) have; upright boxes around them "
             "are learnt."
         )
     if polygons and lines[5]:
         total = sum(polygons.values())
-        told.append(f"{lines[5]:,} lines are boxes and {total:,} outlines; both are read as such.")
-    return told
+        warnings.append(
+            f"{lines[5]:,} lines are boxes and {total:,} outlines; both are read as such."
+        )
+    return warnings
 
 
 def _under(root: Path, path: Path) -> str:

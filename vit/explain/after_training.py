@@ -64,10 +64,10 @@ def look_back(
         log.warning("no pictures of what it looks at: %s", error)
 
 
-def _log(trainer: Trainer, told: list[dict[str, Any]], drawn: list[dict[str, Image.Image]]) -> None:
+def _log(trainer: Trainer, rows: list[dict[str, Any]], drawn: list[dict[str, Image.Image]]) -> None:
     for key, kinds in LOGGED.items():
         images, words = [], []
-        for row, own in zip(told, drawn, strict=True):
+        for row, own in zip(rows, drawn, strict=True):
             there = [kind for kind in kinds if kind in own]
             images.append(beside([own[kind] for kind in there]))
             of_class = f" for {row['class']}" if "relevance" in there else ""

@@ -104,11 +104,11 @@ class SetCriterion(nn.Module):
         if no_object == self.no_object:
             return
         if no_object:
-            told, change = "have a last column for no object", "class_loss=cross_entropy"
+            shape, change = "have a last column for no object", "class_loss=cross_entropy"
         else:
-            told, change = "have a column a class and no more", "one of " + ", ".join(SUMS)
+            shape, change = "have a column a class and no more", "one of " + ", ".join(SUMS)
         raise ValueError(
-            f"class_loss={self.class_loss} does not fit a head whose logits {told}; "
+            f"class_loss={self.class_loss} does not fit a head whose logits {shape}; "
             f"take {change}, or head.no_object={str(self.no_object).lower()}."
         )
 
@@ -134,10 +134,10 @@ class SetCriterion(nn.Module):
                 _add(parts, self._of_stage(stage, match, objects, normal, generator))
             loss = self._summed(parts)
             if detections.denoised is not None:
-                told = self._of_denoised(detections.denoised, objects, generator)
-                loss = loss + self._summed(told)
+                denoised = self._of_denoised(detections.denoised, objects, generator)
+                loss = loss + self._summed(denoised)
                 parts |= {
-                    name.replace("loss", "loss_denoising"): part for name, part in told.items()
+                    name.replace("loss", "loss_denoising"): part for name, part in denoised.items()
                 }
         count = torch.full((), float(broken), device=device)
         return {"loss": loss, **parts, "nonfinite_costs": count}
@@ -261,7 +261,7 @@ def _shape(alpha: float | None, gamma: float | None, no_object: bool) -> dict[st
 
 
 def loss_of(weighed: Float[Tensor, "2 2"]) -> float:
-    """The loss of what `SetCriterion.weighed` told of some batches, added up."""
+    """The loss of what `SetCriterion.weighed` answers for some batches, added up."""
     return sum(total / count if count else total for total, count in weighed.tolist())
 
 

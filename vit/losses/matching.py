@@ -92,7 +92,7 @@ class Matcher:
         costs = [self.costs(stage, objects, generator) for stage in detections.stages]
         on_host = torch.cat([cost.flatten() for cost in costs]).cpu()
         broken = ~on_host.isfinite()
-        # Whoever diverges is to be told: the count is given back, and the pairs come last.
+        # A divergence must not pass in silence: the count is returned, and such pairs come last.
         parts = on_host.masked_fill(broken, WORST).split([cost.numel() for cost in costs])
         found = [
             assigned(part.view(cost.shape).numpy(), objects.counts, detections.groups)

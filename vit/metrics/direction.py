@@ -26,10 +26,12 @@ def best_at_zero(metric: str) -> bool:
 
 def without_direction(metric: str) -> str:
     """What to say where something would be chosen by a metric that is best at zero."""
-    told = f"{metric} is best at 0 and worse on both sides: neither max nor min would take the best"
+    message = (
+        f"{metric} is best at 0 and worse on both sides: neither max nor min would take the best"
+    )
     if not metric.endswith("overconfidence"):
-        return told
-    return f"{told}. How far off it is without the sign, {metric.rpartition('/')[0]}/ece tells"
+        return message
+    return f"{message}. How far off it is without the sign, {metric.rpartition('/')[0]}/ece tells"
 
 
 def wrong_direction(metric: str, mode: str | None, better: Mapping[str, str]) -> str | None:

@@ -113,7 +113,7 @@ class ViT(nn.Module):
             "patch_dropout": patch_dropout,
             "drop_path": drop_path,
         }
-        _all_told(
+        _require_all(
             partial(check_heads, dim, heads),
             partial(self.grid, *image_size),
             *(partial(_check_rate, name, rate) for name, rate in rates.items()),
@@ -284,16 +284,16 @@ class ViT(nn.Module):
         return number % self.depth
 
 
-def _all_told(*checks: Callable[[], object]) -> None:
-    """Makes every check, and raises one ValueError that tells all that failed."""
-    told = []
+def _require_all(*checks: Callable[[], object]) -> None:
+    """Makes every check, and raises one ValueError that names all that failed."""
+    messages = []
     for check in checks:
         try:
             check()
         except ValueError as error:
-            told.append(str(error))
-    if told:
-        raise ValueError(" Also: ".join(told))
+            messages.append(str(error))
+    if messages:
+        raise ValueError(" Also: ".join(messages))
 
 
 def _check_rate(name: str, rate: float) -> None:

@@ -170,10 +170,10 @@ class Classification(Task):
         return self.metrics.tables()
 
     def predictions(self, split: str) -> Predictions | None:
-        return self.per_sample.told(split, self._name) if self.per_sample else None
+        return self.per_sample.collected(split, self._name) if self.per_sample else None
 
     def mistakes(self, split: str, most: int) -> Album | None:
-        found = self.per_sample.told(split) if self.per_sample else None
+        found = self.per_sample.collected(split) if self.per_sample else None
         if found is None or self._picture is None or self._name is None:
             return None
         names = self.facts.class_names
@@ -187,7 +187,7 @@ class Classification(Task):
         return self.mixing(batch, self.current_epoch, step)
 
     def _accuracy(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The share of images told right; of a mixed image, by what it shows most of."""
+        """The share of images classified right; of a mixed image, by what it shows most of."""
         if self.facts.multi_label:
             return ((logits.detach() > 0) == (targets > 0.5)).all(dim=-1).float().mean()
         labels = targets.argmax(dim=-1) if targets.ndim == 2 else targets

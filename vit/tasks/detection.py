@@ -139,8 +139,8 @@ class Detection(Task):
         if detections.answer.masks is not None:
             generator = points_generator(self, batch_idx, batch.images.device)
         losses = self.criterion(detections, batch.objects, generator)
-        told = {f"train/{name}": value.detach() for name, value in losses.items()}
-        self.record(told, len(batch), batch.index)
+        metrics = {f"train/{name}": value.detach() for name, value in losses.items()}
+        self.record(metrics, len(batch), batch.index)
         return losses["loss"]
 
     def reset_metrics(self) -> None:

@@ -36,7 +36,7 @@ def answered(trained: Any, inputs: Sequence[Any]) -> Iterator[dict[str, Any]]:
 def ready(inputs: Any, data: Any, where: str) -> list[Any]:
     """Pillow images, or texts, as `data` (a run's own) read them.
 
-    Raises Refused with what is none of what such a run reads: each input told once, by its place.
+    Raises Refused with what is none of what such a run reads: each input named once, by its place.
     """
     unit = data.unit if data.unit in WANTED else "image"
     require_several(inputs, where, WANTED[unit])
@@ -47,8 +47,8 @@ def ready(inputs: Any, data: Any, where: str) -> list[Any]:
         except (BadInput, BadImage, OSError, ValueError, SyntaxError, *TOO_LARGE) as error:
             a_file = unit != "text" and isinstance(each, str | Path)
             named = str(each) if a_file else f"input {place}"
-            told = str(error).splitlines()[0].removeprefix(f"{named}: ")
-            faults.append(Fault(named[:200], told))
+            message = str(error).splitlines()[0].removeprefix(f"{named}: ")
+            faults.append(Fault(named[:200], message))
     if faults:
         more = len(faults) - MOST_TOLD
         hint = f"{more:,} more like these" if more > 0 else ""
@@ -79,7 +79,7 @@ TOO_LARGE = (Image.DecompressionBombError,)
 
 def _text(given: Any) -> str:
     if not isinstance(given, str):
-        raise BadInput(f"is {_told(given)}; the run reads {WANTED['text']}")
+        raise BadInput(f"is {_described(given)}; the run reads {WANTED['text']}")
     if not given.strip():
         raise BadInput("is empty; wanted a text")
     return given
@@ -98,23 +98,23 @@ def _image(given: Any, data: Any, unit: str) -> Image.Image:
         return upright(given)
     values = given.cpu().numpy() if isinstance(given, torch.Tensor) else given
     if not isinstance(values, np.ndarray):
-        raise BadInput(f"is {_told(given)}; the run reads {WANTED[unit]}")
+        raise BadInput(f"is {_described(given)}; the run reads {WANTED[unit]}")
     fits = values.ndim == 2 or (values.ndim == 3 and values.shape[2] in (1, 3, 4))
     if values.dtype != np.uint8 or not fits or 0 in values.shape:
-        raise BadInput(f"is {_told(values)}; wanted {WANTED[unit]}")
+        raise BadInput(f"is {_described(values)}; wanted {WANTED[unit]}")
     return Image.fromarray(values[..., 0] if values.shape[2:] == (1,) else values)
 
 
 def _sound(given: Any, data: Any) -> Image.Image:
     values = given.cpu().numpy() if isinstance(given, torch.Tensor) else given
     if not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype.kind != "f":
-        raise BadInput(f"is {_told(given)}; the run reads {WANTED['sound']}")
+        raise BadInput(f"is {_described(given)}; the run reads {WANTED['sound']}")
     if not len(values) or not np.isfinite(values).all():
         raise BadInput("holds no samples, or some that are no numbers")
     return data.spectrogram.drawn(data.sample_rate, values.astype(np.float64))
 
 
-def _told(given: Any) -> str:
+def _described(given: Any) -> str:
     if hasattr(given, "shape") and hasattr(given, "dtype"):
         return f"an array {list(given.shape)} of {str(given.dtype).removeprefix('torch.')}"
     return f"a {type(given).__name__}"
@@ -139,7 +139,7 @@ def opener(
     """
     try:
         data = assemble_data(stored_config(RunFolder(Path(run_dir)), allow_targets), allow_targets)
-    except (ValueError, TypeError):  # to be told in full when the run is loaded
+    except (ValueError, TypeError):  # reported in full when the run is loaded
         return open_picture
     if data.unit == "text":
         raise Refused([Fault(run_dir, f"reads texts and no images; wanted {instead}")])
@@ -147,7 +147,7 @@ def opener(
 
 
 def bad_files(paths: list[str], opened: Callable[[Path], Image.Image]) -> list[Fault]:
-    """What cannot be opened, each told once."""
+    """What cannot be opened, each named once."""
     faults = []
     for path in paths:
         try:

@@ -35,8 +35,8 @@ def of_classes(
     album = []
     for row in found.mistakes(most):
         index = int(found.index[row])
-        true, told = names[int(found.target[row])], names[int(found.predicted[row])]
-        words = f"{true} taken for {told}, {float(found.confidence[row]):.1%} sure"
+        true, predicted = names[int(found.target[row])], names[int(found.predicted[row])]
+        words = f"{true} taken for {predicted}, {float(found.confidence[row]):.1%} sure"
         album.append(Mistake(picture(split, index), words, name(split, index)))
     return Album(album)
 
@@ -106,12 +106,12 @@ def keep_worst(
 ) -> None:
     """Adds the pictures of a batch by the share of their pixels that got a wrong class.
 
-    Waits for the device once. What was told of the worst is kept packed, on the host.
+    Waits for the device once. The answers to the worst are kept packed, on the host.
     """
     shares = []
-    for told, labels in zip(predicted, published, strict=True):
+    for answer, labels in zip(predicted, published, strict=True):
         counts = labels != IGNORED
-        wrong = (told != labels) & counts
+        wrong = (answer != labels) & counts
         shares.append(wrong.sum() / counts.sum().clamp(min=1))
     scores = torch.stack(shares).tolist()
     worst.update(
@@ -128,7 +128,7 @@ def of_pixels(
     name: Name,
     most: int,
 ) -> Album:
-    """The pictures with the largest share of wrong pixels: picture, truth, what was told.
+    """The pictures with the largest share of wrong pixels: picture, truth, answer.
 
     Each at the picture's own size, up to what an album keeps.
     """
@@ -137,8 +137,8 @@ def of_pixels(
         if share <= 0:
             continue
         labels = torch.from_numpy(published(split, index))
-        told = torch.frombuffer(bytearray(zlib.decompress(packed)), dtype=torch.uint8)
-        maps = [labels, told.view(labels.shape).where(labels != IGNORED, IGNORED)]
+        answer = torch.frombuffer(bytearray(zlib.decompress(packed)), dtype=torch.uint8)
+        maps = [labels, answer.view(labels.shape).where(labels != IGNORED, IGNORED)]
         shown = picture(split, index)
         shown.thumbnail((LARGEST, LARGEST))
         maps = [resized(each, shown.height, shown.width) for each in maps]

@@ -104,8 +104,8 @@ class Segmentation(Task):
         else:
             generator = points_generator(self, batch_idx, batch.images.device)
             losses = self.criterion(output, objects_of(batch.labels), generator)
-        told = {f"train/{name}": value.detach() for name, value in losses.items()}
-        self.record(told, len(batch), batch.index)
+        metrics = {f"train/{name}": value.detach() for name, value in losses.items()}
+        self.record(metrics, len(batch), batch.index)
         return losses["loss"]
 
     def tables(self) -> dict[str, list]:
@@ -120,8 +120,8 @@ class Segmentation(Task):
         output = self.model(batch.images)
         if isinstance(output, ClassMaps):
             # Together they would be float32, which cannot count beyond 16,777,216 pixels.
-            told = [part.cpu().double() for part in pixel_loss(output, batch.labels)]
-            self._weighed[0] += torch.stack(told)
+            sums = [part.cpu().double() for part in pixel_loss(output, batch.labels)]
+            self._weighed[0] += torch.stack(sums)
         else:
             objects = objects_of(batch.labels)
             losses = self.criterion(output, objects)

@@ -22,7 +22,7 @@ class TaskSpec(ABC):
             spec = MineSpec
 
     A task's author writes the abstract methods here, and those of `vit.tasks.task.Task`; whoever
-    leaves one out is told all that are missing by `vit check`. `data_warnings` and
+    leaves any out gets a list of all that are missing from `vit check`. `data_warnings` and
     `progress_metrics` have defaults.
 
     A task's settings are the keyword-only arguments of its module. A method here that needs some of

@@ -92,7 +92,9 @@ def _references(published: RawAnnotations, verdict: Validation) -> None:
     lost = np.flatnonzero(published.image_of < 0)
     if len(lost):
         refs = [published.image_refs[row] for row in lost]
-        told = [f"ann {published.ids[row]}: image {published.image_refs[row]!r}" for row in lost]
+        examples = [
+            f"ann {published.ids[row]}: image {published.image_refs[row]!r}" for row in lost
+        ]
         message = "the image is not listed"
         known = {str(number): number for number in published.image_ids}
         kin = next((ref for ref in refs if known.get(str(ref), ref) != ref), None)
@@ -101,11 +103,11 @@ def _references(published: RawAnnotations, verdict: Validation) -> None:
                 f" (ids of images and in annotations must be alike: {kin!r} is not "
                 f"{known[str(kin)]!r})"
             )
-        verdict.faults.append(_fault(published, message, told))
+        verdict.faults.append(_fault(published, message, examples))
     unlisted = np.flatnonzero(published.class_of < 0)
     if len(unlisted):
-        told = [f"ann {published.ids[row]}: {published.class_refs[row]!r}" for row in unlisted]
-        verdict.faults.append(_fault(published, "the category is not listed", told))
+        examples = [f"ann {published.ids[row]}: {published.class_refs[row]!r}" for row in unlisted]
+        verdict.faults.append(_fault(published, "the category is not listed", examples))
     verdict.keep &= (published.image_of >= 0) & (published.class_of >= 0)
 
 
@@ -146,28 +148,28 @@ def _places(published: RawAnnotations, verdict: Validation) -> None:
     low, high = verdict.boxes_xyxy[:, :2], verdict.boxes_xyxy[:, 2:]
     flat = verdict.keep & (published.boxes_xywh[:, 2:] <= 0).any(axis=1)
     if flat.any():
-        told = []
+        examples = []
         for row in np.flatnonzero(flat).tolist():
             width, height = published.boxes_xywh[row, 2:].tolist()
             side = f"width {width:g}" if width <= 0 else f"height {height:g}"
-            told.append(f"ann {published.ids[row]}: {side}")
-        verdict.warnings.append(_told(published, "no area, dropped", told))
+            examples.append(f"ann {published.ids[row]}: {side}")
+        verdict.warnings.append(_warning(published, "no area, dropped", examples))
     verdict.keep &= ~flat
     rows = np.flatnonzero(verdict.keep)
     far = published.sizes[published.image_of[rows]][:, ::-1]
-    known = far.min(axis=1, initial=1) > 0  # where nobody says the size, it cannot be told
+    known = far.min(axis=1, initial=1) > 0  # where nobody says the size, it stays open
     gone = known & ((high[rows] <= 0) | (low[rows] >= far)).any(axis=1)
     if gone.any():
-        told = [f"ann {published.ids[row]}" for row in rows[gone]]
+        examples = [f"ann {published.ids[row]}" for row in rows[gone]]
         message = "wholly outside of the image, dropped"
-        verdict.warnings.append(_told(published, message, told))
+        verdict.warnings.append(_warning(published, message, examples))
     verdict.keep[rows[gone]] = False
     over = (low[rows] < -OVERRUN) | (high[rows] > far + OVERRUN)
     over = over.any(axis=1) & known & ~gone
     if over.any():
-        told = [f"ann {published.ids[row]}" for row in rows[over]]
+        examples = [f"ann {published.ids[row]}" for row in rows[over]]
         message = "partly outside of the image, clipped"
-        verdict.warnings.append(_told(published, message, told))
+        verdict.warnings.append(_warning(published, message, examples))
     rows, far = rows[known], far[known]
     verdict.boxes_xyxy[rows] = np.clip(verdict.boxes_xyxy[rows], 0, np.tile(far, 2))
 
@@ -181,9 +183,9 @@ def _repeated_boxes(published: RawAnnotations, verdict: Validation) -> None:
     again = np.zeros(len(rows), dtype=bool)
     again[order[1:]] = (keys[order[1:]] == keys[order[:-1]]).all(axis=1)
     if again.any():
-        told = [f"ann {published.ids[row]}" for row in rows[again]]
+        examples = [f"ann {published.ids[row]}" for row in rows[again]]
         message = "the same box and category as another of its image, kept"
-        verdict.warnings.append(_told(published, message, told))
+        verdict.warnings.append(_warning(published, message, examples))
 
 
 def _elsewhere(published: RawAnnotations, verdict: Validation) -> None:
@@ -191,7 +193,7 @@ def _elsewhere(published: RawAnnotations, verdict: Validation) -> None:
     rows = np.flatnonzero(verdict.keep & ~published.crowd)
     if len(rows) > LOOKED_AT:
         rows = rows[np.linspace(0, len(rows) - 1, LOOKED_AT).round().astype(np.int64)]
-    told, flat, outlines = [], [], 0
+    elsewhere, flat, outlines = [], [], 0
     for row in rows.tolist():
         outline = published.outlines[row]
         height, width = published.sizes[published.image_of[row]].tolist()
@@ -205,11 +207,11 @@ def _elsewhere(published: RawAnnotations, verdict: Validation) -> None:
         box, covered = (x, y, x + wide, y + tall), bounds(outline, height)
         differ = max(map(abs, np.subtract(box, covered))) > ROUNDED
         if differ and _overlap(box, covered) < SAME_BOX:
-            told.append(f"ann {published.ids[row]}")
-    if told:
+            elsewhere.append(f"ann {published.ids[row]}")
+    if elsewhere:
         verdict.warnings.append(
-            f"{published.origin}: {len(told)} of {outlines} boxes looked at lie elsewhere than "
-            f"their `segmentation`; both are kept as they are: {shorten(told)}."
+            f"{published.origin}: {len(elsewhere)} of {outlines} boxes looked at lie elsewhere than "
+            f"their `segmentation`; both are kept as they are: {shorten(elsewhere)}."
         )
     if flat:
         # Where masks are asked for, `_outlines` has dropped them.
@@ -271,7 +273,7 @@ def _outlines(published: RawAnnotations, verdict: Validation) -> None:
             verdict.keep[row] = False
     if flat:
         message = "the `segmentation` has no area, dropped"
-        verdict.warnings.append(_told(published, message, flat))
+        verdict.warnings.append(_warning(published, message, flat))
     if missing:
         message = "there is no `segmentation`, which data.masks=true asks for"
         verdict.faults.append(_fault(published, message, missing))
@@ -296,9 +298,9 @@ def _named(published: RawAnnotations, which: np.ndarray) -> list[str]:
     return [f"ann {published.ids[row]}" for row in np.flatnonzero(which).tolist()]
 
 
-def _fault(published: RawAnnotations, message: str, told: list[str]) -> Fault:
-    return Fault(published.origin, f"{message}: {shorten(told)} ({len(told)} in all).")
+def _fault(published: RawAnnotations, message: str, examples: list[str]) -> Fault:
+    return Fault(published.origin, f"{message}: {shorten(examples)} ({len(examples)} in all).")
 
 
-def _told(published: RawAnnotations, message: str, told: list[str]) -> str:
-    return f"{published.origin}: {message}: {shorten(told)} ({len(told)} in all)."
+def _warning(published: RawAnnotations, message: str, examples: list[str]) -> str:
+    return f"{published.origin}: {message}: {shorten(examples)} ({len(examples)} in all)."

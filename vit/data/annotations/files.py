@@ -84,7 +84,7 @@ def contents_of(
 def _listed_twice(
     splits: Mapping[str, RawAnnotations], sources: Mapping[str, MarkedFiles]
 ) -> list[Fault]:
-    """Files under two ids, or in two splits; those of one id were told by `validate`."""
+    """Files under two ids, or in two splits; those of one id were reported by `validate`."""
     found = same_paths(sources)
     for split, pairs in list(found.within.items()):
         ids = splits[split].image_ids

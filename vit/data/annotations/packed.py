@@ -17,7 +17,7 @@ from vit.data.core.sources import Source
 class ImageAnnotations:
     """The objects of one image, in pixels of the picture as it is read.
 
-    A `crowd` box holds many objects that nobody told apart: it is never trained on, and in the
+    A `crowd` box holds many objects nobody marked one by one: it is never trained on, and in the
     metric what is found within it counts neither for nor against.
     """
 

@@ -288,7 +288,7 @@ class SampleData(ABC, Generic[T]):
         try:
             contents = self.contents
         except (ValueError, OSError):
-            return []  # a fault, told as such
+            return []  # a fault, reported as such
         try:
             own = self._own_warnings()
         except (ValueError, OSError):

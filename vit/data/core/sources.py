@@ -163,8 +163,8 @@ class ArrowSource(Encoded):
             with open_regular(Path(image["path"])) as stored:
                 return stored.read()
         except OSError as fault:
-            told = f"{self.name(position)}: {image['path']}: {fault.strerror}."
-            raise UnreachableImage(told) from None
+            message = f"{self.name(position)}: {image['path']}: {fault.strerror}."
+            raise UnreachableImage(message) from None
 
 
 @dataclass(eq=False)

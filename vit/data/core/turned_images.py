@@ -15,21 +15,21 @@ from vit.faults import shorten
 Sort = Literal["wrong", "unclear", "lying"]
 
 
-def upright_size(file: Path, told: tuple[int, int]) -> tuple[tuple[int, int], Sort | None]:
-    """Height and width of the image after EXIF's turn, and what is odd about the size `told`.
+def upright_size(file: Path, annotated: tuple[int, int]) -> tuple[tuple[int, int], Sort | None]:
+    """Height and width of the image after EXIF's turn, and what is odd about the size `annotated`.
 
     It is "wrong" where the image has it neither before nor after the turn, "lying" where only
     before, "unclear" where both, though turned. Reads the header; BadImage where it cannot.
     """
     height, width, orientation = stored_size(file)
     upright = (width, height) if orientation >= 5 else (height, width)
-    if told not in (upright, (height, width)):
+    if annotated not in (upright, (height, width)):
         return upright, "wrong"
     if orientation == 1:
         return upright, None
     if upright == (height, width):
         return upright, "unclear"
-    return upright, "lying" if told == (height, width) else None
+    return upright, "lying" if annotated == (height, width) else None
 
 
 def turned_apart(file: Path, mask: Path) -> str:

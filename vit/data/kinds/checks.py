@@ -24,7 +24,7 @@ Splits = Mapping[str, tuple[str, np.ndarray]]  # see SampleData.splits
 
 
 def empty_splits(contents: Contents, splits: Splits) -> list[Fault]:
-    """Splits without an image; of an empty train nothing can be set aside, which goes untold."""
+    """Splits without an image; of an empty train nothing can be set aside, which goes unsaid."""
     empty = [split for split, (_, members) in splits.items() if not len(members)]
     if "train" in empty:
         empty = [split for split in empty if split in contents.sources]
@@ -83,8 +83,8 @@ def summarize_faults(lines: list[str], full: bool) -> list[Fault]:
     other = [line for line in lines if line.endswith(IN_OTHER_CAPITALS)]
     if len(other) > 1:
         first = other[0].removesuffix(".")
-        told = f"{len(other):,} files are there in other capitals alone, such as {first}."
-        lines = [told, *(line for line in lines if not line.endswith(IN_OTHER_CAPITALS))]
+        summary = f"{len(other):,} files are there in other capitals alone, such as {first}."
+        lines = [summary, *(line for line in lines if not line.endswith(IN_OTHER_CAPITALS))]
     faults = [Fault("data", line) for line in lines[:NAMED]]
     if len(lines) > NAMED:
         faults.append(Fault("data", f"{len(lines) - NAMED} more images like these."))

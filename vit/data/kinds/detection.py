@@ -100,15 +100,15 @@ class DetectionData(ImageData[M], Generic[M]):
 
     def describe(self) -> dict[str, Any]:
         """The splits as plain values: images, objects of each class, images without any."""
-        told = super().describe()
-        for split in told:
+        description = super().describe()
+        for split in description:
             counts = self._per_image(split)
-            told[split] |= {
+            description[split] |= {
                 "objects": int(counts.sum()),
                 "empty": int((counts == 0).sum()),
                 "most_objects": int(counts.max(initial=0)),
             }
-        return told
+        return description
 
     def ground_truth(self, split: str) -> dict[str, Any]:
         """The split as COCO's dictionary, in pixels of the pictures, for the metric.

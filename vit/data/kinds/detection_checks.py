@@ -27,13 +27,13 @@ def image_sizes(source: AnnotatedSource, full: bool = False) -> tuple[list[str],
 
     def look(position: int) -> tuple[str, str] | None:
         """The sort of oddity and the image."""
-        told = tuple(source.annotations.sizes[position].tolist())
+        annotated = tuple(source.annotations.sizes[position].tolist())
         try:
-            upright, sort = upright_size(source.path(position), told)
+            upright, sort = upright_size(source.path(position), annotated)
         except BadImage:
             return None
         if sort == "wrong":
-            return sort, f"{source.path(position)}: {other_size(upright, told)}"
+            return sort, f"{source.path(position)}: {other_size(upright, annotated)}"
         return (sort, source.name(position)) if sort else None
 
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:

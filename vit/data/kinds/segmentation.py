@@ -89,17 +89,17 @@ class SegmentationData(ImageData[MappedSource]):
         `maps_counted` says how many maps were looked at, evenly spread; `ignored` which share of
         their pixels belongs to no class.
         """
-        told = super().describe()
-        for split in told:
+        description = super().describe()
+        for split in description:
             counted = self._counted[split]
             total = int(counted.sum())
-            told[split] |= {
+            description[split] |= {
                 "maps_counted": len(counted),
                 "ignored": round(int(counted[:, -1].sum()) / total, 4) if total else 0.0,
             }
-            if len(counted) < told[split]["images"]:
-                told[split]["from"] += f"; classes of {len(counted):,} maps"
-        return told
+            if len(counted) < description[split]["images"]:
+                description[split]["from"] += f"; classes of {len(counted):,} maps"
+        return description
 
     def _identity(self) -> Any:
         return self.contents.class_names

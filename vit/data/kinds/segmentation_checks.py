@@ -56,8 +56,8 @@ def bad_maps(source: MappedFiles, origin: str, full: bool) -> tuple[list[Fault],
             return APART, position, BadMap(apart)
         if sort != "wrong":
             return None
-        told = f"{path} has {size[1]}×{size[0]}, {source.path(position)} {upright[1]}×{upright[0]}"
-        return "masks of another size than their images (width × height)", position, BadMap(told)
+        sizes = f"{path} has {size[1]}×{size[0]}, {source.path(position)} {upright[1]}×{upright[0]}"
+        return "masks of another size than their images (width × height)", position, BadMap(sizes)
 
     sorts: dict[str, list[tuple[str, BadImage]]] = {}
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
@@ -81,8 +81,8 @@ def _summary(bad: list[tuple[str, BadImage]]) -> str:
         more = f"; likewise {shorten([name for name, _ in others])}" if others else ""
         lines.append(str(first).rstrip(".") + more)
     hints = dict.fromkeys(getattr(fault, "hint", "") for _, fault in bad)
-    told = [f"{'; '.join(lines)} ({len(bad)} in all).", *[hint for hint in hints if hint][:2]]
-    return " ".join(told)
+    words = [f"{'; '.join(lines)} ({len(bad)} in all).", *[hint for hint in hints if hint][:2]]
+    return " ".join(words)
 
 
 def one_class(
@@ -99,8 +99,8 @@ def one_class(
     if classes and len(void) == 1:
         both = sorted([*values, *void])
         pairs = zip(both, names, strict=False)
-        told = " and ".join(f"{value} is {name!r}" for value, name in pairs)
-        hint = f" If {told}: +data.class_values={str(both).replace(' ', '')}."
+        meanings = " and ".join(f"{value} is {name!r}" for value, name in pairs)
+        hint = f" If {meanings}: +data.class_values={str(both).replace(' ', '')}."
     message = (
         f"the maps hold {_listed(sorted([*values, *void]))} only, and {_listed(void)} "
         f"{'is' if len(void) == 1 else 'are'} where nobody said: {left}, and nothing can be "
