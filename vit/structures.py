@@ -75,7 +75,7 @@ class Collated(Moved):
     def __len__(self) -> int:
         return len(self.index)
 
-    def own(self: M) -> M:
+    def without_borrowed(self: M) -> M:
         """The batch without what was lent to it; where nothing can be lent, all of it."""
         return self
 
@@ -98,21 +98,21 @@ class Batch(Collated):
     """Images with their targets, and the position of each in its data set.
 
     `targets` are class numbers, or a row of class weights per image where labels are mixed or
-    there are several per image. The last `lent` images belong to another slice of the global
-    batch and are here only to be mixed into the others; `len()` leaves them out. `left_out` says
-    of each image that cannot be read, and was asked to be skipped, which it is and why.
+    there are several per image. The last `num_borrowed` images belong to another slice of the
+    global batch and are here only to be mixed into the others; `len()` leaves them out. `left_out`
+    says of each image that cannot be read, and was asked to be skipped, which it is and why.
     """
 
     images: Float[Tensor, "batch channels height width"]
     targets: Int[Tensor, " batch"] | Float[Tensor, "batch classes"]
     index: Int[Tensor, " batch"]
-    lent: int = 0
+    num_borrowed: int = 0
     left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.index) - self.lent
+        return len(self.index) - self.num_borrowed
 
-    def own(self) -> Batch:
+    def without_borrowed(self) -> Batch:
         count = len(self)
         return Batch(self.images[:count], self.targets[:count], self.index[:count])
 
@@ -236,9 +236,9 @@ class Views(Moved, Generic[B]):
             plain |= {f"{key}_{at}" if at else key: value for key, value in view.as_plain().items()}
         return plain
 
-    def own(self) -> Views[B]:
+    def without_borrowed(self) -> Views[B]:
         """The views without what was lent to them."""
-        return Views(tuple(view.own() for view in self.views))
+        return Views(tuple(view.without_borrowed() for view in self.views))
 
 
 @dataclass

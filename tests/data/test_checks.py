@@ -137,8 +137,8 @@ def test_the_fingerprint_changes_with_one_label():
 
 
 def test_evenly_spread_positions_hold_both_ends():
-    assert checks.spread(np.arange(100), 4).tolist() == [0, 33, 66, 99]
-    assert checks.spread(np.arange(3), 4).tolist() == [0, 1, 2]
+    assert checks.evenly_spaced(np.arange(100), 4).tolist() == [0, 33, 66, 99]
+    assert checks.evenly_spaced(np.arange(3), 4).tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("kind", ["folder", "coco", "coco_panoptic", "mask_folder"])

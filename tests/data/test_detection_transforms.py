@@ -181,7 +181,7 @@ def test_what_lies_outside_of_the_picture_is_clipped_to_it():
 def test_samples_are_framed_as_evaluation_frames_a_picture(fit):
     sample = rectangles(BOXES)
     transform = prepared((128, 96), fit)
-    placed = transform.placed(dict(sample))
+    placed = transform.letterbox(dict(sample))
     assert np.array_equal(
         np.asarray(placed["image"]), np.asarray(transform.fitted(sample["image"]))
     )
@@ -223,7 +223,9 @@ def test_what_is_filled_up_has_the_mean_colour_whatever_the_kind_of_image(way, t
     sample = rectangles([(0, 0, 80, 40)], width=80, height=40)
     sample["image"].save(tmp_path / "picture.png")
     sample["image"] = Image.open(tmp_path / "picture.png")  # of a class of its own
-    framed = ScaleJitter(scale=(0.5, 0.5)).change(transform) if way != "none" else transform.placed
+    framed = transform.letterbox
+    if way != "none":
+        framed = ScaleJitter(scale=(0.5, 0.5)).change(transform)
     placed = framed(sample)
     filled = ~placed["masks"][0].as_subclass(torch.Tensor).numpy()
     assert filled.any()

@@ -172,7 +172,7 @@ def test_a_smaller_map_keeps_its_place(augment):
 
 def test_a_batch_moves_as_a_whole():
     batch = next(iter(scenes().loader("val")))
-    moved = batch.to("cpu").own()
+    moved = batch.to("cpu").without_borrowed()
     assert isinstance(moved, SegmentationBatch)
     assert len(moved) == 5
     assert moved.labels.dtype == torch.int64
@@ -182,7 +182,7 @@ def test_a_batch_moves_as_a_whole():
 
 def test_nothing_is_lent():
     with pytest.raises(ValueError, match="not mixed over slices"):
-        scenes().loader("train", lend=True)
+        scenes().loader("train", mix_neighbours=True)
 
 
 def test_odd_scenes_are_refused_by_key():

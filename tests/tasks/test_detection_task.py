@@ -22,7 +22,7 @@ from vit.cli.compose import compose
 from vit.jobs.prediction import predict
 from vit.models.detections import decode
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
-from vit.tasks.postprocess import found_in
+from vit.tasks.postprocess import postprocess
 
 SMALL = [
     "experiment=digit_scenes",
@@ -123,10 +123,10 @@ def test_an_answer_that_is_no_number_is_left_out():
     with torch.no_grad():
         detections = task.model.eval()(batch.images)
     images = batch.index.tolist()
-    whole = found_in(detections, task.model, images, batch.frames, 90)
+    whole = postprocess(detections, task.model, images, batch.frames, 90)
     assert len(whole.image) == 90 * len(images)
     detections.answer.boxes_cxcywh[0, 3] = torch.nan
-    part = found_in(detections, task.model, images, batch.frames, 90)
+    part = postprocess(detections, task.model, images, batch.frames, 90)
     assert len(part.of(images[0]).image) == 80 and len(part.of(images[1]).image) == 90
     assert np.isfinite(part.boxes_xyxy).all()
 
@@ -230,7 +230,7 @@ def test_what_is_predicted_is_what_is_evaluated_where_padding_is_told():
     frame = data.eval_transform.frame(10, 40)
     with torch.no_grad():
         answer = task.model(data.eval_transform(image)[None], frame.filled()[None])
-    found = found_in(answer, task.model, [0], [frame], most=100)
+    found = postprocess(answer, task.model, [0], [frame], most=100)
     wanted, other = ([one["score"] for one in each[0]["objects"]] for each in told)
     np.testing.assert_allclose(wanted, found.score, atol=1e-6)
     assert frame.filled().sum() == 24 * 32 and not np.allclose(wanted, other, atol=1e-6)

@@ -83,7 +83,7 @@ def test_masks_are_the_same_however_many_are_whole_at_once(monkeypatch):
     for pixels, values in ((1 << 25, 1 << 19), (1, 1), (5 * 47 * 30, 999)):
         monkeypatch.setattr(found, "HELD_PIXELS", pixels)
         monkeypatch.setattr(bilinear, "BAND_VALUES", values)
-        told.append(found.found_in(Detections([answer]), None, [7], [frame], 20))
+        told.append(found.postprocess(Detections([answer]), None, [7], [frame], 20))
     for other in told[1:]:
         assert other.masks == told[0].masks and len(other.masks) > 5
         for name in ("image", "score", "label", "boxes_xyxy"):

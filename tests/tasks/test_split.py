@@ -58,7 +58,7 @@ def one_rank(
         default_root_dir=folder,
     )
     shared = {"rank": rank, "world_size": world_size}
-    train = data.loader("train", **shared, accumulate=accumulate, lend=True)
+    train = data.loader("train", **shared, accumulate=accumulate, mix_neighbours=True)
     trainer.fit(task, train, data.loader("val", **shared))
     validated = {name: value.item() for name, value in trainer.callback_metrics.items()}
     (tested,) = trainer.test(task, data.loader("test", **shared), verbose=False)

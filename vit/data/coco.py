@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vit.data.annotations.files import MarkedFiles, contents_of
+from vit.data.annotations.files import AnnotatedFiles, contents_of
 from vit.data.annotations.raw import RawAnnotations, size_or_none
 from vit.data.core.file_names import name_fault
 from vit.data.core.sources import Contents, FileSource, Source
@@ -29,7 +29,7 @@ MOST_SIDE = 1 << 20  # pixels of an image's side; what is beyond is no size
 
 
 @dataclass(kw_only=True, eq=False)
-class Coco(DetectionData[MarkedFiles]):
+class Coco(DetectionData[AnnotatedFiles]):
     """A COCO file per split, and the folder of its images.
 
     Classes are numbered by the order of their ids in the training file; `facts.class_ids` keep
@@ -50,7 +50,7 @@ class Coco(DetectionData[MarkedFiles]):
     val_images: str = "images"
     test_images: str = "images"
 
-    def read(self) -> Contents[MarkedFiles]:
+    def read(self) -> Contents[AnnotatedFiles]:
         root = existing_folder(self.root, "data.root")
         faults: list[Fault] = []
         files = {"train": self.train_file, "val": self.val_file, "test": self.test_file}
@@ -63,7 +63,7 @@ class Coco(DetectionData[MarkedFiles]):
         found, train = read_splits(root, files, faults)
         class_ids = tuple(sorted(train))
         published = {
-            split: published_in(
+            split: raw_annotations(
                 file, root / getattr(self, f"{split}_images"), content, class_ids, faults
             )
             for split, (file, content) in found.items()
@@ -254,7 +254,7 @@ def other_categories(file: Path, here: dict[int, str], train: dict[int, str]) ->
     return Fault(str(file), message)
 
 
-def published_in(
+def raw_annotations(
     file: Path,
     root: Path,
     content: dict[str, Any],

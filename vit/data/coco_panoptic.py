@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from vit.data.annotations.checks import validate
-from vit.data.annotations.files import MarkedFiles, contents_of
+from vit.data.annotations.files import AnnotatedFiles, contents_of
 from vit.data.annotations.panoptic_files import PanopticFiles
 from vit.data.annotations.raw import Bad, RawAnnotations
 from vit.data.coco import (
     CROWD,
     class_names,
     hashable,
-    published_in,
+    raw_annotations,
     read_splits,
     require_named,
     same_names,
@@ -27,7 +27,7 @@ from vit.data.core.images import BadImage
 from vit.data.core.sources import Contents
 from vit.data.core.unsound import Unsound
 from vit.data.folder import existing_folder
-from vit.data.kinds.checks import IMAGES_DECODED, spread
+from vit.data.kinds.checks import IMAGES_DECODED, evenly_spaced
 from vit.data.kinds.detection import DetectionData
 from vit.faults import Fault, shorten
 from vit.structures import PanopticMap
@@ -71,7 +71,7 @@ class CocoPanoptic(DetectionData[PanopticFiles]):
             _require_segments(file, content["annotations"], faults)
             images = root / getattr(self, f"{split}_images")
             segments = {**content, "annotations": _flattened(content["annotations"])}
-            published[split] = published_in(file, images, segments, class_ids, faults)
+            published[split] = raw_annotations(file, images, segments, class_ids, faults)
             maps[split] = _map_names(file, content, faults)
         names = class_names(train)
         contents = contents_of(published, names, class_ids, False, faults)
@@ -120,7 +120,7 @@ class CocoPanoptic(DetectionData[PanopticFiles]):
         for split, source in self.contents.sources.items():
             bad = Bad()
             positions = np.arange(len(source))
-            for position in positions if full else spread(positions, IMAGES_DECODED):
+            for position in positions if full else evenly_spaced(positions, IMAGES_DECODED):
                 try:
                     present = np.unique(source.segments(int(position)))
                 except BadImage as fault:
@@ -195,7 +195,7 @@ def _map_names(file: Path, content: dict[str, Any], faults: list[Fault]) -> list
 
 
 def _with_maps(
-    source: MarkedFiles,
+    source: AnnotatedFiles,
     published: RawAnnotations,
     found: tuple[Path, dict[str, Any]],
     map_names: list[str],

@@ -243,7 +243,7 @@ def _why_none(masks: Path, images: list[str], lonely: list[str]) -> str:
     if not masks.is_dir():
         return f"{start}: there is no such folder; {wanted}, in folders of the same names."
     if lonely:
-        found = (
+        named = (
             f"{start}: the {len(lonely)} there are named otherwise, {shorten(lonely)}; {wanted}."
         )
         stems = {PurePosixPath(name).stem for name in images}

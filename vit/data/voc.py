@@ -10,8 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from vit.data.annotations.files import MarkedFiles, contents_of
-from vit.data.annotations.raw import Bad, ImageRecord, published, size_or_none
+from vit.data.annotations.files import AnnotatedFiles, contents_of
+from vit.data.annotations.raw import Bad, ImageRecord, from_records, size_or_none
 from vit.data.coco import MOST_SIDE, is_size
 from vit.data.core.class_names import same_numbers
 from vit.data.core.images import SUFFIXES
@@ -28,7 +28,7 @@ LISTED = re.compile(r"\s-?[01]\s*$")  # whether a class is in the image, behind 
 
 
 @dataclass(kw_only=True, eq=False)
-class Voc(DetectionData[MarkedFiles]):
+class Voc(DetectionData[AnnotatedFiles]):
     """An XML file per image, in lists named train, val and test.
 
     Boxes count pixels from 1 and hold their last pixel, as VOC's do. VOC has no masks in its XML.
@@ -59,7 +59,7 @@ class Voc(DetectionData[MarkedFiles]):
         if self.masks:
             raise ValueError("data.masks=true: VOC's XML holds no outlines; wanted false.")
 
-    def read(self) -> Contents[MarkedFiles]:
+    def read(self) -> Contents[AnnotatedFiles]:
         root = existing_folder(self.root, "data.root")
         folder, images = root / self.annotations, root / self.images
         if not folder.is_dir():
@@ -106,7 +106,7 @@ class Voc(DetectionData[MarkedFiles]):
         )
         class_of = {name: number for number, name in enumerate(names)}
         ready = {
-            split: published(str(folder), images, found, class_of)
+            split: from_records(str(folder), images, found, class_of)
             for split, found in splits.items()
         }
         numbers = tuple(range(1, len(names) + 1))

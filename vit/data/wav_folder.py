@@ -21,7 +21,7 @@ from vit.data.core.split_names import split_of
 from vit.data.folder import existing_folder, image_files
 from vit.data.formats.spectrograms import Spectrogram
 from vit.data.formats.wav_files import format_of, read_wav
-from vit.data.kinds.checks import IMAGES_DECODED, spread
+from vit.data.kinds.checks import IMAGES_DECODED, evenly_spaced
 from vit.data.kinds.classification import ClassificationData
 from vit.faults import did_you_mean, shorten
 
@@ -165,7 +165,7 @@ class WavFolder(ClassificationData):
         cancelled = []
         for source in self.contents.sources.values():
             assert isinstance(source, WavSource)
-            for position in spread(np.arange(len(source)), IMAGES_DECODED).tolist():
+            for position in evenly_spaced(np.arange(len(source)), IMAGES_DECODED).tolist():
                 path = source.path(position)
                 with suppress(BadImage):  # a fault, reported as such
                     form = format_of(path)
@@ -239,7 +239,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
 def _statistics(source: Source) -> tuple[float, float]:
     """Mean and deviation of some pictures; those that cannot be read are left to the check."""
     seen = []
-    for position in spread(np.arange(len(source)), LOOKED_AT).tolist():
+    for position in evenly_spaced(np.arange(len(source)), LOOKED_AT).tolist():
         try:
             seen.append(np.asarray(source.read(position, 1)) / 255)
         except BadImage as fault:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from vit.data.annotations.files import MarkedFiles, contents_of
-from vit.data.annotations.raw import Bad, ImageRecord, RawAnnotations, published, size_or_none
+from vit.data.annotations.files import AnnotatedFiles, contents_of
+from vit.data.annotations.raw import Bad, ImageRecord, RawAnnotations, from_records, size_or_none
 from vit.data.coco import class_names, same_names
 from vit.data.core.file_names import name_fault
 from vit.data.core.sources import Contents
@@ -32,7 +32,7 @@ MOST_OUTSIDE = 2  # what is farther off than so many images is no fraction
 
 
 @dataclass(kw_only=True, eq=False)
-class Yolo(DetectionData[MarkedFiles]):
+class Yolo(DetectionData[AnnotatedFiles]):
     """Images in .../images/..., and for each a file of the same name in .../labels/...
 
     A line is an object: class number, centre x and y, width and height, as fractions of the image;
@@ -49,7 +49,7 @@ class Yolo(DetectionData[MarkedFiles]):
     root: str
     file: str = "data.yaml"
 
-    def read(self) -> Contents[MarkedFiles]:
+    def read(self) -> Contents[AnnotatedFiles]:
         root = existing_folder(self.root, "data.root")
         file = root / self.file
         if file.is_dir():
@@ -93,7 +93,7 @@ class Yolo(DetectionData[MarkedFiles]):
                 warnings.append(
                     f"{origin}: {lacking:,} of {len(images):,} images have no file of labels."
                 )
-            splits[split] = published(origin, root, found, class_of)
+            splits[split] = from_records(origin, root, found, class_of)
         contents = contents_of(splits, names, tuple(range(len(names))), self.masks, faults)
         raw_names = _list_of_names(content.get("names"))
         contents.warnings += [*warnings, *beside.unused()]

@@ -176,7 +176,9 @@ def _train(
     spec = task_spec(config, allow_targets)
     watched = spec.ask(spec.progress_metrics, model)
     shared: Any = {"rank": rank, "world_size": world_size}
-    train_loader = data.loader("train", **shared, accumulate=accumulation(config), lend=task.mixes)
+    train_loader = data.loader(
+        "train", **shared, accumulate=accumulation(config), mix_neighbours=task.mixes
+    )
     val_loader = data.loader("val", **shared)
     sampler: Any = train_loader.batch_sampler  # an EpochSampler
     recorder = Recorder(folder.metrics_file)

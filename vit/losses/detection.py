@@ -132,10 +132,10 @@ class SetCriterion(nn.Module):
             parts: dict[str, Tensor] = {}
             for stage, match in zip(detections.stages, matches, strict=True):
                 _add(parts, self._of_stage(stage, match, objects, normal, generator))
-            loss = self._summed(parts)
+            loss = self._weighted_sum(parts)
             if detections.denoised is not None:
                 denoised = self._of_denoised(detections.denoised, objects, generator)
-                loss = loss + self._summed(denoised)
+                loss = loss + self._weighted_sum(denoised)
                 parts |= {
                     name.replace("loss", "loss_denoising"): part for name, part in denoised.items()
                 }
@@ -169,7 +169,7 @@ class SetCriterion(nn.Module):
         counts = torch.tensor([class_count, count * detections.groups], dtype=torch.float64)
         return torch.stack([means * normals, counts], dim=1)
 
-    def _summed(self, parts: dict[str, Tensor]) -> Tensor:
+    def _weighted_sum(self, parts: dict[str, Tensor]) -> Tensor:
         return torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
 
     def _of_denoised(

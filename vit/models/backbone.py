@@ -120,8 +120,8 @@ class ViT(nn.Module):
         )
         grid = self.grid(*image_size)
 
-        self.patch = made("patch", patch, channels=channels, dim=dim, patch_size=patch_size)
-        self.position = made("position", position, dim=dim, heads=heads, grid=grid)
+        self.patch = build_part("patch", patch, channels=channels, dim=dim, patch_size=patch_size)
+        self.position = build_part("position", position, dim=dim, heads=heads, grid=grid)
         self.class_token = nn.Parameter(torch.zeros(1, 1, dim)) if class_token else None
         self.registers = nn.Parameter(torch.zeros(1, registers, dim)) if registers else None
         for tokens in (self.class_token, self.registers):
@@ -131,7 +131,7 @@ class ViT(nn.Module):
         self.blocks: Any = nn.ModuleList(
             Block(
                 dim,
-                made(
+                build_part(
                     "attention",
                     attention,
                     dim=dim,
@@ -143,7 +143,7 @@ class ViT(nn.Module):
                     dropout=attention_dropout,
                     proj_dropout=dropout,
                 ),
-                made("mlp", mlp, dim=dim, hidden=hidden, bias=mlp_bias, dropout=dropout),
+                build_part("mlp", mlp, dim=dim, hidden=hidden, bias=mlp_bias, dropout=dropout),
                 norm,
                 layer_scale=layer_scale,
                 drop_path=drop_path if constant else drop_path * number / max(1, depth - 1),
@@ -303,7 +303,7 @@ def _check_rate(name: str, rate: float) -> None:
         )
 
 
-def made(key: str, part: Callable[..., Part], **given: Any) -> Part:
+def build_part(key: str, part: Callable[..., Part], **given: Any) -> Part:
     """Calls a part with what the backbone decides, which a config must not decide once more."""
     twice = sorted(set(getattr(part, "keywords", ())) & set(given))
     if twice:

@@ -181,7 +181,7 @@ class Classification(Task):
 
     def _mixed(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
         if self.global_step >= self._mix_steps:
-            own = batch.own()
+            own = batch.without_borrowed()
             return own.images, own.targets
         step = batch_idx // self.trainer.accumulate_grad_batches
         return self.mixing(batch, self.current_epoch, step)

@@ -24,7 +24,7 @@ from vit.runs.mistake_gallery import Album
 from vit.structures import DetectionBatch, Detections, PanopticMap, Stage
 from vit.tasks.mistakes import Name, of_objects
 from vit.tasks.panoptic import parted
-from vit.tasks.postprocess import found_in
+from vit.tasks.postprocess import postprocess
 from vit.tasks.queries import points_generator, tell_progress
 from vit.tasks.specs.detection import DetectionSpec, metric_prefix
 from vit.tasks.task import OptimizerPart, SchedulePart, Task
@@ -171,7 +171,7 @@ class Detection(Task):
     def update_metrics(self, batch: FramedBatch, split: str) -> None:
         detections = self.model(batch.images, batch.padding)
         images = batch.index.tolist()
-        found = found_in(detections, self.model, images, batch.frames, self.max_detections)
+        found = postprocess(detections, self.model, images, batch.frames, self.max_detections)
         self.metrics.update(images, found)
         if self.panoptic:
             self._add_segments(detections.answer, images, batch.frames, split)

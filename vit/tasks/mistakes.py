@@ -23,7 +23,7 @@ from vit.structures import IGNORED
 
 Picture = Callable[[str, int], Image.Image]
 Name = Callable[[str, int], str]
-RawAnnotations = Callable[[str, int], np.ndarray]  # the class of each pixel, [height, width]
+TrueLabels = Callable[[str, int], np.ndarray]  # the class of each pixel, [height, width]
 RIGHT, FALSE, MISSED = (46, 158, 107), (224, 58, 46), (245, 178, 20)  # colours of boxes
 MOST_LEGEND = 24  # classes
 
@@ -124,7 +124,7 @@ def of_pixels(
     names: Sequence[str],
     split: str,
     picture: Picture,
-    published: RawAnnotations,
+    published: TrueLabels,
     name: Name,
     most: int,
 ) -> Album:

@@ -20,7 +20,7 @@ from vit.structures import Detections, Stage
 HELD_PIXELS = 1 << 25  # of all masks that are whole at once, a byte each; one mask at least
 
 
-def found_in(
+def postprocess(
     detections: Detections,
     model: Any,
     images: Sequence[int],

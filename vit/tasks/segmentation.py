@@ -19,7 +19,7 @@ from vit.runs.counted import PICTURES_OWN_SIZE
 from vit.runs.distributed import sum_dtype, sum_over_ranks
 from vit.runs.mistake_gallery import Album
 from vit.structures import IGNORED, ClassMaps, Objects, SegmentationBatch
-from vit.tasks.mistakes import Name, Picture, RawAnnotations, keep_worst, of_pixels
+from vit.tasks.mistakes import Name, Picture, TrueLabels, keep_worst, of_pixels
 from vit.tasks.pixel_classes import picture_classes
 from vit.tasks.queries import points_generator, tell_progress
 from vit.tasks.specs.segmentation import SegmentationSpec
@@ -61,7 +61,7 @@ class Segmentation(Task):
         seed: int,
         compile: bool = False,
         picture: Picture | None = None,
-        published: RawAnnotations | None = None,
+        published: TrueLabels | None = None,
         sample_name: Name | None = None,
         *,
         no_object_weight: float = 0.1,

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vit.data.annotations.files import MarkedFiles
+from vit.data.annotations.files import AnnotatedFiles
 from vit.data.annotations.packed import ImageAnnotations
 from vit.data.annotations.segments import run_lengths_of_mask
 from vit.data.core.images import BadImage, orientation, with_image
 
 
 @dataclass(eq=False)
-class PanopticFiles(MarkedFiles):
-    """Image files with annotations whose masks are the colours of a PNG; a MarkedSource.
+class PanopticFiles(AnnotatedFiles):
+    """Image files with annotations whose masks are the colours of a PNG; a AnnotatedSource.
 
     A colour's number is R + 256 G + 65536 B; 0 is no segment.
     """

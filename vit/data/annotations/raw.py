@@ -65,7 +65,7 @@ class ImageRecord:
         self.outlines.append(outline)
 
 
-def published(
+def from_records(
     origin: str, root: Path, found: list[ImageRecord], class_of: Mapping[Any, int]
 ) -> RawAnnotations:
     """A split of which each image has a file of its own; `class_of` knows the classes."""

@@ -120,18 +120,18 @@ class SampleData(ABC, Generic[T]):
         rank: int = 0,
         world_size: int = 1,
         accumulate: int = 1,
-        lend: bool = False,
+        mix_neighbours: bool = False,
         views: int = 1,
     ) -> DataLoader:
         """Batches of a split on one of `world_size` devices.
 
         "train" is shuffled and augmented; its `batch_sampler` is an EpochSampler, whose `start`
-        the loop calls before every epoch; `lend` is its own. `views` of each sample come as Views
-        of batches where there are several. Other splits come in order, each
-        sample once over all ranks. `len()` counts the batches of this rank in a whole epoch.
+        the loop calls before every epoch; `mix_neighbours` is its own. `views` of each sample
+        come as Views of batches where there are several. Other splits come in order, each sample
+        once over all ranks. `len()` counts the batches of this rank in a whole epoch.
         """
         training = split == "train"
-        sampler = self._sampler(split, rank, world_size, accumulate, lend)
+        sampler = self._sampler(split, rank, world_size, accumulate, mix_neighbours)
         workers = self.num_workers
         return DataLoader(
             self.dataset(split, training=training, views=views),
@@ -146,11 +146,11 @@ class SampleData(ABC, Generic[T]):
         )
 
     def _sampler(
-        self, split: str, rank: int, world_size: int, accumulate: int, lend: bool
+        self, split: str, rank: int, world_size: int, accumulate: int, mix_neighbours: bool
     ) -> EpochSampler | EvaluationSampler:
         self._require(split)
-        if lend and not self.mixable:
-            raise ValueError(f"such {self.unit}s are not mixed over slices: lend=False.")
+        if mix_neighbours and not self.mixable:
+            raise ValueError(f"such {self.unit}s are not mixed over slices: mix_neighbours=False.")
         length = self.lengths[split]
         if split == "train":
             return EpochSampler(
@@ -161,7 +161,7 @@ class SampleData(ABC, Generic[T]):
                 world_size=world_size,
                 accumulate=accumulate,
                 weights=self._draw_weights(),
-                lend=lend,
+                mix_neighbours=mix_neighbours,
                 costs=self._costs(),
             )
         size = self.eval_batch_size or max(self.batch_size // (world_size * accumulate), 1)
@@ -223,7 +223,7 @@ class SampleData(ABC, Generic[T]):
     def describe(self) -> dict[str, Any]:
         """The splits as plain values."""
 
-    def follow(self, facts: Any, transform: Any) -> None:
+    def use_checkpoint_facts(self, facts: Any, transform: Any) -> None:
         """Prepares samples as those that a model was trained on, of which this is known."""
         self.eval_transform = transform
 

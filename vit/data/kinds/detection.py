@@ -1,7 +1,7 @@
 """The base of every kind of detection data: pictures with boxes and, where asked, masks.
 
 A kind is a dataclass that adds its own keys and says in `read` what there is; its sources are
-MarkedSources. No `from __future__ import annotations` here: signatures are the schema.
+AnnotatedSources. No `from __future__ import annotations` here: signatures are the schema.
 """
 
 import hashlib

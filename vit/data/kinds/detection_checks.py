@@ -11,7 +11,7 @@ from vit.data.annotations.packed import AnnotatedSource
 from vit.data.core.images import BadImage, other_size
 from vit.data.core.sources import FileSource
 from vit.data.core.turned_images import turn_warnings, upright_size
-from vit.data.kinds.checks import HEADERS_READ, spread
+from vit.data.kinds.checks import HEADERS_READ, evenly_spaced
 
 
 def image_sizes(source: AnnotatedSource, full: bool = False) -> tuple[list[str], list[str]]:
@@ -23,7 +23,7 @@ def image_sizes(source: AnnotatedSource, full: bool = False) -> tuple[list[str],
     assert isinstance(source, FileSource)
     positions = np.arange(len(source))
     if not full:
-        positions = spread(positions, HEADERS_READ)
+        positions = evenly_spaced(positions, HEADERS_READ)
 
     def look(position: int) -> tuple[str, str] | None:
         """The sort of oddity and the image."""

@@ -121,7 +121,7 @@ class DetectionTransform:
         whole.paste(image, frame.offset[::-1])
         return whole
 
-    def placed(self, sample: Sample) -> Sample:
+    def letterbox(self, sample: Sample) -> Sample:
         """The same for a picture with its objects."""
         image = sample["image"]
         frame = self.frame(image.height, image.width)

@@ -16,8 +16,8 @@ from vit.data.kinds.checks import (
     HEADERS_READ,
     IMAGES_DECODED,
     SIZES_HASHED,
+    evenly_spaced,
     file_size,
-    spread,
 )
 from vit.faults import NAMED, Fault, shorten
 from vit.structures import IGNORED
@@ -32,8 +32,8 @@ def bad_maps(source: MappedFiles, origin: str, full: bool) -> tuple[list[Fault],
     Decodes 256 maps and compares the sizes of 10,000, evenly spread, or of all where `full`.
     """
     positions = np.arange(len(source))
-    decoded = set((positions if full else spread(positions, IMAGES_DECODED)).tolist())
-    sized = (positions if full else spread(positions, HEADERS_READ)).tolist()
+    decoded = set((positions if full else evenly_spaced(positions, IMAGES_DECODED)).tolist())
+    sized = (positions if full else evenly_spaced(positions, HEADERS_READ)).tolist()
     shown = np.zeros(256, dtype=bool)
 
     def look(position: int) -> tuple[str, int, BadImage] | None:
@@ -131,7 +131,7 @@ def odd_turns(source: MappedFiles) -> list[str]:
         return (sort, source.name(position)) if sort and not own else None
 
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-        looked_at = spread(np.arange(len(source)), HEADERS_READ).tolist()
+        looked_at = evenly_spaced(np.arange(len(source)), HEADERS_READ).tolist()
         found = [one for one in pool.map(look, looked_at) if one]
     sorts = {sort: [name for kind, name in found if kind == sort] for sort, _ in found}
     return turn_warnings(sorts, "masks")
@@ -153,7 +153,7 @@ def add_maps(
     digest: hashlib.blake2b, source: MappedFiles, members: np.ndarray, num_classes: int
 ) -> None:
     """Adds the sizes of the maps' files, of 100,000 at most, and what their values mean."""
-    some = spread(members, SIZES_HASHED).tolist()
+    some = evenly_spaced(members, SIZES_HASHED).tolist()
     sizes = [file_size(source.mask_path(position)) for position in some]
     first = source.meaning[0] == IGNORED and source.meaning[1] == 0
     digest.update(np.array([first, *sizes], dtype=np.int64).tobytes())

@@ -150,8 +150,8 @@ class TextData(SampleData[TextSource]):
         """What turns a text into the tokens that the model wants; reads no data."""
         return Tokenizer(facts.tokenizer)
 
-    def follow(self, facts: TextFacts, transform: Tokenizer) -> None:
-        super().follow(facts, transform)
+    def use_checkpoint_facts(self, facts: TextFacts, transform: Tokenizer) -> None:
+        super().use_checkpoint_facts(facts, transform)
         self.facts = facts
         vars(self).pop("_encoded", None)  # by another tokenizer
 

@@ -19,7 +19,7 @@ from vit.models.detector import Detector
 from vit.models.heads.masks import MasksHead
 from vit.models.protocols import PixelHead
 from vit.structures import Detections
-from vit.tasks.postprocess import as_json, found_in
+from vit.tasks.postprocess import as_json, postprocess
 from vit.tasks.spec import TaskSpec
 from vit.tasks.specs.detector import build_detector, squared_answer
 
@@ -74,7 +74,8 @@ class DetectionSpec(TaskSpec):
         padding = None
         if trained.config["data"].get("padding"):  # as in training and evaluation
             padding = torch.stack([frame.filled() for frame in frames]).to(device)
-        found = found_in(model(batch, padding), model, list(range(len(inputs))), frames, most=100)
+        images = list(range(len(inputs)))
+        found = postprocess(model(batch, padding), model, images, frames, most=100)
         answers: list[dict[str, Any]] = [{"objects": []} for _ in inputs]
         masks: Sequence[Any] = found.masks if found.masks else (None,) * len(found.image)
         rows = zip(found.image, found.score, found.label, found.boxes_xyxy, masks, strict=True)
