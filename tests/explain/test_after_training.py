@@ -163,3 +163,18 @@ def test_a_file_is_known_by_its_bytes_as_vit_attend_knows_it(tmp_path):
     found = examples(data, 9)  # more than there are
     assert 1 < len(found) <= 4 and all(each.sha256 in files for each in found)
     assert {each.path.split("/")[-2] for each in found} == {"cat", "dog"}
+
+
+def test_an_image_that_cannot_be_read_costs_itself_alone(tmp_path, caplog):
+    for split in ("train", "val"):
+        for name in ("cat", "dog"):
+            folder = tmp_path / split / name
+            folder.mkdir(parents=True)
+            for number in range(2):
+                Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / f"{number}.png")
+    (tmp_path / "val" / "dog" / "1.png").write_bytes(b"\x89PNG cut short")
+    data = assemble_data(compose(["data=folder", f"data.root={tmp_path}", "data.image_size=8"]))
+    with caplog.at_level(logging.WARNING, "vit"):
+        found = examples(data, 9)
+    assert {each.path.split("val/")[-1] for each in found} == {"cat/0.png", "cat/1.png", "dog/0.png"}
+    assert caplog.text.count("left out of the pictures") == 1 and "1.png" in caplog.text
