@@ -8,20 +8,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from vit.data.annotations.categories import class_names, same_names
 from vit.data.annotations.checks import validate
-from vit.data.annotations.files import AnnotatedFiles, contents_of
-from vit.data.annotations.panoptic_files import PanopticFiles
-from vit.data.annotations.raw import Bad, RawAnnotations
-from vit.data.coco import (
+from vit.data.annotations.coco_json import (
     CROWD,
-    class_names,
     hashable,
     raw_annotations,
     read_splits,
     require_named,
-    same_names,
-    unlisted,
 )
+from vit.data.annotations.files import AnnotatedFiles, contents_of
+from vit.data.annotations.panoptic_files import PanopticFiles
+from vit.data.annotations.raw import Bad, RawAnnotations
+from vit.data.coco import unlisted
 from vit.data.core.file_names import name_fault, stored
 from vit.data.core.images import BadImage
 from vit.data.core.sources import Contents

@@ -11,8 +11,14 @@ from typing import Literal
 import numpy as np
 
 from vit.data.annotations.files import AnnotatedFiles, contents_of
-from vit.data.annotations.raw import Bad, ImageRecord, from_records, size_or_none
-from vit.data.coco import MOST_SIDE, is_size
+from vit.data.annotations.raw import (
+    MOST_SIDE,
+    Bad,
+    ImageRecord,
+    from_records,
+    is_size,
+    size_or_none,
+)
 from vit.data.core.class_names import same_numbers
 from vit.data.core.images import SUFFIXES
 from vit.data.core.sources import Contents
