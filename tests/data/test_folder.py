@@ -102,6 +102,15 @@ def test_a_class_that_train_lacks_is_refused_with_the_nearest(photos, tmp_path):
     assert "owls. Did you mean 'owl'?" in said
 
 
+def test_classes_that_train_lacks_are_said_of_val_and_test_at_once(photos, tmp_path):
+    for split, name in (("train", "owl"), ("val", "owls"), ("test", "cats")):
+        shutil.copytree(photos, tmp_path / split)
+        (tmp_path / split / "owl").rename(tmp_path / split / name)
+    faults = Folder(root=str(tmp_path)).faults()
+    places = sorted(Path(fault.where).name for fault in faults if "lacks: " in fault.message)
+    assert places == ["test", "val"]
+
+
 def test_images_of_several_sizes_need_a_size(photos, write_images):
     write_images(photos / "owl", 7, size=(20, 20))
     said = refusal(root=str(photos))

@@ -163,6 +163,16 @@ def test_odd_settings_are_refused(sounds, options, told):
         _ = data_of(sounds, **options).facts
 
 
+def test_files_groups_and_splits_that_do_not_fit_are_said_at_once(sounds):
+    (sounds / "odd.wav").write_bytes(b"")
+    settings = {"pattern": "{class}_{group}_{split}", "test_groups": ("ev",)}
+    faults = [str(fault) for fault in data_of(sounds, **settings).faults()]
+    unfit, groups, splits = faults
+    assert "1 of 19 files do not fit" in unfit and "odd.wav" in unfit
+    assert groups.startswith("data.test_groups: no 'ev' among ann, bob, eve")
+    assert "is none of train, val, test" in splits and "(18 in all)" in splits
+
+
 def test_a_broken_file_is_found_by_the_check(sounds):
     (sounds / "low_ann_9.wav").write_bytes(b"")
     faults = [str(fault) for fault in data_of(sounds).faults()]

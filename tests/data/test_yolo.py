@@ -98,6 +98,29 @@ def test_a_file_that_does_not_say_what_it_must_is_told(yolo, content, said):
     assert said in faults(yolo)
 
 
+def test_all_that_is_wrong_with_a_file_is_said_at_once(yolo):
+    (yolo / "val.txt").write_text("images/val/000.png\n../\0\n\0\n")
+    (yolo / "data.yaml").write_text(
+        "train: images/tain\nval: val.txt\ntest: [{}]\nValid: a\nnames: [a, '']\nnc: 3\nnc: 3\n"
+        "kpt_shape: 17\npath: []\n"
+    )
+    lines = faults(yolo).splitlines()
+    wanted = (
+        "gives 'nc' more than once",
+        "names[1] is empty",
+        "nc=3, but there are 2 names",
+        "kpt_shape is no list",
+        "path is no text",
+        "has 'val' and 'Valid'",
+        "train is 'images/tain', but there is no",
+        "(2 in all)",
+        "test is no path",
+    )
+    assert len(lines) == len(wanted)
+    for said in wanted:
+        assert sum(said in line for line in lines) == 1, said
+
+
 def test_folders_are_found_as_tools_write_them(yolo):
     names = "names: {0: cat, 1: dog}\n"
     for content in (

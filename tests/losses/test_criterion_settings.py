@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from query_scenes import KINDS, criterion_of, made_up
+from query_scenes import KINDS, criterion_of, keys_of_criterion, made_up
 
 from vit.losses.detection import SetCriterion, loss_of
 from vit.losses.matching import Matcher
+from vit.losses.weights import MatchingCosts
 from vit.structures import Detections, Objects, Stage
 
 
@@ -76,9 +77,10 @@ def test_each_cost_steers_the_matching(name):
 
 
 def test_costs_and_points_are_handed_to_the_matcher():
-    costs = {"cost_class": 1.0, "cost_box": 2.0, "cost_giou": 3.0}
-    costs |= {"cost_mask": 4.0, "cost_dice": 5.0}
-    assert SetCriterion(**costs, num_points=9).matcher == Matcher(**costs, num_points=9)
+    costs = MatchingCosts(class_=1.0, box=2.0, giou=3.0, mask=4.0, dice=5.0)
+    criterion = SetCriterion(costs=costs, num_points=9)
+    assert criterion.matcher == Matcher(costs, num_points=9) != Matcher(num_points=9)
+    assert Matcher() == Matcher(MatchingCosts(2.0, 5.0, 2.0, 5.0, 5.0))
     assert SetCriterion(class_loss="cross_entropy").matcher == Matcher(kind="softmax")
 
 
@@ -107,7 +109,7 @@ def test_a_head_whose_logits_are_read_otherwise_is_refused():
 )
 def test_values_out_of_range_are_refused(keys, told):
     with pytest.raises(ValueError, match=told):
-        SetCriterion(**keys)
+        SetCriterion(**keys_of_criterion(keys))
 
 
 @pytest.mark.parametrize("kind", KINDS)

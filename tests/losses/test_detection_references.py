@@ -24,6 +24,7 @@ from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 from vit.losses.detection import SetCriterion
 from vit.losses.masks import IMPORTANCE, OVERSAMPLE
 from vit.losses.matching import Matcher
+from vit.losses.weights import LossWeights, MatchingCosts
 from vit.structures import Detections, Objects, Stage
 
 CLASSES, QUERIES, COUNTS = 7, 20, (3, 0, 5)
@@ -100,7 +101,7 @@ def test_cross_entropy_is_that_of_detr_and_yolos(make):
     assert costs == (1, 5, 2)
     criterion = SetCriterion(
         class_loss="cross_entropy",
-        cost_class=1.0,
+        costs=MatchingCosts(class_=1.0),
         no_object_weight=config.eos_coefficient,
     )
     found = criterion(detections, objects)
@@ -209,7 +210,9 @@ def test_masks_are_matched_and_trained_as_in_eomt_and_mask2former(make, referenc
     theirs = reference(config, {})
     labels = [each["class_labels"] for each in labelled(objects)]
     masks = [each.float() for each in objects.masks.split(objects.counts)]
-    criterion = SetCriterion(class_loss="cross_entropy", weight_class=2.0, num_points=200)
+    criterion = SetCriterion(
+        class_loss="cross_entropy", weights=LossWeights(class_=2.0), num_points=200
+    )
     found = criterion(detections, objects)
     matches, _ = criterion.matcher.match_all(detections, objects)
     sums = {"loss_cross_entropy": 0, "loss_mask": 0, "loss_dice": 0}

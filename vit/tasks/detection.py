@@ -15,6 +15,7 @@ from vit.data.kinds.detection_transforms import Letterbox
 from vit.facts import Facts
 from vit.losses.detection import SetCriterion, loss_of
 from vit.losses.masks import NUM_POINTS
+from vit.losses.weights import LossWeights, MatchingCosts
 from vit.metrics.detection import DetectionMetrics, ImageDetections
 from vit.metrics.panoptic import PanopticMetrics
 from vit.models.detector import Detector
@@ -102,16 +103,8 @@ class Detection(Task):
             alpha=alpha,
             gamma=gamma,
             no_object_weight=no_object_weight,
-            weight_class=weight_class,
-            weight_box=weight_box,
-            weight_giou=weight_giou,
-            weight_mask=weight_mask,
-            weight_dice=weight_dice,
-            cost_class=cost_class,
-            cost_box=cost_box,
-            cost_giou=cost_giou,
-            cost_mask=cost_mask,
-            cost_dice=cost_dice,
+            weights=LossWeights(weight_class, weight_box, weight_giou, weight_mask, weight_dice),
+            costs=MatchingCosts(cost_class, cost_box, cost_giou, cost_mask, cost_dice),
             num_points=num_points,
         )
         if isinstance(model, Detector):

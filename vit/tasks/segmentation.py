@@ -13,6 +13,7 @@ from vit.data.kinds.segmentation_loading import FramedMaps
 from vit.facts import Facts
 from vit.losses.detection import SetCriterion, loss_of
 from vit.losses.masks import NUM_POINTS
+from vit.losses.weights import LossWeights, MatchingCosts
 from vit.metrics.segmentation import SemanticMetrics
 from vit.metrics.worst import Worst
 from vit.runs.counted import PICTURES_OWN_SIZE
@@ -77,12 +78,8 @@ class Segmentation(Task):
         self.criterion = SetCriterion(
             class_loss="cross_entropy",
             no_object_weight=no_object_weight,
-            weight_class=weight_class,
-            weight_mask=weight_mask,
-            weight_dice=weight_dice,
-            cost_class=cost_class,
-            cost_mask=cost_mask,
-            cost_dice=cost_dice,
+            weights=LossWeights(class_=weight_class, mask=weight_mask, dice=weight_dice),
+            costs=MatchingCosts(class_=cost_class, mask=cost_mask, dice=cost_dice),
             num_points=num_points,
         )
         self.metrics = SemanticMetrics(facts.class_names, IGNORED)
