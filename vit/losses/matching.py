@@ -6,7 +6,7 @@ arXiv:2010.04159; costs of masks, Cheng et al. 2022, arXiv:2112.01527.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -54,7 +54,7 @@ class Matcher:
     Raises ValueError for no points.
     """
 
-    term_costs: MatchingCosts = MatchingCosts()
+    term_costs: MatchingCosts = field(default_factory=MatchingCosts)
     kind: Literal["focal", "softmax"] = "focal"
     num_points: int = NUM_POINTS
 

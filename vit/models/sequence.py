@@ -17,8 +17,8 @@ from vit.layers.norm import LayerNorm
 from vit.layers.parts import AttentionPart, MlpPart, NormPart, TokenPositionPart
 from vit.layers.sequence_block import SequenceBlock
 from vit.layers.sequence_position import SinusoidalPosition
-from vit.models.backbone import build_part
 from vit.models.backbone_head import BackboneHead, block_depths, vectors_and
+from vit.models.backbone_keys import build_part
 from vit.models.contract import complete_head
 from vit.structures import PAD, Features, Grid
 

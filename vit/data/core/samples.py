@@ -18,7 +18,7 @@ from vit.data.core.loading import start_worker, whole, worker_context
 from vit.data.core.sampling import EpochSampler, EvaluationSampler
 from vit.data.core.sources import Contents, Samples
 from vit.data.core.split import Split
-from vit.data.core.splits import evenly_drawn, stratified_split
+from vit.data.core.splits import split_members
 from vit.data.core.unsound import faults_of, read_in_words, require_sound
 from vit.faults import Fault
 
@@ -88,25 +88,8 @@ class SampleData(ABC, Generic[T]):
     @cached_property
     def splits(self) -> dict[str, tuple[str, np.ndarray]]:
         """Split → the name of its source and the positions of its samples there."""
-        sources = self.contents.sources
-        found = {name: (name, np.arange(len(source))) for name, source in sources.items()}
-        members = found["train"][1]
-        for name, fraction in (("test", self.test_fraction), ("val", self.val_fraction)):
-            if name in found or fraction == 0:
-                continue
-            labels = sources["train"].labels[members]
-            rest, part = stratified_split(labels, fraction, self.split_seed)
-            found[name] = ("train", members[part])
-            members = members[rest]
-        if self.train_limit is not None:
-            if self.train_limit > len(members):
-                raise ValueError(
-                    f"data.train_limit={self.train_limit}, but train holds {len(members)} images."
-                )
-            labels = sources["train"].labels[members]
-            members = members[evenly_drawn(labels, self.train_limit, self.split_seed)]
-        found["train"] = ("train", members)
-        return {name: found[name] for name in ("train", "val", "test") if name in found}
+        fractions = {"test": self.test_fraction, "val": self.val_fraction}
+        return split_members(self.contents.sources, fractions, self.split_seed, self.train_limit)
 
     @property
     def lengths(self) -> dict[str, int]:
