@@ -46,8 +46,8 @@ def test_a_sample_is_decoded_and_all_where_asked(photos, monkeypatch):
     assert not Folder(root=str(photos)).faults()
     assert "dog/004.png" in Folder(root=str(photos)).faults(full=True)[0].message
     (photos / "cat" / "005.png").write_bytes(b"")
-    told = [fault.message for fault in Folder(root=str(photos)).faults()]
-    assert any("cat/005.png: an empty file" in message for message in told)
+    messages = [fault.message for fault in Folder(root=str(photos)).faults()]
+    assert any("cat/005.png: an empty file" in message for message in messages)
 
 
 def test_many_bad_images_are_summed_up(photos):

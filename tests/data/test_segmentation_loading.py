@@ -187,19 +187,24 @@ def test_odd_scenes_are_refused_by_key():
         DigitScenesSemantic(digit_size=(14, 97))
 
 
-def test_it_is_told_where_not_all_maps_were_counted(monkeypatch):
+def test_it_is_reported_where_not_all_maps_were_counted(monkeypatch):
     monkeypatch.setattr("vit.data.kinds.segmentation.MAPS_COUNTED", 5)
-    told = scenes().describe()["train"]
-    assert told["from"].endswith("; classes of 5 maps")
-    assert told["maps_counted"] == told["per_class"]["background"] == 5
+    description = scenes().describe()["train"]
+    assert description["from"].endswith("; classes of 5 maps")
+    assert description["maps_counted"] == description["per_class"]["background"] == 5
 
 
-def test_scenes_are_told_and_have_no_faults():
+def test_scenes_are_reported_and_have_no_faults():
     data = scenes(min_digits=5, train_scenes=60)
     assert data.faults() == data.warnings() == []
-    told = data.describe()["train"]
-    assert told["images"] == told["maps_counted"] == told["per_class"]["background"] == 60
-    assert 0 < told["per_class"]["7"] < 60
+    description = data.describe()["train"]
+    assert (
+        description["images"]
+        == description["maps_counted"]
+        == description["per_class"]["background"]
+        == 60
+    )
+    assert 0 < description["per_class"]["7"] < 60
     prints = {str(more): scenes(**more).fingerprint() for more in ({}, {"noise": 0.1}, {"seed": 3})}
     assert prints["{}"] == prints["{'seed': 3}"] != prints["{'noise': 0.1}"]
 

@@ -64,15 +64,15 @@ def runs(tmp_path_factory):
 
 def test_maps_are_written_and_logged_once(runs):
     home, walls = runs
-    told = read_json(home / "a" / "attend" / "val" / "attend.json")
-    assert len(told["images"]) == 4
-    for row in told["images"]:
+    result = read_json(home / "a" / "attend" / "val" / "attend.json")
+    assert len(result["images"]) == 4
+    for row in result["images"]:
         assert {"sheet", "image", "rollout", "relevance", "features"} == row["files"].keys()
         assert all((home / "a" / "attend/val" / file).is_file() for file in row["files"].values())
     for key in ("val/attention", "val/features"):
         ((images, step, words),) = walls["a"].hung[key]
         assert len(images) == len(words) == 4 and step == 1  # a step of 64 images
-        assert words[0].startswith(told["images"][0]["path"])
+        assert words[0].startswith(result["images"][0]["path"])
     assert "relevance" in walls["a"].hung["val/attention"][0][2][0]
     log = (home / "a" / "log.txt").read_text()
     assert "Traceback" not in log and "no pictures" not in log
@@ -123,7 +123,7 @@ def test_what_can_go_wrong_is_said_in_a_line(runs, monkeypatch, caplog, error):
     assert "Traceback" not in caplog.text
 
 
-def test_a_bug_is_told_in_full_and_the_training_stands(runs, monkeypatch):
+def test_a_bug_is_reported_in_full_and_the_training_stands(runs, monkeypatch):
     def buggy(*_, **__):
         raise KeyError("a bug")
 

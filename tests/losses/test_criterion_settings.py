@@ -11,17 +11,17 @@ from vit.structures import Detections, Objects, Stage
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"boxes_cxcywh": None, "masks": None}, "neither boxes nor masks"),
         ({"boxes_cxcywh": None}, "take class_loss=focal"),
     ],
 )
-def test_heads_that_cannot_be_trained_so_are_refused(change, told):
+def test_heads_that_cannot_be_trained_so_are_refused(change, message):
     detections, objects = made_up("ia_bce", (3, 2), stages=1)
     for name, value in change.items():
         setattr(detections.answer, name, value)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         criterion_of("ia_bce")(detections, objects)
 
 
@@ -96,7 +96,7 @@ def test_a_head_whose_logits_are_read_otherwise_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "message"),
     [
         ({"class_loss": "cross_entropy", "gamma": 2.0}, "gamma=2.0 with class_loss=cross_entropy"),
         ({"alpha": 1.5}, "alpha=1.5; wanted 0 to 1"),
@@ -107,8 +107,8 @@ def test_a_head_whose_logits_are_read_otherwise_is_refused():
         ({"num_points": 0}, "num_points=0; wanted 1 or more"),
     ],
 )
-def test_values_out_of_range_are_refused(keys, told):
-    with pytest.raises(ValueError, match=told):
+def test_values_out_of_range_are_refused(keys, message):
+    with pytest.raises(ValueError, match=message):
         SetCriterion(**keys_of_criterion(keys))
 
 

@@ -54,14 +54,14 @@ def test_matches_and_losses_are_those_of_lw_detr(groups, counts):
         torch.testing.assert_close(found[ours], expected[theirs], rtol=4e-6, atol=1e-6)
     (match,), broken = Matcher().match_all(detections, objects)
     pairs = matcher(outputs, of_hugging_face(objects), groups)
-    first, told = 0, []
+    first, result = 0, []
     for image, (queries, numbers) in enumerate(pairs):
-        told += [(image, int(q), int(n) + first) for q, n in zip(queries, numbers, strict=True)]
+        result += [(image, int(q), int(n) + first) for q, n in zip(queries, numbers, strict=True)]
         first += objects.counts[image]
     ours = zip(
         *(part.tolist() for part in (match.images, match.queries, match.objects)), strict=True
     )
-    assert sorted(ours) == sorted(told) and broken == 0
+    assert sorted(ours) == sorted(result) and broken == 0
 
 
 def test_all_stages_are_summed():

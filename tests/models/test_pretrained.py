@@ -190,8 +190,8 @@ class Harm:
 def test_files_that_are_no_plain_weights_are_refused(tmp_path, capsys):
     torch.save({"state_dict": Harm()}, tmp_path / "harm.pth")
     (tmp_path / "text.pth").write_text("no weights")
-    for name, told in (("harm.pth", "is code to whoever reads it"), ("text.pth", "is text")):
-        with pytest.raises(ValueError, match=told):
+    for name, result in (("harm.pth", "is code to whoever reads it"), ("text.pth", "is text")):
+        with pytest.raises(ValueError, match=result):
             TimmBackbone((32, 32), 3, name="test_vit", checkpoint=str(tmp_path / name))
     assert "ran" not in capsys.readouterr().out
     with pytest.raises(ValueError, match=r"does not exist.*backbone\.checkpoint"):
