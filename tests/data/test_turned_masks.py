@@ -32,7 +32,7 @@ def save(path, pixels, orientation=1):
 
 
 def made(root, orientation, mask_as, mask_orientation, side=40):
-    """Images of one map with grey values for classes; train's first is turned, its mask as asked."""
+    """One map with grey values for classes; train's first is turned, its mask as asked."""
     files = MaskFiles(root)
     values = np.random.default_rng(0).integers(0, 3, (30, side), dtype=np.uint8)
     path = root / "images/train/1.jpg"
