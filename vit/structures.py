@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
+from typing import Any, ClassVar, Generic, NamedTuple, TypedDict, TypeVar, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -239,6 +239,13 @@ class Views(Moved, Generic[B]):
     def without_borrowed(self) -> Views[B]:
         """The views without what was lent to them."""
         return Views(tuple(view.without_borrowed() for view in self.views))
+
+
+class RunLengths(TypedDict):
+    """A mask as COCO packs it; `counts` are bytes in memory, text in a file."""
+
+    size: list[int]  # height, width
+    counts: str | bytes
 
 
 @dataclass

@@ -14,6 +14,7 @@ import numpy as np
 import torch.distributed as dist
 
 from vit.runs.distributed import several_ranks
+from vit.structures import RunLengths
 
 NAMES = (
     "ap",
@@ -43,7 +44,7 @@ class ImageDetections:
     score: np.ndarray
     label: np.ndarray
     boxes_xyxy: np.ndarray
-    masks: list[dict[str, Any]] = field(default_factory=list)
+    masks: list[RunLengths] = field(default_factory=list)
 
     def of(self, image: int) -> ImageDetections:
         """What was found in one image."""
@@ -236,7 +237,7 @@ def _together(parts: list[ImageDetections]) -> ImageDetections:
     return ImageDetections(image, score, label, boxes)
 
 
-def _area(mask: dict[str, Any]) -> float:
+def _area(mask: RunLengths) -> float:
     from faster_coco_eval.core import mask as masks
 
     return float(masks.area(mask))

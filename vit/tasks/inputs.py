@@ -17,7 +17,7 @@ from vit.tasks.assembly import assemble_data
 from vit.tasks.stored import stored_config
 
 AT_ONCE = 64
-MOST_TOLD = 6
+MOST_NAMED = 6
 WANTED = {
     "text": "texts, each a str",
     "sound": "sounds: paths of .wav files, or arrays [samples] of floats at data.sample_rate",
@@ -40,20 +40,20 @@ def ready(inputs: Any, data: Any, where: str) -> list[Any]:
     """
     unit = data.unit if data.unit in WANTED else "image"
     require_several(inputs, where, WANTED[unit])
-    made, faults = [], []
+    usable, faults = [], []
     for place, each in enumerate(inputs):
         try:
-            made.append(_text(each) if unit == "text" else _image(each, data, unit))
+            usable.append(_text(each) if unit == "text" else _image(each, data, unit))
         except (BadInput, BadImage, OSError, ValueError, SyntaxError, *TOO_LARGE) as error:
             a_file = unit != "text" and isinstance(each, str | Path)
             named = str(each) if a_file else f"input {place}"
             message = str(error).splitlines()[0].removeprefix(f"{named}: ")
             faults.append(Fault(named[:200], message))
     if faults:
-        more = len(faults) - MOST_TOLD
+        more = len(faults) - MOST_NAMED
         hint = f"{more:,} more like these" if more > 0 else ""
-        raise Refused(faults[:MOST_TOLD], hint=hint)
-    return made
+        raise Refused(faults[:MOST_NAMED], hint=hint)
+    return usable
 
 
 def require_several(inputs: Any, where: str, wanted: str, none: str = "nothing") -> None:
@@ -77,7 +77,7 @@ class BadInput(ValueError):
 TOO_LARGE = (Image.DecompressionBombError,)
 
 
-def _text(given: Any) -> str:
+def _text(given: object) -> str:
     if not isinstance(given, str):
         raise BadInput(f"is {_described(given)}; the run reads {WANTED['text']}")
     if not given.strip():
@@ -85,7 +85,7 @@ def _text(given: Any) -> str:
     return given
 
 
-def _image(given: Any, data: Any, unit: str) -> Image.Image:
+def _image(given: object, data: Any, unit: str) -> Image.Image:
     if isinstance(given, str | Path):
         path = Path(given)
         if not path.is_file():
@@ -105,7 +105,7 @@ def _image(given: Any, data: Any, unit: str) -> Image.Image:
     return Image.fromarray(values[..., 0] if values.shape[2:] == (1,) else values)
 
 
-def _sound(given: Any, data: Any) -> Image.Image:
+def _sound(given: object, data: Any) -> Image.Image:
     values = given.cpu().numpy() if isinstance(given, torch.Tensor) else given
     if not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype.kind != "f":
         raise BadInput(f"is {_described(given)}; the run reads {WANTED['sound']}")
@@ -114,8 +114,8 @@ def _sound(given: Any, data: Any) -> Image.Image:
     return data.spectrogram.drawn(data.sample_rate, values.astype(np.float64))
 
 
-def _described(given: Any) -> str:
-    if hasattr(given, "shape") and hasattr(given, "dtype"):
+def _described(given: object) -> str:
+    if isinstance(given, np.ndarray | torch.Tensor):
         return f"an array {list(given.shape)} of {str(given.dtype).removeprefix('torch.')}"
     return f"a {type(given).__name__}"
 

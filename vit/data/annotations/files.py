@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -20,6 +19,7 @@ from vit.data.core.same_images import listed_twice
 from vit.data.core.sources import Contents, FileSource
 from vit.data.folder import PHOTO_MEAN, PHOTO_STD
 from vit.faults import Fault
+from vit.structures import RunLengths
 
 
 @dataclass(eq=False)
@@ -33,7 +33,7 @@ class AnnotatedFiles(FileSource):
     ) -> tuple[Image.Image, ImageAnnotations]:
         return self.read(position, channels), self.annotations.of(position, masks)
 
-    def run_lengths(self, position: int) -> list[dict[str, Any]]:
+    def run_lengths(self, position: int) -> list[RunLengths]:
         height, width = self.annotations.sizes[position].tolist()
         outlines = self.annotations.outlines(position)
         return [run_lengths(outline, height, width) for outline in outlines]

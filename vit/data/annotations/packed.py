@@ -11,6 +11,7 @@ from PIL import Image
 
 from vit.data.annotations.segments import Segments, decoded
 from vit.data.core.sources import Source
+from vit.structures import RunLengths
 
 
 @dataclass
@@ -124,6 +125,6 @@ class AnnotatedSource(Source, Protocol):
         """A picture and what is in it; raises BadImage where it cannot be read."""
         ...
 
-    def run_lengths(self, position: int) -> list[dict[str, Any]]:
+    def run_lengths(self, position: int) -> list[RunLengths]:
         """The objects' masks as COCO's compressed run lengths, without reading the picture."""
         ...

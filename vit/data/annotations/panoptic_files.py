@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -14,6 +13,7 @@ from vit.data.annotations.files import AnnotatedFiles
 from vit.data.annotations.packed import ImageAnnotations
 from vit.data.annotations.segments import run_lengths_of_mask
 from vit.data.core.images import BadImage, orientation, with_image
+from vit.structures import RunLengths
 
 
 @dataclass(eq=False)
@@ -33,7 +33,7 @@ class PanopticFiles(AnnotatedFiles):
         image, found = super().marked(position, channels)
         return image, replace(found, masks=self._masks(position)) if masks else found
 
-    def run_lengths(self, position: int) -> list[dict[str, Any]]:
+    def run_lengths(self, position: int) -> list[RunLengths]:
         return [run_lengths_of_mask(mask) for mask in self._masks(position)]
 
     def segments(self, position: int) -> np.ndarray:

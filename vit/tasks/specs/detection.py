@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vit.data.annotations.segments import as_json
 from vit.data.coco_panoptic import CocoPanoptic
 from vit.data.kinds.detection import DetectionData
 from vit.facts import Facts
@@ -19,7 +20,7 @@ from vit.models.detector import Detector
 from vit.models.heads.masks import MasksHead
 from vit.models.protocols import PixelHead
 from vit.structures import Detections
-from vit.tasks.postprocess import as_json, postprocess
+from vit.tasks.postprocess import postprocess
 from vit.tasks.spec import TaskSpec
 from vit.tasks.specs.detector import build_detector, squared_answer
 
@@ -46,7 +47,7 @@ class DetectionSpec(TaskSpec):
     def build_model(self, backbone: Any, head: Callable[..., Any], facts: Facts) -> Detector:
         return build_detector(self, backbone, head, facts)
 
-    def check_output(self, output: Any, count: int, data: Any) -> str | None:
+    def check_output(self, output: object, count: int, data: Any) -> str | None:
         if not isinstance(output, Detections):
             return "gives no objects; task=detection wants a head such as head=deformable"
         if output.answer.masks is not None and not getattr(data, "masks", True):
