@@ -72,7 +72,7 @@ class Voc(DetectionData[AnnotatedFiles]):
             raise ValueError(f"{root} holds no folder {self.annotations!r} (data.annotations).")
         if not images.is_dir():
             raise ValueError(f"{root} holds no folder {self.images!r} (data.images).")
-        bad, odd = Bad(), Bad()
+        bad, dropped = Bad(), Bad()
         files = _by_stem(images, SUFFIXES)
         written = _by_stem(folder, (".xml",))
         for same in written.values():
@@ -88,7 +88,7 @@ class Voc(DetectionData[AnnotatedFiles]):
                     files.get(stem, [None])[0],
                     self.difficult,
                     bad,
-                    odd,
+                    dropped,
                 )
                 for stem in stems
             ]
@@ -118,7 +118,7 @@ class Voc(DetectionData[AnnotatedFiles]):
         numbers = tuple(range(1, len(names) + 1))
         faults = [*bad.faults(str(folder)), *same_numbers(names, str(folder))]
         contents = contents_of(ready, tuple(names), numbers, False, faults)
-        contents.warnings += warnings + [str(one) for one in odd.faults(str(folder))]
+        contents.warnings += warnings + [str(one) for one in dropped.faults(str(folder))]
         return contents
 
     def _stems(self, root: Path, written: Collection[str]) -> dict[str, list[str]]:
@@ -197,7 +197,7 @@ def _left_out(*sorts: tuple[str, Collection[str]]) -> list[str]:
     ]
 
 
-def _read_xml(file: Path, image: str | None, difficult: str, bad: Bad, odd: Bad) -> ImageRecord:
+def _read_xml(file: Path, image: str | None, difficult: str, bad: Bad, dropped: Bad) -> ImageRecord:
     """The objects of one file; what is wrong with it goes into `bad`, what is odd into `odd`."""
     found = ImageRecord(image or f"{file.stem}.jpg")
     try:
@@ -214,7 +214,7 @@ def _read_xml(file: Path, image: str | None, difficult: str, bad: Bad, odd: Bad)
         return found
     named = (tree.findtext("filename") or "").strip().replace("\\", "/").rpartition("/")[2]
     if named and file.stem not in (named, os.path.splitext(named)[0]):  # noqa: PTH122
-        odd.add(
+        dropped.add(
             "files whose <filename> is of another image; the image of the file's own name is taken",
             f"{file.name} ({named[:40]})",
         )

@@ -55,17 +55,17 @@ def of_objects(
     """
     least = np.array(metrics.best_scores())
     there = truth_by_image(truth)
-    judged = []
+    ranked = []
     for image, found in metrics.by_image():
         own = there.get(image, NOTHING)
         kept = np.flatnonzero(found.score >= least[found.label])
         boxes, scores, labels = found.boxes_xyxy[kept], found.score[kept], found.label[kept]
         hits = matched(boxes, scores, labels, own)
         if wrong := hits.mistakes(own):
-            judged.append((-wrong, image, boxes, scores, labels, hits, own))
-    judged.sort(key=lambda row: row[:2])
+            ranked.append((-wrong, image, boxes, scores, labels, hits, own))
+    ranked.sort(key=lambda row: row[:2])
     album = []
-    for _, image, boxes, scores, labels, hits, own in judged[:most]:
+    for _, image, boxes, scores, labels, hits, own in ranked[:most]:
         drawn = _drawn(picture(split, image), metrics.class_names, boxes, scores, labels, hits, own)
         missed, false = len(hits.missed(own)), len(hits.false())
         words = f"{missed} missed and {false} false, {int(hits.found.sum())} found"

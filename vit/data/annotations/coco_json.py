@@ -149,11 +149,11 @@ def raw_annotations(
 def _crowds(file: Path, annotations: list[dict[str, Any]], faults: list[Fault]) -> np.ndarray:
     """Which are crowds: a number, which some tools write as a word; what is neither is a fault."""
     flags = [CROWD.get(str(one.get("iscrowd", 0)).lower()) for one in annotations]
-    odd = [one for one, found in zip(annotations, flags, strict=True) if found is None]
-    if odd:
+    wrong = [one for one, found in zip(annotations, flags, strict=True) if found is None]
+    if wrong:
         message = (
-            f"iscrowd is {odd[0]['iscrowd']!r} of annotation {odd[0].get('id')}, and neither 0 nor "
-            f"1 of {len(odd)} in all."
+            f"iscrowd is {wrong[0]['iscrowd']!r} of annotation {wrong[0].get('id')}, and neither "
+            f"0 nor 1 of {len(wrong)} in all."
         )
         faults.append(Fault(str(file), message))
     return np.array([bool(found) for found in flags], dtype=bool)
@@ -167,7 +167,7 @@ def _sizes(
     faults: list[Fault],
 ) -> list[tuple[int, int]]:
     """Heights and widths as the file says; where it does not, those of the images themselves."""
-    found, odd = [], []
+    found, wrong = [], []
     for at, (name, entry) in enumerate(zip(names, images, strict=True)):
         height, width = entry.get("height"), entry.get("width")
         if type(height) is not int or type(width) is not int:
@@ -176,9 +176,11 @@ def _sizes(
             found.append((height, width))
         else:
             found.append((0, 0))
-            odd.append(f"images[{at}] height={height}, width={width}"[:80])
-    if odd:
-        faults.append(Fault(str(file), f"no size of an image: {shorten(odd)} ({len(odd)} in all)."))
+            wrong.append(f"images[{at}] height={height}, width={width}"[:80])
+    if wrong:
+        faults.append(
+            Fault(str(file), f"no size of an image: {shorten(wrong)} ({len(wrong)} in all).")
+        )
     return found
 
 

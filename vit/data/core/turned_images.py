@@ -54,15 +54,15 @@ def turned_apart(file: Path, mask: Path) -> str:
 
 def turn_warnings(sorts: Mapping[str, list[str]], what: str) -> list[str]:
     """A line for each sort of turned images, by their names; `what` was drawn on them."""
-    odd = []
+    warnings = []
     if unclear := sorts.get("unclear"):
-        odd.append(
+        warnings.append(
             f"{len(unclear)} images are turned by EXIF, and their size does not tell whether the "
             f"{what} were made before or after; taken as after: {shorten(unclear)}."
         )
     if lying := sorts.get("lying"):
-        odd.append(
+        warnings.append(
             f"{len(lying)} images are annotated as they lie in the file, without EXIF's turn; they "
             f"are read so: {shorten(lying)}."
         )
-    return odd
+    return warnings

@@ -39,5 +39,5 @@ def image_sizes(source: AnnotatedSource, full: bool = False) -> tuple[list[str],
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         found = [one for one in pool.map(look, positions.tolist()) if one]
     sorts = {sort: [name for kind, name in found if kind == sort] for sort, _ in found}
-    odd = turn_warnings(sorts, "annotations")
-    return sorts.get("wrong", []), odd
+    warnings = turn_warnings(sorts, "annotations")
+    return sorts.get("wrong", []), warnings

@@ -86,7 +86,8 @@ def other_labels(columns: dict[str, list], chosen: str, file: Path) -> list[str]
 
 def spaced(values: Sequence[Any], where: str) -> list[str]:
     """A warning of labels with spaces before or behind them, which are left out."""
-    odd = [value for value in values if isinstance(value, str) and value != value.strip()]
-    if not odd:
+    padded = [value for value in values if isinstance(value, str) and value != value.strip()]
+    if not padded:
         return []
-    return [f"{where}: {len(odd)} labels have spaces around them, such as {odd[0]!r}; left out"]
+    count = len(padded)
+    return [f"{where}: {count} labels have spaces around them, such as {padded[0]!r}; left out"]
