@@ -78,7 +78,7 @@ def test_the_check_tells_what_a_run_on_texts_will_be():
         (["backbone/position=rope"], "backbone", "grid"),
     ],
 )
-def test_what_does_not_fit_is_told_before_training(words, where, said):
+def test_what_does_not_fit_is_reported_before_training(words, where, said):
     sizes = [word for word in SMALL if words != ["data=digits"] or not word.startswith("data.")]
     report = preflight(compose(["experiment=number_words", *sizes, *words]))
     faults = [f"{fault.where}: {fault.message}" for fault in report.faults]

@@ -14,7 +14,7 @@ from vit.check.trying import error_message, is_own_part, trying, trying_own
 from vit.data.core.samples import SampleData
 from vit.faults import Fault, Misfit
 from vit.frozen import weight_dtype
-from vit.models.contract import complete, features_fault, told_fault
+from vit.models.contract import complete, declaration_fault, features_fault
 from vit.runs.check_report import CostReport, DataReport
 from vit.slots import SLOTS
 from vit.tasks.assembly import assemble_data, assemble_model, task_spec
@@ -72,7 +72,7 @@ def checked_model(
             backbone = backbone_for(config, data, allow)
             with torch.no_grad():
                 message = is_own and (
-                    features_fault(backbone, data.facts.example) or told_fault(backbone)
+                    features_fault(backbone, data.facts.example) or declaration_fault(backbone)
                 )
             if message:
                 return None, [Fault("backbone", message)], []

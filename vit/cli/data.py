@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
 
     if isinstance(data, TextData):
         _show_splits(data)
-        for line in data.told_samples(arguments.split, arguments.count):
+        for line in data.sample_lines(arguments.split, arguments.count):
             print(line)
         return 0
     images: Any = data

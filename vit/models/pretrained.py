@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
-import timm
 import torch
-from huggingface_hub import constants as hub
 from jaxtyping import Float
-from timm.models import get_pretrained_cfg, load_state_dict_from_hf
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from vit.faults import did_you_mean
-from vit.models.foreign import Foreign, read_foreign
+from vit.models.foreign import read_foreign
+from vit.models.timm_models import check_name, check_plain, create, fetched
 from vit.structures import Features, Grid
 
 
@@ -62,7 +54,7 @@ class TimmBackbone(nn.Module):
         gradient_checkpointing: bool = False,
     ):
         super().__init__()
-        _check_name(name)
+        check_name(name)
         self.name, self.channels = name, channels
         arguments: dict[str, Any] = {
             "in_chans": channels,
@@ -78,13 +70,13 @@ class TimmBackbone(nn.Module):
         file = None if checkpoint is None else read_foreign(checkpoint, checkpoint_prefix)
         weights = fetched(name) if pretrained and file is None else None
         if weights is None and file is None:
-            model = _create(name, arguments)
+            model = create(name, arguments)
         else:  # fitted and compared for real, on the meta device of the check too
             device = torch.get_default_device()
             with torch.device("cpu"):
-                model = _create(name, arguments, weights, file).to(device)
+                model = create(name, arguments, weights, file).to(device)
         self.remarks = [] if file is None else file.remarks()  # for whoever checks the model
-        _check_plain(name, model)
+        check_plain(name, model)
         model.reset_classifier(0, "")  # drops head and pool: they would be idle parameters
         if gradient_checkpointing:
             model.set_grad_checkpointing()
@@ -192,128 +184,4 @@ class TimmBackbone(nn.Module):
         return number % self.depth
 
 
-@contextmanager
-def _no_vain_retries() -> Iterator[None]:
-    """Where the hub's name is not known, as offline, only its cache is asked.
-
-    Else it would try twelve times, and for a minute, even for weights that it has.
-    """
-    host = urlsplit(hub.ENDPOINT).hostname
-    before = hub.HF_HUB_OFFLINE
-    if not getproxies():
-        try:
-            socket.getaddrinfo(host, 443)
-        except OSError:
-            hub.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        hub.HF_HUB_OFFLINE = before
-
-
-def fetched(name: str) -> dict[str, Any]:
-    """The trained weights as timm stores them, from its cache or the network."""
-    source = get_pretrained_cfg(name)
-    address = str(source.hf_hub_id or source.url or "") if source else ""
-    if source is None or not address:
-        tags = ", ".join(timm.list_pretrained(f"{name.partition('.')[0]}*")) or "none"
-        raise ValueError(
-            f"timm has no trained weights for {name!r}. Similar models that have: {tags}. "
-            "Change backbone.name, or set backbone.pretrained=false."
-        )
-    try:
-        if source.hf_hub_id:
-            with _no_vain_retries():
-                return load_state_dict_from_hf(address)
-        return torch.hub.load_state_dict_from_url(address, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever went wrong on the way there, the ways out are the same
-        url = address
-        if source.hf_hub_id:
-            url = f"https://huggingface.co/{address}/resolve/main/model.safetensors"
-        raise ValueError(
-            f"the weights of {name!r} are not on this machine and could not be fetched "
-            f"({type(error).__name__}). Download {url} and set backbone.checkpoint to that file; "
-            "or, on a machine with a network, run "
-            f"`python -c \"import timm; timm.create_model('{name}', pretrained=True)\"` and copy "
-            "its cache ($HF_HOME, else ~/.cache/huggingface) here."
-        ) from error
-
-
-def _create(
-    name: str,
-    arguments: dict[str, Any],
-    weights: dict[str, Any] | None = None,
-    file: Foreign | None = None,
-) -> Any:
-    """The model, with its head where weights have one, so that every key can be compared.
-
-    The weights are those of a file where one is given.
-    """
-    plain = arguments | {"num_classes": 0}
-    weights = weights if file is None else file.weights
-    if weights is None:
-        arguments = plain
-    else:
-        arguments = arguments | {"pretrained": True}
-        overlay: dict[str, Any] = {"state_dict": weights}
-        head = weights.get("head.weight")
-        classes = len(head) if isinstance(head, Tensor) and head.ndim else 0
-        overlay["num_classes"] = arguments["num_classes"] = classes
-        arguments["pretrained_cfg_overlay"] = overlay
-    # Families differ in what they take; what one does not know, it names in a TypeError.
-    for attempt in (arguments | {"dynamic_img_size": True}, arguments):
-        try:
-            model: Any = timm.create_model(name, **attempt)
-        except TypeError as error:
-            refusal: Exception = error
-            continue
-        except MISFITS as error:
-            if weights is None:
-                raise
-            refusal = error
-            break
-        for config in (model.pretrained_cfg, model.default_cfg):
-            config.pop("state_dict", None)  # else every copy of the model would carry them
-        return model
-    if weights is None:
-        raise _not_plain(name) from refusal
-    with torch.device("meta"):
-        wanted = _create(name, plain).state_dict()
-    file = file or Foreign(name, weights, weights)
-    raise ValueError(file.why_not(name, wanted, refusal)) from refusal
-
-
-def _check_name(name: str) -> None:
-    if not timm.is_model(name.partition(".")[0]):
-        raise ValueError(
-            f"timm has no model {name!r}.{did_you_mean(name.partition('.')[0], timm.list_models())}"
-            " `python -c \"import timm; print(timm.list_models('vit*'))\"` lists them."
-        )
-    try:
-        get_pretrained_cfg(name)
-    except RuntimeError as error:  # the tag after the dot is unknown
-        known = ", ".join(timm.list_pretrained(name.partition(".")[0] + ".*")) or "none"
-        raise ValueError(
-            f"timm has no weights {name!r}; there are: {known}. Change backbone.name."
-        ) from error
-
-
-def _check_plain(name: str, model: Any) -> None:
-    stages = getattr(model, "forward_intermediates", None)
-    parameters = inspect.signature(stages).parameters if stages else {}
-    needed = ("blocks", "num_prefix_tokens", "norm", "fc_norm", "feature_info")
-    if "return_prefix_tokens" not in parameters or not all(hasattr(model, part) for part in needed):
-        raise _not_plain(name)
-
-
-def _not_plain(name: str) -> ValueError:
-    return ValueError(
-        f"{name!r} is not a plain vision transformer: it does not give one row of tokens per "
-        "image from the first block to the last. Choose a vit_*, deit*, beit*, eva* or dino model "
-        "as backbone.name."
-    )
-
-
-# What timm raises on its way from a file's names and shapes to its own.
-MISFITS = (RuntimeError, ValueError, KeyError, AttributeError, IndexError, AssertionError)
 _UNDECAYED = ("cls_token", "dist_token", "reg_token", "pos_embed")
