@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("WANDB_MODE", "disabled")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes of pytest share the cores
 os.environ.pop("COLUMNS", None)  # of whoever runs the tests: lines would wrap
 
 import signal
