@@ -13,6 +13,17 @@ import pytest
 import torch
 
 
+STARTS_PROCESSES = {"command", "true_command", "subprocess"}
+
+
+def pytest_collection_modifyitems(items):
+    """First the files that start processes, since they take long.
+
+    With --dist loadfile one that begins last would leave the other processes of pytest idle.
+    """
+    items.sort(key=lambda item: STARTS_PROCESSES.isdisjoint(vars(item.module)))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     torch.set_num_threads(1)

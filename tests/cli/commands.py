@@ -31,7 +31,7 @@ NO_THREADS = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
-    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # pyarrow 25, which pandas imports
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # pyarrow 26, which pandas imports
 }
 cpu_seconds = 0.0  # of all commands, and of what they have started
 

@@ -20,12 +20,11 @@ from contextlib import suppress
 from multiprocessing import forkserver, resource_tracker, util
 from pathlib import Path
 
-from vit.runs.process import PRELOAD, die_with_parent
+from vit.runs.process import PRELOAD, PRELOAD_FOR_MANY, die_with_parent
 from vit.runs.temporary import apart_from_the_compiled
 
 COMMANDS = ["main", "compose", "train", "check", "evaluate", "predict", "export", "sweep", "screen"]
-# Not wandb, nor timm, which imports it: its folder for pictures goes with the first fork that ends.
-IMPORTED = ["hydra", *(f"vit.cli.{name}" for name in COMMANDS), *PRELOAD, "sklearn.datasets"]
+IMPORTED = ["hydra", *(f"vit.cli.{name}" for name in COMMANDS), *PRELOAD, *PRELOAD_FOR_MANY]
 BY_EXEC = util.spawnv_passfds
 OF_A_FORKSERVER = "from multiprocessing.forkserver import main"
 
@@ -39,6 +38,7 @@ def started(path, args, kept):
     child = os.fork()
     if child:
         return child
+    code = 0
     try:
         _as_new(kept)
         exec(args[-1], {})
@@ -46,8 +46,9 @@ def started(path, args, kept):
         pass  # as its last client has ended
     except BaseException:
         sys.excepthook(*sys.exc_info())
-        os._exit(1)
-    os._exit(0)  # what the command is to do at its end is not for this process
+        code = 1
+    wandb_files.MEDIA_TMP.cleanup()
+    os._exit(code)  # what the command is to do at its end is not for this process
 
 
 def _as_new(kept):
@@ -61,6 +62,7 @@ def _as_new(kept):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+    wandb_files.MEDIA_TMP.__init__("wandb-media")
     forkserver._forkserver.__init__()  # its lock is held: a server is being started
     resource_tracker._resource_tracker._fd = resource_tracker._resource_tracker._pid = None
 
@@ -92,6 +94,7 @@ def become(request, streams):
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
+    wandb_files.MEDIA_TMP.__init__("wandb-media")  # removed at the end of this process
     sys.argv = ["vit", *request["words"]]
     # The former objects remember what their files could do.
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
@@ -196,7 +199,8 @@ with apart_from_the_compiled():
         importlib.import_module(name)
 threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208
 assert threads == 1, f"{threads} threads: those of an import would be missing in each fork"
-assert "wandb" not in sys.modules
+wandb_files = importlib.import_module("wandb.sdk.data_types._private")  # wandb 0.31
+wandb_files.MEDIA_TMP.cleanup()  # each fork makes its own
 util.spawnv_passfds = started
 gc.freeze()
 serve(socket.socket(fileno=int(sys.argv[1])))
