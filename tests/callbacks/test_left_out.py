@@ -2,14 +2,13 @@
 
 import json
 import logging
-import subprocess
-import sys
 import warnings
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from commands import command
 from PIL import Image
 
 from vit.callbacks.left_out import NAMED, LeftOut
@@ -54,9 +53,7 @@ def test_skipped_images_are_named_once_and_counted_at_the_end(photos, tmp_path, 
     words = ["data=folder", f"data.root={photos}", f"hydra.run.dir={run}"]
     words += [f"{key}={value}" for key, value in SMALL.items()]
     words.append(f"data.num_workers={workers}")
-    done = subprocess.run(
-        [sys.executable, "-m", "vit", "train", *words], capture_output=True, text=True, cwd=tmp_path
-    )
+    done = command("train", *words, code=None, cwd=tmp_path)
     screen = done.stdout + done.stderr
     assert done.returncode == 0, screen
     assert "__getitems__" not in screen

@@ -1,15 +1,13 @@
 """The detection task through Lightning's loops and the program's commands, on digit scenes."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from commands import command
 from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -246,14 +244,7 @@ def trained(tmp_path_factory):
 
 
 def program(*words, cwd=None):
-    return subprocess.run(
-        [sys.executable, "-m", "vit", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "100"},
-    )
+    return command(*words, code=None, cwd=cwd)
 
 
 def test_a_trained_detector_is_evaluated_again_with_the_same_numbers(trained):

@@ -1,14 +1,12 @@
 """The segmentation task, with maps of classes and with queries, and masks through the commands."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from commands import command
 from PIL import Image
 from sklearn.metrics import jaccard_score
 
@@ -200,13 +198,7 @@ def test_what_does_not_fit_is_reported_before_training(words, where, message):
 
 
 def program(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "vit", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "COLUMNS": "100"},
-    )
+    return command(*words, code=None)
 
 
 def test_a_trained_segmenter_colours_a_picture(tmp_path):

@@ -1,9 +1,6 @@
 """The tasks on text: through Lightning's loops, and as whole commands."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from functools import partial
 
@@ -11,6 +8,7 @@ import pytest
 import sacrebleu
 import torch
 import torch.nn.functional as F
+from commands import command
 from PIL import Image
 
 from vit.check.parts import backbone_for
@@ -235,15 +233,7 @@ def test_a_batch_keeps_its_parts_when_it_moves():
 
 
 def vit(*words, code=0):
-    done = subprocess.run(
-        [sys.executable, "-m", "vit", *words],
-        capture_output=True,
-        text=True,
-        timeout=400,
-        env={**os.environ, "COLUMNS": "120"},
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
+    done = command(*words, code=code, environment={"COLUMNS": "120"}, timeout=400)
     return done.stdout + done.stderr
 
 
