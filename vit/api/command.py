@@ -32,10 +32,12 @@ def run_command(words: list[str], *, progress: bool = False) -> Ended:
     Ctrl-C, or a notebook's stop button, reaches the command as Ctrl-C: it saves, and ends.
     """
     command = [sys.executable, "-P", "-m", "vit", *words]
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
-        child = subprocess.Popen(
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
+        subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace"
-        )
+        ) as child,
+    ):
         assert child.stdout is not None
         said: list[str] = []
         while True:
