@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from commands import command
 from PIL import Image
 
-from vit.check.parts import backbone_for
+from vit.check.models import backbone_for
 from vit.data.digits import Digits
 from vit.data.formats.tokenizing import Tokenizer
 from vit.data.number_words import NumberWords

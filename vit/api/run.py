@@ -42,7 +42,7 @@ class Run:
     @property
     def state(self) -> str:
         """planned, running, done, failed, stopped, preempted, pruned or paused."""
-        return str(RunFolder(self.path).state().get("state", "planned"))
+        return str(RunFolder(self.path).state().name or "planned")
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -52,7 +52,7 @@ class Run:
     def curves(self) -> list[dict[str, Any]]:
         """Every record in order: `step`, `epoch`, and the metrics measured there."""
         records = read_records(RunFolder(self.path).metrics_file)
-        return [{"step": r["step"], "epoch": r["epoch"], **r["metrics"]} for r in records]
+        return [{"step": r.step, "epoch": r.epoch, **r.metrics} for r in records]
 
     def load(self, **options: Any) -> Trained:
         """The trained model; see `vit.load` for the options."""
