@@ -92,6 +92,21 @@ def test_every_trial_is_run_once_and_shown(drive):
     assert len(ledger.results_file.read_text().splitlines()) == 6
 
 
+def test_what_waits_in_a_queue_is_shown_with_its_reason(drive, monkeypatch):
+    standing = lambda self, trial: "pending: Resources" if trial.label == "a-1" else ""  # noqa: E731
+    monkeypatch.setattr(Pretended, "standing", standing, raising=False)
+    shown = []
+    monkeypatch.setattr(Board, "show", lambda self, status, **_: shown.append(status))
+    drive({})
+    status = next(each for each in shown if each.counts["waiting"])
+    assert headline(status).startswith("0 of 5 ended, 1 running, 1 waiting")
+    assert [row.text for row in status.running] == ["starting", "pending: Resources"]
+    text = io.StringIO()
+    console = Console(file=text, width=120)
+    console.print(Board("sweep", console)._drawing(status))
+    assert "waiting" in text.getvalue() and "pending: Resources" in text.getvalue()
+
+
 def test_a_failed_trial_fails_the_sweep_and_not_the_others(drive):
     code, executor, said, _ = drive({"a-1": "failed"})
     assert code == 1

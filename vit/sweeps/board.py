@@ -22,7 +22,8 @@ class Progressing:
     label: str
     done: float = 0.0  # part of its steps, 0 to 1
     seconds: float = 0.0  # since this attempt began
-    text: str = ""  # epoch and metric
+    text: str = ""  # epoch and metric; of a trial that waits why
+    waits: bool = False  # in the queue of a cluster
 
 
 @dataclass
@@ -80,7 +81,7 @@ class Board:
         for row in status.running:
             bar = "━" * round(16 * row.done)
             table.add_row(
-                Text("running", style="cyan"),
+                Text("waiting", style="yellow") if row.waits else Text("running", style="cyan"),
                 Text(row.label),
                 Text(f"{bar:<16} {row.done:4.0%}"),
                 Text(clock(row.seconds)),
@@ -98,7 +99,7 @@ def headline(status: Status) -> str:
     """`12 of 40 done, 3 running, 1 failed, 12:03 left`."""
     ended = sum(status.counts.get(state, 0) for state in ("done", "pruned", "failed"))
     parts = [f"{ended} of {status.total} ended" if status.total else f"{ended} ended"]
-    for state in ("running", "paused", "pruned", "failed"):
+    for state in ("running", "waiting", "paused", "pruned", "failed"):
         if status.counts.get(state):
             parts.append(f"{status.counts[state]} {state}")
     if status.seconds_left is not None:

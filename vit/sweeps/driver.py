@@ -21,7 +21,7 @@ from vit.sweeps.outcomes import best_validation, finite
 from vit.sweeps.pace import Pace, Work
 from vit.sweeps.policy import Policy
 from vit.sweeps.results import write_results
-from vit.sweeps.roles import Objective, Sampler, Trial
+from vit.sweeps.roles import Objective, Queueing, Sampler, Trial
 from vit.sweeps.stopping import DONE, FAILED, PREEMPTED, STOPPED, Stopping
 from vit.sweeps.trial import Verdict, forget_order
 from vit.sweeps.trial_row import TrialRow, cost
@@ -265,19 +265,30 @@ class Driver:
             text = f"epoch {follower.epoch + 1}" if follower.step else "starting"
             if isinstance(value, int | float):
                 text += f"  {follower.metric} {value:.4f}"
+            standing = self._standing(follower.trial)
             seconds = time.monotonic() - self._began[follower.trial.id]
-            running.append(Progressing(follower.trial.label, follower.part_done, seconds, text))
+            row = Progressing(
+                follower.trial.label, follower.part_done, seconds, standing or text, bool(standing)
+            )
+            running.append(row)
         best = ""
         if self._best is not None:
             best = f"{self._objective.metrics[0]} {self._best[0]:.4f}  {self._best[1]}"
         return Status(
-            counts={**Counter(self._states.values()), "running": len(running)},
+            counts={
+                **Counter(self._states.values()),
+                "running": sum(not row.waits for row in running),
+                "waiting": sum(row.waits for row in running),
+            },
             total=self._total,
             running=running,
             best=best,
             seconds_left=self._seconds_left(),
             stopping=bool(self._stopping),
         )
+
+    def _standing(self, trial: Trial) -> str:
+        return self._executor.standing(trial) if isinstance(self._executor, Queueing) else ""
 
     def _seconds_left(self) -> float | None:
         if self._total is None:

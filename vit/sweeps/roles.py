@@ -122,9 +122,18 @@ class Executor(Protocol):
     def finished(self) -> list[tuple[Trial, Verdict]]:
         """The trials that ended since it was asked last."""
 
-    def running(self) -> list[Trial]: ...
+    def running(self) -> list[Trial]:
+        """The trials that were submitted and have not ended, whether they train or wait."""
 
     def kill(self) -> None:
         """Ends all of them now; they are stopped already, and had their time to save."""
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Queueing(Protocol):
+    """What an executor offers besides where trials wait in a queue that is not the sweep's own."""
+
+    def standing(self, trial: Trial) -> str:
+        """Why a trial does not run yet, such as `pending: Resources`; empty while it does."""
