@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from vit.build import build_slot, factory_for
+from vit.check.misfits import task_for
 from vit.check.trying import error_message, is_own_part, trying, trying_own
 from vit.data.core.samples import SampleData
 from vit.faults import Fault, Misfit
@@ -50,8 +51,7 @@ def require_fit(config: Mapping[str, Any], data: SampleData, allow: list[str]) -
         spec = task_spec(config, allow)
         spec.ask(spec.from_data, data)
     except Misfit as error:
-        known = f". Take task={data.task}, with a head for it." if data.task else ""
-        raise ValueError(f"{error}{known}") from error
+        raise ValueError(f"{error}{task_for(data)}") from error
     return True
 
 

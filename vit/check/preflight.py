@@ -19,6 +19,7 @@ from vit.check.communication import traffic_of, warn_of_padding
 from vit.check.determinism import determinism
 from vit.check.machine import lacking_for, require_room, warn_of_memory
 from vit.check.memory import memory_or_none
+from vit.check.misfits import check_misfit
 from vit.check.models import checked_cost, checked_data, checked_model, data_report, require_fit
 from vit.check.recipe import check_recipe, optimizer_faults
 from vit.check.selection import directions, monitor_faults, signed
@@ -220,6 +221,7 @@ def check_room(case: Case) -> None:
 
 CHECKS: tuple[Callable[[Case], None], ...] = (
     check_schema,
+    check_misfit,
     check_small_parts,
     check_checkpoints,
     check_tracking,

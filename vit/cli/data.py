@@ -1,4 +1,4 @@
-"""vit data: a picture of what the model would be shown, and the splits as a table."""
+"""vit data: what a folder holds; or a picture of what the model would be shown, and the splits."""
 
 from __future__ import annotations
 
@@ -7,12 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vit.cli.compose import add_compose_arguments, compose_runs
+from vit.cli.recognised import are_places, show_places
 from vit.faults import Fault, Refused
 
 if TYPE_CHECKING:
     from vit.data.core.samples import SampleData
 
-ABOUT = """Draw augmented training images with their targets, or print texts, and count the splits.
+ABOUT = """Say what a folder or file is, and by which words it is read; or draw what they give.
+
+  vit data photos                    which layout it is, how sure that is, what is odd in it, and
+                                     the commands that check it and train on it; reads names and
+                                     heads of files alone
+  vit data labels.csv                likewise of a table, an archive, a file of annotations
+  vit data photos --json             for programs; exit code 2: nothing was recognised
+
+With words of a config: augmented training images with their targets as a picture, or texts
+printed, and the splits counted.
 
   vit data data=digits
   vit data experiment=cifar10 data/augment=randaugment --count 64 --out augmented.png
@@ -30,9 +40,14 @@ def main(argv: list[str]) -> int:
         "--split", choices=("train", "val"), default="train", help="default: train (augmented)"
     )
     parser.add_argument("--count", type=int, default=32, help="number of samples, default: 32")
+    parser.add_argument("--json", action="store_true", help="of a PATH: what it is, as JSON")
     arguments = parser.parse_intermixed_args(argv)
+    if are_places(arguments.overrides):
+        return show_places(arguments.overrides, arguments.json)
     out: Path = arguments.out or Path(f"data-{arguments.split}.png")
     faults = []
+    if arguments.json:
+        faults.append(Fault("--json", "is for a folder or file: vit data PATH --json"))
     if not 1 <= arguments.count <= LARGEST_COUNT:
         faults.append(Fault("--count", f"is {arguments.count}; wanted 1 to {LARGEST_COUNT}"))
     if out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):

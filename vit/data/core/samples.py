@@ -20,6 +20,7 @@ from vit.data.core.sources import Contents, Samples
 from vit.data.core.split import Split
 from vit.data.core.splits import split_members
 from vit.data.core.unsound import faults_of, read_in_words, require_sound
+from vit.data.core.way_out import of_another_kind, with_way_out
 from vit.faults import Fault
 
 T = TypeVar("T", bound=Samples)
@@ -83,7 +84,10 @@ class SampleData(ABC, Generic[T]):
 
     @cached_property
     def contents(self) -> Contents[T]:
-        return read_in_words(self.read)
+        try:
+            return read_in_words(self.read)
+        except ValueError as error:
+            raise with_way_out(error, self) from error
 
     @cached_property
     def splits(self) -> dict[str, tuple[str, np.ndarray]]:
@@ -244,8 +248,9 @@ class SampleData(ABC, Generic[T]):
         try:
             self._require_facts()
         except (ValueError, OSError) as error:
-            return [*faults, *self._without_facts(error)]
-        return [*faults, *self._own_faults(full)]
+            return [*faults, *self._without_facts(error), *of_another_kind(self)]
+        found = [*faults, *self._own_faults(full)]
+        return [*found, *of_another_kind(self)] if found else []
 
     def _reading_faults(self) -> list[Fault]:
         """What was wrong in reading, whether or not facts and splits can be had of it."""

@@ -1,0 +1,1 @@
+"""What any folder or file holds, by its names and the heads of its files; a file an idea."""
