@@ -291,7 +291,7 @@ def test_the_check_says_what_was_chosen_and_the_run_goes_by_its_counts(files, mo
     report = preflight(compose(words(files.write(), *chosen))).sound
     told = report.data.to_plain()
     rows = dict(report_rows(report))
-    assert rows["pixel loss"] == "cross-entropy + dice"
+    assert rows["pixel loss"].startswith("WeightedSum, cross_entropy 1, focal 0, dice 1")
     assert re.match(r"balanced: \w+ \d", rows["class weights"])
     assert rows["sampling"].startswith("25% of an epoch by class; images that show each: soil 3")
     pixels, _ = pixels_of(files, "train", (1, 2, 3))

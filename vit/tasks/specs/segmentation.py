@@ -13,11 +13,11 @@ from torch import Tensor
 from vit.data.kinds.segmentation import SegmentationData
 from vit.facts import Facts
 from vit.faults import Misfit, shorten
-from vit.losses.pixels import CrossEntropy, PixelLoss
+from vit.losses.pixels import CrossEntropy
 from vit.metrics.segmentation import SemanticMetrics
 from vit.models.detector import Detector
 from vit.models.protocols import PixelHead
-from vit.runs.rare_classes import PAGE, choices_left, joined, rare_classes, with_shares
+from vit.runs.rare_classes import PAGE, PLAIN, choices_left, joined, rare_classes, with_shares
 from vit.structures import ClassMaps, Detections
 from vit.tasks.class_weights import WIDE, Kind, computed_weights, given_weights, told_weights
 from vit.tasks.pixel_classes import picture_classes
@@ -27,8 +27,19 @@ from vit.tasks.specs.detector import build_detector, squared_answer
 ClassWeights = Kind | dict[str, Any] | None
 
 
-def is_plain(loss: PixelLoss | None) -> bool:
+def is_plain(loss: object) -> bool:
+    """Whether a choice of `task/pixel_loss`, as the config has it or built, is cross-entropy."""
+    if isinstance(loss, Mapping):
+        return loss.get("_target_") == PLAIN
     return loss is None or type(loss) is CrossEntropy
+
+
+def loss_text(loss: object) -> str:
+    if not isinstance(loss, Mapping):
+        return str(loss)
+    name = str(loss.get("_target_")).rsplit(".", 1)[-1]
+    settings = [f"{key} {value:g}" for key, value in loss.items() if isinstance(value, float | int)]
+    return ", ".join([name, *settings])
 
 
 def weights_of(data: SegmentationData, chosen: Kind | Mapping[Any, Any]) -> list[float]:
@@ -65,13 +76,13 @@ class SegmentationSpec(TaskSpec):
         data: Any,
         *,
         class_weights: ClassWeights = None,
-        pixel_loss: PixelLoss | None = None,
+        pixel_loss: object = None,
     ) -> dict[str, str]:
         if data.contents.faults:
             return {}  # of maps that are missing nothing can be counted
         told = {}
         if not is_plain(pixel_loss):
-            told["pixel loss"] = str(pixel_loss)
+            told["pixel loss"] = loss_text(pixel_loss)
         if class_weights is not None:
             weights = weights_of(data, class_weights)
             how = class_weights if isinstance(class_weights, str) else "given"
@@ -98,7 +109,7 @@ class SegmentationSpec(TaskSpec):
         data: Any,
         *,
         class_weights: ClassWeights = None,
-        pixel_loss: PixelLoss | None = None,
+        pixel_loss: object = None,
     ) -> str | None:
         if isinstance(output, Detections) and output.answer.masks is not None:
             if class_weights is not None or not is_plain(pixel_loss):
@@ -121,7 +132,7 @@ class SegmentationSpec(TaskSpec):
         output: Any,
         *,
         class_weights: ClassWeights = None,
-        pixel_loss: PixelLoss | None = None,
+        pixel_loss: object = None,
     ) -> list[str]:
         lines = data.warnings()
         if data.contents.faults:
