@@ -57,6 +57,7 @@ WORDS: dict[str, Bound] = {
     "std": Bound(0.001, 100),
     "erasing": SHARE,
     "crop_fraction": Bound(0.01, 1),
+    "class_sampling": SHARE,
     "mosaic": SHARE,
     "mosaic_epochs": SOME,
     "train_scenes": COUNT,
@@ -166,6 +167,7 @@ WORDS: dict[str, Bound] = {
     "no_object_weight": WEIGHT,
     **{f"weight_{term}": WEIGHT for term in ("class", "box", "giou", "mask", "dice")},
     **{f"cost_{term}": WEIGHT for term in ("class", "box", "giou", "mask", "dice")},
+    **dict.fromkeys(("cross_entropy", "focal", "dice", "lovasz"), WEIGHT),
     "num_points": Bound(1, 10_000_000),
     "max_detections": Bound(1, 100_000),
     # sweeps

@@ -8,15 +8,18 @@ import torch
 import torch.nn.functional as F
 from commands import command
 from PIL import Image
+from pytorch_lightning.loggers import CSVLogger
 from sklearn.metrics import jaccard_score
 
+from vit.callbacks.pictures import Pictures
 from vit.check.preflight import preflight
 from vit.cli.compose import compose
 from vit.metrics.worst import Worst
 from vit.pictures.drawing import colour
+from vit.runs.mistake_gallery import LARGEST_MAP, Album, Mistake, read_album
 from vit.structures import IGNORED, ClassMaps, Detections, Stage
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
-from vit.tasks.mistakes import keep_worst, of_pixels
+from vit.tasks.mistakes import beside, keep_worst, of_pixels
 from vit.tasks.pixel_classes import class_map
 from vit.tasks.segmentation import objects_of, pixel_loss
 
@@ -121,7 +124,28 @@ def test_the_pictures_with_the_most_wrong_pixels_are_drawn_first_at_their_own_si
     image, truth, result = (sheet.getpixel((left + 3, 2)) for left in (0, 10, 20))
     assert image == (20, 20, 20) and len({image, truth, result}) == 3
     assert sheet.getpixel((13, 0)) == sheet.getpixel((23, 0)) == image  # ignored
-    assert album.mistakes[3].image.size == (3 * 17 + 4, 512)  # a large one as large as albums are
+    assert album.mistakes[3].image.size == (3 * 34 + 4, 1024)  # a large one as large as albums are
+
+
+class Wall(CSVLogger):
+    """Keeps what is hung on it."""
+
+    def log_image(self, key, images, step, caption):
+        self.hung = images
+
+
+def test_mistakes_are_stored_and_logged_at_the_size_of_their_pictures(tmp_path, trainer):
+    """Three pictures side by side, each as large as it is and not all together."""
+    sheet = beside([Image.new("RGB", (900, 700), (n, 0, 0)) for n in range(3)])
+    mistake = Mistake(sheet, "words", "a.png", across=3, largest=LARGEST_MAP)
+    task, data = assembled(PLAIN)
+    task.mistakes = lambda split, most: Album([mistake])
+    wall = Wall(tmp_path)
+    run = trainer(logger=wall, callbacks=[Pictures(tmp_path, 1)], limit_test_batches=1)
+    run.test(task, data.loader("test", rank=0, world_size=1), verbose=False)
+    (row,) = read_album(tmp_path, "test")["pictures"]
+    with Image.open(row["file"]) as stored:
+        assert stored.size == wall.hung[0].size == sheet.size == (2704, 700)
 
 
 def test_ignored_pixels_count_nowhere():

@@ -75,7 +75,7 @@ class Pictures(Callback):
             return
         if album is None or not album.mistakes:
             return
-        images = [shown(mistake.image) for mistake in album.mistakes]
+        images = [shown(each.image, each.across, each.largest) for each in album.mistakes]
         words = [mistake.words for mistake in album.mistakes]
         for logger in takers:
             logger.log_image(f"{split}/mistakes", images, step=step, caption=words)

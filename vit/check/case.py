@@ -77,6 +77,7 @@ class Case:
     traffic: TrafficReport | None = None
     determinism: DeterminismReport | None = None
     data_report: DataReport | None = None
+    settled: dict[str, str] | None = None
     changes: list[str] | None = None
 
     @property
@@ -108,5 +109,6 @@ class Case:
             groups=self.groups,
             traffic=self.traffic,
             determinism=self.determinism,
+            settled=self.settled or None,
             changes=self.changes,
         )

@@ -45,14 +45,17 @@ def checked_data(
     return data, faults
 
 
-def require_fit(config: Mapping[str, Any], data: SampleData, allow: list[str]) -> bool:
-    """True; raises ValueError where the task takes no such data, and names one that does."""
+def settled(config: Mapping[str, Any], data: SampleData, allow: list[str]) -> dict[str, str]:
+    """What the task's settings come to with these data.
+
+    Raises ValueError where the task takes no such data, and names one that does.
+    """
     try:
         spec = task_spec(config, allow)
         spec.ask(spec.from_data, data)
     except Misfit as error:
         raise ValueError(f"{error}{task_for(data)}") from error
-    return True
+    return spec.ask(spec.settled, data)
 
 
 def data_report(data: SampleData) -> DataReport:

@@ -20,7 +20,7 @@ from vit.check.determinism import determinism
 from vit.check.machine import lacking_for, require_room, warn_of_memory
 from vit.check.memory import memory_or_none
 from vit.check.misfits import check_misfit
-from vit.check.models import checked_cost, checked_data, checked_model, data_report, require_fit
+from vit.check.models import checked_cost, checked_data, checked_model, data_report, settled
 from vit.check.recipe import check_recipe, optimizer_faults
 from vit.check.selection import directions, monitor_faults, signed
 from vit.check.settings import (
@@ -102,8 +102,8 @@ def check_task(case: Case) -> None:
     if case.usable("task"):
         case.spec = trying("task", case.faults, partial(task_spec, config, allow))
     if data is not None and case.spec is not None:
-        fit = trying("task", case.faults, partial(require_fit, config, data, allow))
-        case.takes_data = fit is not None
+        case.settled = trying("task", case.faults, partial(settled, config, data, allow))
+        case.takes_data = case.settled is not None
 
 
 def check_model(case: Case) -> None:

@@ -75,6 +75,7 @@ def report_rows(run: RunReport) -> list[tuple[str, str]]:
     rows = [
         ("data", f"{splits}; {_kind(cost.facts)}"),
         *_objects(run.data.splits),
+        *(run.settled or {}).items(),
         ("parameters", f"{cost.parameters:,}"),
         (f"per {unit}", f"{cost.gflops_per_image:.3g} GFLOPs forward"),
     ]

@@ -28,6 +28,7 @@ from vit.runs.counted import BEFORE, is_outdated, ways
 from vit.runs.directory import RunFolder
 from vit.runs.environment import granted_by, hidden, with_names
 from vit.runs.left_out import left_out_summary
+from vit.runs.rare_classes import told_of_unfound
 from vit.runs.stamp import stamp
 from vit.runs.torchrun import train_on_nodes, train_together
 from vit.sweeps.roles import FACTS
@@ -240,6 +241,8 @@ def summary(folder: RunFolder, seconds: float | None = None) -> None:
     unit = results.get("unit", "image")
     if left_out := left_out_summary(results.get("left_out"), unit):
         print(printable(f"left out      {left_out}: {where}/log.txt names them"))
+    if unfound := results.get("unfound_classes"):
+        print(printable(f"at 0 % IoU    {told_of_unfound(unfound, folder.written_config())}"))
     print(f"run           {where}")
     by_class = "" if f"{split}/exact_match" in metrics else ", class by class"
     words = {"text": "--text TEXT", "sound": "FILE.wav…"}.get(unit, "IMAGE…")

@@ -34,7 +34,9 @@ from vit.runs.clock import Clocks
 from vit.runs.continuity import begun, lost_checkpoint
 from vit.runs.directory import SCHEMA_VERSION, RunFolder
 from vit.runs.failure import DONE, FAILED, PREEMPTED, STOPPED
+from vit.runs.files import read_json
 from vit.runs.left_out import left_out_summary
+from vit.runs.rare_classes import told_of_unfound, unfound_classes
 from vit.runs.record import Metric, Recorder, read_records
 from vit.runs.splits import write_splits
 from vit.runs.trust import without_fetching
@@ -84,6 +86,7 @@ def fit(job: Job) -> int:
     lightning.seed_everything(config["seed"], verbose=False)
     # What was to be fetched, the check of the command that said so has fetched.
     data = assemble_data(without_fetching(config), allowed)
+    data.recall((read_json(folder.stamp_file) or {}).get("data"))
     if begun(folder):
         accept_data(folder, data, rank=job.rank, allow_changed=job.allow_changed)
     if job.rank == 0:
@@ -121,14 +124,18 @@ def fit(job: Job) -> int:
         results = {**_results(trainer, job), "unit": data.unit}
         if task.counted:
             results["counted"] = dict(task.counted)
+        tables = task.tables()  # of the last validation
         if "test" in data.lengths:
             _test(job, trainer, task, data, results)
+            tables = results["tables"]
     except SystemExit:  # Lightning leaves this way after a signal
         if (code := _stopped(trainer, job.stopping)) is not None:
             return code
         raise
     if counts := left_out.counts():
         results["left_out"] = counts
+    if unfound := unfound_classes(tables):
+        results["unfound_classes"] = unfound
     if job.rank == 0:
         write_json(folder.results_file, results)
         try:
@@ -138,6 +145,8 @@ def fit(job: Job) -> int:
         shown = ", ".join(f"{key} {float(value):.4f}" for key, value in results["metrics"].items())
         if counts:
             log.info("left out, %s", left_out_summary(counts, data.unit))
+        if unfound:
+            log.info("at 0 %% IoU: %s", told_of_unfound(unfound, config))
         log.info("done in %.0f s: %s", job.clocks.wall.seconds(), shown)
     return DONE
 

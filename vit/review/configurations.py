@@ -113,7 +113,9 @@ def format_value(value: object) -> str:
 
 
 def _settings(run: Run) -> dict[str, object]:
-    settings: dict[str, object] = {**ADDED, **dict(_leaves(without_neutral(run.config), ""))}
+    neutral = (leaf for key, value in ADDED.items() for leaf in _leaves(value, f"{key}."))
+    own = _leaves(without_neutral(run.config), "")
+    settings: dict[str, object] = {**dict(neutral), **dict(own)}
     if fingerprint := inside(run.stamp, "data", "fingerprint"):
         settings[FINGERPRINT] = str(fingerprint)[:8]
     if run.counted:

@@ -163,6 +163,7 @@ class RunReport:
     groups: list[dict[str, Any]] | None = None  # of the optimizer, where layers differ
     traffic: TrafficReport | None = None  # of several processes
     determinism: DeterminismReport | None = None  # where it was asked for
+    settled: dict[str, str] | None = None  # what the task's settings come to: label → text
     changes: list[str] | None = None  # of the data since the run was begun
     seconds: float | None = None  # estimated for the training, where somebody asked
 
@@ -187,6 +188,7 @@ class RunReport:
             determinism=DeterminismReport(plain["deterministic"])
             if "deterministic" in plain
             else None,
+            settled=plain.get("settled"),
             changes=plain.get("changes"),
             seconds=plain.get("seconds"),
         )
@@ -205,6 +207,7 @@ class RunReport:
             **({} if traffic is None else {"communication": traffic.to_plain()}),
             **({} if exact is None else {"deterministic": exact.summary}),
             "data": self.data.to_plain(),
+            **_without_none({"settled": self.settled}),
             **_without_none({"changes": self.changes}),
             "gpus": self.gpus,
             **_without_none({"seconds": self.seconds}),
@@ -215,7 +218,7 @@ class RunReport:
 KEYS = frozenset(
     {
         *("faults", "lacking", "warnings", "schedule", "groups", "checkpoints", "memory"),
-        *("communication", "deterministic", "data", "changes", "gpus", "seconds"),
+        *("communication", "deterministic", "data", "settled", "changes", "gpus", "seconds"),
     }
 )
 

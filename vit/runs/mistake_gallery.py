@@ -24,6 +24,7 @@ from vit.runs.writing import write_json
 
 VERSION = 1
 SMALLEST, LARGEST = 128, 512  # pixels of the longer side of a stored picture
+LARGEST_MAP = 1024  # likewise where classes are shown pixel by pixel: thin ones would be lost
 GAP = 2  # pixels between pictures side by side
 LOSSLESS_BELOW = 65  # pixels; a digit of 8×8 enlarged has edges that compression would smear
 FORMATS = {"WEBP": "image/webp", "PNG": "image/png", "JPEG": "image/jpeg"}
@@ -39,7 +40,8 @@ class Mistake:
     image: Image.Image
     words: str
     sample: str  # what a person would look for: a file, or a number in the set
-    across: int = 1  # pictures side by side in it, each of which may be LARGEST pixels wide
+    across: int = 1  # pictures side by side in it, each of which may be as wide
+    largest: int = LARGEST  # pixels of the longer side; what is larger is shrunk
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def write_album(
     folder.mkdir(parents=True, exist_ok=True)
     rows, token = [], secrets.token_hex(3)
     for number, mistake in enumerate(album.mistakes, start=1):
-        image = shown(mistake.image, mistake.across)
+        image = shown(mistake.image, mistake.across, mistake.largest)
         file = folder / f"{token}-{number:02}.webp"
         image.save(file, "WEBP", **_quality(mistake.image))
         size = {"width": image.width, "height": image.height}
@@ -84,7 +86,7 @@ def write_album(
     return listing
 
 
-def shown(image: Image.Image, across: int = 1) -> Image.Image:
+def shown(image: Image.Image, across: int = 1, largest: int = LARGEST) -> Image.Image:
     """At a size for people: small ones enlarged in whole steps, large ones shrunk.
 
     In RGB, or in grey where there is no colour: what is a third as large is written faster.
@@ -95,7 +97,7 @@ def shown(image: Image.Image, across: int = 1) -> Image.Image:
         times = -(-SMALLEST // longer)
         size = (image.width * times, image.height * times)
         return image.resize(size, Image.Resampling.NEAREST)
-    image.thumbnail((across * LARGEST + (across - 1) * GAP, LARGEST))
+    image.thumbnail((across * largest + (across - 1) * GAP, largest))
     return image
 
 

@@ -17,7 +17,7 @@ from vit.metrics.detection import DetectionMetrics
 from vit.metrics.hits import NOTHING, Hits, Truth, matched, truth_by_image
 from vit.metrics.worst import Worst
 from vit.pictures.drawing import annotated, colour, coloured
-from vit.runs.mistake_gallery import GAP, LARGEST, Album, Mistake
+from vit.runs.mistake_gallery import GAP, LARGEST_MAP, Album, Mistake
 from vit.runs.predictions import Predictions
 from vit.structures import IGNORED
 
@@ -140,12 +140,13 @@ def of_pixels(
         answer = torch.frombuffer(bytearray(zlib.decompress(packed)), dtype=torch.uint8)
         maps = [labels, answer.view(labels.shape).where(labels != IGNORED, IGNORED)]
         shown = picture(split, index)
-        shown.thumbnail((LARGEST, LARGEST))
+        shown.thumbnail((LARGEST_MAP, LARGEST_MAP))
         maps = [resized(each, shown.height, shown.width) for each in maps]
         present |= {number for each in maps for number in each.unique().tolist()}
         sheet = beside([shown, *(coloured(shown, each) for each in maps)])
         words = f"{share:.1%} of the pixels wrong (image, truth, prediction)"
-        album.append(Mistake(sheet, words, name(split, index), across=1 + len(maps)))
+        across = 1 + len(maps)
+        album.append(Mistake(sheet, words, name(split, index), across, LARGEST_MAP))
     shown_classes = sorted(present - {IGNORED})[:MOST_LEGEND]
     return Album(album, [(names[number], _hex(colour(number))) for number in shown_classes])
 

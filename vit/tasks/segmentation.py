@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +15,7 @@ from vit.data.kinds.segmentation_loading import FramedMaps
 from vit.facts import Facts
 from vit.losses.detection import SetCriterion, loss_of
 from vit.losses.masks import NUM_POINTS
+from vit.losses.pixels import CrossEntropy, PixelLoss, Sum
 from vit.losses.weights import LossWeights, MatchingCosts
 from vit.metrics.segmentation import SemanticMetrics
 from vit.metrics.worst import Worst
@@ -20,6 +23,7 @@ from vit.runs.counted import PICTURES_OWN_SIZE
 from vit.runs.distributed import sum_dtype, sum_over_ranks
 from vit.runs.mistake_gallery import Album
 from vit.structures import IGNORED, ClassMaps, Objects, SegmentationBatch
+from vit.tasks.class_weights import told_weights
 from vit.tasks.mistakes import Name, Picture, TrueLabels, keep_worst, of_pixels
 from vit.tasks.pixel_classes import picture_classes
 from vit.tasks.queries import points_generator, tell_progress
@@ -27,31 +31,38 @@ from vit.tasks.specs.segmentation import SegmentationSpec
 from vit.tasks.task import OptimizerPart, SchedulePart, Task
 
 MOST_PICTURES = 24  # kept of an evaluation
+log = logging.getLogger("vit")
 
 
 class Segmentation(Task):
     """Trains a model to tell the class of every pixel.
 
-    A head that answers with maps of classes is trained by cross-entropy at the labels' resolution.
+    A head that answers with maps of classes is trained by `pixel_loss` at the labels' resolution.
     One that answers with queries and masks (head=masks) is to have one query for each class that an
     image shows, and is trained by the criterion of detection; a pixel's class is then the one with
     the largest sum over queries of class probability times mask.
 
     Args:
+        pixel_loss: of heads with maps of classes; None: cross-entropy.
+        class_weights: for it, by the names of classes, of which others have 1; or computed from the
+            training maps: vit/tasks/class_weights.py. None: all 1.
         weight_class, weight_mask, weight_dice, no_object_weight, cost_…, num_points: of heads with
             queries, as in task=detection; the defaults are EoMT's.
         picture, published, sample_name: a picture to draw on, the labels that its pixels have,
             [height, width], and its name, by split and position.
+        weigh_classes: answers the weights by class, once something is trained.
 
     Each epoch of evaluation logs `miou` and `pixel_accuracy` of the pixels of the pictures: against
     the labels as they were published, whatever size the model sees, and for exactly the maps that
     `vit predict` writes (vit/tasks/pixel_classes.py). Every pixel counts, since what a picture is
     fitted by leaves none out, but for those labelled 255. `loss` is at the size that the model
-    sees, as in training.
+    sees, as in training; of maps of classes it is the plain cross-entropy, without weights, so that
+    trainings by several losses can be compared.
     """
 
     spec = SegmentationSpec
     counted = dict.fromkeys(SemanticMetrics.names, PICTURES_OWN_SIZE)
+    class_weights: Tensor | None
 
     def __init__(
         self,
@@ -64,7 +75,12 @@ class Segmentation(Task):
         picture: Picture | None = None,
         published: TrueLabels | None = None,
         sample_name: Name | None = None,
+        weigh_classes: Callable[[], list[float]] | None = None,
         *,
+        pixel_loss: PixelLoss | None = None,
+        class_weights: (
+            Literal["balanced", "inverse_sqrt", "median_frequency"] | dict[str, Any] | None
+        ) = None,
         no_object_weight: float = 0.1,
         weight_class: float = 2.0,
         weight_mask: float = 5.0,
@@ -82,6 +98,9 @@ class Segmentation(Task):
             costs=MatchingCosts(class_=cost_class, mask=cost_mask, dice=cost_dice),
             num_points=num_points,
         )
+        self.pixel_loss = pixel_loss or CrossEntropy()
+        self.register_buffer("class_weights", None, persistent=False)
+        self._weigh_classes = weigh_classes
         self.metrics = SemanticMetrics(facts.class_names, IGNORED)
         self.worst = Worst(MOST_PICTURES)
         self._picture, self._published, self._name = picture, published, sample_name
@@ -89,15 +108,21 @@ class Segmentation(Task):
     def forward(self, images: Tensor) -> Any:
         return self.model(images)
 
+    def setup(self, stage: str) -> None:
+        if stage == "fit" and self._weigh_classes is not None:
+            weights = self._weigh_classes()
+            self.class_weights = torch.tensor(weights)
+            log.info("class weights: %s", told_weights(weights, self.facts.class_names))
+
     def on_train_batch_start(self, batch: SegmentationBatch, batch_idx: int) -> None:
         tell_progress(self)
 
     def training_step(self, batch: SegmentationBatch, batch_idx: int) -> Tensor:
         output = self.model(batch.images)
         if isinstance(output, ClassMaps):
-            total, count = pixel_loss(output, batch.labels)
-            everywhere = sum_over_ranks(count).clamp(min=1)
-            losses = {"loss": total * self.trainer.world_size / everywhere}
+            logits = enlarged(output, batch.labels)
+            sums = self.pixel_loss.sums(logits, batch.labels, self.class_weights)
+            losses = averaged(sums, self.trainer.world_size)
         else:
             generator = points_generator(self, batch_idx, batch.images.device)
             losses = self.criterion(output, objects_of(batch.labels), generator)
@@ -145,9 +170,27 @@ def pixel_loss(
     output: ClassMaps, labels: Int[Tensor, "batch height width"]
 ) -> tuple[Float[Tensor, ""], Tensor]:
     """The sum of cross-entropies over all pixels that are not ignored, and their number."""
-    logits = F.interpolate(output.logits.float(), size=labels.shape[1:], mode="bilinear")
+    logits = enlarged(output, labels)
     total = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
     return total, (labels != IGNORED).sum()
+
+
+def enlarged(
+    output: ClassMaps, labels: Int[Tensor, "batch height width"]
+) -> Float[Tensor, "batch classes height width"]:
+    """Logits at the size of the labels."""
+    return F.interpolate(output.logits.float(), size=labels.shape[1:], mode="bilinear")
+
+
+def averaged(sums: Mapping[str, Sum], world_size: int) -> dict[str, Tensor]:
+    """`loss`, divided by what all processes counted; of several, also each without its weight."""
+    counts = sum_over_ranks(torch.stack([each.number for each in sums.values()])).clamp(min=1)
+    pairs = zip(sums.items(), counts, strict=True)
+    means = {name: own.total * world_size / count for (name, own), count in pairs}
+    parts = [own.weight * means[name] for name, own in sums.items()]
+    if len(parts) == 1:
+        return {"loss": parts[0]}
+    return {"loss": torch.stack(parts).sum(), **{f"loss_{n}": mean for n, mean in means.items()}}
 
 
 def objects_of(labels: Int[Tensor, "batch height width"]) -> Objects:

@@ -22,7 +22,8 @@ class TaskSpec(ABC):
             spec = MineSpec
 
     A task's author writes the abstract methods here, and those of `vit.tasks.task.Task`; whoever
-    leaves one out is told all that are missing by `vit check`. `independent_classes`,
+    leaves one out is told all that are missing by `vit check`. `settled`,
+    `independent_classes`,
     `data_warnings` and `progress_metrics` have defaults.
 
     A task's settings are the keyword-only arguments of its module. A method here that needs some of
@@ -104,6 +105,13 @@ class TaskSpec(ABC):
     def independent_classes(self, facts: Any) -> bool:
         """Whether each class is learnt by itself: a sigmoid for each, in place of one softmax."""
         return bool(facts.multi_label)
+
+    def settled(self, data: Any) -> dict[str, str]:
+        """What the settings come to with these data, for the check and the log: label → text.
+
+        May read the data. Raises ValueError where they cannot be trained on with these settings.
+        """
+        return {}
 
     def data_warnings(self, data: Any, output: Any) -> list[str]:
         """What the check warns of, from the data and the model's answer to two samples."""

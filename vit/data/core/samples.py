@@ -235,6 +235,13 @@ class SampleData(ABC, Generic[T]):
     def _add_to(self, digest: hashlib.blake2b, source: T, members: np.ndarray) -> None:
         """Adds what the fingerprint counts of some samples of a source."""
 
+    def recall(self, described: object) -> None:
+        """Takes what a run's stamp says of its data: `describe` and the fingerprint, if anything.
+
+        A kind may spare itself by it what takes long to find.
+        """
+        return None
+
     def faults(self, full: bool = False) -> list[Fault]:
         """Everything wrong that can be found without training; `full` decodes every image.
 

@@ -6,6 +6,7 @@ MappedSources. No `from __future__ import annotations` here: signatures are the 
 
 import hashlib
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +20,7 @@ from vit.data.augment_boxes import BoxAugmentation, NoBoxAugmentation
 from vit.data.core.images import BadImage
 from vit.data.kinds.base import ImageData
 from vit.data.kinds.checks import add_samples, evenly_spaced
+from vit.data.kinds.class_pixels import ClassPixels, count_class_pixels, draw_weights
 from vit.data.kinds.segmentation_checks import (
     APART,
     absent_classes,
@@ -33,6 +35,7 @@ from vit.facts import Facts
 from vit.faults import Fault
 from vit.structures import IGNORED
 
+TOTALS = ("pixels", "pixels_around")  # of `describe`, by class, where all maps were counted
 MAPS_COUNTED = 1000  # per split; decoding the map of a photo takes some 5 ms
 
 
@@ -47,10 +50,21 @@ class SegmentationData(ImageData[MappedSource]):
     Args:
         fit: to image_size: "letterbox" keeps the shape and fills up, "squash" does not.
         augment_maps: what training does to pictures with their maps.
+        class_sampling: share of an epoch's samples that are drawn by class, each class as often as
+            another and then an image that shows it; the rest from all images alike. 0: each image
+            once. Above it images are drawn with replacement, and all training maps are read before.
     """
 
     fit: Literal["letterbox", "squash"] = "letterbox"
     augment_maps: BoxAugmentation = field(default_factory=NoBoxAugmentation)
+    class_sampling: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.class_sampling <= 1:
+            raise ValueError(
+                f"data.class_sampling={self.class_sampling}; wanted a fraction, 0 to 1."
+            )
 
     @property
     def task(self) -> str:
@@ -99,7 +113,14 @@ class SegmentationData(ImageData[MappedSource]):
             }
             if len(counted) < description[split]["images"]:
                 description[split]["from"] += f"; classes of {len(counted):,} maps"
+        if (whole := vars(self).get("class_pixels")) is not None:
+            names = self.facts.class_names
+            for key, counts in zip(TOTALS, (whole.pixels, whole.around), strict=True):
+                description["train"][key] = dict(zip(names, counts.tolist(), strict=True))
         return description
+
+    def recall(self, described: object) -> None:
+        self._described = described if isinstance(described, Mapping) else {}
 
     def _identity(self) -> Any:
         return self.contents.class_names
@@ -147,6 +168,40 @@ class SegmentationData(ImageData[MappedSource]):
         return lines + absent_classes(self.describe()["train"])
 
     @cached_property
+    def class_pixels(self) -> ClassPixels:
+        """Of all training maps, each of which is read once."""
+        source, members = self._source_of("train")
+        return count_class_pixels(source, members, self.facts.num_classes)
+
+    def class_totals(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels of each class, and pixels around it, as ClassPixels has them.
+
+        Of what `recall` was given where that is of these very data, else counted.
+        """
+        described = getattr(self, "_described", {})
+        train = described.get("train")
+        known = [train.get(key) for key in TOTALS] if isinstance(train, Mapping) else []
+        found = [_in_order(each, self.facts.class_names) for each in known]
+        pixels, around = found or (None, None)
+        same = pixels is not None and described.get("fingerprint") == self.fingerprint()
+        if same and pixels is not None and around is not None:
+            return pixels, around
+        return self.class_pixels.pixels, self.class_pixels.around
+
+    def class_shares(self) -> dict[str, float]:
+        """Each class's share of the training pixels that have one: of all maps where those were
+        counted, else of 1,000 at most."""
+        whole = vars(self).get("class_pixels")
+        counts = self._counted["train"][:, :-1].sum(axis=0) if whole is None else whole.pixels
+        shares = counts / max(counts.sum(), 1)
+        return dict(zip(self.facts.class_names, shares.tolist(), strict=True))
+
+    def _draw_weights(self) -> np.ndarray | None:
+        if not self.class_sampling:
+            return None
+        return draw_weights(self.class_pixels, self.class_sampling)
+
+    @cached_property
     def _counted(self) -> dict[str, np.ndarray]:
         """Split → pixels of each class and, last, of none: [maps, classes + 1], of 1,000 maps."""
         return {split: self._pixels(split) for split in self.splits}
@@ -170,3 +225,11 @@ class SegmentationData(ImageData[MappedSource]):
 
     def _counts(self, split: str) -> np.ndarray:
         return np.count_nonzero(self._counted[split][:, :-1], axis=0)
+
+
+def _in_order(told: object, names: tuple[str, ...]) -> np.ndarray | None:
+    """Counts by class as an array; None where they are of other classes, or no counts."""
+    if not isinstance(told, Mapping) or told.keys() != set(names):
+        return None
+    counts = [told[name] for name in names]
+    return np.array(counts, dtype=np.int64) if all(type(n) is int for n in counts) else None
