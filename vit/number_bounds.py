@@ -137,6 +137,7 @@ WORDS: dict[str, Bound] = {
     "box_noise": Bound(0, 10),
     "joint_blocks": LAYERS,
     "blocks": FEW,
+    "stages": FEW,
     "num_blocks": LAYERS,
     "bottlenecks": FEW,
     "expansion": Bound(0.001, 100),

@@ -20,6 +20,7 @@ from torch import nn
 from vit.build import build_slot
 from vit.callbacks.checkpoints.policy import checkpoint_callbacks, policy_of
 from vit.callbacks.checkpoints.retention import number_kept
+from vit.check.batch_statistics import batch_statistics
 from vit.check.changed import changes_of
 from vit.check.communication import communication, warn_of_padding
 from vit.check.determinism import determinism
@@ -174,6 +175,11 @@ def preflight(
         cost, found = shared.find(["cost", *parts[1:]], lambda: cost_or_faults(model, data, allow))
         faults += found
         told.update(cost)
+        if "micro_batch_size" in told:
+            sizes = told["micro_batch_size"], told["processes"]
+            found, odd = batch_statistics(config, model, data, *sizes)
+            faults += found
+            warnings += odd
         if "optim" not in broken and not own_code(config["optim"], allow):
             made = ["optimizer", *parts[1:], config["optim"]]
             faults += shared.find(made, lambda: optimizer_faults(config, model))

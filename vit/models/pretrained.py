@@ -1,4 +1,4 @@
-"""Any plain vision transformer of timm, with or without its trained weights."""
+"""Any model of timm whose answer has a place in the image, with or without trained weights."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from huggingface_hub import constants as hub
 from jaxtyping import Float
 from timm.models import get_pretrained_cfg, load_state_dict_from_hf
 from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from vit.faults import did_you_mean
+from vit.models.batch_norm import batch_norm_parts
+from vit.models.contract import containers_opened, counted, depths_of_children
+from vit.models.feature_maps import JoinedMaps, WholeAnswer, depths_by_timm, does_not_divide
 from vit.models.foreign import Foreign, read_foreign
+from vit.models.timm_creation import UnknownArgument, classifier_of, created
 from vit.structures import Features, Grid
 
 
 class TimmBackbone(nn.Module):
-    """A vision transformer of timm that answers with the same `Features` as our own.
+    """A model of timm that answers with the same `Features` as our own.
 
     `name` is one of timm's, with a tag after a dot where weights have several
     (`vit_small_patch16_224.dino`). `pretrained` takes the weights from timm's cache, or from the
@@ -36,17 +37,28 @@ class TimmBackbone(nn.Module):
     first convolution are fitted to `image_size` and `channels`. The stages inside stay timm's:
     models that work between `embed` and `encode` need `vit.models.backbone.ViT`.
 
+    A plain vision transformer gives its tokens, block by block. Any other (ResNet, ConvNeXt, Swin,
+    …) gives one row of tokens, a token for each place of its last map: what it would pool for its
+    classes, `patch_size` pixels apart. It has one block then (`depth` is 1), which is that row.
+    `stages` takes some of the maps of timm's `features_only=True` instead, for heads that look for
+    small things: see `vit.models.feature_maps.JoinedMaps`.
+
     Where timm normalises after pooling, that norm is applied to every token, since `Features`
     are normalised tokens. `mean` and `std` are those the weights were trained with.
 
     Args:
+        stages: numbers of the feature maps that are joined, 0 the finest, -1 the last; None takes
+            the model's own answer.
         drop_path: timm's drop_path_rate, that of the last block.
         dropout: timm's proj_drop_rate, behind each attention and in each mlp.
         gradient_checkpointing: compute blocks anew in the backward pass: less memory, more time.
 
-    Raises ValueError for names that are unknown or no plain vision transformers, for weights
-    that are neither on this machine nor within reach, and for weights of another architecture.
+    Raises ValueError for names that are unknown, models that answer nothing with a place, keys
+    that a model does not have, weights that are neither on this machine nor within reach, and
+    weights of another architecture.
     """
+
+    has_stages = False
 
     def __init__(
         self,
@@ -57,6 +69,7 @@ class TimmBackbone(nn.Module):
         pretrained: bool = False,
         checkpoint: str | None = None,
         checkpoint_prefix: str | None = None,
+        stages: tuple[int, ...] | None = None,
         drop_path: float = 0.0,
         dropout: float = 0.0,
         gradient_checkpointing: bool = False,
@@ -76,38 +89,46 @@ class TimmBackbone(nn.Module):
                 "backbone.checkpoint to one, or leave the prefix out."
             )
         file = None if checkpoint is None else read_foreign(checkpoint, checkpoint_prefix)
+        if file is not None:
+            file.classifier = classifier_of(name)
         weights = fetched(name) if pretrained and file is None else None
         if weights is None and file is None:
-            model = _create(name, arguments)
+            model, taken = _create(name, arguments)
         else:  # fitted and compared for real, on the meta device of the check too
             device = torch.get_default_device()
             with torch.device("cpu"):
-                model = _create(name, arguments, weights, file).to(device)
+                model, taken = _create(name, arguments, weights, file)
+                model = model.to(device)
         self.remarks = [] if file is None else file.remarks()  # for whoever checks the model
-        _check_plain(name, model)
-        model.reset_classifier(0, "")  # drops head and pool: they would be idle parameters
         if gradient_checkpointing:
+            _refuse_twice_counted(name, model)
             model.set_grad_checkpointing()
+        plain = stages is None and _is_plain(model)
+        self.maps: Any = None  # what makes tokens of the model's maps, where it gives maps
+        if plain:
+            model.reset_classifier(0, "")  # drops head and pool: they would be idle parameters
+        elif stages is None:
+            self.maps = WholeAnswer(name, model, image_size, channels)
+        else:
+            self.maps = JoinedMaps(name, model, stages)
         self.model: Any = model
-        self.dim: int = model.num_features
-        self.depth = len(model.blocks)
-        self.patch_size: int = model.feature_info[0]["reduction"]
-        self.num_prefix: int = model.num_prefix_tokens
-        self.has_class_token = getattr(model, "cls_token", None) is not None
+        self.dim: int = model.num_features if plain else self.maps.dim
+        self.depth = len(model.blocks) if plain else 1
+        self.patch_size: int = model.feature_info[0]["reduction"] if plain else self.maps.stride
+        self.num_prefix: int = model.num_prefix_tokens if plain else self.maps.num_prefix
+        self.has_class_token = plain and getattr(model, "cls_token", None) is not None
         self.mean: tuple[float, ...] = tuple(model.pretrained_cfg["mean"])
         self.std: tuple[float, ...] = tuple(model.pretrained_cfg["std"])
         resizes = "dynamic_img_size" in inspect.signature(type(model).__init__).parameters
-        self.fixed_size = None if resizes or hasattr(model, "embeds") else tuple(image_size)
+        resizes = resizes or hasattr(model, "embeds") or "img_size" not in taken
+        self.fixed_size = None if resizes else tuple(image_size)
         self.grid(*image_size)
 
     def grid(self, height: int, width: int) -> Grid:
         """The patches of an image of this many pixels; ValueError where it does not divide."""
         size = self.patch_size
         if height < size or width < size or height % size or width % size:
-            raise ValueError(
-                f"image is {height}x{width} px; both sides must divide by the patch size of "
-                f"{self.name}, {size}. Change data.image_size, or pick another backbone.name."
-            )
+            raise ValueError(does_not_divide(self.name, size, height, width))
         if self.fixed_size is not None and (height, width) != self.fixed_size:
             raise ValueError(
                 f"image is {height}x{width} px; {self.name} was built for "
@@ -122,6 +143,9 @@ class TimmBackbone(nn.Module):
         """`blocks` asks for the patch tokens after those blocks, too: 0 the first, -1 the last."""
         grid = self.grid(*images.shape[-2:])
         wanted = [self._block_number(number) for number in blocks]
+        if self.maps is not None:
+            patches, prefix = self.maps(self.model, images, grid)
+            return Features(patches, grid, prefix, blocks=(patches,) * len(wanted))
         asked = sorted(set(wanted)) or [self.depth - 1]
         tokens, taken = self.model.forward_intermediates(images, indices=asked, output_fmt="NLC")
         if isinstance(self.model.norm, nn.Identity):
@@ -143,19 +167,21 @@ class TimmBackbone(nn.Module):
     def flops(self, height: int, width: int) -> int:
         """Products of one forward pass for one image, counted on the meta device."""
         self.grid(height, width)
-        weights = {
-            name: tensor.to("meta")
-            for name, tensor in [*self.model.named_parameters(), *self.model.named_buffers()]
-        }
         image = torch.empty(1, self.channels, height, width, device="meta")
-        # The fused kernels are counted on some devices only, the plain one everywhere.
-        with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-            functional_call(self.model, weights, (image,))
-        return counter.get_total_flops()
+        return counted(self if self.maps is not None else self.model, image)
 
     def depths(self) -> dict[str, int]:
-        """How deep each parameter lies: 0 the embeddings, 1…depth the blocks, then the norm."""
-        depths = {}
+        """How deep each parameter lies: 0 the embeddings, 1…depth the blocks, then the norm.
+
+        Of a model that gives maps as deep as timm says, or by the order of its parts; what joins
+        the maps lies behind them all.
+        """
+        depths: dict[str, int] = {}
+        if self.maps is not None:
+            inside = depths_by_timm(self.model) or depths_of_children(self.model)
+            last = max(inside.values()) + 1
+            depths = {f"maps.{name}": last for name, _ in self.maps.named_parameters()}
+            return {f"model.{name}": at for name, at in inside.items()} | depths
         for name, _ in self.named_parameters():
             _, first, *rest = name.split(".")
             if first == "blocks":
@@ -166,15 +192,20 @@ class TimmBackbone(nn.Module):
 
     def shards(self) -> list[nn.Module]:
         """The parts that are gathered one after another where the weights are sharded."""
-        return list(self.model.blocks)
+        return list(self.model.blocks) if self.maps is None else containers_opened(self.model)
 
     def no_weight_decay(self) -> set[str]:
         """Biases, norms, gains, and what timm's model names."""
-        named = {f"model.{name}" for name in self.model.no_weight_decay()}
+        asked = getattr(self.model, "no_weight_decay", set)()
+        named = tuple(f"model.{name}" for name in asked)  # some models name whole parts
+        inside = tuple(f"{name}." for name in named)
         return {
             name
             for name, parameter in self.named_parameters()
-            if parameter.ndim < 2 or name in named or name.rpartition(".")[2] in _UNDECAYED
+            if parameter.ndim < 2
+            or name in named
+            or name.startswith(inside)
+            or name.rpartition(".")[2] in _UNDECAYED
         }
 
     def _refuse(self, stage: str) -> NoReturn:
@@ -244,10 +275,11 @@ def _create(
     arguments: dict[str, Any],
     weights: dict[str, Any] | None = None,
     file: Foreign | None = None,
-) -> Any:
+) -> tuple[Any, dict[str, Any]]:
     """The model, with its head where weights have one, so that every key can be compared.
 
-    The weights are those of a file where one is given.
+    The weights are those of a file where one is given. With it those of the arguments that its
+    family takes.
     """
     plain = arguments | {"num_classes": 0}
     weights = weights if file is None else file.weights
@@ -256,29 +288,24 @@ def _create(
     else:
         arguments = arguments | {"pretrained": True}
         overlay: dict[str, Any] = {"state_dict": weights}
-        head = weights.get("head.weight")
+        head = weights.get(f"{classifier_of(name)[0]}.weight")
         classes = len(head) if isinstance(head, Tensor) and head.ndim else 0
         overlay["num_classes"] = arguments["num_classes"] = classes
         arguments["pretrained_cfg_overlay"] = overlay
-    # Families differ in what they take; what one does not know, it names in a TypeError.
-    for attempt in (arguments | {"dynamic_img_size": True}, arguments):
-        try:
-            model: Any = timm.create_model(name, **attempt)
-        except TypeError as error:
-            refusal: Exception = error
-            continue
-        except MISFITS as error:
-            if weights is None:
-                raise
-            refusal = error
-            break
+    try:
+        model, taken = created(name, arguments)
+    except UnknownArgument:
+        raise
+    except MISFITS as error:
+        if weights is None:
+            raise
+        refusal = error
+    else:
         for config in (model.pretrained_cfg, model.default_cfg):
             config.pop("state_dict", None)  # else every copy of the model would carry them
-        return model
-    if weights is None:
-        raise _not_plain(name) from refusal
+        return model, taken
     with torch.device("meta"):
-        wanted = _create(name, plain).state_dict()
+        wanted = _create(name, plain)[0].state_dict()
     file = file or Foreign(name, weights, weights)
     raise ValueError(file.why_not(name, wanted, refusal)) from refusal
 
@@ -298,20 +325,20 @@ def _check_name(name: str) -> None:
         ) from error
 
 
-def _check_plain(name: str, model: Any) -> None:
-    stages = getattr(model, "forward_intermediates", None)
-    parameters = inspect.signature(stages).parameters if stages else {}
+def _is_plain(model: Any) -> bool:
+    """Whether it gives one row of tokens from the first block to the last."""
+    parameters = inspect.signature(model.forward_intermediates).parameters
     needed = ("blocks", "num_prefix_tokens", "norm", "fc_norm", "feature_info")
-    if "return_prefix_tokens" not in parameters or not all(hasattr(model, part) for part in needed):
-        raise _not_plain(name)
+    return "return_prefix_tokens" in parameters and all(hasattr(model, part) for part in needed)
 
 
-def _not_plain(name: str) -> ValueError:
-    return ValueError(
-        f"{name!r} is not a plain vision transformer: it does not give one row of tokens per "
-        "image from the first block to the last. Choose a vit_*, deit*, beit*, eva* or dino model "
-        "as backbone.name."
-    )
+def _refuse_twice_counted(name: str, model: nn.Module) -> None:
+    if batch_norm_parts(model):
+        raise ValueError(
+            f"backbone.gradient_checkpointing=true computes parts of {name} twice in each step, and "
+            "its BatchNorm would count each batch twice in its running statistics. Set it to "
+            "false, or pick a backbone.name without BatchNorm."
+        )
 
 
 # What timm raises on its way from a file's names and shapes to its own.
