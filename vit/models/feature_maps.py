@@ -33,12 +33,15 @@ class WholeAnswer(nn.Module):
         super().__init__()
         self.name = name
         self.channels_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
+        known: int = model.feature_info[-1]["reduction"]
+        uneven = any(side % known for side in image_size)
         try:
             model.reset_classifier(0, "")
             shape = shape_of_answer(model, channels, image_size)
         except Exception as error:  # families differ in what they raise
+            if uneven:
+                raise ValueError(does_not_divide(name, known, *image_size)) from error
             raise _pools(name, f"{type(error).__name__}: {error}") from error
-        known: int = model.feature_info[-1]["reduction"]
         self.num_prefix, rows, cols = 0, 0, 0
         if len(shape) == 4:
             self.dim, rows, cols = shape[1:] if not self.channels_last else (shape[3], *shape[1:3])
@@ -49,7 +52,7 @@ class WholeAnswer(nn.Module):
         # A small image may end as one token, whatever the stride would be for a larger one.
         self.stride = image_size[0] if (rows, cols) == (1, 1) else known
         if self.num_prefix < 0 or (rows * self.stride, cols * self.stride) != tuple(image_size):
-            if any(side % known for side in image_size):
+            if uneven:
                 raise ValueError(does_not_divide(name, known, *image_size))
             raise _pools(name, f"it gives {list(shape)} for {_pixels(*image_size)}")
 

@@ -101,9 +101,9 @@ class TimmBackbone(nn.Module):
                 model = model.to(device)
         self.remarks = [] if file is None else file.remarks()  # for whoever checks the model
         if gradient_checkpointing:
-            _refuse_twice_counted(name, model)
-            model.set_grad_checkpointing()
+            _checkpointed(name, model)
         plain = stages is None and _is_plain(model)
+        self.model: Any = model
         self.maps: Any = None  # what makes tokens of the model's maps, where it gives maps
         if plain:
             model.reset_classifier(0, "")  # drops head and pool: they would be idle parameters
@@ -111,7 +111,6 @@ class TimmBackbone(nn.Module):
             self.maps = WholeAnswer(name, model, image_size, channels)
         else:
             self.maps = JoinedMaps(name, model, stages)
-        self.model: Any = model
         self.dim: int = model.num_features if plain else self.maps.dim
         self.depth = len(model.blocks) if plain else 1
         self.patch_size: int = model.feature_info[0]["reduction"] if plain else self.maps.stride
@@ -332,12 +331,19 @@ def _is_plain(model: Any) -> bool:
     return "return_prefix_tokens" in parameters and all(hasattr(model, part) for part in needed)
 
 
-def _refuse_twice_counted(name: str, model: nn.Module) -> None:
+def _checkpointed(name: str, model: Any) -> None:
+    why = ""
     if batch_norm_parts(model):
+        why = "its BatchNorm would count each batch twice in its running statistics"
+    else:
+        try:
+            model.set_grad_checkpointing()
+        except AssertionError as error:
+            why = str(error)
+    if why:
         raise ValueError(
-            f"backbone.gradient_checkpointing=true computes parts of {name} twice in each step, and "
-            "its BatchNorm would count each batch twice in its running statistics. Set it to "
-            "false, or pick a backbone.name without BatchNorm."
+            f"backbone.gradient_checkpointing=true computes parts of a model twice in each step, "
+            f"and {name} cannot: {why}. Set it to false, or pick another backbone.name."
         )
 
 
