@@ -137,7 +137,7 @@ WORDS: dict[str, Bound] = {
     "box_noise": Bound(0, 10),
     "joint_blocks": LAYERS,
     "blocks": FEW,
-    "stages": FEW,
+    "stages": Bound(-1_000, 1_000),
     "num_blocks": LAYERS,
     "bottlenecks": FEW,
     "expansion": Bound(0.001, 100),

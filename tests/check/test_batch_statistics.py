@@ -1,9 +1,13 @@
 """What the check says of BatchNorm: how a batch is cut up, and what cannot be right."""
 
 import pytest
+import torch
 
+from vit.check.batch_statistics import batch_statistics
 from vit.check.preflight import preflight
 from vit.cli.compose import compose
+from vit.frozen import accumulation, processes
+from vit.tasks.assembly import assemble_data, assemble_model
 
 SMALL = ["data=digits", "data.image_size=32", "tracking=none", "threads=1", "trainer.max_steps=2"]
 SMALL += ["schedule.warmup_epochs=0", "backbone=timm", "data.batch_size=8"]
@@ -11,9 +15,21 @@ RESNET, CONVNEXT = "backbone.name=test_resnet", "backbone.name=test_convnext"
 
 
 def said(*words):
-    report = preflight(compose([*SMALL, "trainer.accelerator=cpu", *words]))
-    faults = [f"{fault['where']}: {fault['message']}" for fault in report["faults"]]
-    return faults, [each for each in report["warnings"] if "BatchNorm" in each]
+    config = compose([*SMALL, "trainer.accelerator=cpu", *words])
+    data, count = assemble_data(config), processes(config)
+    with torch.device("meta"):
+        model = assemble_model(config, data.facts)
+    each = config["data"]["batch_size"] // (count * accumulation(config))
+    faults, warnings = batch_statistics(config, model, data, each, count)
+    assert model.training
+    return [str(fault) for fault in faults], warnings
+
+
+def test_the_check_asks():
+    words = ["trainer.accumulate_grad_batches=4", "trainer.accelerator=cpu", RESNET]
+    report = preflight(compose([*SMALL, *words]))
+    assert report["faults"] == [] and report["memory"]["activations"] > 0
+    assert [each for each in report["warnings"] if "BatchNorm" in each]
 
 
 def test_one_process_with_whole_batches_is_not_spoken_of():
