@@ -151,7 +151,7 @@ def _trainer(
         job.allow_targets,
         logger=job.tracking.logger(folder.path, config) if job.rank == 0 else False,
         callbacks=_callbacks(job, data, model, sampler, left_out),
-        plugins=[job.writer, launched_by(), *syncing(job.config["trainer"])],
+        plugins=[job.writer, launched_by(), *syncing(config["trainer"])],
         use_distributed_sampler=False,
         enable_progress_bar=False,
         enable_model_summary=False,

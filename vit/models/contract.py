@@ -37,7 +37,9 @@ class Backbone(Protocol):
     num_prefix: int  # tokens before the patches; 0 by default
     has_class_token: bool  # whether the first of them is one; False by default
     depth: int  # blocks; by default the length of `blocks`, or the number of its children
-    has_stages: bool  # whether models may work between `embed` and `encode`; by default if it has both
+    has_stages: (
+        bool  # whether models may work between `embed` and `encode`; by default if it has both
+    )
 
     def forward(self, images: Tensor, blocks: tuple[int, ...] = ()) -> Features: ...
     def grid(self, height: int, width: int) -> Grid: ...
@@ -66,7 +68,10 @@ def complete(backbone: Any, given: Mapping[str, Any]) -> Any:
     if not hasattr(backbone, "patch_size") and hasattr(backbone, "stride"):
         backbone.patch_size = backbone.stride
     wrong = []
-    wanted = {"dim": "the width of its tokens", "patch_size": "the side of a patch in pixels, or `stride`"}
+    wanted = {
+        "dim": "the width of its tokens",
+        "patch_size": "the side of a patch in pixels, or `stride`",
+    }
     for name, what in wanted.items():
         value = getattr(backbone, name, None)
         if (images or name == "dim") and (type(value) is not int or value < 1):

@@ -81,13 +81,13 @@ class JoinedMaps(nn.Module):
     def __init__(self, name: str, model: Any, stages: tuple[int, ...]):
         super().__init__()
         info = model.feature_info
-        told = ", ".join(f"{at} (stride {each['reduction']})" for at, each in enumerate(info))
+        maps = ", ".join(f"{at} (stride {each['reduction']})" for at, each in enumerate(info))
         wrong = [at for at in stages if type(at) is not int or not -len(info) <= at < len(info)]
         chosen = sorted({at % len(info) for at in stages}) if not wrong else []
         if wrong or not chosen or len(chosen) < len(stages):
             raise ValueError(
                 f"backbone.stages is {list(stages)}; wanted some of the maps of {name}, each once: "
-                f"{told}, or from -1, the last, backwards."
+                f"{maps}, or from -1, the last, backwards."
             )
         self.name, self.strides = name, [info[at]["reduction"] for at in chosen]
         widths = [info[at]["num_chs"] for at in chosen]
@@ -95,7 +95,7 @@ class JoinedMaps(nn.Module):
         if any(each % self.stride for each in self.strides):
             raise ValueError(
                 f"backbone.stages={list(stages)}: the strides {self.strides} of {name} do not "
-                f"divide by {self.stride}. Choose other maps: {told}."
+                f"divide by {self.stride}. Choose other maps: {maps}."
             )
         self.stages = model.prune_intermediate_layers(chosen, prune_norm=True, prune_head=True)
         self.norms = nn.ModuleList(LayerNorm(width) for width in widths)
