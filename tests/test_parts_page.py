@@ -57,7 +57,7 @@ def test_a_model_of_the_parts_is_checked_and_learns(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert train(folder.path, [OWN]) == 0
-    rows = [row["metrics"] for row in read_records(folder.metrics_file)]
+    rows = [row.metrics for row in read_records(folder.metrics_file)]
     losses = [row["train/loss"] for row in rows if "train/loss" in row]
     assert losses[-1] < losses[0]
     trained = vit.load(folder.path, allow_targets=[OWN])

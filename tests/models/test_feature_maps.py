@@ -16,8 +16,8 @@ from vit.tasks.specs.classification import class_loss
 from vit.tasks.specs.detection import DetectionSpec
 from vit.tasks.specs.detector import build_detector
 
-# One of each: BatchNorm; a norm after the pool; a last convolution; channels that come last; windows
-# of attention; a plain vision transformer, by its blocks; larger ones, of the best known kinds.
+# One of each: BatchNorm; a norm after the pool; a last convolution; channels that come last;
+# windows of attention; a plain vision transformer, by its blocks.
 FAMILIES = {
     "test_resnet": (64, 32),
     "test_convnext": (64, 32),

@@ -34,7 +34,7 @@ class BackboneHead(nn.Module):
 
 
 def deepest(backbone: Any) -> int:
-    """How deep what follows a backbone lies: behind its blocks, and no higher than its last part."""
+    """How deep what follows a backbone lies: behind its blocks, with its last part."""
     return max(backbone.depth + 1, *backbone.depths().values(), 0)
 
 

@@ -24,8 +24,8 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from vit.models.batch_norm import still_statistics
 from vit.models.backbone_head import block_depths, vectors_and
+from vit.models.batch_norm import still_statistics
 from vit.structures import UNKNOWN, Features, Grid
 
 
@@ -37,9 +37,7 @@ class Backbone(Protocol):
     num_prefix: int  # tokens before the patches; 0 by default
     has_class_token: bool  # whether the first of them is one; False by default
     depth: int  # blocks; by default the length of `blocks`, or the number of its children
-    has_stages: (
-        bool  # whether models may work between `embed` and `encode`; by default if it has both
-    )
+    has_stages: bool  # whether models may work between `embed` and `encode`; if it has both
 
     def forward(self, images: Tensor, blocks: tuple[int, ...] = ()) -> Features: ...
     def grid(self, height: int, width: int) -> Grid: ...
@@ -190,9 +188,9 @@ def counted(module: nn.Module, *inputs: Any) -> int:
         for name, tensor in [*module.named_parameters(), *module.named_buffers()]
     }
     # The fused kernels are counted on some devices only, the plain one everywhere.
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
-        with still_statistics(module):
-            functional_call(module, weights, inputs)
+    counter, plainly = FlopCounterMode(display=False), sdpa_kernel(SDPBackend.MATH)
+    with torch.no_grad(), still_statistics(module), counter, plainly:
+        functional_call(module, weights, inputs)
     return counter.get_total_flops()
 
 

@@ -118,7 +118,7 @@ class JoinedMaps(nn.Module):
 def repeated(
     x: Float[Tensor, "batch rows cols dim"], times: int
 ) -> Float[Tensor, "batch more_rows more_cols dim"]:
-    """Each cell `times` by `times`; its gradient is a sum, so that runs on a GPU can be repeated."""
+    """Each cell `times` by `times`; its gradient is a sum, the same whenever a GPU computes it."""
     if times == 1:
         return x
     batch, rows, cols, dim = x.shape

@@ -195,7 +195,7 @@ class TimmBackbone(nn.Module):
 
     def no_weight_decay(self) -> set[str]:
         """Biases, norms, gains, and what timm's model names."""
-        asked = getattr(self.model, "no_weight_decay", set)()
+        asked: set[str] = getattr(self.model, "no_weight_decay", set)()
         named = tuple(f"model.{name}" for name in asked)  # some models name whole parts
         inside = tuple(f"{name}." for name in named)
         return {
