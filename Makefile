@@ -24,7 +24,7 @@ demo: .venv/ready  ## train a ViT on handwritten digits, about a minute
 	@$(BIN)/vit train experiment=digits
 
 test: .venv/ready  ## the quick tests, by two processes (JOBS=4: by four)
-	$(BIN)/python -m pytest -m 'not slow' -n $(JOBS) --dist loadfile --durations=25
+	$(BIN)/python -m pytest -m 'not slow' -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=25
 
 test-slow: .venv/ready  ## the long proofs
 	$(BIN)/python -m pytest -m slow

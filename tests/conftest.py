@@ -4,12 +4,64 @@ import os
 
 os.environ.setdefault("WANDB_MODE", "disabled")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes of pytest share the cores
 os.environ.pop("COLUMNS", None)  # of whoever runs the tests: lines would wrap
 
 import signal
+import sys
+from collections import Counter
+from itertools import chain
 
 import pytest
 import torch
+
+LONG_FILE = 20.0  # seconds of CPU
+STARTS_PROCESSES = {"command", "true_command", "subprocess"}
+
+
+def pytest_collection_modifyitems(items):
+    """First the files that start processes, since they take long.
+
+    With --dist loadfile one that begins last would leave the other processes of pytest idle.
+    """
+    items.sort(key=lambda item: STARTS_PROCESSES.isdisjoint(vars(item.module)))
+
+
+used_before = 0.0
+
+
+def used():
+    """CPU seconds of this process, of those it started, and of commands in forks."""
+    forks = getattr(sys.modules.get("commands"), "cpu_seconds", 0.0)
+    return sum(os.times()[:4]) + forks
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    global used_before
+    report = yield
+    before, used_before = used_before, used()
+    report.cpu_seconds = used_before - before
+    return report
+
+
+def pytest_runtest_logstart():
+    global used_before
+    used_before = used()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Which files to make quicker, wherever they ran: no other load of the machine counts."""
+    files = Counter()
+    for report in chain.from_iterable(terminalreporter.stats.values()):
+        files[getattr(report, "fspath", "")] += getattr(report, "cpu_seconds", 0.0)
+    long = [(file, seconds) for file, seconds in files.most_common() if seconds > LONG_FILE]
+    if long:
+        terminalreporter.section(f"files over {LONG_FILE:.0f} seconds of CPU")
+        for file, seconds in long:
+            terminalreporter.write_line(f"{seconds:6.1f} {file}")
+        total = files.total()
+        terminalreporter.write_line(f"{total:6.1f} all tests, without imports and collection")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -8,6 +8,7 @@ import vit
 HOME = Path(vit.__file__).parent
 # From the top: a room imports from those below it, and from the ground, which is all the rest.
 STOREYS = (
+    {"api"},
     {"cli"},
     {"jobs"},
     {"check", "bench", "explain", "review"},

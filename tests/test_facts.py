@@ -12,7 +12,7 @@ from vit.facts import (
     Facts,
     TextFacts,
     facts_from,
-    facts_told,
+    facts_from_summary,
     kind_of,
 )
 from vit.faults import Refused
@@ -49,8 +49,8 @@ class WaveFacts(TextFacts):
     kind: ClassVar[str] = "waves"
 
     @classmethod
-    def of_told(cls, report: Mapping[str, Any]) -> "WaveFacts":
-        return cls(**vars(TextFacts.of_told(report)))
+    def from_summary(cls, summary: Mapping[str, Any]) -> "WaveFacts":
+        return cls(**vars(TextFacts.from_summary(summary)))
 
 
 @pytest.mark.parametrize("kind", BEFORE)
@@ -73,9 +73,9 @@ def test_what_is_written_is_what_earlier_versions_read(kind):
 @pytest.mark.parametrize("kind", BEFORE)
 def test_a_report_makes_facts_of_its_kind(kind):
     facts = facts_of({"facts": BEFORE[kind]})
-    report = facts.told()
-    assert "kind" not in report
-    made = facts_told(report)
+    summary = facts.summary()
+    assert "kind" not in summary
+    made = facts_from_summary(summary)
     assert type(made) is CLASSES[kind]
     assert made.input_size() == facts.input_size()
     for one, other in zip(made.example(2), facts.example(2), strict=True):
@@ -87,7 +87,7 @@ def test_a_kind_of_ones_own_says_its_name_and_comes_back():
     plain = facts.plain()
     assert kind_of(plain) == plain["kind"] == "waves"
     assert facts_from(plain) == facts_of({"facts": plain}) == facts
-    assert type(facts_told(facts.told())) is WaveFacts
+    assert type(facts_from_summary(facts.summary())) is WaveFacts
     assert torch.equal(facts.example(1)[0], TextFacts(**vars(facts)).example(1)[0])
 
 

@@ -10,7 +10,7 @@ import jaxtyping
 import pytest
 
 import vit
-from vit.check.preflight import preflight
+from vit.check.preflight import plain_report
 from vit.cli.compose import compose
 from vit.jobs.training import train
 from vit.runs.directory import RunFolder
@@ -50,7 +50,7 @@ def config_of(**parts):
 def test_a_model_of_the_parts_is_checked_and_learns(tmp_path):
     parts = {"backbone": own("ConvNet", width=16), "head": own("MaxHead")}
     config = config_of(**parts, optim=own("Momentum", lr=0.02), schedule=own("Triangle"))
-    report = preflight(config)
+    report = plain_report(config, None, False)
     assert report["faults"] == [] and report["tokens"] == 16
     folder = RunFolder(tmp_path / "run")
     folder.freeze(config)
@@ -69,7 +69,7 @@ def test_the_attention_of_the_page_stands_in_our_backbone(page):
     attention = own("GatedAttention", _partial_=True)
     chosen = {**backbone["backbone"], "patch_size": 8, "attention": attention}
     plain = {**backbone["backbone"], "patch_size": 8}
-    costs = [preflight(config_of(backbone=each)) for each in (chosen, plain)]
+    costs = [plain_report(config_of(backbone=each), None, False) for each in (chosen, plain)]
     assert [cost["faults"] for cost in costs] == [[], []]
     more, less = (cost["gflops_per_image"] * 1e9 for cost in costs)
     assert round(more - less) == 2 * 16 * 16 * 16  # tokens · dim · dim
@@ -77,5 +77,7 @@ def test_the_attention_of_the_page_stands_in_our_backbone(page):
 
 def test_a_member_that_is_missing_is_named():
     config = config_of(backbone=own("MaxHead", dim=4, num_classes=2))
-    (fault,) = [each for each in preflight(config)["faults"] if each["where"] == "backbone"]
+    (fault,) = [
+        each for each in plain_report(config, None, False)["faults"] if each["where"] == "backbone"
+    ]
     assert "is not made for images" in fault["message"]

@@ -21,18 +21,51 @@ if _is_the_command() and not sys.flags.safe_path:  # `python -m` puts the curren
 
 from vit.version import __version__  # noqa: E402 - after the path is what it should be
 
-__all__ = ["__version__", "load"]
-
 if TYPE_CHECKING:
     from typing import Any
 
+    from vit.api.models import vision_transformer as ViT
+    from vit.api.run import Run, Runs, runs
+    from vit.api.training import check, sweep, train
+    from vit.faults import Refused
     from vit.trained import load
+
+# Name → module:name, or a package that is called (see vit/callable_package.py). Each is imported
+# when it is asked for, so that `vit --help` and `import vit` stay quick.
+_OFFERED = {
+    "Refused": "vit.faults:Refused",
+    "Run": "vit.api.run:Run",
+    "Runs": "vit.api.run:Runs",
+    "ViT": "vit.api.models:vision_transformer",
+    "check": "vit.check",
+    "load": "vit.trained:load",
+    "runs": "vit.runs",
+    "sweep": "vit.api.training:sweep",
+    "train": "vit.api.training:train",
+}
+__all__ = [
+    "Refused",
+    "Run",
+    "Runs",
+    "ViT",
+    "__version__",
+    "check",
+    "load",
+    "runs",
+    "sweep",
+    "train",
+]
 
 
 def __getattr__(name: str) -> "Any":
-    """`vit.load` imports torch only when it is asked for: `vit --help` stays quick."""
-    if name == "load":
-        from vit.trained import load
+    if name not in _OFFERED:
+        raise AttributeError(f"module 'vit' has no attribute {name!r}")
+    from importlib import import_module
 
-        return load
-    raise AttributeError(f"module 'vit' has no attribute {name!r}")
+    module, _, inside = _OFFERED[name].partition(":")
+    found = import_module(module)
+    return getattr(found, inside) if inside else found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -17,11 +17,6 @@ def cxcywh_to_xyxy(boxes_cxcywh: Float[Tensor, "*boxes 4"]) -> Float[Tensor, "*b
     return torch.cat([centre - half, centre + half], dim=-1)
 
 
-def xyxy_to_cxcywh(boxes_xyxy: Float[Tensor, "*boxes 4"]) -> Float[Tensor, "*boxes 4"]:
-    low, high = boxes_xyxy[..., :2], boxes_xyxy[..., 2:]
-    return torch.cat([(low + high) / 2, high - low], dim=-1)
-
-
 def iou(
     a_xyxy: Float[Tensor, "*#boxes 4"], b_xyxy: Float[Tensor, "*#boxes 4"], *, eps: float = 1e-9
 ) -> Tensor:
@@ -48,23 +43,11 @@ def generalized_iou(
     return inter / union.clamp(min=eps) - (hull - union) / hull.clamp(min=eps)
 
 
-def pairwise_iou(
-    a_xyxy: Float[Tensor, "*batch n 4"], b_xyxy: Float[Tensor, "*batch m 4"], *, eps: float = 1e-9
-) -> Float[Tensor, "*batch n m"]:
-    """`iou` of every box in a with every box in b."""
-    return iou(*_pairs(a_xyxy, b_xyxy), eps=eps)
-
-
 def pairwise_generalized_iou(
     a_xyxy: Float[Tensor, "*batch n 4"], b_xyxy: Float[Tensor, "*batch m 4"], *, eps: float = 1e-9
 ) -> Float[Tensor, "*batch n m"]:
     """`generalized_iou` of every box in a with every box in b."""
-    return generalized_iou(*_pairs(a_xyxy, b_xyxy), eps=eps)
-
-
-def _pairs(a_xyxy: Tensor, b_xyxy: Tensor) -> tuple[Tensor, Tensor]:
-    """[…, n, 1, 4] and […, 1, m, 4]."""
-    return a_xyxy[..., :, None, :], b_xyxy[..., None, :, :]
+    return generalized_iou(a_xyxy[..., :, None, :], b_xyxy[..., None, :, :], eps=eps)
 
 
 def _areas(a_xyxy: Tensor, b_xyxy: Tensor) -> tuple[Tensor, Tensor, Tensor]:

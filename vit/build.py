@@ -100,13 +100,13 @@ def factory_for(
 ) -> Callable[..., Any]:
     """What makes a part, where that is of the kind which its slot takes: see vit/slots.py.
 
-    `wanted` is a `slots.Takes` or an annotation; `key` is only told. Raises TargetError.
+    `wanted` is a `slots.Takes` or an annotation; `key` is for the message. Raises TargetError.
     """
     named = tuple(allow_targets)
     factory = locate(node["_target_"], named)
     own = is_own(home_of(factory), named)
-    if told := misplaced(factory, bool(node.get("_partial_")), wanted, own, key):
-        raise TargetError(f"{node['_target_']!r} {told}")
+    if message := misplaced(factory, bool(node.get("_partial_")), wanted, own, key):
+        raise TargetError(f"{node['_target_']!r} {message}")
     return factory
 
 
@@ -190,8 +190,8 @@ def build(
     made = factory(**arguments, **given)
     # A function of the user's own need not say what it makes.
     own = not inspect.isclass(factory)
-    if own and (told := misplaced(type(made), False, wanted, True, where)):
-        raise TargetError(f"what {node['_target_']!r} made {told}")
+    if own and (message := misplaced(type(made), False, wanted, True, where)):
+        raise TargetError(f"what {node['_target_']!r} made {message}")
     return made
 
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from vit.faults import Fault, Refused
 from vit.structures import UNKNOWN
 
-# Kinds of before facts said theirs: of these it is still not written, so that an older reader, and
-# whoever compares two reports, finds what was always there.
-UNSAID = ("images", "texts", "captions")
+# Kinds from before facts named theirs: of these it is still not written, so that an older reader,
+# and whoever compares two reports, finds what was always there.
+UNNAMED = ("images", "texts", "captions")
 
 
 class AnyFacts(ABC):
@@ -28,14 +28,14 @@ class AnyFacts(ABC):
 
     def plain(self) -> dict[str, Any]:
         """The values of the fields, as they travel in a checkpoint; see `facts_from`."""
-        return {**asdict(cast(Any, self)), **self._said()}
+        return {**asdict(cast(Any, self)), **self._named_kind()}
 
-    def _said(self) -> dict[str, Any]:
-        return {} if self.kind in UNSAID else {"kind": self.kind}
+    def _named_kind(self) -> dict[str, Any]:
+        return {} if self.kind in UNNAMED else {"kind": self.kind}
 
     @abstractmethod
     def for_backbone(self) -> dict[str, Any]:
-        """What a backbone is told of the data."""
+        """What a backbone is given of the data, by name."""
 
     @abstractmethod
     def example(self, count: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
@@ -45,9 +45,9 @@ class AnyFacts(ABC):
     def input_size(self) -> tuple[int, ...]:
         """Of one example, as a model's `flops` wants it."""
 
-    def told(self) -> dict[str, Any]:
-        """What a report says of them, as plain values; `facts_told` makes such facts of it."""
-        return {**self.sizes(), **self._said()}
+    def summary(self) -> dict[str, Any]:
+        """What a report says of them, as plain values; `facts_from_summary` is the way back."""
+        return {**self.sizes(), **self._named_kind()}
 
     @abstractmethod
     def sizes(self) -> dict[str, Any]:
@@ -55,8 +55,8 @@ class AnyFacts(ABC):
 
     @classmethod
     @abstractmethod
-    def of_told(cls, report: Mapping[str, Any]) -> AnyFacts:
-        """Facts that a model can be built from, of what `told` says, without the data."""
+    def from_summary(cls, summary: Mapping[str, Any]) -> AnyFacts:
+        """Facts that a model can be built from, without the data."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ class Facts(AnyFacts):
         }
 
     @classmethod
-    def of_told(cls, report: Mapping[str, Any]) -> Facts:
-        classes, channels = report["num_classes"], report["channels"]
-        height, width = report["image_size"]
+    def from_summary(cls, summary: Mapping[str, Any]) -> Facts:
+        classes, channels = summary["num_classes"], summary["channels"]
+        height, width = summary["image_size"]
         grey = (0.5,) * channels
         return Facts(classes, _numbered(classes), (height, width), channels, grey, grey)
 
@@ -139,9 +139,9 @@ class TextFacts(AnyFacts):
         }
 
     @classmethod
-    def of_told(cls, report: Mapping[str, Any]) -> TextFacts:
-        classes = report["num_classes"]
-        sizes = (report[key] for key in ("vocabulary", "max_tokens", "max_target_tokens"))
+    def from_summary(cls, summary: Mapping[str, Any]) -> TextFacts:
+        classes = summary["num_classes"]
+        sizes = (summary[key] for key in ("vocabulary", "max_tokens", "max_target_tokens"))
         return TextFacts(classes, _numbered(classes), "", *sizes)
 
 
@@ -167,9 +167,9 @@ class CaptionFacts(Facts):
         return {**super().sizes(), **texts}
 
     @classmethod
-    def of_told(cls, report: Mapping[str, Any]) -> CaptionFacts:
-        texts = {key: report[key] for key in ("vocabulary", "max_target_tokens")}
-        return CaptionFacts(**vars(Facts.of_told(report)), tokenizer="", **texts)
+    def from_summary(cls, summary: Mapping[str, Any]) -> CaptionFacts:
+        texts = {key: summary[key] for key in ("vocabulary", "max_target_tokens")}
+        return CaptionFacts(**vars(Facts.from_summary(summary)), tokenizer="", **texts)
 
 
 def _numbered(classes: int) -> tuple[str, ...]:
@@ -182,15 +182,15 @@ def facts_from(plain: Mapping[str, Any]) -> AnyFacts:
     return _class_of(plain)(**fields)
 
 
-def facts_told(report: Mapping[str, Any]) -> AnyFacts:
+def facts_from_summary(summary: Mapping[str, Any]) -> AnyFacts:
     """Facts that a model can be built from, without its data."""
-    return _class_of(report).of_told(report)
+    return _class_of(summary).from_summary(summary)
 
 
 def kind_of(plain: Mapping[str, Any]) -> str:
     """The kind that facts or a report of them name; of those that name none, it is by their keys.
 
-    Only kinds of UNSAID do not name theirs, so there is nothing to add here for a new one.
+    Only kinds of UNNAMED do not name theirs, so there is nothing to add here for a new one.
     """
     if "kind" in plain:
         return str(plain["kind"])

@@ -20,7 +20,7 @@ from vit.build import (
     parameter_types,
 )
 from vit.faults import Fault, did_you_mean
-from vit.number_bounds import number_faults
+from vit.number_faults import number_faults
 from vit.runs.identity import HOW_CHECKPOINTS_ARE_WRITTEN
 from vit.runs.shapes import SCHEMA_VERSION
 from vit.slots import SLOTS, home_of, inside, slots_of
@@ -97,12 +97,12 @@ def schema_faults(config: Mapping[str, Any], only: Collection[str] | None = None
         faults += slot_faults(key, node, allowed)
     faults += _checkpoint_faults(config.get("checkpoint"))
     faults += _process_faults(config.get("trainer"))
-    told = {fault.where for fault in faults}
-    return faults + [fault for fault in number_faults(config) if fault.where not in told]
+    noted = {fault.where for fault in faults}
+    return faults + [fault for fault in number_faults(config) if fault.where not in noted]
 
 
 def frozen_faults(config: Mapping[str, Any]) -> list[Fault]:
-    """What of a run's own file cannot be trained, told in milliseconds and without any part's code.
+    """What of a run's own file cannot be trained, in milliseconds and without any part's code.
 
     Keys may be missing that came with an upgrade, and others stand there; parts are judged where
     they are built.
@@ -115,8 +115,8 @@ def frozen_faults(config: Mapping[str, Any]) -> list[Fault]:
         if not isinstance(node := config.get(key), Mapping):
             faults.append(Fault(key, f"wanted a mapping, got {node!r}"))
     faults += _process_faults(config.get("trainer"))
-    told = {fault.where for fault in faults}
-    return faults + [fault for fault in number_faults(config) if fault.where not in told]
+    noted = {fault.where for fault in faults}
+    return faults + [fault for fault in number_faults(config) if fault.where not in noted]
 
 
 def slot_faults(slot: str, node: object, allow_targets: Iterable[str]) -> list[Fault]:
@@ -303,8 +303,8 @@ def readable(hint: Any) -> str:
     if typing.get_origin(hint) is typing.Literal:
         return "one of " + ", ".join(repr(option) for option in typing.get_args(hint))
     if is_union(hint):
-        told = dict.fromkeys(readable(option) for option in typing.get_args(hint))
-        return " or ".join(told)
+        names = dict.fromkeys(readable(option) for option in typing.get_args(hint))
+        return " or ".join(names)
     if hint is type(None) or hint is None:
         return "null"
     if isinstance(hint, type) and not typing.get_args(hint):

@@ -87,10 +87,10 @@ def misplaced(
     what = "class" if inspect.isclass(factory) else "function"
     came = f"is the {what} {home_of(factory)}{', which waits to be called' if waits else ''}"
     named = list(_kinds_of(wanted, own))
-    told = " or ".join(dict.fromkeys(kind.__name__ for kind in named)) or "no part at all"
+    wanted_kinds = " or ".join(dict.fromkeys(kind.__name__ for kind in named)) or "no part at all"
     waiting = _wants_waiting(wanted)
-    told += ", with `_partial_: true`" if waiting and not waits else ""
-    return f"{came}; {key or 'this slot'} takes {told}.{_instead(factory, named, key)}"
+    wanted_kinds += ", with `_partial_: true`" if waiting and not waits else ""
+    return f"{came}; {key or 'this slot'} takes {wanted_kinds}.{_instead(factory, named, key)}"
 
 
 def fits(factory: Callable[..., Any], waits: bool, wanted: Any, own: bool) -> bool:

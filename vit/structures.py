@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
+from typing import Any, ClassVar, Generic, NamedTuple, TypedDict, TypeVar, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -75,7 +75,7 @@ class Collated(Moved):
     def __len__(self) -> int:
         return len(self.index)
 
-    def own(self: M) -> M:
+    def without_borrowed(self: M) -> M:
         """The batch without what was lent to it; where nothing can be lent, all of it."""
         return self
 
@@ -98,21 +98,21 @@ class Batch(Collated):
     """Images with their targets, and the position of each in its data set.
 
     `targets` are class numbers, or a row of class weights per image where labels are mixed or
-    there are several per image. The last `lent` images belong to another slice of the global
-    batch and are here only to be mixed into the others; `len()` leaves them out. `left_out` says
-    of each image that cannot be read, and was asked to be skipped, which it is and why.
+    there are several per image. The last `num_borrowed` images belong to another slice of the
+    global batch and are here only to be mixed into the others; `len()` leaves them out. `left_out`
+    says of each image that cannot be read, and was asked to be skipped, which it is and why.
     """
 
     images: Float[Tensor, "batch channels height width"]
     targets: Int[Tensor, " batch"] | Float[Tensor, "batch classes"]
     index: Int[Tensor, " batch"]
-    lent: int = 0
+    num_borrowed: int = 0
     left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.index) - self.lent
+        return len(self.index) - self.num_borrowed
 
-    def own(self) -> Batch:
+    def without_borrowed(self) -> Batch:
         count = len(self)
         return Batch(self.images[:count], self.targets[:count], self.index[:count])
 
@@ -236,9 +236,16 @@ class Views(Moved, Generic[B]):
             plain |= {f"{key}_{at}" if at else key: value for key, value in view.as_plain().items()}
         return plain
 
-    def own(self) -> Views[B]:
+    def without_borrowed(self) -> Views[B]:
         """The views without what was lent to them."""
-        return Views(tuple(view.own() for view in self.views))
+        return Views(tuple(view.without_borrowed() for view in self.views))
+
+
+class RunLengths(TypedDict):
+    """A mask as COCO packs it; `counts` are bytes in memory, text in a file."""
+
+    size: list[int]  # height, width
+    counts: str | bytes
 
 
 @dataclass
@@ -246,7 +253,7 @@ class PanopticMap:
     """One image parted into segments, each of one class, no pixel in two of them.
 
     `segments` are 0 where there is none (void) and else a number from 1 on, the place of the
-    segment in `labels`. A `crowd` is many things of one class that nobody told apart.
+    segment in `labels`. A `crowd` is many things of one class that nobody marked one by one.
     """
 
     segments: Int[Tensor, "height width"]

@@ -25,11 +25,11 @@ class _Shown(dict[int, str]):
 
     def __missing__(self, letter: int) -> str:
         steers = any(low <= letter <= high for low, high in STEERING)
-        told = chr(letter)
-        if steers and told not in LAID_OUT:
-            told = f"\\u{letter:04x}" if letter <= 0xFFFF else f"\\U{letter:08x}"
-        self[letter] = told
-        return told
+        shown = chr(letter)
+        if steers and shown not in LAID_OUT:
+            shown = f"\\u{letter:04x}" if letter <= 0xFFFF else f"\\U{letter:08x}"
+        self[letter] = shown
+        return shown
 
 
 _SHOWN = _Shown()

@@ -22,9 +22,9 @@ def test_bench_prints_a_table_of_both_works_and_the_closest_library(capsys):
 def test_bench_prints_json_that_programs_can_read(capsys):
     words = ["bench", "models", "--against", "timm", "--forward", "--rounds", "1", "--json"]
     assert commands.main(words) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["schema_version"], told["bench"]) == (1, "models")
-    assert [row["library"] for row in told["rows"]] == ["ours", "timm"]
+    result = json.loads(capsys.readouterr().out)
+    assert (result["schema_version"], result["bench"]) == (1, "models")
+    assert [row["library"] for row in result["rows"]] == ["ours", "timm"]
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_both_losses_are_of_the_same_size_and_reach_the_first_layer():
     assert values[0] == pytest.approx(values[1], rel=0.2)  # other weights, the same sum of parts
 
 
-def test_without_transformers_ours_runs_alone_and_the_command_is_told(monkeypatch, capsys):
+def test_without_transformers_ours_runs_alone_and_the_command_is_reported(monkeypatch, capsys):
     monkeypatch.setattr(detectors, "is_installed", lambda: False)
     assert commands.main(["bench", "detectors", "--forward", "--rounds", "1"]) == 0
     shown = capsys.readouterr().out
@@ -78,9 +78,13 @@ def test_detectors_and_ap_share_one_json(monkeypatch, capsys):
     monkeypatch.setattr(average_precision, "compare", lambda **given: small)
     words = ["bench", "detectors", "--groups", "3", "--rounds", "1", "--batch", "1", "--json"]
     assert commands.main(words) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["schema_version"], told["bench"], told["shape"]["groups"]) == (1, "detectors", 3)
-    assert told["ap"]["images"] == 10 and {row["work"] for row in told["rows"]} == {
+    result = json.loads(capsys.readouterr().out)
+    assert (result["schema_version"], result["bench"], result["shape"]["groups"]) == (
+        1,
+        "detectors",
+        3,
+    )
+    assert result["ap"]["images"] == 10 and {row["work"] for row in result["rows"]} == {
         "forward",
         "step",
     }

@@ -55,8 +55,8 @@ def test_sequences_are_shown_as_a_table_and_as_json(tiny, capsys):
     assert "step     nn.Transformer" in shown and "all of the tokens alike" in shown
     words = ["bench", "sequences", "--generate", "--rounds", "1", "--json"]
     assert commands.main(words) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["bench"], told["rows"], told["generation"]["rounds"]) == ("sequences", [], 1)
+    result = json.loads(capsys.readouterr().out)
+    assert (result["bench"], result["rows"], result["generation"]["rounds"]) == ("sequences", [], 1)
     assert commands.main(["bench", "sequences", "--batch", "0"]) == 2
     assert "--batch: is 0; wanted at least 1" in capsys.readouterr().err
 

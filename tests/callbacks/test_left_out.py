@@ -2,14 +2,13 @@
 
 import json
 import logging
-import subprocess
-import sys
 import warnings
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from commands import command
 from PIL import Image
 
 from vit.callbacks.left_out import NAMED, LeftOut
@@ -54,9 +53,7 @@ def test_skipped_images_are_named_once_and_counted_at_the_end(photos, tmp_path, 
     words = ["data=folder", f"data.root={photos}", f"hydra.run.dir={run}"]
     words += [f"{key}={value}" for key, value in SMALL.items()]
     words.append(f"data.num_workers={workers}")
-    done = subprocess.run(
-        [sys.executable, "-m", "vit", "train", *words], capture_output=True, text=True, cwd=tmp_path
-    )
+    done = command("train", *words, code=None, cwd=tmp_path)
     screen = done.stdout + done.stderr
     assert done.returncode == 0, screen
     assert "__getitems__" not in screen
@@ -69,7 +66,7 @@ def test_skipped_images_are_named_once_and_counted_at_the_end(photos, tmp_path, 
     assert "left out, images that could not be read" in (run / "log.txt").read_text()
 
 
-def test_counts_of_an_evaluation_are_told(capsys):
+def test_counts_of_an_evaluation_are_reported(capsys):
     result = {"split": "val", "images": 9, "unit": "image", "metrics": {}, "tables": {}}
     evaluate._show({**result, "left_out": 2})
     assert "9 val images (left out: images that could not be read: 2 of val)" in (
@@ -101,14 +98,14 @@ def test_of_many_the_screen_has_some_and_the_log_all(tmp_path, capsys):
 
 
 def test_batches_keep_what_was_left_out_on_their_way_to_a_device():
-    ones, rows, told = torch.ones(1, 3, 4, 4), torch.zeros(1, dtype=torch.int64), ("a: b",)
+    ones, rows, result = torch.ones(1, 3, 4, 4), torch.zeros(1, dtype=torch.int64), ("a: b",)
     objects = Objects(rows, torch.zeros(1, 4), (1,))
     for batch in (
-        Batch(ones, rows, rows, left_out=told),
-        DetectionBatch(ones, objects, rows, left_out=told),
-        SegmentationBatch(ones, rows.expand(1, 4, 4), rows, left_out=told),
+        Batch(ones, rows, rows, left_out=result),
+        DetectionBatch(ones, objects, rows, left_out=result),
+        SegmentationBatch(ones, rows.expand(1, 4, 4), rows, left_out=result),
     ):
-        assert batch.to("cpu").left_out == told
+        assert batch.to("cpu").left_out == result
 
 
 def test_warnings_of_ours_reach_the_screen_and_others_the_log(tmp_path, capsys):
@@ -120,11 +117,11 @@ def test_warnings_of_ours_reach_the_screen_and_others_the_log(tmp_path, capsys):
         with warnings.catch_warnings():
             warnings.simplefilter("always")
             warnings.warn("of a library\nin two lines", stacklevel=1)
-    told = capsys.readouterr()
-    (line,) = told.err.splitlines()
+    result = capsys.readouterr()
+    (line,) = result.err.splitlines()
     assert line.startswith("counted otherwise: ")
     assert "\x1b" not in line and "hunter2!" not in line
-    assert told.out == ""
+    assert result.out == ""
     log = (tmp_path / "log.txt").read_text()
     assert "of a library in two lines (UserWarning, " in log
     assert "stacklevel" not in log  # no line of source

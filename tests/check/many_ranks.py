@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 from fake_ranks import step
 
-from vit.check.communication import communication
+from vit.check.communication import traffic_of
 from vit.check.memory import training_memory
 from vit.cli.compose import compose
-from vit.facts import facts_told
+from vit.facts import facts_from_summary
 from vit.tasks.assembly import assemble_model
 
 SIZES = ("vit_s", "vit_b", "vit_l", "vit_h", "vit_g")
@@ -31,43 +31,37 @@ COLUMNS = ("model", "strategy", "processes", "parameters", "memory_gb", "state_g
 def planned(size, strategy, count):
     words = [f"backbone={size}", "data.image_size=224", "data.channels=3", "ema=none", "threads=1"]
     config = compose([*words, f"trainer={strategy}", "trainer.precision=bf16-mixed"])
-    report = {
-        "image_size": [224, 224],
-        "channels": 3,
-        "num_classes": 1000,
-        "micro_batch_size": MICRO_BATCH,
-        "processes": count,
-    }
-    return config, report
+    summary = {"image_size": [224, 224], "channels": 3, "num_classes": 1000}
+    return config, facts_from_summary(summary)
 
 
 def row(size, strategy, count):
-    config, report = planned(size, strategy, count)
+    config, facts = planned(size, strategy, count)
     with torch.device("meta"):
-        model = assemble_model(config, facts_told(report))
-    memory = training_memory(config, report)
-    traffic = communication(config, model, count)
-    state = sum(memory[part] for part in ("parameters", "gradients", "optimizer", "communication"))
+        model = assemble_model(config, facts)
+    memory = training_memory(config, facts, MICRO_BATCH, count)
+    traffic = traffic_of(config, model, count)
+    state = memory.parameters + memory.gradients + memory.optimizer + memory.communication
     return {
         "model": size,
         "strategy": strategy,
         "processes": count,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "memory_gb": round(memory["total"] / 1e9, 3),
+        "memory_gb": round(memory.total / 1e9, 3),
         "state_gb": round(state / 1e9, 3),
-        "sent_gb": round(traffic["sent_bytes"] / 1e9, 3),
+        "sent_gb": round(traffic.sent_bytes / 1e9, 3),
     }
 
 
 def verified(size, count=1024):
     """Seconds of a step among so many processes; raises where it sends something else."""
-    config, report = planned(size, "fsdp", count)
+    config, facts = planned(size, "fsdp", count)
     with torch.device("meta"):
-        model = assemble_model(config, facts_told(report))
-    said = communication(config, model, count)
+        model = assemble_model(config, facts)
+    said = traffic_of(config, model, count)
     found, seconds, _ = step(model, (224, 224), count, batch=MICRO_BATCH)
-    assert found["_allgather_base_"] == said["all_gather_bytes"], (size, found, said)
-    assert found["_reduce_scatter_base_"] == said["reduce_scatter_bytes"], (size, found, said)
+    assert found["_allgather_base_"] == said.all_gather_bytes, (size, found, said)
+    assert found["_reduce_scatter_base_"] == said.reduce_scatter_bytes, (size, found, said)
     return seconds
 
 

@@ -9,7 +9,7 @@ import timm.optim  # noqa: F401  (what is imported before the first reading is n
 import torch
 
 from vit.build import build
-from vit.facts import facts_told
+from vit.facts import facts_from_summary
 from vit.losses.classification import cross_entropy
 from vit.tasks.assembly import assemble_model
 
@@ -22,14 +22,14 @@ def step(model, optimizer, images):
 
 
 def main():
-    config, report = json.loads(sys.argv[1])
+    config, summary, batch = json.loads(sys.argv[1])
     torch.set_num_threads(1)
-    allow, size = config["allow_targets"], report["image_size"]
+    allow, size = config["allow_targets"], summary["image_size"]
     before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    model = assemble_model(config, facts_told(report), allow).train()
+    model = assemble_model(config, facts_from_summary(summary), allow).train()
     optimizer = build(config["optim"], allow).build(model)
     for _ in range(3):
-        step(model, optimizer, torch.rand(report["micro_batch_size"], report["channels"], *size))
+        step(model, optimizer, torch.rand(batch, summary["channels"], *size))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
 
 

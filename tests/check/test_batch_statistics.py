@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vit.check.batch_statistics import batch_statistics
-from vit.check.preflight import preflight
+from vit.check.preflight import plain_report
 from vit.cli.compose import compose
 from vit.frozen import accumulation, processes
 from vit.tasks.assembly import assemble_data, assemble_model
@@ -27,7 +27,7 @@ def said(*words):
 
 def test_the_check_asks():
     words = ["trainer.accumulate_grad_batches=4", "trainer.accelerator=cpu", RESNET]
-    report = preflight(compose([*SMALL, *words]))
+    report = plain_report(compose([*SMALL, *words]), None, False)
     assert report["faults"] == [] and report["memory"]["activations"] > 0
     assert [each for each in report["warnings"] if "BatchNorm" in each]
 

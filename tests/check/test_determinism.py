@@ -1,4 +1,4 @@
-"""trainer.deterministic=true trains, and what it would refuse on a GPU is told before."""
+"""trainer.deterministic=true trains, and what it would refuse on a GPU is known before."""
 
 import os
 
@@ -9,6 +9,7 @@ from torch import nn
 from vit.check.determinism import determinism, refused_operations
 from vit.check.preflight import preflight
 from vit.cli.compose import compose, written_out
+from vit.facts import facts_from_summary
 from vit.jobs.training import train
 from vit.runs.directory import RunFolder
 from vit.runs.fingerprints import first_divergence
@@ -18,7 +19,7 @@ CONFIG = {
     "task": {"_target_": "vit.tasks.classification.Classification"},
     "allow_targets": [],
 }
-REPORT = {"image_size": (8, 8), "channels": 1, "num_classes": 3, "micro_batch_size": 2}
+FACTS = facts_from_summary({"image_size": (8, 8), "channels": 1, "num_classes": 3})
 
 
 class Resizes(nn.Sequential):
@@ -32,17 +33,17 @@ class Resizes(nn.Sequential):
 
 
 @pytest.mark.parametrize(
-    ("mode", "told"),
+    ("mode", "refused"),
     [
         ("bicubic", ["interpolate, bicubic"]),
         ("bilinear", ["interpolate, bilinear"]),
         ("nearest", []),
     ],
 )
-def test_operations_without_a_deterministic_form_are_found(mode, told):
+def test_operations_without_a_deterministic_form_are_found(mode, refused):
     with torch.device("meta"):
         model = Resizes(mode)
-    assert refused_operations(model, CONFIG, REPORT) == told
+    assert refused_operations(model, CONFIG, FACTS, 2) == refused
 
 
 @pytest.fixture
@@ -66,19 +67,19 @@ def small():
 
 def test_the_check_says_that_nothing_is_refused(small):
     report = preflight(small)
-    assert report["faults"] == []
-    assert report["deterministic"] == "deterministic; PyTorch refuses nothing that the model does"
-    assert "deterministic" not in preflight(compose(["experiment=digits"]))
+    assert report.faults == []
+    summary = "deterministic; PyTorch refuses nothing that the model does"
+    assert report.to_plain()["deterministic"] == summary
+    assert "deterministic" not in preflight(compose(["experiment=digits"])).to_plain()
 
 
 def test_a_refused_operation_is_a_fault_on_a_gpu_only(small, monkeypatch):
     monkeypatch.setattr("vit.check.determinism.refused_operations", lambda *_: ["grid_sample"])
-    report = {**REPORT, "num_classes": 10}
-    said, fault = determinism(small, report)
-    assert said == "deterministic on the CPU; on a GPU PyTorch refuses grid_sample"
+    report, fault = determinism(small, FACTS, 2)
+    assert report.summary == "deterministic on the CPU; on a GPU PyTorch refuses grid_sample"
     assert fault is None
     on_gpu = {**small, "trainer": {**small["trainer"], "accelerator": "gpu"}}
-    _, fault = determinism(on_gpu, report)
+    _, fault = determinism(on_gpu, FACTS, 2)
     assert fault.where == "trainer.deterministic"
     assert "trainer.deterministic=warn" in fault.message
 

@@ -58,24 +58,24 @@ def test_layers_keep_their_ratio_while_the_rate_grows(monkeypatch):
 
 def test_batches_double_until_they_gain_nothing(monkeypatch):
     config = compose(SMALL)
-    report = preflight(config)
+    run = preflight(config).sound
     monkeypatch.setattr(
-        subject, "seconds_of_a_batch", lambda config, report, size: 1.0 + max(size / 8, 1.0)
+        subject, "seconds_of_a_batch", lambda config, run, size: 1.0 + max(size / 8, 1.0)
     )
-    found = subject.find_batch_size(config, report)
+    found = subject.find_batch_size(config, run)
     speeds = dict(found["throughput"])
     assert speeds[8] == 4.0 and found["largest"] is None
     assert speeds[found["batch_size"]] * 1.05 >= max(speeds.values())
     assert found["batch_size"] < max(speeds) < 1200
 
 
-def test_the_largest_that_fits_a_gpu_is_told(monkeypatch):
-    def seconds(config, report, size):
+def test_the_largest_that_fits_a_gpu_is_named(monkeypatch):
+    def seconds(config, run, size):
         if size > 16:
             raise subject.torch.cuda.OutOfMemoryError("no")
         return 0.5
 
     config = compose(SMALL)
     monkeypatch.setattr(subject, "seconds_of_a_batch", seconds)
-    found = subject.find_batch_size(config, preflight(config))
+    found = subject.find_batch_size(config, preflight(config).sound)
     assert found["largest"] == found["batch_size"] == 16

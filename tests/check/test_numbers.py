@@ -9,7 +9,8 @@ from walk import VALUES, WITHOUT_BOUND, bound_of, numbers_of, parts, places, wit
 from vit.check.preflight import Shared, preflight
 from vit.cli.compose import compose, config_folder
 from vit.cli.sweep_request import policy_of
-from vit.number_bounds import RANGES, number_faults, part_number_faults
+from vit.number_bounds import RANGES
+from vit.number_faults import number_faults, part_number_faults
 
 TINY = ["backbone.dim=32", "backbone.depth=2", "backbone.heads=2", "schedule.warmup_epochs=0"]
 WALKED = {
@@ -75,7 +76,7 @@ def test_many_wrong_numbers_are_told_together():
         "checkpoint.patience": "0",
     }
     config = compose(["experiment=digits", *(f"++{key}={text}" for key, text in words.items())])
-    assert {fault["where"] for fault in preflight(config)["faults"]} == words.keys()
+    assert {fault.where for fault in preflight(config).faults} == words.keys()
 
 
 SIZES = {"image_size", "grid"}  # height, width: no range
@@ -108,7 +109,7 @@ def test_a_range_from_high_to_low_is_told_by_its_key(target):
 )
 def test_what_could_not_be_meant_is_one_fault(words, key):
     config = compose(["experiment=digits", "schedule.warmup_epochs=0", *words])
-    assert [fault["where"] for fault in preflight(config)["faults"]] == [key]
+    assert [fault.where for fault in preflight(config).faults] == [key]
 
 
 def test_a_sweep_has_numbers_too():
@@ -131,9 +132,9 @@ def test_a_sweep_has_numbers_too():
     ],
 )
 def test_what_the_optimizer_itself_refuses_is_a_fault(words, said):
-    faults = preflight(compose(["experiment=digits", *words]))["faults"]
-    assert [fault["where"] for fault in faults] == ["optim"]
-    assert said in faults[0]["message"]
+    faults = preflight(compose(["experiment=digits", *words])).faults
+    assert [fault.where for fault in faults] == ["optim"]
+    assert said in faults[0].message
 
 
 @pytest.mark.slow
@@ -142,11 +143,11 @@ def test_every_number_of_a_config_is_refused_or_within_its_bound(words):
     """No traceback, no hang, no silence: each value ends as a fault that names its key."""
     config = compose([*words, *TINY, "trainer=cpu", "threads=1"])
     shared = Shared()
-    assert preflight(config, shared=shared)["faults"] == []
+    assert preflight(config, shared=shared).faults == []
     for key, bound in places(config):
         for value in VALUES:
             began = time.process_time()
-            faults = preflight(with_value(config, key, value), shared=shared)["faults"]
+            faults = preflight(with_value(config, key, value), shared=shared).faults
             assert time.process_time() - began < 30, f"{key}={value}"
-            named = any(key.split(".")[-1] in fault["where"] + fault["message"] for fault in faults)
+            named = any(key.split(".")[-1] in fault.where + fault.message for fault in faults)
             assert named or (not faults and bound.holds(value)), f"{key}={value}: {faults}"

@@ -45,9 +45,9 @@ def with_own(config, **parts: str):
 def test_an_own_backbone_needs_width_patch_and_forward_alone(config, tmp_path):
     everything = with_own(config, backbone="Net", head="Head", optim="Optim", schedule="Schedule")
     report = preflight(everything)
-    assert report["faults"] == [] and report["tokens"] == 16
+    assert report.faults == [] and report.sound.cost.tokens == 16
     # 2 · 16 patches · (64 · 16 + 16 · 16) of the backbone, 2 · 16 · 10 of the head
-    assert report["gflops_per_image"] * 1e9 == 2 * 16 * (64 * 16 + 16 * 16) + 2 * 16 * 10
+    assert report.sound.cost.gflops_per_image * 1e9 == 2 * 16 * (64 * 16 + 16 * 16) + 2 * 16 * 10
     folder = RunFolder(tmp_path / "run")
     folder.freeze(everything)
     with warnings.catch_warnings():
@@ -88,8 +88,8 @@ def test_shipped_heads_take_it_or_say_which_stage_they_need(head, fits):
         chosen = [*chosen, "checkpoint.monitor=val/miou"]
     config = compose([*SMALL, *chosen, *(scenes if head != "linear" else [])])
     report = preflight(with_own(config, backbone="Net"))
-    told = [fault["message"] for fault in report["faults"]]
-    assert told == [] if fits else "which it does not have" in told[0]
+    messages = [fault.message for fault in report.faults]
+    assert messages == [] if fits else "which it does not have" in messages[0]
 
 
 WRONG = [
@@ -135,9 +135,9 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("slot", "name", "told"), WRONG)
-def test_a_wrong_own_part_is_one_fault(config, slot, name, told):
-    faults = preflight(with_own(config, **{slot: name}))["faults"]
+@pytest.mark.parametrize(("slot", "name", "message"), WRONG)
+def test_a_wrong_own_part_is_one_fault(config, slot, name, message):
+    faults = preflight(with_own(config, **{slot: name})).faults
     assert len(faults) == 1, faults
-    assert re.search(told, faults[0]["message"]), faults
-    assert faults[0]["where"].split(".")[0] in (slot, "backbone", "head")
+    assert re.search(message, faults[0].message), faults
+    assert faults[0].where.split(".")[0] in (slot, "backbone", "head")

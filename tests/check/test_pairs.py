@@ -54,8 +54,8 @@ def composed():
 
 
 def require_our_words(faults, words):
-    for told in faults:
-        assert not any(word in told for word in NOT_OURS), f"{words}: {told}"
+    for fault in faults:
+        assert not any(word in fault for word in NOT_OURS), f"{words}: {fault}"
 
 
 def rows_with_all_pairs(columns):
@@ -131,8 +131,8 @@ def test_every_head_backbone_and_data_on_every_experiment(composed, experiment):
                 continue
             require_our_words(map(str, schema_faults(config)), words)
             if experiment in DRAWN and group in ("head", "task"):
-                told = [fault["message"] for fault in preflight(config, shared=shared)["faults"]]
-                require_our_words(told, words)
+                messages = [fault.message for fault in preflight(config, shared=shared).faults]
+                require_our_words(messages, words)
 
 
 @pytest.mark.slow

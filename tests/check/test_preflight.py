@@ -1,9 +1,9 @@
 import pytest
 
-from vit.check.preflight import preflight, preflight_or_refuse
+from vit.check.preflight import plain_report_or_refuse, preflight
 from vit.cli.compose import compose, config_folder
 from vit.data.digits import Digits
-from vit.faults import Refused
+from vit.faults import Fault, Refused
 from vit.schema import schema_faults
 
 EXPERIMENTS = sorted(path.stem for path in (config_folder() / "experiment").glob("*.yaml"))
@@ -41,14 +41,12 @@ def test_captions_take_the_positions_of_images_and_keep_their_own():
 
 
 def test_a_sound_config_is_described():
-    told = preflight(compose(["experiment=digits"]))
-    assert told["faults"] == []
-    assert told["tokens"] == 16
-    assert told["batches_per_epoch"] == 18
-    assert told["steps"] == 50 * 18
-    lrs = told["schedule"]["lr_of_points"]
-    assert max(lrs) <= told["schedule"]["lr"]
-    assert told["data"]["train"]["images"] == 1200
+    run = preflight(compose(["experiment=digits"])).sound
+    assert run.cost.tokens == 16
+    assert run.training.batches_per_epoch == 18
+    assert run.training.steps == 50 * 18
+    assert max(run.schedule.lr_of_points) <= run.schedule.lr
+    assert run.data.splits["train"].images == 1200
 
 
 @pytest.mark.parametrize(
@@ -77,16 +75,16 @@ def test_a_sound_config_is_described():
     ],
 )
 def test_bad_input_gets_one_clear_fault(words, where, said):
-    faults = preflight(compose(["experiment=digits", *words]))["faults"]
+    faults = preflight(compose(["experiment=digits", *words])).faults
     assert len(faults) == 1, faults
-    assert faults[0]["where"].startswith(where)
-    assert said in faults[0]["message"]
+    assert faults[0].where.startswith(where)
+    assert said in faults[0].message
 
 
-def test_faults_of_many_parts_are_told_together():
+def test_faults_of_many_parts_are_reported_together():
     words = ["seed=abc", "backbone.heads=5", "optim.lr=fast", "checkpoint.monitor=nothing"]
-    faults = preflight(compose(["experiment=digits", *words]))["faults"]
-    assert {fault["where"] for fault in faults} == {
+    faults = preflight(compose(["experiment=digits", *words])).faults
+    assert {fault.where for fault in faults} == {
         "seed",
         "backbone",
         "optim.lr",
@@ -103,9 +101,9 @@ def test_faults_of_many_parts_are_told_together():
     ],
 )
 def test_a_task_for_other_data_is_one_fault_that_names_theirs(words, task):
-    faults = preflight(compose(words))["faults"]
-    assert [fault["where"] for fault in faults] == ["task"]
-    assert f"Take task={task}" in faults[0]["message"]
+    faults = preflight(compose(words)).faults
+    assert [fault.where for fault in faults] == ["task"]
+    assert f"Take task={task}" in faults[0].message
 
 
 def test_another_fault_that_a_task_finds_in_its_data_names_no_other_task(monkeypatch):
@@ -113,36 +111,34 @@ def test_another_fault_that_a_task_finds_in_its_data_names_no_other_task(monkeyp
         raise ValueError("odd weights")
 
     monkeypatch.setattr(Digits, "class_weight_values", odd)
-    (fault,) = preflight(compose(["experiment=digits"]))["faults"]
-    assert fault == {"where": "task", "message": "odd weights"}
+    (fault,) = preflight(compose(["experiment=digits"])).faults
+    assert fault == Fault("task", "odd weights")
 
 
-def test_a_head_of_another_task_is_told_without_its_signature():
-    (fault,) = preflight(compose(["data=digits", "backbone.patch_size=2", "head=semantic"]))[
-        "faults"
-    ]
-    assert fault["where"] == "head"
-    assert fault["message"].endswith("head=linear is (such a head takes dim, num_classes)")
+def test_a_head_of_another_task_is_refused_without_its_signature():
+    (fault,) = preflight(compose(["data=digits", "backbone.patch_size=2", "head=semantic"])).faults
+    assert fault.where == "head"
+    assert fault.message.endswith("head=linear is (such a head takes dim, num_classes)")
 
 
 def test_a_metric_of_another_task_is_answered_by_what_this_one_is_judged_by():
     config = compose(["experiment=digit_scenes_small", "checkpoint.monitor=val/accuracy"])
-    (fault,) = preflight(config)["faults"]
-    assert fault["message"].endswith("Take checkpoint.monitor=val/ap.")
+    (fault,) = preflight(config).faults
+    assert fault.message.endswith("Take checkpoint.monitor=val/ap.")
 
 
 def test_what_this_machine_lacks_refuses_a_training_and_warns_a_check():
     config = compose(["experiment=digits", "trainer.num_nodes=2"])
     report = preflight(config)
-    assert report["faults"] == []
-    assert any("num_nodes" in warning for warning in report["warnings"])
+    assert report.faults == []
+    assert any("num_nodes" in warning for warning in report.warnings)
     with pytest.raises(Refused, match="num_nodes"):
-        preflight_or_refuse(config, "nowhere")
+        plain_report_or_refuse(config, "nowhere")
 
 
 def test_a_key_that_a_file_sets_and_a_part_does_not_take_can_be_left_out():
     config = compose(["experiment=detection", "backbone=vit_s", "data.root=nowhere"])
-    told = [str(fault) for fault in schema_faults(config)]
-    assert [fault.rpartition(" Where ")[2] for fault in told] == [
+    faults = [str(fault) for fault in schema_faults(config)]
+    assert [fault.rpartition(" Where ")[2] for fault in faults] == [
         f"a file sets it, ~backbone.{key} leaves it out." for key in ("name", "pretrained")
     ]

@@ -8,30 +8,29 @@ SMALL.append("schedule.warmup_epochs=0")
 
 def planned(*words):
     config = compose([*SMALL, *words])
-    return config, preflight(config)
+    return config, preflight(config).sound
 
 
 def test_the_work_of_a_training_counts_its_validations_and_its_micro_batches():
-    config, report = planned("trainer.max_epochs=2")
-    each = report["batch_size"]
-    validation = 2 * report["data"]["val"]["images"] / each / 3
-    assert batches(config, report) == report["steps"] + validation
-    halved = planned("trainer.max_epochs=2", "trainer.accumulate_grad_batches=2")
-    assert batches(*halved) == 2 * (report["steps"] + validation)
+    _, run = planned("trainer.max_epochs=2")
+    validation = 2 * run.data.splits["val"].images / run.training.batch_size / 3
+    assert batches(run) == run.training.steps + validation
+    _, halved = planned("trainer.max_epochs=2", "trainer.accumulate_grad_batches=2")
+    assert batches(halved) == 2 * (run.training.steps + validation)
 
 
 def test_one_probe_serves_all_trials_of_a_shape(monkeypatch):
     asked = []
 
-    def seconds(config, report):
+    def seconds(config, run):
         asked.append(config["backbone"]["depth"])
         return 0.5
 
     monkeypatch.setattr("vit.check.probe.seconds_of_a_batch", seconds)
     trials = [planned(f"seed={s}", f"backbone.depth={d}") for d in (1, 2) for s in (0, 1)]
-    told = seconds_of_trainings(trials)
+    estimates = seconds_of_trainings([(config, run.to_plain()) for config, run in trials])
     assert asked == [1, 2]
-    assert told == [0.5 * batches(*trial) for trial in trials]
+    assert estimates == [0.5 * batches(run) for _, run in trials]
 
 
 def test_a_batch_takes_some_time():

@@ -26,17 +26,17 @@ def shared():
 )
 def test_the_worst_is_never_taken_for_the_best(shared, monitor, mode, right):
     words = [f"checkpoint.monitor={monitor}", f"checkpoint.mode={mode}"]
-    faults = preflight(compose([*NEEDED, *words]), shared=shared)["faults"]
-    assert [fault["where"] for fault in faults] == (["checkpoint.mode"] if right else [])
-    assert not right or f"wanted {right}" in faults[0]["message"]
+    faults = preflight(compose([*NEEDED, *words]), shared=shared).faults
+    assert [fault.where for fault in faults] == (["checkpoint.mode"] if right else [])
+    assert not right or f"wanted {right}" in faults[0].message
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])
 def test_nothing_is_selected_by_a_number_that_is_best_at_zero(shared, mode):
     words = ["checkpoint.monitor=val/overconfidence", f"checkpoint.mode={mode}"]
-    (fault,) = preflight(compose([*NEEDED, *words]), shared=shared)["faults"]
-    assert fault["where"] == "checkpoint.monitor"
-    assert "best at 0" in fault["message"] and "val/ece" in fault["message"]
+    (fault,) = preflight(compose([*NEEDED, *words]), shared=shared).faults
+    assert fault.where == "checkpoint.monitor"
+    assert "best at 0" in fault.message and "val/ece" in fault.message
 
 
 KINDS = {
@@ -51,12 +51,12 @@ KINDS = {
 
 @pytest.mark.parametrize("words", KINDS.values(), ids=list(KINDS))
 def test_every_metric_of_every_task_has_a_direction_or_is_known_to_have_none(shared, words):
-    told = preflight(compose([*words, "schedule.warmup_epochs=0"]), shared=shared)
-    assert told["faults"] == []
-    assert {*told["better"], *told["signed"]} == {*told["monitors"]}
+    report = preflight(compose([*words, "schedule.warmup_epochs=0"]), shared=shared)
+    metrics = report.sound.metrics
+    assert {*metrics.better, *metrics.signed} == {*metrics.monitors}
     # A number that can fall below zero, or is better small, has one of these words in its name.
     low = ("loss", "ece", "perplexity")
-    for name, mode in told["better"].items():
+    for name, mode in metrics.better.items():
         assert (mode == "min") == name.endswith(low)
 
 
@@ -74,8 +74,8 @@ def test_metrics_of_every_kind_of_task_have_their_direction():
 
 def validation(batches=18, steps=180, **trainer):
     warnings = []
-    told = validation_faults({"trainer": {"max_epochs": 10, **trainer}}, batches, steps, warnings)
-    return [fault.where for fault in told], len(warnings)
+    faults = validation_faults({"trainer": {"max_epochs": 10, **trainer}}, batches, steps, warnings)
+    return [fault.where for fault in faults], len(warnings)
 
 
 @pytest.mark.parametrize(
@@ -100,17 +100,17 @@ def validation(batches=18, steps=180, **trainer):
         ({"steps": 5, "max_steps": 5, "val_check_interval": 5}, ([], 0)),
     ],
 )
-def test_a_training_that_never_validates_is_told(settings, expected):
+def test_a_training_that_never_validates_is_refused_or_warned_of(settings, expected):
     assert validation(**settings) == expected
 
 
 def test_a_training_without_a_batch_is_refused(shared):
     config = compose([*NEEDED, "trainer.limit_train_batches=0.001"])
-    faults = preflight(config, shared=shared)["faults"]
-    assert [fault["where"] for fault in faults] == ["trainer.limit_train_batches"]
+    faults = preflight(config, shared=shared).faults
+    assert [fault.where for fault in faults] == ["trainer.limit_train_batches"]
 
 
 def test_no_validation_on_purpose_is_warned_of(shared):
-    told = preflight(compose([*NEEDED, "trainer.limit_val_batches=0"]), shared=shared)
-    assert told["faults"] == []
-    assert any("nothing is selected" in warning for warning in told["warnings"])
+    report = preflight(compose([*NEEDED, "trainer.limit_val_batches=0"]), shared=shared)
+    assert report.faults == []
+    assert any("nothing is selected" in warning for warning in report.warnings)

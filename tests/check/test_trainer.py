@@ -14,8 +14,8 @@ def config():
 
 
 def faults(config, **settings):
-    told = trainer_faults({**config, "trainer": {**config["trainer"], **settings}}, ())
-    return [(fault.where, fault.message) for fault in told]
+    faults = trainer_faults({**config, "trainer": {**config["trainer"], **settings}}, ())
+    return [(fault.where, fault.message) for fault in faults]
 
 
 def test_shipped_trainers_are_sound(config):
@@ -56,9 +56,9 @@ def test_a_profiler_may_be_a_part(config, tmp_path):
 
 
 @pytest.mark.parametrize(("share", "few"), [(1, True), (0.1, True), (1.0, False), (None, False)])
-def test_evaluation_on_a_few_batches_is_told(config, share, few):
-    told = preflight({**config, "trainer": {**config["trainer"], "limit_test_batches": share}})
-    assert any("limit_test_batches" in line for line in told["warnings"]) == few
+def test_evaluation_on_a_few_batches_is_warned_of(config, share, few):
+    report = preflight({**config, "trainer": {**config["trainer"], "limit_test_batches": share}})
+    assert any("limit_test_batches" in line for line in report.warnings) == few
 
 
 def test_what_must_be_given_is_the_only_fault():
@@ -69,9 +69,9 @@ def test_what_must_be_given_is_the_only_fault():
 
 
 def test_several_faults_are_told_together(config):
-    told = faults(config, profiler="nope", max_time="x", strategy="nope", overfit_batches=1.5)
+    wrong = faults(config, profiler="nope", max_time="x", strategy="nope", overfit_batches=1.5)
     keys = {"profiler", "max_time", "strategy", "overfit_batches"}
-    assert {where for where, _ in told} == {f"trainer.{key}" for key in keys}
+    assert {where for where, _ in wrong} == {f"trainer.{key}" for key in keys}
 
 
 def test_the_check_leaves_torch_as_it_is(config):

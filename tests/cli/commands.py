@@ -1,33 +1,39 @@
 """Whole commands for tests, as `python -m vit` in a process of its own gives them, but sooner.
 
-With VIT_WARM_TESTS=1 `command` asks a warm process (`warm.py`, one for each process of pytest) for
-a fork that runs it: not yet the rule, since a whole suite that ran so has not been seen.
+`command` asks a warm process (`warm.py`, one for each process of pytest) for a fork that runs it.
 Tests of signals, terminals, kills and imports start true processes; so does `command` where a
 variable of the environment is another one than pytest was started with, since libraries read some
-when they are imported.
+when they are imported. VIT_WARM_TESTS=0 starts true processes only.
 """
 
 import atexit
 import json
 import os
 import re
-import signal
 import socket
-import struct
 import subprocess
 import sys
-import threading
-import time
+import tempfile
 from pathlib import Path
 
-# wandb reads its own when a run begins; the others are set by what the warm process imports too.
+# wandb and vit read theirs when they need them; the others are set by what the warm process
+# imports too.
 READ_LATE = re.compile(
-    "COLUMNS|PYTEST_CURRENT_TEST|WANDB_.*|KMP_INIT_AT_FORK|KMP_DUPLICATE_LIB_OK"
-    "|PYTORCH_NVML_BASED_CUDA_CHECK|TORCHINDUCTOR_CACHE_DIR"
+    "COLUMNS|PYTEST_CURRENT_TEST|WANDB_.*|VIT_DATA|XDG_CACHE_HOME|KMP_INIT_AT_FORK"
+    "|KMP_DUPLICATE_LIB_OK|PYTORCH_NVML_BASED_CUDA_CHECK|TORCHINDUCTOR_CACHE_DIR"
 )
-WARM = os.environ.get("VIT_WARM_TESTS") == "1" and hasattr(socket, "recv_fds")
+WARM = os.environ.get("VIT_WARM_TESTS") != "0" and hasattr(os, "pidfd_open")
 AT_FIRST = dict(os.environ)
 HOME = Path(__file__).parents[2]
+STARTS = 120  # seconds for the imports of the warm process, on a busy machine
+# A thread that an import has begun would be missing in a fork, which would wait for it.
+NO_THREADS = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # pyarrow 26, which pandas imports
+}
+cpu_seconds = 0.0  # of all commands, and of what they have started
 
 
 def true_command(*words, code=0, cwd=None, environment=None, timeout=300):
@@ -49,9 +55,11 @@ def command(*words, code=0, cwd=None, environment=None, timeout=300):
     """What `vit WORDS…` printed; `code` is its exit code, None where any will do.
 
     `environment` is added to pytest's own, as it is at this moment; None takes a variable away.
+    After `timeout` seconds the command and all that it has started are killed, and
+    TimeoutExpired says what it had printed until then.
     """
     whole = _environment(environment)
-    if not WARM or _is_read_by_imports(whole) or sys.platform == "darwin":
+    if not WARM or _is_read_by_imports(whole):
         return true_command(*words, code=code, cwd=cwd, environment=environment, timeout=timeout)
     done = _warm().run([*map(str, words)], str(cwd or Path.cwd()), whole, timeout)
     return _of_code(done, code)
@@ -65,56 +73,70 @@ class Warm:
         self.owner = os.getpid()
         path = os.pathsep.join(filter(None, [str(HOME), AT_FIRST.get("PYTHONPATH")]))
         program = Path(__file__).with_name("warm.py").read_text()
+        # Not pytest's streams: who reads them to their end would wait for this process.
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, "-c", program, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            env={**AT_FIRST, "PYTHONPATH": path},
+            stderr=self.errors,
+            env={**AT_FIRST, **NO_THREADS, "PYTHONPATH": path},
         )
         theirs.close()
         atexit.register(self.close)
 
     def run(self, words, folder, environment, timeout):
-        pipes = [os.pipe() for _ in range(2)]
-        with Path(os.devnull).open("rb") as nothing:
-            streams = [nothing.fileno(), *(write for _, write in pipes)]
-            text = json.dumps({"words": words, "folder": folder, "environment": environment})
-            socket.send_fds(self.line, [struct.pack("!I", len(text.encode()))], streams)
-            self.line.sendall(text.encode())
-        for _, write in pipes:
-            os.close(write)
-        said = [b"", b""]
-        readers = [
-            threading.Thread(target=_read, args=(read, said, number), daemon=True)
-            for number, (read, _) in enumerate(pipes)
-        ]
-        for reader in readers:
-            reader.start()
-        child = self._number()
-        late = threading.Timer(timeout, os.kill, (child, signal.SIGKILL))
-        began = time.monotonic()
-        late.start()
-        try:
-            code = self._number()
-        finally:
-            late.cancel()
-        for reader in readers:
-            reader.join(timeout)  # what the command has started may hold its streams, too
-        if code == -signal.SIGKILL and time.monotonic() - began >= timeout:
-            raise subprocess.TimeoutExpired(words, timeout, *said)
-        out, err = (text.decode(errors="replace").replace("\r\n", "\n") for text in said)
-        return subprocess.CompletedProcess(words, code, out, err)
+        # Files, not pipes: what the command has started may hold its streams long after its end.
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            request = {"words": words, "folder": folder, "environment": environment}
+            try:
+                answer = self._answer({**request, "timeout": timeout}, [out.fileno(), err.fileno()])
+            except BaseException:  # Ctrl-C, too: its answer would be taken for the next one's
+                self.close()
+                raise
+            said = [_read(file) for file in (out, err)]
+        global cpu_seconds
+        cpu_seconds += answer["cpu_seconds"]
+        if answer["late"]:
+            late = subprocess.TimeoutExpired(words, timeout, *said)
+            late.add_note("it had printed:\n" + "".join(said))
+            raise late
+        return subprocess.CompletedProcess(words, answer["code"], *said)
 
-    def _number(self):
-        told = self.line.recv(4, socket.MSG_WAITALL)
-        assert len(told) == 4, "the warm process has ended: its errors are above"
-        return struct.unpack("!i", told)[0]
+    def _answer(self, request, streams):
+        try:
+            return self._asked(request, streams)
+        except (ConnectionError, EOFError) as error:
+            self.process.wait(10)
+            raise AssertionError(f"the warm process has ended: {_read(self.errors)}") from error
+
+    def _asked(self, request, streams):
+        text = json.dumps(request).encode()
+        self.line.settimeout(request["timeout"] + STARTS)
+        socket.send_fds(self.line, [len(text).to_bytes(4, "big")], streams)
+        self.line.sendall(text)
+        received = b""
+        while not received.endswith(b"\n"):
+            part = self.line.recv(4096)
+            if not part:
+                raise EOFError
+            received += part
+        return json.loads(received)
 
     def close(self):
-        if os.getpid() == self.owner:
-            self.line.close()
+        """Its line is cut, so it kills what it has started and ends, as when pytest is killed."""
+        if os.getpid() != self.owner:
+            return
+        if self in _kept:
+            _kept.remove(self)
+        self.line.close()
+        try:
             self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.errors.close()
 
 
 _kept = []
@@ -126,9 +148,9 @@ def _warm():
     return _kept[0]
 
 
-def _read(pipe, said, number):
-    with os.fdopen(pipe, "rb") as file:
-        said[number] = file.read()
+def _read(file):
+    file.seek(0)
+    return file.read().decode(errors="replace").replace("\r\n", "\n")
 
 
 def _environment(more):

@@ -4,7 +4,9 @@ import pytest
 
 from vit.cli.compose import compose
 from vit.cli.override_errors import composition_errors
+from vit.cli.shell import show
 from vit.faults import Refused
+from vit.schema import schema_faults
 
 SMALL = ["experiment=digits", "threads=1"]
 MEANWHILE = {"imagenet_deit": ["data.root=photos"]}
@@ -110,3 +112,35 @@ def test_a_key_that_a_class_takes_and_no_file_sets_is_answered_with_a_plus():
 
 def test_what_hydra_raises_is_known():
     assert all(issubclass(each, Exception) for each in composition_errors())
+
+
+def test_settings_of_an_experiment_for_its_own_head_go_with_it():
+    config = compose(["experiment=digit_scenes", "head=detr"])
+    assert config["head"]["_target_"] == "vit.models.heads.detr.DetrHead"
+    assert not {"neck", "cross_heads"} & config["head"].keys()
+    assert config["head"]["width"] == 64  # which both take
+    assert schema_faults(config) == []
+
+
+def test_a_word_or_a_slip_stays_a_fault_with_another_head():
+    config = compose(
+        ["experiment=digit_scenes", "head=detr", "head.cross_heads=2", "+head.widht=2"]
+    )
+    assert {fault.where for fault in schema_faults(config)} == {"head.cross_heads", "head.widht"}
+
+
+def test_the_config_is_shown_as_it_is_composed(capsys):
+    words = ["experiment=digit_scenes", "head=detr", "--cfg", "job", "--package", "head"]
+    assert show("train", words) == 0
+    shown = capsys.readouterr().out
+    assert "width: 64" in shown and "neck" not in shown
+
+
+def test_showing_a_config_refuses_in_the_words_of_the_check():
+    words = ["experiment=digits", "augment_boxes=flip", "optim.lrr=1"]
+    with pytest.raises(Refused) as shown:
+        show("train", [*words, "--cfg", "job"])
+    with pytest.raises(Refused) as checked:
+        compose(words)
+    assert shown.value.faults == checked.value.faults
+    assert {fault.where for fault in shown.value.faults} == {"augment_boxes", "optim.lrr"}

@@ -18,6 +18,16 @@ from vit.cli.screen import refuse, show_report
 from vit.console import PlainConsole
 from vit.faults import Fault, Refused
 from vit.runs import process
+from vit.runs.check_report import (
+    CheckReport,
+    CostReport,
+    DataReport,
+    MetricsReport,
+    RunReport,
+    ScheduleReport,
+    SplitReport,
+    TrainingReport,
+)
 from vit.runs.directory import RunFolder
 from vit.runs.record import Recorder
 from vit.runs.writing import write_json
@@ -220,19 +230,19 @@ def test_a_training_s_summary_failure_and_check_are_plain(swept, capsys):
         train.failure(RunFolder(swept / "t1"), 1)
     told = capsys.readouterr()
     assert STEERING.search(told.out) is None and is_plain(told.err)
-    report = {
-        "data": {"train": {"images": 1, "objects": 1, "empty": 0, "most_objects": 1}},
-        "num_classes": 1,
-        "image_size": (8, 8),
-        "channels": 1,
-        "parameters": 1,
-        "gflops_per_image": 1.0,
-        **{"processes": 1, "micro_batch_size": 1, "batch_size": 1, "batches_per_epoch": 1},
-        **{"steps_per_epoch": 1, "steps": 1, "schedule": {"lr_of_points": [1.0]}},
-        "warnings": [ESCAPES],
-    }
-    report["data"]["train"]["per_class"] = {ESCAPES: 1}
-    show_report(report)
+    counts = {"objects": 1, "empty": 0, "most_objects": 1}
+    facts = {"num_classes": 1, "image_size": (8, 8), "channels": 1}
+    run = RunReport(
+        training=TrainingReport(1, 1, 1, 1, 1, 1),
+        metrics=MetricsReport([], {}, []),
+        schedule=ScheduleReport(1.0, [1.0]),
+        checkpoints=1,
+        cost=CostReport(1, 1.0, "image", facts),
+        memory=None,
+        data=DataReport({"train": SplitReport(1, None, {ESCAPES: 1}, counts)}, ""),
+        gpus=[],
+    )
+    show_report(CheckReport([], [], [ESCAPES], run))
     assert is_plain(capsys.readouterr().out)
 
 

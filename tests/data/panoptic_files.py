@@ -54,8 +54,8 @@ class PanopticFolder:
         rows, columns = np.nonzero(colours == colour)
         x, y = int(columns.min()), int(rows.min())
         bbox = [x, y, int(columns.max()) + 1 - x, int(rows.max()) + 1 - y]
-        told = {"id": colour, "category_id": category, "iscrowd": crowd, "bbox": bbox}
-        return {**told, "area": len(rows)}
+        result = {"id": colour, "category_id": category, "iscrowd": crowd, "bbox": bbox}
+        return {**result, "area": len(rows)}
 
     def data(self, **settings):
         for split, content in self.content.items():

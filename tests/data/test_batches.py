@@ -60,7 +60,8 @@ def test_what_a_file_keeps_of_a_batch(kind, tmp_path):
 
 
 def test_what_is_lent_is_not_counted_and_not_owned():
-    batch = Batch(torch.rand(5, 1, 2, 2), torch.arange(5), torch.arange(5), lent=2)
+    batch = Batch(torch.rand(5, 1, 2, 2), torch.arange(5), torch.arange(5), num_borrowed=2)
     assert len(batch) == len(batch.to("cpu")) == 3
-    own = batch.own()
-    assert (len(own), len(own.images), own.targets.tolist(), own.lent) == (3, 3, [0, 1, 2], 0)
+    own = batch.without_borrowed()
+    assert (len(own), len(own.images), own.num_borrowed) == (3, 3, 0)
+    assert own.targets.tolist() == [0, 1, 2]

@@ -13,7 +13,7 @@ SLOWEST = 10  # seconds of computing
 
 
 def outcome(kind, content):
-    """ "data" or "told"; fails for an error of another kind, and for one that names no file."""
+    """ "data" or "faults"; fails for an error of another kind, and for one that names no file."""
     kind.file.write_bytes(content)
     begin = time.process_time()
     data = kind.data()
@@ -28,11 +28,11 @@ def outcome(kind, content):
     assert took < SLOWEST, f"{kind.name} took {took:.0f} s: {content[:2000]!r}"
     for fault in faults:
         assert fault.encode(), kind.name
-    return "told" if faults else "data"
+    return "faults" if faults else "data"
 
 
 def survey(tmp_path, count, seed):
-    """How often each kind gave data and told faults, over `count` broken files of each."""
+    """How often each kind gave data and named faults, over `count` broken files of each."""
     found = Counter()
     warnings.simplefilter("ignore")
     for kind in kinds(tmp_path):
@@ -93,10 +93,10 @@ LAUGHS = "".join(f'<!ENTITY l{at} "{f"&l{at - 1};" * 10}">' for at in range(1, 1
         ("csv", "path,label\n0.png," + "9" * 10_000 + "\n1.png,1\n", "val holds no image"),
     ],
 )
-def test_what_grows_or_is_deep_is_told_in_seconds(tmp_path, name, content, said):
+def test_what_grows_or_is_deep_is_reported_in_seconds(tmp_path, name, content, said):
     kind = next(kind for kind in kinds(tmp_path) if kind.name == name)
     kind.file.write_text(content)
-    assert outcome(kind, kind.file.read_bytes()) == "told"
+    assert outcome(kind, kind.file.read_bytes()) == "faults"
     assert said in "\n".join(str(fault) for fault in kind.data().faults())
 
 
@@ -119,7 +119,7 @@ def test_an_outline_of_a_hundred_thousand_numbers_is_data_in_seconds(tmp_path):
         ({"segmentation": [[1.5, 2.5] * 20_000]}, None),  # an outline as others, but long
     ],
 )
-def test_objects_of_coco_that_are_none_are_told(coco_files, change, said):
+def test_objects_of_coco_that_are_none_are_reported(coco_files, change, said):
     from vit.data.coco import Coco
 
     for content in coco_files.content.values():
@@ -134,7 +134,7 @@ def test_objects_of_coco_that_are_none_are_told(coco_files, change, said):
 
 
 @pytest.mark.parametrize("size", [(10**30, 10), (60_000, 60_000), (-3, 5), (0, 0)])
-def test_sizes_that_no_image_has_are_told(coco_files, size):
+def test_sizes_that_no_image_has_are_reported(coco_files, size):
     from vit.data.coco import Coco
 
     coco_files.images[0]["height"], coco_files.images[0]["width"] = size
@@ -142,7 +142,7 @@ def test_sizes_that_no_image_has_are_told(coco_files, size):
     assert any("no size of an image: images[0]" in str(fault) for fault in faults)
 
 
-def test_panoptic_notes_that_stand_twice_are_told(tmp_path):
+def test_panoptic_notes_that_stand_twice_are_reported(tmp_path):
     from panoptic_files import PanopticFolder
 
     files = PanopticFolder(tmp_path / "p")

@@ -33,7 +33,7 @@ def write(tmp_path):
     return of
 
 
-def told(data):
+def messages_of(data):
     return "\n".join(str(fault) for fault in data.faults())
 
 
@@ -45,7 +45,7 @@ def labelled(count=80):
 
 @pytest.mark.parametrize("kind", ["jsonl", "tsv"])
 def test_gaps_of_texts_and_classes_are_counted_together(write, kind):
-    found = told(write(kind, labelled()))
+    found = messages_of(write(kind, labelled()))
     assert "t." + kind + ", row 6: " in found and "10 of 80 rows have no text (rows 6, 14" in found
     assert "row 3: " in found and "10 of 80 rows have no class (rows 3, 11, 19, 27, 35" in found
 
@@ -53,7 +53,9 @@ def test_gaps_of_texts_and_classes_are_counted_together(write, kind):
 def test_gaps_of_other_texts_are_counted_too(write):
     rows = [(text(n), None if n in (3, 4) else text(n + 1)) for n in range(30)]
     for kind in ("jsonl", "tsv"):
-        assert "2 of 30 rows have no text (rows 4, 5)" in told(write(kind, rows, target="text"))
+        assert "2 of 30 rows have no text (rows 4, 5)" in messages_of(
+            write(kind, rows, target="text")
+        )
 
 
 def test_keys_that_some_rows_lack_are_gaps_and_keys_that_all_lack_are_misspelt(write, tmp_path):
@@ -61,11 +63,11 @@ def test_keys_that_some_rows_lack_are_gaps_and_keys_that_all_lack_are_misspelt(w
     file = tmp_path / "t.jsonl"
     file.write_text("\n".join(map(json.dumps, rows)))
     keys = {"input_column": "text", "target_column": "label"}
-    found = told(TextTable(train=str(file), **keys))
+    found = messages_of(TextTable(train=str(file), **keys))
     assert "1 of 30 rows have no class" in found and "row 4 has no 'label', only text" in found
-    found = told(TextTable(train=str(file), **{**keys, "target_column": "lable"}))
+    found = messages_of(TextTable(train=str(file), **{**keys, "target_column": "lable"}))
     assert "row 1 has no 'lable', only text, label" in found
-    assert "is data.target_column too" in told(
+    assert "is data.target_column too" in messages_of(
         TextTable(train=str(file), **{**keys, "input_column": "label"})
     )
 
@@ -74,7 +76,7 @@ def test_lists_and_objects_are_neither_text_nor_class(write):
     rows = [
         ([text(n)] if n < 3 else text(n), {"a": 1} if n == 6 else "ab"[n % 2]) for n in range(30)
     ]
-    found = told(write("jsonl", rows))
+    found = messages_of(write("jsonl", rows))
     assert "column 'text' is a list; 3 of 30 rows have a list for a text (rows 1, 2, 3)" in found
     assert "column 'label' is an object; 1 of 30 rows have an object for a class" in found
 
@@ -99,7 +101,7 @@ def test_numbers_and_truth_values_are_classes_as_a_tsv_has_them(write, labels, n
 
 def test_nan_is_a_gap_and_a_word_for_it_a_warning(write):
     rows = [(text(n), float("nan") if n == 3 else "ab"[n % 2]) for n in range(30)]
-    assert "row 4: column 'label' is empty; 1 of 30" in told(write("jsonl", rows))
+    assert "row 4: column 'label' is empty; 1 of 30" in messages_of(write("jsonl", rows))
     data = write("tsv", rows)
     assert data.faults() == []
     assert any("'nan' is taken for a class" in line for line in data.warnings())
@@ -115,12 +117,12 @@ def test_nan_is_a_gap_and_a_word_for_it_a_warning(write):
     ],
 )
 def test_a_class_for_each_row_is_no_class(write, row, said):
-    found = told(write("tsv", [row(n) for n in range(60)]))
+    found = messages_of(write("tsv", [row(n) for n in range(60)]))
     assert "nearly every sample has a class of its own" in found and said in found
 
 
 def test_columns_of_json_that_are_swapped_are_named(write):
-    found = told(write("jsonl", [("ab"[n % 2], text(n)) for n in range(60)]))
+    found = messages_of(write("jsonl", [("ab"[n % 2], text(n)) for n in range(60)]))
     assert "data.input_column=label data.target_column=text" in found
 
 
@@ -130,14 +132,14 @@ def test_ids_in_place_of_texts_are_a_warning(write):
     assert any("column 2 has sentences: data.input_column=2" in line for line in data.warnings())
 
 
-def test_a_first_row_of_names_is_told_both_ways(write):
+def test_a_first_row_of_names_is_reported_both_ways(write):
     rows = [(text(n), "ab"[n % 2]) for n in range(30)]
-    assert "data.header=true" in told(write("tsv", [("sentence", "sentiment"), *rows]))
+    assert "data.header=true" in messages_of(write("tsv", [("sentence", "sentiment"), *rows]))
     (warning,) = write("tsv", rows, header=True).warnings()
     assert "has the class 'a'; without such a row: data.header=false" in warning
     named = [("text", "text", "label"), *((one, one, two) for one, two in rows)]
     columns = {"header": True, "input_column": "text", "target_column": "label"}
-    assert "more than one column 'text'" in told(write("tsv", named, **columns))
+    assert "more than one column 'text'" in messages_of(write("tsv", named, **columns))
 
 
 @pytest.mark.parametrize(
@@ -147,17 +149,17 @@ def test_a_first_row_of_names_is_told_both_ways(write):
         (None, "row 8: column 0 is empty"),
     ],
 )
-def test_rows_that_do_not_fit_are_told(write, cell, said):
+def test_rows_that_do_not_fit_are_reported(write, cell, said):
     rows = [(cell if n == 7 else text(n), "ab"[n % 2]) for n in range(30)]
-    assert said in told(write("tsv", rows))
+    assert said in messages_of(write("tsv", rows))
 
 
-def test_texts_parted_by_commas_and_in_quotation_marks_are_told(write):
+def test_texts_parted_by_commas_and_in_quotation_marks_are_reported(write):
     commas = [(f"{text(n)},{'ab'[n % 2]}",) for n in range(30)]
-    assert "seem to be parted by ','; wanted tabs" in told(write("tsv", commas))
+    assert "seem to be parted by ','; wanted tabs" in messages_of(write("tsv", commas))
     quoted = write("tsv", [(f'"{text(n)}"', "ab"[n % 2]) for n in range(30)])
     assert any("stand in quotation marks" in line for line in quoted.warnings())
-    assert "wanted a number from 0" in told(write("tsv", quoted_rows(), target_column=-1))
+    assert "wanted a number from 0" in messages_of(write("tsv", quoted_rows(), target_column=-1))
 
 
 def quoted_rows():
@@ -175,8 +177,8 @@ def test_unknown_classes_of_other_splits_are_counted(write, tmp_path):
     val = tmp_path / "val.tsv"
     val.write_text("x\tA\ny\tb\nz\tA\n")
     data = write("tsv", [(text(n), "ab"[n % 2]) for n in range(30)], val=str(val))
-    assert "val.tsv, row 1: the class 'A' is not in" in told(data)
-    assert "2 rows have such classes" in told(data)
+    assert "val.tsv, row 1: the class 'A' is not in" in messages_of(data)
+    assert "2 rows have such classes" in messages_of(data)
 
 
 # Tables of images.
@@ -197,7 +199,7 @@ def table(photos):
 
 
 def test_gaps_of_paths_and_labels_are_counted_together(table):
-    found = told(
+    found = messages_of(
         table(lambda n, path: ("" if n == 4 else path, "" if n in (5, 6) else "ab"[n % 2]))
     )
     assert "labels.csv, row 5: path is empty; 1 of 30 rows have no path" in found
@@ -212,10 +214,10 @@ def test_the_names_of_columns_say_what_parts_them(table, mark, suffix):
 
 
 def test_labels_that_are_ids_are_a_fault_that_names_the_classes(table):
-    found = told(table(lambda n, path: (path, f"id{n}", "ab"[n % 2]), "path,label,kind"))
+    found = messages_of(table(lambda n, path: (path, f"id{n}", "ab"[n % 2]), "path,label,kind"))
     assert "30 classes of 30 samples. The classes may be in 'kind': data.label_column=kind" in found
     assert "holds no image" not in found
-    swapped = told(table(lambda n, path: ("ab"[n % 2], path)))
+    swapped = messages_of(table(lambda n, path: ("ab"[n % 2], path)))
     assert "The classes may be in 'path': data.label_column=path" in swapped
 
 
@@ -253,7 +255,7 @@ def test_names_of_the_same_classes_are_no_other_labels(table):
     assert data.faults() == data.warnings() == []
 
 
-def test_lists_of_labels_are_told_with_the_key_that_reads_them(photos):
+def test_lists_of_labels_are_reported_with_the_key_that_reads_them(photos):
     pytest.importorskip("pyarrow")
     from pyarrow import parquet
     from pyarrow import table as arrow
@@ -261,7 +263,7 @@ def test_lists_of_labels_are_told_with_the_key_that_reads_them(photos):
     paths = sorted(str(path.relative_to(photos)) for path in photos.rglob("*.png"))
     labels = [["a"] if n % 2 else ["a", "b"] for n in range(30)]
     parquet.write_table(arrow({"path": paths, "label": labels}), photos / "labels.parquet")
-    found = told(Table(table=str(photos / "labels.parquet")))
+    found = messages_of(Table(table=str(photos / "labels.parquet")))
     assert "30 of 30 rows have a list for a label" in found and "data.separator='|'" in found
     assert Table(table=str(photos / "labels.parquet"), separator="|").faults() == []
 
@@ -280,11 +282,11 @@ def test_labels_of_a_hub_set_follow_the_same_rule(tmp_path):
         return HuggingFace(path=str(tmp_path / name))
 
     words = datasets.Value("string")
-    assert "row 1: no label; 2 of 4 rows" in told(saved("a", ["a", None, " ", "b"], words))
+    assert "row 1: no label; 2 of 4 rows" in messages_of(saved("a", ["a", None, " ", "b"], words))
     many = datasets.List(words)
-    assert "row 0: no label; 1 of 3 rows" in told(saved("b", [None, ["a"], ["b"]], many))
+    assert "row 0: no label; 1 of 3 rows" in messages_of(saved("b", [None, ["a"], ["b"]], many))
     kind = datasets.ClassLabel(names=["x", "y"])
-    assert "row 1: label -1 is out of range; wanted 0 to 1 (2 of 4 rows)" in told(
+    assert "row 1: label -1 is out of range; wanted 0 to 1 (2 of 4 rows)" in messages_of(
         saved("c", [0, -1, -1, 1], kind)
     )
 
@@ -292,7 +294,7 @@ def test_labels_of_a_hub_set_follow_the_same_rule(tmp_path):
 def test_a_folder_for_each_image_is_no_class(tmp_path, write_images):
     for number in range(24):
         write_images(tmp_path / "set" / f"patient{number}", 1)
-    found = told(Folder(root=str(tmp_path / "set")))
+    found = messages_of(Folder(root=str(tmp_path / "set")))
     assert "24 classes of 24 samples. Is it the classes that are read?" in found
 
 

@@ -46,8 +46,8 @@ def test_a_sample_is_decoded_and_all_where_asked(photos, monkeypatch):
     assert not Folder(root=str(photos)).faults()
     assert "dog/004.png" in Folder(root=str(photos)).faults(full=True)[0].message
     (photos / "cat" / "005.png").write_bytes(b"")
-    told = [fault.message for fault in Folder(root=str(photos)).faults()]
-    assert any("cat/005.png: an empty file" in message for message in told)
+    messages = [fault.message for fault in Folder(root=str(photos)).faults()]
+    assert any("cat/005.png: an empty file" in message for message in messages)
 
 
 def test_many_bad_images_are_summed_up(photos):
@@ -137,8 +137,8 @@ def test_the_fingerprint_changes_with_one_label():
 
 
 def test_evenly_spread_positions_hold_both_ends():
-    assert checks.spread(np.arange(100), 4).tolist() == [0, 33, 66, 99]
-    assert checks.spread(np.arange(3), 4).tolist() == [0, 1, 2]
+    assert checks.evenly_spaced(np.arange(100), 4).tolist() == [0, 33, 66, 99]
+    assert checks.evenly_spaced(np.arange(3), 4).tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("kind", ["folder", "coco", "coco_panoptic", "mask_folder"])

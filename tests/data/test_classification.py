@@ -13,14 +13,14 @@ from vit.data.digits import Digits
 from vit.data.folder import Folder
 
 
-def test_facts_are_those_of_the_data_unless_told_otherwise():
+def test_facts_are_those_of_the_data_unless_reported_otherwise():
     facts = Digits().facts
     assert (facts.num_classes, facts.image_size, facts.channels) == (10, (8, 8), 1)
     assert facts.class_names == tuple("0123456789")
-    told = Digits(image_size=16, channels=3, std=(0.25,)).facts
-    assert (told.image_size, told.channels) == ((16, 16), 3)
-    assert told.mean == facts.mean * 3
-    assert told.std == (0.25,) * 3
+    result = Digits(image_size=16, channels=3, std=(0.25,)).facts
+    assert (result.image_size, result.channels) == ((16, 16), 3)
+    assert result.mean == facts.mean * 3
+    assert result.std == (0.25,) * 3
 
 
 def test_training_images_are_about_normal():

@@ -124,8 +124,8 @@ def test_val_is_set_aside_where_there_is_no_file_of_it(coco_files):
     truth = data.ground_truth("val")
     assert len(truth["images"]) == 1
     assert len(truth["annotations"]) == 3
-    told = data.describe()["val"]
-    assert (told["images"], told["objects"], told["most_objects"]) == (1, 3, 3)
+    description = data.describe()["val"]
+    assert (description["images"], description["objects"], description["most_objects"]) == (1, 3, 3)
     assert data.picture("val", 0).size == (40, 30)
 
 
@@ -163,6 +163,6 @@ def test_known_layouts_are_answered_by_the_words_that_read_them(coco_files, trai
     assert data.lengths == {"train": 3, "val": 2}
 
 
-def test_a_root_that_is_not_there_is_told(tmp_path):
+def test_a_root_that_is_not_there_is_reported(tmp_path):
     (fault,) = Coco(root=str(tmp_path / "absent")).faults()
     assert "does not exist" in str(fault)

@@ -75,7 +75,7 @@ def test_maps_that_do_not_go_with_the_file_are_faults(files):
 
 
 @pytest.mark.parametrize("spoilt", [None, ["dog"], [{"id": "5"}]])
-def test_files_of_another_form_are_told_from_panoptic_ones(files, spoilt):
+def test_files_of_another_form_are_reported_from_panoptic_ones(files, spoilt):
     files.content["val"]["annotations"][0]["segments_info"] = spoilt
     (fault,) = files.data().faults()
     assert r"panoptic_val.json: annotations[0] has no list `segments_info`" in str(fault)

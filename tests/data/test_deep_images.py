@@ -1,10 +1,10 @@
-"""Images of more than 8 bits: one scale for all of a set, and what is lost of them is told."""
+"""Images of more than 8 bits: one scale for all of a set, and what is lost of them is said."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from vit.data.core.deep_images import deep_in, told
+from vit.data.core.deep_images import deep_in, remarks_on
 from vit.data.core.images import eight_bit, open_image
 from vit.data.folder import Folder
 from vit.data.mask_folder import MaskFolder
@@ -39,7 +39,7 @@ def test_twelve_bits_in_sixteen_are_a_warning_with_their_share(folder):
     assert "leaves 17 of 256 levels; stored times 16" in warning
 
 
-def test_the_whole_range_of_sixteen_bits_is_told_without_advice(folder):
+def test_the_whole_range_of_sixteen_bits_is_reported_without_advice(folder):
     (warning,) = folder([65535], np.uint16, "tif").warnings()
     assert "16 of 16 bits), which leaves 256 of 256 levels" in warning and "stored" not in warning
 
@@ -80,7 +80,7 @@ def test_eight_bits_are_no_cause_for_a_word(photos):
     assert data.warnings() == [] and data.facts.white is None
 
 
-def test_values_below_zero_are_told(folder):
+def test_values_below_zero_are_reported(folder):
     (warning,) = folder([-1.0, 1.0], np.float32, "tif").warnings()
     assert "what is below 0 is black" in warning
 
@@ -105,7 +105,7 @@ def test_colours_of_sixteen_bits_are_known_from_the_head(tmp_path):
     with Image.open(tmp_path / "deep.png") as image:
         deep = deep_in(image)
     assert deep is not None and deep.kind == "16 bits"
-    (line,) = told([deep], "1 of 1 images", None)
+    (line,) = remarks_on([deep], "1 of 1 images", None)
     assert "12 of 16 bits" in line
     assert np.asarray(open_image(tmp_path / "deep.png", 3)).max() == 15
 

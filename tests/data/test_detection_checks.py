@@ -15,13 +15,13 @@ from vit.data.coco import Coco
 from vit.data.core.sampling import Key
 
 
-def told(files, **settings):
+def checked(files, **settings):
     data = Coco(root=files.write(), image_size=32, **settings)
     return [str(fault) for fault in data.faults()], data.warnings(), data
 
 
 def only_fault(files, **settings):
-    faults, _, data = told(files, **settings)
+    faults, _, data = checked(files, **settings)
     assert len(faults) == 1, faults
     with pytest.raises(ValueError, match="json"):
         data.dataset("train", training=True)
@@ -29,7 +29,7 @@ def only_fault(files, **settings):
 
 
 def only_warning(files, **settings):
-    faults, warnings, data = told(files, **settings)
+    faults, warnings, data = checked(files, **settings)
     assert faults == []
     assert len(warnings) == 1, warnings
     assert len(next(iter(data.loader("val")))) == 2
@@ -37,7 +37,7 @@ def only_warning(files, **settings):
 
 
 def test_sound_files_have_neither_faults_nor_warnings(coco_files):
-    faults, warnings, data = told(coco_files)
+    faults, warnings, data = checked(coco_files)
     assert faults == []
     assert warnings == []
     assert data.describe()["train"]["objects"] == 9
@@ -95,14 +95,14 @@ def test_normalised_boxes_are_a_fault(coco_files):
 def test_a_val_of_crowds_alone_is_a_fault(coco_files):
     for one in coco_files.content["val"]["annotations"]:
         one["iscrowd"] = 1
-    assert "no image of val holds an object to be found" in told(coco_files)[0][0]
+    assert "no image of val holds an object to be found" in checked(coco_files)[0][0]
     for one in coco_files.content["val"]["annotations"]:
         one["iscrowd"] = "0"
-    assert told(coco_files)[0] == []
+    assert checked(coco_files)[0] == []
 
 
 def test_batches_tell_padding_as_frames_do(coco_files):
-    batch = next(iter(told(coco_files, padding=True)[2].loader("val")))
+    batch = next(iter(checked(coco_files, padding=True)[2].loader("val")))
     filled = np.stack([frame.filled().numpy() for frame in batch.frames])
     assert filled.any() and (batch.padding.numpy() == filled).all()
 
@@ -118,11 +118,11 @@ def test_missing_and_broken_images_are_faults_unless_left_out(coco_files):
     (coco_files.root / "images" / "2.png").unlink()
     path = coco_files.root / "images" / "3.png"
     path.write_bytes(path.read_bytes()[:500])
-    faults, _, data = told(coco_files)
+    faults, _, data = checked(coco_files)
     assert any("2.png: No such file" in fault for fault in faults)
     assert any("3.png: cannot be read to its end" in fault for fault in faults)
     assert "data.on_bad_image" in faults[-1]
-    faults, _, data = told(coco_files, on_bad_image="skip", batch_size=3)
+    faults, _, data = checked(coco_files, on_bad_image="skip", batch_size=3)
     assert faults == []
     (batch,) = data.loader("train")
     assert len(batch.left_out) == 2
@@ -138,7 +138,7 @@ def test_annotations_of_unknown_images_are_faults(coco_files):
 def test_ids_as_text_in_one_place_and_as_numbers_in_another_are_a_fault(coco_files):
     for one in coco_files.annotations:
         one["image_id"] = str(one["image_id"])
-    faults = told(coco_files)[0]
+    faults = checked(coco_files)[0]
     assert "'10' is not 10" in faults[0]
     assert "(9 in all)" in faults[0]
 
@@ -161,7 +161,7 @@ def test_a_category_that_is_not_listed_is_a_fault(coco_files):
 
 def test_other_categories_in_val_are_a_fault(coco_files):
     coco_files.content["val"]["categories"] = [{"id": 7, "name": "cow"}, {"id": 9, "name": "owl"}]
-    fault = next(line for line in told(coco_files)[0] if "differ from those of train" in line)
+    fault = next(line for line in checked(coco_files)[0] if "differ from those of train" in line)
     assert "val.json" in fault
     assert "lacks 3 'cat'; adds 9 'owl'; calls 7 'cow', not 'dog'" in fault
 
@@ -175,7 +175,7 @@ def test_a_category_without_boxes_is_a_warning(coco_files):
 
 
 def test_the_class_map_is_contiguous_whatever_the_ids(coco_files):
-    data = told(coco_files)[2]
+    data = checked(coco_files)[2]
     assert data.facts.class_ids == (3, 7)
     assert data.facts.class_names == ("cat", "dog")
     (batch,) = data.loader("val")
@@ -220,7 +220,7 @@ def test_an_empty_segmentation_is_a_warning(coco_files):
 def test_masks_that_are_asked_for_and_missing_or_broken_are_faults(coco_files):
     for one in (*coco_files.annotations, *coco_files.content["val"]["annotations"]):
         one["segmentation"] = [[2, 3, 8, 3, 8, 9]]
-    assert told(coco_files, masks=True)[0] == []
+    assert checked(coco_files, masks=True)[0] == []
     coco_files.annotations[0]["segmentation"] = [[1, 2, 3, 4]]
     coco_files.annotations[1]["segmentation"] = {"size": [40, 30], "counts": "abc"}
     coco_files.annotations[2]["segmentation"] = {"size": [30, 40], "counts": [1, 2]}
@@ -228,7 +228,7 @@ def test_masks_that_are_asked_for_and_missing_or_broken_are_faults(coco_files):
     assert "ann 100: a polygon that is no list of three or more" in fault
     assert "ann 101: a mask of [40, 30] pixels" in fault
     assert "ann 102: run lengths of 3 pixels in an image of 1200" in fault
-    assert told(coco_files)[0] == []  # nobody asked for them
+    assert checked(coco_files)[0] == []  # nobody asked for them
     for one in coco_files.annotations:
         del one["segmentation"]
     fault = only_fault(coco_files, masks=True)
@@ -246,8 +246,8 @@ def save_turned(path, width, height, orientation):
 
 def test_the_orientation_whose_size_matches_is_taken(coco_files):
     save_turned(coco_files.root / "images" / "1.png", 30, 40, orientation=6)
-    assert told(coco_files)[:2] == ([], [])
-    upright = told(coco_files)[2].picture("train", 0)
+    assert checked(coco_files)[:2] == ([], [])
+    upright = checked(coco_files)[2].picture("train", 0)
     assert upright.size == (40, 30)
     assert upright.getpixel((39, 0)) == (255, 255, 255)  # turned by a quarter to the right
     save_turned(coco_files.root / "images" / "1.png", 40, 30, orientation=6)
@@ -266,7 +266,7 @@ def test_a_turn_that_the_size_does_not_tell_is_a_warning(coco_files):
 
 def test_a_size_that_is_neither_is_a_fault(coco_files):
     coco_files.images[1]["width"] = 80
-    faults, _, data = told(coco_files)
+    faults, _, data = checked(coco_files)
     assert len(faults) == 1
     assert "2.png: is 40×30 pixels, but the annotations speak of 80×30" in faults[0]
     assert "train.json: 1 images have another size" in faults[0]
@@ -277,7 +277,7 @@ def test_a_size_that_is_neither_is_a_fault(coco_files):
 @pytest.mark.parametrize("key", ["images", "annotations", "categories"])
 def test_a_file_without_one_of_its_lists_is_a_fault(coco_files, key):
     coco_files.content["train"][key[:-1]] = coco_files.content["train"].pop(key)
-    (fault,) = told(coco_files)[0]
+    (fault,) = checked(coco_files)[0]
     assert f"has no list '{key}'" in fault
     assert f"Did you mean '{key[:-1]}'?" in fault
 
@@ -291,7 +291,7 @@ def test_files_that_are_no_json_or_not_there_are_faults(coco_files):
 
 
 def test_more_objects_than_queries_are_a_warning_with_the_most(coco_files):
-    data = told(coco_files)[2]
+    data = checked(coco_files)[2]
     assert data.too_many_objects(3) is None
     assert "an image of train holds 3 objects, more than the 2 queries" in data.too_many_objects(2)
 
@@ -301,7 +301,7 @@ def test_annotations_are_renumbered_and_areas_computed_for_the_metric(coco_files
     del coco_files.annotations[0]["area"]
     del coco_files.annotations[1]["area"]
     coco_files.annotations[1]["segmentation"] = [[10, 3, 16, 3, 16, 9]]  # half of its box
-    faults, warnings, data = told(coco_files)
+    faults, warnings, data = checked(coco_files)
     assert (faults, warnings) == ([], [])
     truth = data.ground_truth("train")["annotations"]
     assert [one["id"] for one in truth] == list(range(1, 10))
@@ -311,15 +311,15 @@ def test_annotations_are_renumbered_and_areas_computed_for_the_metric(coco_files
 
 def test_images_in_two_splits_are_a_fault(coco_files):
     coco_files.content["val"]["images"][0]["file_name"] = "1.png"
-    (fault,) = told(coco_files)[0]
+    (fault,) = checked(coco_files)[0]
     assert "val.json: 1 images are in train too" in fault
 
 
 def test_files_without_any_image_or_object_are_faults(coco_files):
     coco_files.annotations.clear()
-    assert "no training image holds any object" in "".join(told(coco_files)[0])
+    assert "no training image holds any object" in "".join(checked(coco_files)[0])
     coco_files.images.clear()
-    assert "train holds no image" in "".join(told(coco_files)[0])
+    assert "train holds no image" in "".join(checked(coco_files)[0])
 
 
 def test_all_faults_come_in_one_list(coco_files):
@@ -328,19 +328,19 @@ def test_all_faults_come_in_one_list(coco_files):
     coco_files.annotations[2]["category_id"] = 99
     coco_files.images[1]["width"] = 80
     (coco_files.root / "images" / "5.png").unlink()
-    assert len(told(coco_files)[0]) >= 5
+    assert len(checked(coco_files)[0]) >= 5
 
 
 def test_the_fingerprint_changes_with_a_box_a_picture_and_the_split(coco_files):
-    prints = [told(coco_files)[2].fingerprint()]
-    assert told(coco_files, batch_size=2)[2].fingerprint() == prints[0]
+    prints = [checked(coco_files)[2].fingerprint()]
+    assert checked(coco_files, batch_size=2)[2].fingerprint() == prints[0]
     coco_files.annotations[0]["bbox"][0] += 1
-    prints.append(told(coco_files)[2].fingerprint())
+    prints.append(checked(coco_files)[2].fingerprint())
     coco_files.annotations[0]["iscrowd"] = 1
-    prints.append(told(coco_files)[2].fingerprint())
+    prints.append(checked(coco_files)[2].fingerprint())
     Image.new("RGB", (40, 30)).save(coco_files.root / "images" / "1.png")
-    prints.append(told(coco_files)[2].fingerprint())
-    prints.append(told(coco_files, val_file=None, val_fraction=0.34)[2].fingerprint())
+    prints.append(checked(coco_files)[2].fingerprint())
+    prints.append(checked(coco_files, val_file=None, val_fraction=0.34)[2].fingerprint())
     assert len(set(prints)) == 5
 
 
@@ -350,9 +350,9 @@ from vit.data.coco import Coco
 
 begun = time.perf_counter()
 data = Coco(root=sys.argv[1], image_size=32, masks=True)
-told = [str(fault) for fault in data.faults()], data.warnings()
+answers = [str(fault) for fault in data.faults()], data.warnings()
 data.describe(), data.fingerprint()
-print(json.dumps([*told, time.perf_counter() - begun]))
+print(json.dumps([*answers, time.perf_counter() - begun]))
 """
 
 
@@ -408,24 +408,24 @@ def test_run_lengths_as_text_are_read_as_coco_writes_them():
     draw = np.random.default_rng(0)
     for height, width in draw.integers(1, 90, (50, 2)).tolist():
         mask = draw.random((height, width)) < draw.random()
-        told = run_lengths_of_mask(mask)
+        result = run_lengths_of_mask(mask)
         flat = np.concatenate([[0], mask.flatten("F"), [2]])
         wanted = np.diff(np.flatnonzero(np.diff(flat)), prepend=0).tolist()
-        assert counts_of(told["counts"]) == wanted
-        assert outline_fault(told, height, width) == ""
+        assert counts_of(result["counts"]) == wanted
+        assert outline_fault(result, height, width) == ""
 
 
-def test_faults_of_data_are_told_once(coco_files):
+def test_faults_of_data_are_reported_once(coco_files):
     coco_files.annotations[0]["bbox"] = [0, 0, "wide", 3]
     words = ["experiment=detection", "backbone.pretrained=false", "data.image_size=64"]
     words += [f"data.root={coco_files.write()}", "backbone.name=test_vit", "data.train_sizes=[]"]
-    (fault,) = preflight(compose(words))["faults"]
-    assert fault["where"].endswith("train.json")
+    (fault,) = preflight(compose(words)).faults
+    assert fault.where.endswith("train.json")
 
 
-@pytest.mark.parametrize(("told", "is_one"), [("False", False), (1.0, True), (None, False)])
-def test_crowds_are_marked_by_numbers_and_by_words(coco_files, told, is_one):
-    coco_files.annotations[0]["iscrowd"] = told
+@pytest.mark.parametrize(("message", "is_one"), [("False", False), (1.0, True), (None, False)])
+def test_crowds_are_marked_by_numbers_and_by_words(coco_files, message, is_one):
+    coco_files.annotations[0]["iscrowd"] = message
     truth = Coco(root=coco_files.write(), image_size=32).ground_truth("train")["annotations"]
     assert [bool(one["iscrowd"]) for one in truth[:2]] == [is_one, False]
 
@@ -436,7 +436,7 @@ def test_a_crowd_that_is_neither_yes_nor_no_is_a_fault(coco_files):
     assert "iscrowd is 2 of annotation 100" in fault and "1 in all" in fault
 
 
-def test_classes_of_one_name_are_told_apart_by_their_ids(coco_files):
+def test_classes_of_one_name_are_reported_apart_by_their_ids(coco_files):
     for content in coco_files.content.values():
         content["categories"] = [{"id": 7, "name": "cat"}, {"id": 3, "name": "cat"}]
     data = Coco(root=coco_files.write(), image_size=32)
@@ -447,14 +447,14 @@ def test_classes_of_one_name_are_told_apart_by_their_ids(coco_files):
 def test_outlines_as_fractions_are_a_fault(coco_files):
     for one in (*coco_files.annotations, *coco_files.content["val"]["annotations"]):
         one["segmentation"] = [[0.1, 0.1, 0.3, 0.1, 0.3, 0.3]]
-    faults = told(coco_files, masks=True)[0]
+    faults = checked(coco_files, masks=True)[0]
     assert "9 of 9 `segmentation`s are within 0 to 1: this looks normalised" in faults[0]
 
 
 def test_names_that_lead_back_into_the_folder_are_listed(coco_files):
     coco_files.images[0]["file_name"] = "../images/1.png"
     coco_files.images[1]["file_name"] = str(coco_files.root / "images" / "2.png")
-    assert told(coco_files)[:2] == ([], [])
+    assert checked(coco_files)[:2] == ([], [])
 
 
 def test_categories_of_one_name_are_a_warning(coco_files):

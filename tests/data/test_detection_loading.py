@@ -127,7 +127,7 @@ def test_boxes_are_tight_around_the_masks_after_loading():
     assert seen > 20
 
 
-def test_mosaic_brings_objects_of_four_pictures_and_ends_when_told():
+def test_mosaic_brings_objects_of_four_pictures_and_ends_when_reported():
     settings = {"augment_boxes": NoBoxAugmentation(), "min_digits": 2, "max_digits": 2}
     plain = scenes(mosaic=0.0, **settings)
     assert {n for batch in batches_of(plain) for n in batch.objects.counts} <= {1, 2}
@@ -161,13 +161,13 @@ def test_evaluation_batches_hold_what_the_ground_truth_says():
         for row, index in enumerate(batch.index.tolist()):
             some = slice(ends[row] - batch.objects.counts[row], ends[row])
             boxes = batch.frames[row].to_original(batch.objects.boxes_cxcywh[some])
-            told = [one for one in truth["annotations"] if one["image_id"] == index]
-            wanted = torch.tensor([one["bbox"] for one in told]).reshape(-1, 4)
+            result = [one for one in truth["annotations"] if one["image_id"] == index]
+            wanted = torch.tensor([one["bbox"] for one in result]).reshape(-1, 4)
             wanted[:, 2:] += wanted[:, :2]
             assert torch.allclose(boxes, wanted, atol=1e-3)
             labels = [data.facts.class_ids[n] for n in batch.objects.labels[some].tolist()]
-            assert labels == [one["category_id"] for one in told]
-            assert [one["area"] for one in told] == batch.objects.masks[some].sum((1, 2)).tolist()
+            assert labels == [one["category_id"] for one in result]
+            assert [one["area"] for one in result] == batch.objects.masks[some].sum((1, 2)).tolist()
 
 
 @pytest.mark.parametrize("fit", ["letterbox", "squash"])

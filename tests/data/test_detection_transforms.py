@@ -11,7 +11,13 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 from vit.data.annotations.packed import ImageAnnotations
 from vit.data.augment_boxes import BoxCrop, Flip, NoBoxAugmentation, Photometric, ScaleJitter
 from vit.data.core.randomness import borrowed_generators, seed_everything_used
-from vit.data.kinds.detection_transforms import DetectionTransform, sample_of, sanitize
+from vit.data.kinds.detection_transforms import (
+    DetectionTransform,
+    Letterbox,
+    fractions,
+    sample_of,
+    sanitize,
+)
 from vit.data.kinds.mosaic import mosaic
 
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
@@ -158,6 +164,13 @@ def test_very_long_pictures_pass_and_boxes_of_one_pixel_stay(way):
             assert len(sanitize(change(tiny))["boxes"]) == 1
 
 
+def to_model(frame: Letterbox, boxes_xyxy: torch.Tensor) -> torch.Tensor:
+    """From pixels of the picture to cxcywh in fractions of the model's image."""
+    (height, width), (top, left) = frame.original, frame.offset
+    grow = boxes_xyxy.new_tensor([frame.scaled[1] / width, frame.scaled[0] / height] * 2)
+    return fractions(boxes_xyxy * grow + boxes_xyxy.new_tensor([left, top] * 2), frame.image_size)
+
+
 @pytest.mark.parametrize("fit", ["letterbox", "squash"])
 @pytest.mark.parametrize("size", [(64, 2000), (3000, 4000), (97, 31), (640, 640), (1, 500)])
 def test_boxes_find_back_to_the_picture(fit, size):
@@ -166,7 +179,7 @@ def test_boxes_find_back_to_the_picture(fit, size):
     generator = torch.Generator().manual_seed(0)
     ends = torch.rand(200, 2, 2, generator=generator).sort(dim=1).values
     boxes = ends.flatten(1) * torch.tensor([width, height] * 2)
-    back = frame.to_original(frame.to_model(boxes))
+    back = frame.to_original(to_model(frame, boxes))
     assert (back - boxes).abs().max() <= 1e-3
 
 
@@ -181,14 +194,14 @@ def test_what_lies_outside_of_the_picture_is_clipped_to_it():
 def test_samples_are_framed_as_evaluation_frames_a_picture(fit):
     sample = rectangles(BOXES)
     transform = prepared((128, 96), fit)
-    placed = transform.placed(dict(sample))
+    placed = transform.letterbox(dict(sample))
     assert np.array_equal(
         np.asarray(placed["image"]), np.asarray(transform.fitted(sample["image"]))
     )
     frame = transform.frame(100, 200)
-    wanted = frame.to_original(frame.to_model(sample["boxes"].as_subclass(torch.Tensor)))
+    wanted = frame.to_original(to_model(frame, sample["boxes"].as_subclass(torch.Tensor)))
     assert torch.allclose(wanted, sample["boxes"].as_subclass(torch.Tensor), atol=1e-4)
-    by_frame = frame.to_model(sample["boxes"].as_subclass(torch.Tensor))
+    by_frame = to_model(frame, sample["boxes"].as_subclass(torch.Tensor))
     corners = placed["boxes"].as_subclass(torch.Tensor) / torch.tensor([96, 128] * 2)
     centres = (corners[:, :2] + corners[:, 2:]) / 2
     assert torch.allclose(by_frame[:, :2], centres, atol=1e-5)
@@ -223,7 +236,9 @@ def test_what_is_filled_up_has_the_mean_colour_whatever_the_kind_of_image(way, t
     sample = rectangles([(0, 0, 80, 40)], width=80, height=40)
     sample["image"].save(tmp_path / "picture.png")
     sample["image"] = Image.open(tmp_path / "picture.png")  # of a class of its own
-    framed = ScaleJitter(scale=(0.5, 0.5)).change(transform) if way != "none" else transform.placed
+    framed = transform.letterbox
+    if way != "none":
+        framed = ScaleJitter(scale=(0.5, 0.5)).change(transform)
     placed = framed(sample)
     filled = ~placed["masks"][0].as_subclass(torch.Tensor).numpy()
     assert filled.any()

@@ -97,10 +97,14 @@ def test_every_number_of_digits_occurs():
     data = small(train_scenes=300)
     counts = np.bincount(data._per_image("train"), minlength=6)
     assert (counts >= 30).all()
-    told = data.describe()["train"]
-    assert told["objects"] == sum(told["per_class"].values()) == (counts * np.arange(6)).sum()
-    assert told["empty"] == counts[0]
-    assert told["most_objects"] == data.most_objects("train") == 5
+    description = data.describe()["train"]
+    assert (
+        description["objects"]
+        == sum(description["per_class"].values())
+        == (counts * np.arange(6)).sum()
+    )
+    assert description["empty"] == counts[0]
+    assert description["most_objects"] == data.most_objects("train") == 5
 
 
 def test_training_images_are_about_normal():
@@ -111,7 +115,7 @@ def test_training_images_are_about_normal():
 
 
 def test_the_fingerprint_changes_with_what_is_in_the_scenes():
-    told = {
+    result = {
         str(settings): small(**settings).fingerprint()
         for settings in (
             {},
@@ -123,8 +127,8 @@ def test_the_fingerprint_changes_with_what_is_in_the_scenes():
             {"masks": True},
         )
     }
-    assert len(set(told.values())) == len(told)
-    assert small(seed=3, batch_size=2).fingerprint() == told["{}"]
+    assert len(set(result.values())) == len(result)
+    assert small(seed=3, batch_size=2).fingerprint() == result["{}"]
 
 
 @pytest.mark.parametrize(

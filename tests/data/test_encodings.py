@@ -160,7 +160,7 @@ def test_categories_of_coco_with_text_for_ids_say_so(coco_files):
     assert "lists no categories" not in message
 
 
-def test_a_bomb_damage_and_depth_are_told(tmp_path):
+def test_a_bomb_damage_and_depth_are_reported(tmp_path):
     bomb = tmp_path / "bomb.tsv.gz"
     bomb.write_bytes(gzip.compress(b"a\tb\n" * 17_000_000))
     with pytest.raises(ValueError, match=r"bomb.tsv.gz unpacks to more than 200 times its size"):
@@ -175,7 +175,7 @@ def test_a_bomb_damage_and_depth_are_told(tmp_path):
         parsed_json("[" * 100_000, "x")
 
 
-def test_what_is_no_file_is_told_and_nothing_waits(tmp_path, photos):
+def test_what_is_no_file_is_reported_and_nothing_waits(tmp_path, photos):
     os.mkfifo(tmp_path / "pipe.tsv")
     with pytest.raises(ValueError, match="is no regular file, but a pipe or a device"):
         read_text(tmp_path / "pipe.tsv")

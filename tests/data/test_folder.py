@@ -22,9 +22,9 @@ def test_class_folders_alone_give_train_and_a_val_carved_from_it(photos):
     assert data.facts.class_names == ("cat", "dog", "owl")
     assert data.facts.image_size == (10, 12)
     assert data.lengths == {"train": 27, "val": 3}
-    told = data.describe()
-    assert told["train"]["per_class"] == {"cat": 13, "dog": 9, "owl": 5}
-    assert told["val"]["from"] == "set aside from train"
+    description = data.describe()
+    assert description["train"]["per_class"] == {"cat": 13, "dog": 9, "owl": 5}
+    assert description["val"]["from"] == "set aside from train"
 
 
 def test_split_folders_are_splits(photos, tmp_path, write_images):
@@ -102,6 +102,15 @@ def test_a_class_that_train_lacks_is_refused_with_the_nearest(photos, tmp_path):
     assert "owls. Did you mean 'owl'?" in said
 
 
+def test_classes_that_train_lacks_are_said_of_val_and_test_at_once(photos, tmp_path):
+    for split, name in (("train", "owl"), ("val", "owls"), ("test", "cats")):
+        shutil.copytree(photos, tmp_path / split)
+        (tmp_path / split / "owl").rename(tmp_path / split / name)
+    faults = Folder(root=str(tmp_path)).faults()
+    places = sorted(Path(fault.where).name for fault in faults if "lacks: " in fault.message)
+    assert places == ["test", "val"]
+
+
 def test_images_of_several_sizes_need_a_size(photos, write_images):
     write_images(photos / "owl", 7, size=(20, 20))
     said = refusal(root=str(photos))
@@ -144,14 +153,14 @@ def test_splits_one_folder_further_down_are_named(photos, tmp_path):
     assert f"holds 'x' alone, and that holds train, val; set data.root={root / 'x'}" in said
 
 
-def test_names_that_differ_by_their_unicode_form_are_told_so(photos, tmp_path):
+def test_names_that_differ_by_their_unicode_form_are_reported_so(photos, tmp_path):
     for split, name in (("train", "caf\u00e9"), ("val", "cafe\u0301")):
         shutil.copytree(photos, tmp_path / "root" / split)
         (tmp_path / "root" / split / "owl").rename(tmp_path / "root" / split / name)
     assert "differs from it by its Unicode form alone" in refusal(root=str(tmp_path / "root"))
 
 
-def test_a_class_that_the_limit_leaves_out_is_told_so(photos):
+def test_a_class_that_the_limit_leaves_out_is_reported_so(photos):
     said = "\n".join(str(fault) for fault in Folder(root=str(photos), train_limit=1).faults())
     assert "data.train_limit=1 may leave it out" in said
     assert "empty folder" not in said

@@ -99,7 +99,7 @@ def test_a_folder_of_parquet_or_of_images_is_read_as_load_dataset_does(tmp_path,
         assert data.faults() == []
 
 
-def test_columns_that_are_no_images_or_differ_between_splits_are_told(tmp_path):
+def test_columns_that_are_no_images_or_differ_between_splits_are_reported(tmp_path):
     kind = datasets.ClassLabel(names=["cat", "dog"])
     other = datasets.load_from_disk(
         save(tmp_path / "b", [0, 1] * 3, datasets.ClassLabel(names=["dog", "cat"]))
@@ -127,7 +127,7 @@ def test_columns_that_are_no_images_or_differ_between_splits_are_told(tmp_path):
         _ = HuggingFace(path="").facts
 
 
-def test_rows_without_an_image_are_told_by_number(tmp_path):
+def test_rows_without_an_image_are_reported_by_number(tmp_path):
     features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
     stored = [{"bytes": b"junk", "path": None}, {"bytes": b"", "path": None}, None, *images(5)]
     columns = {"image": stored, "label": [0, 1] * 4}

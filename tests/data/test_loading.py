@@ -143,8 +143,8 @@ def test_a_bad_image_stops_training_by_name_or_is_left_out(photos):
         all_batches(Folder(root=str(photos), image_size=16, batch_size=24))
     data = Folder(root=str(photos), image_size=16, batch_size=24, on_bad_image="skip")
     (batch,) = all_batches(data)
-    (told,) = batch.left_out
-    assert told.endswith("cat/003.png: not an image.")
+    (result,) = batch.left_out
+    assert result.endswith("cat/003.png: not an image.")
     assert len(batch) == len(batch.targets) == len(batch.images) == 23
     bad = [i for i in range(27) if data.sample_name("train", i) == "cat/003.png"]
     assert not set(bad) & set(batch.index.tolist())

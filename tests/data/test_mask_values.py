@@ -36,7 +36,7 @@ def data_of(root, **settings):
     return MaskFolder(root=str(root), image_size=32, val_fraction=0.25, **settings)
 
 
-def told(root, **settings):
+def message_of(root, **settings):
     (fault,) = data_of(root, **settings).faults()
     return str(fault)
 
@@ -44,7 +44,7 @@ def told(root, **settings):
 @pytest.mark.parametrize("on_bad_image", ["error", "skip"])
 def test_maps_of_0_and_255_alone_are_a_fault_that_says_how_to_read_them(folder, on_bad_image):
     root = folder(BOX * 255)
-    fault = told(root, on_bad_image=on_bad_image)
+    fault = message_of(root, on_bad_image=on_bad_image)
     assert "the maps hold 0 and 255 only, and 255 is where nobody said" in fault
     assert "If 0 is 'background' and 255 is 'lesion': +data.class_values=[0,255]" in fault
     data = data_of(root, class_values=(0, 255))
@@ -55,8 +55,9 @@ def test_maps_of_0_and_255_alone_are_a_fault_that_says_how_to_read_them(folder, 
 
 def test_any_value_may_be_where_nobody_said(folder):
     root = folder(EDGE)
-    assert "If 2 is a class, name it; if it is where nobody said: +data.ignore_value=2" in told(
-        root
+    assert (
+        "If 2 is a class, name it; if it is where nobody said: +data.ignore_value=2"
+        in message_of(root)
     )
     for given in (2, (2, 255)):
         data = data_of(root, ignore_value=given)
@@ -68,8 +69,8 @@ def test_any_value_may_be_where_nobody_said(folder):
 
 def test_what_is_ignored_leaves_one_class_or_none(folder):
     root = folder(BOX)
-    assert "hold 0 and 1 only, and 0 is where nobody said" in told(root, ignore_value=0)
-    fault = told(root, ignore_value=(0, 1))
+    assert "hold 0 and 1 only, and 0 is where nobody said" in message_of(root, ignore_value=0)
+    fault = message_of(root, ignore_value=(0, 1))
     assert "0 and 1 are where nobody said: no class is left" in fault
 
 
@@ -117,7 +118,7 @@ def smooth(values):
     ],
 )
 def test_what_is_wrong_with_all_maps_is_said_once(folder, values, saving, said):
-    fault = told(folder(values, **saving))
+    fault = message_of(folder(values, **saving))
     assert re.search(said, fault)
     assert "(4 in all)" in fault and fault.count("wanted") == 1 and len(fault) < 700
 
@@ -132,7 +133,7 @@ def test_what_is_wrong_with_all_maps_is_said_once(folder, values, saving, said):
         ("{}.tif", r"are no PNG \(4 .tif\); wanted 0.png for 0.jpg"),
     ],
 )
-def test_masks_that_are_not_found_are_told_with_what_is_there(folder, name, said):
+def test_masks_that_are_not_found_are_reported_with_what_is_there(folder, name, said):
     data = data_of(folder(BOX, name=name))
     (fault,) = data.faults()
     assert "none of 4 images has a mask" in str(fault) and re.search(said, str(fault))
@@ -144,20 +145,20 @@ def test_images_and_masks_lie_in_folders_of_the_same_names(folder):
     (root / "masks" / "train").mkdir()
     for path in (root / "masks").glob("*.png"):
         path.rename(root / "masks" / "train" / path.name)
-    assert "Images and masks are to lie in folders of the same names" in told(root)
+    assert "Images and masks are to lie in folders of the same names" in message_of(root)
     (root / "images" / "train").mkdir()
     (root / "images" / "val").mkdir()
     for number in range(4):
         name = f"{number}.jpg"
         (root / "images" / name).rename(root / "images" / ("val" if number else "train") / name)
-    assert "masks/val: none of 3 images has a mask: there is no such folder" in told(root)
+    assert "masks/val: none of 3 images has a mask: there is no such folder" in message_of(root)
 
 
-def test_empty_folders_are_told_once(folder):
+def test_empty_folders_are_reported_once(folder):
     root = folder(BOX)
     for path in (root / "masks").iterdir():
         path.unlink()
-    assert "none of 4 images has a mask: the folder is empty" in told(root)
+    assert "none of 4 images has a mask: the folder is empty" in message_of(root)
     for path in (root / "images").iterdir():
         path.unlink()
     for size in (32, None):
@@ -170,9 +171,9 @@ def test_empty_folders_are_told_once(folder):
 def test_only_a_file_of_names_is_suggested_for_one(folder):
     root = folder(BOX)
     (root / "classes.txt").rename(root / "test.txt")
-    assert "Did you mean" not in told(root)
+    assert "Did you mean" not in message_of(root)
     (root / "test.txt").rename(root / "class_names.txt")
-    assert "Did you mean 'class_names.txt'?" in told(root)
+    assert "Did you mean 'class_names.txt'?" in message_of(root)
 
 
 def test_names_that_differ_by_capitals_alone_are_a_warning(folder):
@@ -184,7 +185,7 @@ def test_names_that_differ_by_capitals_alone_are_a_warning(folder):
 
 def test_nothing_is_left_out_in_silence_where_nothing_would_be_left(folder):
     root = folder(BOX + 7)
-    assert "pixels of no class" in told(root, on_bad_image="skip")
+    assert "pixels of no class" in message_of(root, on_bad_image="skip")
     for path in (root / "images").iterdir():
         path.write_bytes(b"")
     faults = [str(fault) for fault in data_of(root, on_bad_image="skip").faults()]

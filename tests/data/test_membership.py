@@ -58,9 +58,9 @@ def test_every_sample_is_named_once_and_found_again(kind, tmp_path):
     data = make(tmp_path)
     written = write_splits(tmp_path, splits_of(data))
     assert written == splits_file(tmp_path)
-    told = json.loads(written.read_text())
-    assert told["schema_version"] == 1 and told["named_by"] == named_by
-    assert told["counts"] == data.lengths
+    result = json.loads(written.read_text())
+    assert result["schema_version"] == 1 and result["named_by"] == named_by
+    assert result["counts"] == data.lengths
     splits = read_splits(tmp_path)
     assert splits == splits_of(data)
     seen = set()
@@ -68,9 +68,9 @@ def test_every_sample_is_named_once_and_found_again(kind, tmp_path):
         found, positions = positions_of(make(tmp_path), splits, split)
         assert positions.tolist() == members.tolist()
         assert len(found) == len(data.contents.sources[source])
-        for index, name in enumerate(told["splits"][split]):
+        for index, name in enumerate(result["splits"][split]):
             assert str(name) in data.sample_name(split, index)
-        seen |= {(source, name) for name in told["splits"][split]}
+        seen |= {(source, name) for name in result["splits"][split]}
     assert len(seen) == sum(data.lengths.values())
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_detection_checks import only_warning, told
+from test_detection_checks import checked, only_warning
 
 from vit.data.annotations.segments import (
     bounds,
@@ -62,10 +62,10 @@ def fitted(files, form):
 @pytest.mark.parametrize("masks", [False, True])
 def test_a_box_elsewhere_than_its_outline_is_a_warning(coco_files, form, masks):
     fitted(coco_files, form)
-    assert told(coco_files, masks=masks)[:2] == ([], [])
+    assert checked(coco_files, masks=masks)[:2] == ([], [])
     x, y, wide, tall = coco_files.annotations[2]["bbox"]
     coco_files.annotations[2]["segmentation"] = form([x + 2, y + 1, wide, tall])
-    assert told(coco_files, masks=masks)[:2] == ([], [])  # as by rounding
+    assert checked(coco_files, masks=masks)[:2] == ([], [])  # as by rounding
     coco_files.annotations[4]["segmentation"] = form([30, 20, 9, 9])
     warning = only_warning(coco_files, masks=masks)[0]
     assert "1 of 9 boxes looked at lie elsewhere than their `segmentation`" in warning
@@ -73,7 +73,7 @@ def test_a_box_elsewhere_than_its_outline_is_a_warning(coco_files, form, masks):
 
 
 @pytest.mark.parametrize("outline", FLAT.values(), ids=FLAT)
-def test_an_outline_without_area_is_told(coco_files, form, outline):
+def test_an_outline_without_area_is_reported(coco_files, form, outline):
     fitted(coco_files, form)
     coco_files.annotations[0]["segmentation"] = outline
     warning, data = only_warning(coco_files)

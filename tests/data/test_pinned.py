@@ -50,6 +50,10 @@ BATCHES: dict[str, str] = {
 }
 
 
+# Fields of batches that were called otherwise when the figures were taken.
+EARLIER_NAMES = {"num_borrowed": "lent"}
+
+
 def add(digest: Any, value: Any) -> None:
     """All that a batch holds, by the names of its fields."""
     if isinstance(value, torch.Tensor):
@@ -59,7 +63,7 @@ def add(digest: Any, value: Any) -> None:
         for each in fields(value):
             if each.name == "left_out" and not getattr(value, each.name):
                 continue  # which batches of earlier versions had not
-            digest.update(each.name.encode())
+            digest.update(EARLIER_NAMES.get(each.name, each.name).encode())
             add(digest, getattr(value, each.name))
     elif isinstance(value, tuple):
         digest.update(str(len(value)).encode())

@@ -21,7 +21,7 @@ from vit.data.wav_folder import WavFolder
 from vit.data.yolo import Yolo
 
 
-def told(data, **words):
+def messages_of(data, **words):
     return "\n".join(str(fault) for fault in data.faults(**words))
 
 
@@ -34,7 +34,7 @@ def coco(files):
 def test_an_image_under_two_ids_of_coco_is_named(coco_files):
     for one in list(coco_files.images):
         coco_files.images.append({**one, "id": one["id"] + 1000})
-    said = told(coco(coco_files))
+    said = messages_of(coco(coco_files))
     assert "3 images have more than one row or entry, such as '1.png'" in said
     assert "train.json" in said
 
@@ -44,7 +44,7 @@ def test_an_image_of_two_splits_is_a_fault_however_it_is_spelt(coco_files, spell
     (coco_files.root / "images" / "x").mkdir()
     (coco_files.root / "images" / "link.png").symlink_to("4.png")
     coco_files.images[0]["file_name"] = spelling
-    assert f"1 images are in train too, such as '4.png', which is '{spelling}'" in told(
+    assert f"1 images are in train too, such as '4.png', which is '{spelling}'" in messages_of(
         coco(coco_files)
     )
 
@@ -53,7 +53,7 @@ def test_an_image_of_two_splits_is_a_fault_however_it_is_spelt(coco_files, spell
 def test_a_file_of_a_table_by_two_spellings_has_more_than_one_row(photos, spelling):
     rows = ["path,label", "cat/001.png,a", "dog/001.png,b", f"{spelling.format(root=photos)},a"]
     (photos / "t.csv").write_text("\n".join(rows))
-    assert "1 images have more than one row" in told(Table(table=str(photos / "t.csv")))
+    assert "1 images have more than one row" in messages_of(Table(table=str(photos / "t.csv")))
 
 
 def test_links_of_folders_do_not_put_an_image_into_two_splits(photos, tmp_path):
@@ -62,7 +62,7 @@ def test_links_of_folders_do_not_put_an_image_into_two_splits(photos, tmp_path):
     (root / "val" / "cat").mkdir(parents=True)
     (root / "val" / "dog").symlink_to(root / "train" / "dog")
     (root / "val" / "cat" / "a.png").symlink_to(root / "train" / "cat" / "003.png")
-    said = told(Folder(root=str(root)))
+    said = messages_of(Folder(root=str(root)))
     assert "11 images are in train too, such as 'cat/a.png', which is 'cat/003.png'" in said
 
 
@@ -71,7 +71,7 @@ def test_a_list_of_yolo_and_one_of_voc_name_an_image_once(tmp_path, write_images
     (tmp_path / "y" / "train.txt").write_text("images/000.png\n./images/../images/000.png\n")
     (tmp_path / "y" / "val.txt").write_text("images/002.png\n")
     (tmp_path / "y" / "data.yaml").write_text("train: train.txt\nval: val.txt\nnames: [a]\n")
-    assert "1 images have more than one row or entry" in told(
+    assert "1 images have more than one row or entry" in messages_of(
         Yolo(root=str(tmp_path / "y"), image_size=32)
     )
     voc = tmp_path / "v"
@@ -84,14 +84,14 @@ def test_a_list_of_yolo_and_one_of_voc_name_an_image_once(tmp_path, write_images
         (voc / "Annotations" / f"{name}.xml").write_text(text)
     for split in ("train", "val"):
         (voc / "ImageSets/Main" / f"{split}.txt").write_text("000\n001\n")
-    assert "2 images are in train too" in told(Voc(root=str(voc), image_size=32))
+    assert "2 images are in train too" in messages_of(Voc(root=str(voc), image_size=32))
 
 
 def test_masks_have_the_rule_too(mask_files):
     link = mask_files.root / "images" / "val" / "4.jpg"
     link.unlink()
     link.symlink_to("../train/1.jpg")
-    said = told(MaskFolder(root=mask_files.write(), image_size=32))
+    said = messages_of(MaskFolder(root=mask_files.write(), image_size=32))
     assert "1 images are in train too, such as 'val/4.jpg', which is 'train/1.jpg'" in said
 
 
@@ -99,7 +99,7 @@ def test_one_file_is_no_two_splits_of_texts(tmp_path):
     (tmp_path / "a.tsv").write_text("x\ty\n" * 9)
     other = tmp_path / "." / "b" / ".." / "a.tsv"
     (tmp_path / "b").mkdir()
-    said = told(TextTable(train=str(tmp_path / "a.tsv"), val=str(other)))
+    said = messages_of(TextTable(train=str(tmp_path / "a.tsv"), val=str(other)))
     assert "is the file of train too" in said
 
 
@@ -111,7 +111,7 @@ def test_copies_in_two_splits_are_faults_of_any_check(photos, tmp_path, full):
     for file in (root / "val").rglob("*.png"):
         file.write_bytes(file.read_bytes() + b"\0")
     shutil.copy(root / "train" / "cat" / "000.png", root / "val" / "cat" / "zzz.png")
-    said = told(Folder(root=str(root)), full=full)
+    said = messages_of(Folder(root=str(root)), full=full)
     assert "1 images of val hold the same bytes as images of train" in said
     assert "'cat/zzz.png', a copy of 'cat/000.png'" in said
 
@@ -134,29 +134,29 @@ def test_copies_are_looked_for_in_every_kind_of_files(photos, tmp_path, coco_fil
     shutil.copy(photos / "cat" / "000.png", photos / "z.png")
     (photos / "t.csv").write_text("\n".join(rows))
     table = Table(table=str(photos / "t.csv"), split_column="split")
-    assert "1 images of test hold the same bytes as images of train" in told(table)
+    assert "1 images of test hold the same bytes as images of train" in messages_of(table)
 
     images = coco_files.root / "images"
     boxes = coco(coco_files)
-    assert told(boxes) == ""
+    assert messages_of(boxes) == ""
     shutil.copy(images / "1.png", images / "4.png")
     boxes = coco(coco_files)
-    assert "'4.png', a copy of '1.png'" in told(boxes)
+    assert "'4.png', a copy of '1.png'" in messages_of(boxes)
 
     root = mask_files.write()
     shutil.copy(mask_files.root / "images/train/1.jpg", mask_files.root / "images/val/4.jpg")
     masks = MaskFolder(root=root, image_size=32)
-    assert "'val/4.jpg', a copy of 'train/1.jpg'" in told(masks)
+    assert "'val/4.jpg', a copy of 'train/1.jpg'" in messages_of(masks)
 
 
-def test_copies_of_sounds_are_told_as_sounds(tmp_path):
+def test_copies_of_sounds_are_reported_as_sounds(tmp_path):
     for name in ("train/a/1", "train/b/1", "val/a/1", "val/b/1"):
         file = tmp_path / f"{name}.wav"
         file.parent.mkdir(parents=True, exist_ok=True)
         tone = np.sin(np.arange(16_000) * (1 + len(list(tmp_path.rglob("*.wav"))) / 10))
         wavfile.write(file, 16_000, (tone * 20_000).astype(np.int16))
     shutil.copy(tmp_path / "train/a/1.wav", tmp_path / "val/a/2.wav")
-    said = told(WavFolder(root=str(tmp_path), pattern="{split}/{class}/{name}"))
+    said = messages_of(WavFolder(root=str(tmp_path), pattern="{split}/{class}/{name}"))
     assert "1 sounds of val hold the same bytes as sounds of train" in said
 
 
@@ -183,7 +183,7 @@ def test_files_that_are_alike_at_both_ends_are_no_copies(tmp_path):
     assert same_bytes({"train": source}, splits, sparing=True).within == {"train": [(1, 2)]}
 
 
-def test_copies_in_published_splits_are_told_only(photos, tmp_path):
+def test_copies_in_published_splits_are_reported_only(photos, tmp_path):
     for split in ("train", "test"):
         shutil.copytree(photos, tmp_path / split)
     data = TorchvisionSet(name="Imagenette", root=str(tmp_path), image_size=32)
@@ -191,7 +191,7 @@ def test_copies_in_published_splits_are_told_only(photos, tmp_path):
     assert any("that is published so" in line for line in data.warnings())
 
 
-def test_a_hundred_thousand_paths_are_told_apart_without_a_look_at_each(tmp_path, monkeypatch):
+def test_a_hundred_thousand_paths_are_reported_apart_without_a_look_at_each(tmp_path, monkeypatch):
     names = [f"{at % 100}/{at}.jpg" for at in range(100_000)]
     looks = []
     for name in ("stat", "lstat", "readlink"):

@@ -11,11 +11,8 @@ from vit.data.augment_boxes import BoxCrop, Flip, NoBoxAugmentation, Photometric
 from vit.data.core.sampling import Key
 from vit.data.digit_scenes import INK, DigitScenes
 from vit.data.digit_scenes_semantic import DigitScenesSemantic
-from vit.data.kinds.segmentation_transforms import (
-    SegmentationTransform,
-    map_sample,
-    map_to_original,
-)
+from vit.data.kinds.pixel_labels import resized
+from vit.data.kinds.segmentation_transforms import SegmentationTransform, map_sample
 from vit.data.mask_folder import MaskFolder
 from vit.pictures.sheets import sample_sheet
 from vit.structures import IGNORED, SegmentationBatch
@@ -144,7 +141,7 @@ def test_evaluation_fills_up_with_ignored_pixels_and_maps_find_back(mask_files, 
     for labels, index in zip(batch.labels, batch.index.tolist(), strict=True):
         assert (labels[~inside] == IGNORED).all()
         original = torch.from_numpy(data.class_map("val", index)).long()
-        found = map_to_original(labels, frame)
+        found = resized(labels[top : top + tall, left : left + wide], 30, 40)
         assert found.shape == (30, 40)
         exact = tall >= 30 and wide >= 40
         same = (found == original).float().mean()
@@ -172,7 +169,7 @@ def test_a_smaller_map_keeps_its_place(augment):
 
 def test_a_batch_moves_as_a_whole():
     batch = next(iter(scenes().loader("val")))
-    moved = batch.to("cpu").own()
+    moved = batch.to("cpu").without_borrowed()
     assert isinstance(moved, SegmentationBatch)
     assert len(moved) == 5
     assert moved.labels.dtype == torch.int64
@@ -182,7 +179,7 @@ def test_a_batch_moves_as_a_whole():
 
 def test_nothing_is_lent():
     with pytest.raises(ValueError, match="not mixed over slices"):
-        scenes().loader("train", lend=True)
+        scenes().loader("train", mix_neighbours=True)
 
 
 def test_odd_scenes_are_refused_by_key():
@@ -190,19 +187,24 @@ def test_odd_scenes_are_refused_by_key():
         DigitScenesSemantic(digit_size=(14, 97))
 
 
-def test_it_is_told_where_not_all_maps_were_counted(monkeypatch):
+def test_it_is_reported_where_not_all_maps_were_counted(monkeypatch):
     monkeypatch.setattr("vit.data.kinds.segmentation.MAPS_COUNTED", 5)
-    told = scenes().describe()["train"]
-    assert told["from"].endswith("; classes of 5 maps")
-    assert told["maps_counted"] == told["per_class"]["background"] == 5
+    description = scenes().describe()["train"]
+    assert description["from"].endswith("; classes of 5 maps")
+    assert description["maps_counted"] == description["per_class"]["background"] == 5
 
 
-def test_scenes_are_told_and_have_no_faults():
+def test_scenes_are_reported_and_have_no_faults():
     data = scenes(min_digits=5, train_scenes=60)
     assert data.faults() == data.warnings() == []
-    told = data.describe()["train"]
-    assert told["images"] == told["maps_counted"] == told["per_class"]["background"] == 60
-    assert 0 < told["per_class"]["7"] < 60
+    description = data.describe()["train"]
+    assert (
+        description["images"]
+        == description["maps_counted"]
+        == description["per_class"]["background"]
+        == 60
+    )
+    assert 0 < description["per_class"]["7"] < 60
     prints = {str(more): scenes(**more).fingerprint() for more in ({}, {"noise": 0.1}, {"seed": 3})}
     assert prints["{}"] == prints["{'seed': 3}"] != prints["{'noise': 0.1}"]
 

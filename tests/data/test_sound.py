@@ -102,14 +102,17 @@ def test_bad_files_are_named_with_what_is_wrong(tmp_path):
         "header": (good[:30], "no wav file"),
         "rate": (bytes(rate), "says 5 samples a second"),
     }
-    for name, (content, told) in bad.items():
+    for name, (content, result) in bad.items():
         file = tmp_path / f"{name}.wav"
         file.write_bytes(content)
-        with pytest.raises(BadImage, match=f"{name}.wav: .*({told})"):
+        with pytest.raises(BadImage, match=f"{name}.wav: .*({result})"):
             read_wav(file)
     wavfile.write(tmp_path / "nan.wav", 8000, np.array([0.1, np.nan], dtype=np.float32))
-    for name, sound, told in (("still", np.zeros(99), "silent"), ("none", np.zeros(0), "no sound")):
-        with pytest.raises(BadImage, match=f"{name}.wav: .*{told}"):
+    for name, sound, said in (
+        ("still", np.zeros(99), "silent"),
+        ("none", np.zeros(0), "no sound"),
+    ):
+        with pytest.raises(BadImage, match=f"{name}.wav: .*{said}"):
             read_wav(write(tmp_path / f"{name}.wav", sound))
     with pytest.raises(BadImage, match="not finite"):
         read_wav(tmp_path / "nan.wav")
@@ -142,7 +145,7 @@ def test_folders_and_splits_are_read_by_the_pattern(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"test_groups": ("ev",)}, "no 'ev' among ann, bob, eve.*eve"),
         (
@@ -158,9 +161,19 @@ def test_folders_and_splits_are_read_by_the_pattern(tmp_path):
         ({"seconds": 0.0}, "0 columns"),
     ],
 )
-def test_odd_settings_are_refused(sounds, options, told):
-    with pytest.raises(ValueError, match=told):
+def test_odd_settings_are_refused(sounds, options, message):
+    with pytest.raises(ValueError, match=message):
         _ = data_of(sounds, **options).facts
+
+
+def test_files_groups_and_splits_that_do_not_fit_are_said_at_once(sounds):
+    (sounds / "odd.wav").write_bytes(b"")
+    settings = {"pattern": "{class}_{group}_{split}", "test_groups": ("ev",)}
+    faults = [str(fault) for fault in data_of(sounds, **settings).faults()]
+    unfit, groups, splits = faults
+    assert "1 of 19 files do not fit" in unfit and "odd.wav" in unfit
+    assert groups.startswith("data.test_groups: no 'ev' among ann, bob, eve")
+    assert "is none of train, val, test" in splits and "(18 in all)" in splits
 
 
 def test_a_broken_file_is_found_by_the_check(sounds):
@@ -206,6 +219,6 @@ def test_a_run_that_reads_sounds_opens_them_and_says_so_of_images(sounds, tmp_pa
     data_of(sounds).open_file(sounds / "low_ann_0.wav").save(picture)
     with pytest.raises(Exception, match=r"photo\.png: no wav file .*wanted uncompressed sound"):
         predict(str(run), [str(picture)], "best", "cpu")
-    with pytest.raises(Exception) as told:  # the sound is read, and then the weights are missed
+    with pytest.raises(Exception) as result:  # the sound is read, and then the weights are missed
         predict(str(run), [str(sounds / "low_ann_0.wav")], "best", "cpu")
-    assert "wav" not in str(told.value)
+    assert "wav" not in str(result.value)

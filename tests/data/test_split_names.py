@@ -198,13 +198,13 @@ def test_keypoints_of_yolo_leave_their_box(yolo, shape, points):
         assert "data.yaml then needs kpt_shape" in said(Yolo(root=str(yolo)))
 
 
-def test_turned_boxes_and_mixed_lines_of_yolo_are_told(yolo):
+def test_turned_boxes_and_mixed_lines_of_yolo_are_reported(yolo):
     for file in (yolo / "Labels").rglob("*.TXT"):
         file.write_text("0 0.1 0.2 0.5 0.1 0.6 0.4 0.2 0.5\n")
     assert "as turned boxes (OBB) have" in odd(Yolo(root=str(yolo), image_size=32))
     (yolo / "Labels" / "Train" / "000.TXT").write_text("0 0.5 0.5 0.2 0.2\n")
-    told = odd(Yolo(root=str(yolo), image_size=32))
-    assert "1 lines are boxes and 2 outlines" in told
+    messages = odd(Yolo(root=str(yolo), image_size=32))
+    assert "1 lines are boxes and 2 outlines" in messages
 
 
 def test_lists_of_voc_by_another_name_are_not_passed_over(tmp_path, write_images):
@@ -319,7 +319,7 @@ def test_labels_that_are_one_number_hide_no_fault_of_texts(tmp_path):
         data.dataset("train", training=True)
 
 
-def test_names_in_other_capitals_are_told_of_lists_maps_and_sounds(coco_files, tmp_path):
+def test_names_in_other_capitals_are_reported_of_lists_maps_and_sounds(coco_files, tmp_path):
     from vit.data.annotations.class_maps import read_class_map
     from vit.data.core.images import BadImage
     from vit.data.formats.wav_files import read_wav
@@ -331,7 +331,7 @@ def test_names_in_other_capitals_are_told_of_lists_maps_and_sounds(coco_files, t
     assert "but 1.png is there, in other capitals" in message
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "a.png").write_bytes(b"")
-    told = "X/A.PNG: No such file or directory, but x/a.png is there, in other capitals"
+    result = "X/A.PNG: No such file or directory, but x/a.png is there, in other capitals"
     for read in (lambda file: read_class_map(file, np.zeros(256)), read_wav):
-        with pytest.raises(BadImage, match=told):
+        with pytest.raises(BadImage, match=result):
             read(tmp_path / "X" / "A.PNG")

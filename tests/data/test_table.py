@@ -133,7 +133,7 @@ def test_labels_that_are_one_number_hide_no_other_fault(table):
         data.dataset("train", training=True)
 
 
-def test_all_columns_gaps_splits_and_labels_are_told_at_once(table):
+def test_all_columns_gaps_splits_and_labels_are_reported_at_once(table):
     data = table(SINGLE, path_column="pat", label_column="lable", split_column="part")
     said = [str(fault) for fault in data.faults()]
     assert len(said) == 3
@@ -146,7 +146,7 @@ def test_all_columns_gaps_splits_and_labels_are_told_at_once(table):
 
 
 @pytest.mark.parametrize("folder", ["cat", "CAT"])
-def test_names_in_other_capitals_are_told_as_such(table, folder):
+def test_names_in_other_capitals_are_reported_as_such(table, folder):
     (fault, *_) = table([*SINGLE, (f"{folder}/002.PNG", "a")]).faults()
     assert f"{folder}/002.PNG: No such file or directory, but " in fault.message
     assert fault.message.endswith("002.png is there, in other capitals.")

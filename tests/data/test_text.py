@@ -47,14 +47,14 @@ def test_long_texts_are_cut_and_keep_their_end():
 def test_a_tokenizer_is_the_same_for_the_same_texts_in_every_process(tmp_path):
     program = (
         "from vit.data.number_words import NumberWords as N; import hashlib\n"
-        "told = N(samples=300, test_samples=20).facts.tokenizer\n"
-        "print(hashlib.sha256(told.encode()).hexdigest())"
+        "tokenizer = N(samples=300, test_samples=20).facts.tokenizer\n"
+        "print(hashlib.sha256(tokenizer.encode()).hexdigest())"
     )
-    told = {
+    result = {
         subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout
         for _ in range(2)
     }
-    assert len(told) == 1
+    assert len(result) == 1
 
 
 def test_a_tokenizer_travels_as_its_json():
@@ -80,7 +80,7 @@ def test_a_tokenizer_travels_as_its_json():
         (500_300, "five hundred thousand three hundred"),
     ],
 )
-def test_numbers_are_told_as_people_tell_them(number, words):
+def test_numbers_are_reported_as_people_tell_them(number, words):
     assert in_words(number) == words
 
 
@@ -149,8 +149,8 @@ def test_classes_of_a_tsv(tsv):
     data = TextTable(train=str(tsv), input_column=2, target_column=0, test_fraction=0.2)
     assert data.facts.class_names == ("admin", "doc") and data.faults() == []
     assert data.lengths == {"train": 21, "val": 3, "test": 6}
-    told = data.describe()
-    assert told["train"]["per_class"] == {"admin": 14, "doc": 7}
+    description = data.describe()
+    assert description["train"]["per_class"] == {"admin": 14, "doc": 7}
     (batch,) = data.loader("test")
     source, members = data.splits["test"]
     assert batch.targets.tolist() == data.contents.sources[source].labels[members].tolist()
@@ -172,7 +172,7 @@ def test_texts_of_json_lines(tmp_path):
     assert data.eval_transform.decode(batch.targets.tolist()) == [f"die {i}" for i in range(5)]
 
 
-def test_broken_files_are_told(tmp_path, tsv):
+def test_broken_files_are_reported(tmp_path, tsv):
     (tmp_path / "a.jsonl").write_text('{"x": "1", "y": "2"}\n{"x": "1"\n')
     (tmp_path / "b.jsonl").write_text('{"x": "1", "y": "2"}\n{"x": "1"}\n')
     (tmp_path / "c.tsv").write_text("a\tb\nc\n")

@@ -1,4 +1,4 @@
-"""Images that EXIF turns, and their masks: they cover each other pixel by pixel, or it is told."""
+"""Images that EXIF turns, and their masks: they cover each other pixel by pixel, or it is said."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def save(path, pixels, orientation=1):
 
 
 def made(root, orientation, mask_as, mask_orientation, side=40):
-    """Images of one map with grey values for classes; train's first is turned, its mask as told."""
+    """One map with grey values for classes; train's first is turned, its mask as asked."""
     files = MaskFiles(root)
     values = np.random.default_rng(0).integers(0, 3, (30, side), dtype=np.uint8)
     path = root / "images/train/1.jpg"
@@ -86,12 +86,12 @@ def test_a_turn_of_the_masks_own_is_right_where_sizes_prove_it_and_else_refused(
 @pytest.mark.parametrize("orientation", ALL)
 def test_panoptic_maps_cover_the_images_that_they_were_drawn_on(tmp_path, orientation):
     files = PanopticFolder(tmp_path)
-    for told_as in (1, orientation):
+    for written_as in (1, orientation):
         # The picture's three bands are the map's own: R + 256 G + 65536 B.
         folder = tmp_path / "annotations/panoptic_train"
-        files.save("train", 1, picture := colours(orientation, told_as))
+        files.save("train", 1, picture := colours(orientation, written_as))
         pixels = np.asarray(Image.open(folder / "1.png"))
-        turned = STORED[orientation](pixels) if told_as == 1 else pixels
+        turned = STORED[orientation](pixels) if written_as == 1 else pixels
         save(tmp_path / "images/1.jpg", turned, orientation)
         size = {"height": picture.shape[0], "width": picture.shape[1]}
         files.content["train"]["images"][0] |= size
@@ -102,7 +102,7 @@ def test_panoptic_maps_cover_the_images_that_they_were_drawn_on(tmp_path, orient
         source = data.contents.sources["train"]
         image, marked = source.marked(0, 3, masks=True)
         same = image.size == picture.shape[::-1] and bool((np.asarray(image) == pixels).all())
-        unclear = told_as in (2, 3, 4)
+        unclear = written_as in (2, 3, 4)
         assert same != unclear
         assert any("their size does not tell" in line for line in data.warnings()) == (
             orientation in (2, 3, 4)
@@ -114,10 +114,10 @@ def test_panoptic_maps_cover_the_images_that_they_were_drawn_on(tmp_path, orient
     assert any("is turned by EXIF" in str(fault) for fault in data.faults())
 
 
-def colours(orientation, told_as):
+def colours(orientation, written_as):
     upright = np.full((30, 40), 70001)
     upright[3:9, 5:20] = 300
-    return upright if told_as == 1 else STORED[orientation](upright)
+    return upright if written_as == 1 else STORED[orientation](upright)
 
 
 @pytest.mark.parametrize("orientation", ALL)
@@ -128,9 +128,9 @@ def test_outlines_cover_the_images_that_they_were_drawn_on(coco_files, orientati
         for one in content["annotations"]:
             one["segmentation"] = [[2, 3, 8, 3, 8, 9, 2, 9]]
     path = coco_files.root / "images/1.png"
-    for told_as in (1, orientation):
+    for written_as in (1, orientation):
         save(path, STORED[orientation](upright), orientation)
-        drawn = STORED[told_as](upright)
+        drawn = STORED[written_as](upright)
         rows, cols = np.flatnonzero(drawn.any(1)), np.flatnonzero(drawn.any(0))
         x, y, right, low = cols[0], rows[0], cols[-1] + 1, rows[-1] + 1
         x, y, right, low = map(int, (x, y, right, low))
@@ -144,7 +144,7 @@ def test_outlines_cover_the_images_that_they_were_drawn_on(coco_files, orientati
         same = image.size == drawn.shape[::-1] and bool(
             ((np.asarray(image) > 0) == marked.masks[0]).all()
         )
-        assert same != (told_as in (2, 3, 4))
+        assert same != (written_as in (2, 3, 4))
         assert any("their size does not tell" in line for line in data.warnings()) == (
             orientation in (2, 3, 4)
         )

@@ -85,7 +85,7 @@ def test_workers_change_no_view_and_batches_move_as_a_whole(kind_of):
     for one, other in zip(batches[0], batches[2], strict=True):
         assert same(one, other)
     some = batches[0][0]
-    assert len(some.to("cpu").own()) == len(some) == 8
+    assert len(some.to("cpu").without_borrowed()) == len(some) == 8
     assert some.as_plain().keys() >= {"images", "images_1", "targets", "targets_1"}
     assert {each.name for each in fields(some)} == {"views"}
 

@@ -92,18 +92,18 @@ def test_sizes_that_the_file_does_not_say_are_those_of_the_image(voc):
     assert data.ground_truth("train")["annotations"][0]["bbox"] == [30, 0, 10, 9]
 
 
-def test_what_is_wrong_is_told_together(voc):
+def test_what_is_wrong_is_reported_together(voc):
     (voc / "Annotations" / "000.xml").write_text("<annotation>")
     (voc / "Annotations" / "001.xml").unlink()
     (voc / "Annotations" / "002.xml").write_text(xml(("dog", 0, "one", 1, 10, 20)))
     (voc / "Annotations" / "003.xml").write_text(xml(("cow", 0, 1, 1, 10, 20)))
     (voc / "JPEGImages" / "004.png").unlink()
-    told = "\n".join(str(fault) for fault in read(voc, classes=("cat", "dog")).faults())
-    assert "no XML: 000.xml (" in told
-    assert "No such file or directory: 001.xml (1 in all)" in told
-    assert "the box is not four finite numbers: ann 002.xml object 1" in told
-    assert "the category is not listed: ann 003.xml object 1: 'cow'" in told
-    assert "004.jpg: No such file" in told
+    messages = "\n".join(str(fault) for fault in read(voc, classes=("cat", "dog")).faults())
+    assert "no XML: 000.xml (" in messages
+    assert "No such file or directory: 001.xml (1 in all)" in messages
+    assert "the box is not four finite numbers: ann 002.xml object 1" in messages
+    assert "the category is not listed: ann 003.xml object 1: 'cow'" in messages
+    assert "004.jpg: No such file" in messages
 
 
 def test_boxes_without_area_are_dropped(voc):
@@ -115,7 +115,7 @@ def test_boxes_without_area_are_dropped(voc):
     assert np.equal(data.ground_truth("train")["annotations"][0]["bbox"], [0, 0, 5, 5]).all()
 
 
-def test_what_is_missing_or_cannot_be_asked_for_is_told(voc, tmp_path):
+def test_what_is_missing_or_cannot_be_asked_for_is_reported(voc, tmp_path):
     with pytest.raises(ValueError, match="no outlines"):
         read(voc, masks=True)
     assert "it has train, val" in str(read(voc, train_list="trainval").faults()[0])
@@ -137,8 +137,8 @@ def test_what_lies_beside_an_image_under_its_name_is_not_taken_for_it(voc):
 def test_fractions_are_no_pixels(voc):
     for file in (voc / "Annotations").iterdir():
         file.write_text(xml(("dog", 0, 0.1, 0.2, 0.5, 0.6), ("cat", 0, 0.3, 0.3, 0.6, 0.6)))
-    told = [str(fault) for fault in read(voc).faults()]
-    assert any("6 of 6 boxes are within 0 to 1: this looks normalised" in one for one in told)
+    messages = [str(fault) for fault in read(voc).faults()]
+    assert any("6 of 6 boxes are within 0 to 1: this looks normalised" in one for one in messages)
 
 
 def test_lists_in_another_folder_are_not_passed_over(voc):
@@ -150,7 +150,7 @@ def test_lists_in_another_folder_are_not_passed_over(voc):
     assert read(voc, lists="ImageSets").lengths == {"train": 3, "val": 2}
 
 
-def test_an_empty_list_is_told_as_such(voc):
+def test_an_empty_list_is_reported_as_such(voc):
     (voc / "ImageSets" / "Main" / "train.txt").write_text("\n")
     (fault,) = read(voc).faults()
     assert "train.txt is empty; wanted a name a line" in str(fault)

@@ -196,7 +196,7 @@ def folder(root, contents):
     return WavFolder(root=str(root), sample_rate=8000, mels=16, seconds=0.128)
 
 
-def test_opposite_phases_are_heard_and_told(tmp_path):
+def test_opposite_phases_are_heard_and_reported(tmp_path):
     both = np.stack([TONE, -TONE * 0.99], axis=1)
     stereo = wav(stored(both.ravel()), channels=2)
     (tmp_path / "x.wav").write_bytes(stereo)
@@ -218,7 +218,7 @@ def test_one_channel_of_many_and_noise_in_all_are_no_opposite_phases(tmp_path):
         assert not read.cancelled and np.abs(read.samples - sound.mean(axis=1)).max() < 1e-4
 
 
-def test_rates_that_differ_are_told(tmp_path):
+def test_rates_that_differ_are_reported(tmp_path):
     other = wav(DATA, rate=11025)
     data = folder(tmp_path / "set", {"a": [wav(DATA)] * 10, "b": [other] * 5 + [wav(DATA)] * 5})
     assert data.faults() == []
@@ -232,7 +232,7 @@ def test_streamed_sounds_train_and_broken_ones_are_faults_by_name(tmp_path):
         {"size": 0},
         {"before": chunk(b"LIST", b"INFOabc", pad=False)},
     ]
-    # Each as loud as no other: copies would be told.
+    # Each as loud as no other: copies would be reported.
     sounds = [wav(stored(TONE * (1 - at / 50)), **ways[at % 3]) for at in range(24)]
     data = folder(tmp_path / "set", {"a": sounds[:12], "b": sounds[12:]})
     assert data.faults(full=True) == data.warnings() == []
@@ -243,13 +243,13 @@ def test_streamed_sounds_train_and_broken_ones_are_faults_by_name(tmp_path):
     assert any("1.wav: breaks off before its end" in fault for fault in found)
 
 
-def test_classes_that_differ_by_capitals_alone_are_told(tmp_path):
+def test_classes_that_differ_by_capitals_alone_are_reported(tmp_path):
     data = folder(tmp_path / "set", {"Dog": [wav(DATA)] * 8, "dog": [wav(DATA)] * 8})
     (warning,) = [line for line in data.warnings() if "same bytes" not in line]
     assert "the classes 'Dog', 'dog' differ by capitals" in warning
 
 
-def test_a_pattern_that_makes_each_file_a_class_is_told(tmp_path):
+def test_a_pattern_that_makes_each_file_a_class_is_reported(tmp_path):
     data = folder(tmp_path / "set", {"a": [wav(DATA)] * 12, "b": [wav(DATA)] * 12})
     data.pattern = "{where}/{class}"
     for path in (tmp_path / "set").rglob("*.wav"):

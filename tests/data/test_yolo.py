@@ -66,18 +66,18 @@ def test_images_without_a_file_of_labels_have_no_object(yolo):
     assert any("2 of 4 images have no object" in line for line in data.warnings())
 
 
-def test_lines_that_are_wrong_are_told_together_by_file_and_line(yolo):
+def test_lines_that_are_wrong_are_reported_together_by_file_and_line(yolo):
     write = (yolo / "labels" / "train" / "000.txt").write_text
     write("0 0.5 0.5 0.5\n1 0.5 nan 0.1 0.1\n0 20 15 10 10\n2 0.5 0.5 0.1 0.1\n0 a b c d\n")
-    told = faults(yolo)
-    assert "labels/train/000.txt:1 '0 0.5 0.5 0.5'" in told
-    assert "labels/train/000.txt:2 '1 0.5 nan 0.1 0.1'" in told
-    assert "(3 in all)" in told
-    assert "looks like pixels; wanted fractions of the image: labels/train/000.txt:3" in told
-    assert "the category is not listed: ann labels/train/000.txt:4: 2 (1 in all)" in told
+    messages = faults(yolo)
+    assert "labels/train/000.txt:1 '0 0.5 0.5 0.5'" in messages
+    assert "labels/train/000.txt:2 '1 0.5 nan 0.1 0.1'" in messages
+    assert "(3 in all)" in messages
+    assert "looks like pixels; wanted fractions of the image: labels/train/000.txt:3" in messages
+    assert "the category is not listed: ann labels/train/000.txt:4: 2 (1 in all)" in messages
 
 
-def test_missing_and_broken_images_are_told(yolo):
+def test_missing_and_broken_images_are_reported(yolo):
     (yolo / "images" / "train" / "000.png").write_bytes(b"no image")
     assert "000.png: not an image" in faults(yolo)
 
@@ -93,9 +93,32 @@ def test_missing_and_broken_images_are_told(yolo):
         ("text", "holds no keys"),
     ],
 )
-def test_a_file_that_does_not_say_what_it_must_is_told(yolo, content, said):
+def test_a_file_that_does_not_say_what_it_must_is_reported(yolo, content, said):
     (yolo / "data.yaml").write_text(content)
     assert said in faults(yolo)
+
+
+def test_all_that_is_wrong_with_a_file_is_said_at_once(yolo):
+    (yolo / "val.txt").write_text("images/val/000.png\n../\0\n\0\n")
+    (yolo / "data.yaml").write_text(
+        "train: images/tain\nval: val.txt\ntest: [{}]\nValid: a\nnames: [a, '']\nnc: 3\nnc: 3\n"
+        "kpt_shape: 17\npath: []\n"
+    )
+    lines = faults(yolo).splitlines()
+    wanted = (
+        "gives 'nc' more than once",
+        "names[1] is empty",
+        "nc=3, but there are 2 names",
+        "kpt_shape is no list",
+        "path is no text",
+        "has 'val' and 'Valid'",
+        "train is 'images/tain', but there is no",
+        "(2 in all)",
+        "test is no path",
+    )
+    assert len(lines) == len(wanted)
+    for said in wanted:
+        assert sum(said in line for line in lines) == 1, said
 
 
 def test_folders_are_found_as_tools_write_them(yolo):
@@ -127,14 +150,14 @@ def test_the_fingerprint_does_not_know_where_the_data_lie(yolo, tmp_path):
     assert read(tmp_path / "moved").fingerprint() == before
 
 
-def test_two_images_of_one_file_of_labels_are_told_as_that(yolo, write_images):
+def test_two_images_of_one_file_of_labels_are_reported_as_that(yolo, write_images):
     Image.new("RGB", (40, 30)).save(yolo / "images" / "train" / "001.jpg")
     said = faults(yolo)
     assert "one file of labels is of two or more images: labels/train/001.txt (1 in all)" in said
     assert "same id" not in said
 
 
-def test_a_class_that_is_no_number_of_one_is_told_briefly(yolo):
+def test_a_class_that_is_no_number_of_one_is_reported_briefly(yolo):
     (yolo / "labels" / "train" / "000.txt").write_text("1e300 0.5 0.5 0.5 0.2\n")
     (line,) = faults(yolo).splitlines()
     assert "the category is not listed: ann labels/train/000.txt:1: 1e+300" in line

@@ -66,15 +66,15 @@ def runs(tmp_path_factory):
 
 def test_maps_are_written_and_logged_once(runs):
     home, walls = runs
-    told = read_json(home / "a" / "attend" / "val" / "attend.json")
-    assert len(told["images"]) == 4
-    for row in told["images"]:
+    result = read_json(home / "a" / "attend" / "val" / "attend.json")
+    assert len(result["images"]) == 4
+    for row in result["images"]:
         assert {"sheet", "image", "rollout", "relevance", "features"} == row["files"].keys()
         assert all((home / "a" / "attend/val" / file).is_file() for file in row["files"].values())
     for key in ("val/attention", "val/features"):
         ((images, step, words),) = walls["a"].hung[key]
         assert len(images) == len(words) == 4 and step == 1  # a step of 64 images
-        assert words[0].startswith(told["images"][0]["path"])
+        assert words[0].startswith(result["images"][0]["path"])
     assert "relevance" in walls["a"].hung["val/attention"][0][2][0]
     log = (home / "a" / "log.txt").read_text()
     assert "Traceback" not in log and "no pictures" not in log
@@ -125,7 +125,7 @@ def test_what_can_go_wrong_is_said_in_a_line(runs, monkeypatch, caplog, error):
     assert "Traceback" not in caplog.text
 
 
-def test_a_bug_is_told_in_full_and_the_training_stands(runs, monkeypatch):
+def test_a_bug_is_reported_in_full_and_the_training_stands(runs, monkeypatch):
     def buggy(*_, **__):
         raise KeyError("a bug")
 
@@ -165,3 +165,19 @@ def test_a_file_is_known_by_its_bytes_as_vit_attend_knows_it(tmp_path):
     found = examples(data, 9)  # more than there are
     assert 1 < len(found) <= 4 and all(each.sha256 in files for each in found)
     assert {each.path.split("/")[-2] for each in found} == {"cat", "dog"}
+
+
+def test_an_image_that_cannot_be_read_costs_itself_alone(tmp_path, caplog):
+    for split in ("train", "val"):
+        for name in ("cat", "dog"):
+            folder = tmp_path / split / name
+            folder.mkdir(parents=True)
+            for number in range(2):
+                Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / f"{number}.png")
+    (tmp_path / "val" / "dog" / "1.png").write_bytes(b"\x89PNG cut short")
+    data = assemble_data(compose(["data=folder", f"data.root={tmp_path}", "data.image_size=8"]))
+    with caplog.at_level(logging.WARNING, "vit"):
+        found = examples(data, 9)
+    names = {each.path.split("val/")[-1] for each in found}
+    assert names == {"cat/0.png", "cat/1.png", "dog/0.png"}
+    assert caplog.text.count("left out of the pictures") == 1 and "1.png" in caplog.text

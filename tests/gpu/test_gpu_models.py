@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vit.layers.attention import attention, attention_with_weights
 from vit.layers.pool import ClsPool
 from vit.layers.position import AxialRope, LearnedPosition
+from vit.layers.softmax_attention import attention, attention_with_weights
 from vit.models.backbone import ViT
 from vit.models.classifier import Classifier, Head
 

@@ -81,10 +81,10 @@ def numbers(run: RunFolder) -> tuple[dict, dict]:
     records: dict[int, dict] = {}
     for line in run.metrics_file.read_text().splitlines():
         try:
-            told = json.loads(line)
+            result = json.loads(line)
         except ValueError:
             continue  # cut off by a kill
-        records.setdefault(told["step"], {}).update(told["metrics"])
+        records.setdefault(result["step"], {}).update(result["metrics"])
     return last["state_dict"], records
 
 
@@ -121,12 +121,12 @@ def strike(run: RunFolder, process: subprocess.Popen, chance: random.Random, wai
     for pid in victims:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    told = {"killed": len(victims), "half_written": half_written(run)}
+    result = {"killed": len(victims), "half_written": half_written(run)}
     process.wait(LONGEST)
     until = time.monotonic() + 60
     while members(run) and time.monotonic() < until:
         time.sleep(0.05)
-    return {**told, "left_behind": len(members(run))}
+    return {**result, "left_behind": len(members(run))}
 
 
 def main() -> int:
@@ -158,16 +158,16 @@ def main() -> int:
             while not run.is_done():
                 tidy(run.checkpoints)  # of an earlier kill
                 process = start(run, processes)
-                told = strike(run, process, chance, seconds / 3) if killed < most else {}
+                result = strike(run, process, chance, seconds / 3) if killed < most else {}
                 code = process.wait(LONGEST)
-                if not told and code:
+                if not result and code:
                     print((run.path / "said.txt").read_text()[-3000:])
                     return 1
-                if told:
+                if result:
                     killed += 1
-                    told = {"processes": processes, "run": runs, "kill": killed, **told}
-                    rows.append(told)
-                    print(told, flush=True)
+                    result = {"processes": processes, "run": runs, "kill": killed, **result}
+                    rows.append(result)
+                    print(result, flush=True)
             same = equal(numbers(run), wanted)
             print(f"{processes} processes, run {runs}: {'equal' if same else 'DIFFERENT'}")
             for row in rows:

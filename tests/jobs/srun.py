@@ -20,14 +20,14 @@ def main() -> int:
     words = sys.argv[1:]
     command = list(itertools.dropwhile(lambda word: word.startswith("--"), words))
     count = next(int(word.split("=")[1]) for word in words if word.startswith("--nodes="))
-    told = {
+    result = {
         "SLURM_STEP_NODELIST": "here[1-2]",
         "SLURM_STEP_NUM_NODES": str(count),
         "SLURM_STEP_NUM_TASKS": str(count),
     }
     tasks = []
     for rank in range(count):
-        environment = {**os.environ, **told, "SLURM_NODEID": str(rank), "SLURM_PROCID": str(rank)}
+        environment = {**os.environ, **result, "SLURM_NODEID": str(rank), "SLURM_PROCID": str(rank)}
         tasks.append(subprocess.Popen(command, env=environment, start_new_session=True))
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, lambda got, _: [task.send_signal(got) for task in tasks])

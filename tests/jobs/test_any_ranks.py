@@ -87,13 +87,13 @@ def one_rank(rank: int, world_size: int, port: int, folder: str) -> None:
         "TORCHELASTIC_RUN_ID": "test",  # Lightning starts no processes of its own then
     }
     kinds = {"one": of_one_label, "several": of_several_labels}
-    told = {name: evaluated(make, rank, world_size, Path(folder)) for name, make in kinds.items()}
-    (Path(folder) / f"{world_size}_{rank}.json").write_text(json.dumps(told))
+    result = {name: evaluated(make, rank, world_size, Path(folder)) for name, make in kinds.items()}
+    (Path(folder) / f"{world_size}_{rank}.json").write_text(json.dumps(result))
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
-    """Number of processes → what each of them told."""
+def results(tmp_path_factory):
+    """Number of processes → what each of them answered."""
     folder = tmp_path_factory.mktemp("ranks")
     write_table(folder)
     # Imported once, not eleven times.
@@ -121,9 +121,9 @@ def told(tmp_path_factory):
         ("several", IMAGES, ["accuracy", "map", "f1", "loss"]),
     ],
 )
-def test_every_metric_is_that_of_one_process(told, world_size, kind, images, names):
-    (alone,) = (rank[kind] for rank in told[1])
-    ranks = [rank[kind] for rank in told[world_size]]
+def test_every_metric_is_that_of_one_process(results, world_size, kind, images, names):
+    (alone,) = (rank[kind] for rank in results[1])
+    ranks = [rank[kind] for rank in results[world_size]]
     assert [sum(rank["images"] for rank in ranks), alone["images"]] == [images, images]
     assert len({rank["images"] for rank in ranks}) == 2  # the shares are not even
     assert sorted(alone["metrics"]) == sorted(f"val/{name}" for name in names)

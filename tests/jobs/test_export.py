@@ -39,7 +39,7 @@ TIMM = ("backbone=timm", "backbone.name=test_vit")
 
 def test_the_weights_make_the_same_model_again_from_the_header_alone(tmp_path):
     folder, model = run(tmp_path / "run", *OURS)
-    told = export(str(folder.path), str(tmp_path / "a.safetensors"))
+    result = export(str(folder.path), str(tmp_path / "a.safetensors"))
     with safe_open(tmp_path / "a.safetensors", "pt") as file:
         header = file.metadata()
     assert header["format"] == "pt" and header["schema_version"] == "1"
@@ -50,17 +50,17 @@ def test_the_weights_make_the_same_model_again_from_the_header_alone(tmp_path):
     again.load_state_dict(load_file(tmp_path / "a.safetensors"))
     images = torch.randn(2, 1, 32, 32)
     assert torch.equal(again.eval()(images), model.eval()(images))
-    assert told["parameters"] == sum(p.numel() for p in model.parameters())
-    assert told["step"] == 7 and [p.name for p in tmp_path.glob("a.*")] == ["a.safetensors"]
+    assert result["parameters"] == sum(p.numel() for p in model.parameters())
+    assert result["step"] == 7 and [p.name for p in tmp_path.glob("a.*")] == ["a.safetensors"]
 
 
 @pytest.mark.parametrize(("asked", "averaged"), [(None, True), (True, True), (False, False)])
 def test_averaged_or_trained_weights_as_asked(tmp_path, asked, averaged):
     folder, model = run(tmp_path / "run", *OURS, average=True)
-    told = export(str(folder.path), str(tmp_path / "a.safetensors"), average=asked)
+    result = export(str(folder.path), str(tmp_path / "a.safetensors"), average=asked)
     found = load_file(tmp_path / "a.safetensors")["head.linear.weight"]
     wanted = model.head.linear.weight + (0 if averaged else 1)
-    assert torch.equal(found, wanted) and told["averaged"] == averaged
+    assert torch.equal(found, wanted) and result["averaged"] == averaged
 
 
 def test_an_average_that_was_not_kept_is_refused(tmp_path):

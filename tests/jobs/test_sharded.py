@@ -45,10 +45,10 @@ def finish(folder, devices):
 def losses(folder):
     found = {}
     for line in folder.metrics_file.read_text().splitlines():
-        told = json.loads(line)
+        result = json.loads(line)
         for name in ("train/loss", "val/loss"):
-            if name in told["metrics"]:
-                found[name, told["step"]] = told["metrics"][name]
+            if name in result["metrics"]:
+                found[name, result["step"]] = result["metrics"][name]
     return found
 
 

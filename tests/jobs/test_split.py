@@ -58,14 +58,14 @@ def one_rank(
         default_root_dir=folder,
     )
     shared = {"rank": rank, "world_size": world_size}
-    train = data.loader("train", **shared, accumulate=accumulate, lend=True)
+    train = data.loader("train", **shared, accumulate=accumulate, mix_neighbours=True)
     trainer.fit(task, train, data.loader("val", **shared))
     validated = {name: value.item() for name, value in trainer.callback_metrics.items()}
     (tested,) = trainer.test(task, data.loader("test", **shared), verbose=False)
     assert task.mixes
     flushed, confusion = task.running.flush(task.device), task.tables()["confusion"]
-    told = [model[1].weight.tolist(), flushed, validated, tested, confusion]
-    (Path(folder) / f"{world_size}_{accumulate}_{rank}.json").write_text(json.dumps(told))
+    result = [model[1].weight.tolist(), flushed, validated, tested, confusion]
+    (Path(folder) / f"{world_size}_{accumulate}_{rank}.json").write_text(json.dumps(result))
 
 
 @pytest.fixture(scope="module")
@@ -73,13 +73,13 @@ def trained(tmp_path_factory):
     """What each rank tells of a run with `world_size` and `accumulate`."""
     folder = tmp_path_factory.mktemp("split")
 
-    def told(world_size: int, accumulate: int, eval_batch_size: int) -> list[list]:
+    def result(world_size: int, accumulate: int, eval_batch_size: int) -> list[list]:
         arguments = (world_size, accumulate, eval_batch_size, str(folder))
         processes.spawn(one_rank, args=arguments, nprocs=world_size)
         files = [folder / f"{world_size}_{accumulate}_{rank}.json" for rank in range(world_size)]
         return [json.loads(file.read_text()) for file in files]
 
-    return told
+    return result
 
 
 @pytest.mark.slow

@@ -50,18 +50,18 @@ def planned(tmp_path, monkeypatch):
 )
 def test_generated_images_go_by_their_number(planned, words):
     run_dir, data = planned(*words)
-    told = predict_split(run_dir, "val", "best", "cpu")
+    result = predict_split(run_dir, "val", "best", "cpu")
     names = [data.sample_name("val", index) for index in range(data.lengths["val"])]
-    assert [row["path"] for row in told["images"]] == names and told["split"] == "val"
+    assert [row["path"] for row in result["images"]] == names and result["split"] == "val"
 
 
 def test_texts_go_by_their_row(planned):
     run_dir, data = planned("data=number_words", "task=text_to_text", "data.samples=200")
-    told = predict_split(run_dir, "test", "best", "cpu")
-    assert [row["sample"] for row in told["texts"]] == [
+    result = predict_split(run_dir, "test", "best", "cpu")
+    assert [row["sample"] for row in result["texts"]] == [
         data.sample_name("test", index) for index in range(data.lengths["test"])
     ]
-    assert json.dumps(told)
+    assert json.dumps(result)
 
 
 def test_numbers_of_other_data_are_refused(planned, tmp_path):
@@ -74,8 +74,8 @@ def test_numbers_of_other_data_are_refused(planned, tmp_path):
 def test_a_run_from_before_there_were_names_is_cut_as_its_data_are(planned, tmp_path):
     run_dir, data = planned("experiment=digits")
     (tmp_path / "run" / "splits.json").unlink()
-    told = predict_split(run_dir, "test", "best", "cpu")
-    assert len(told["images"]) == data.lengths["test"]
+    result = predict_split(run_dir, "test", "best", "cpu")
+    assert len(result["images"]) == data.lengths["test"]
 
 
 def test_names_that_cannot_be_read_are_refused_by_their_file(planned, tmp_path):

@@ -54,8 +54,8 @@ def test_odd_values_are_refused_with_the_file_and_the_key(tmp_path, key, value):
     for use in (vit.load, lambda run: export(run, str(tmp_path / "out.safetensors"))):
         with pytest.raises(Refused) as refused:
             use(str(folder.path))
-        told = str(refused.value)
-        assert str(folder.config_file) in told and key in told, told
+        messages = str(refused.value)
+        assert str(folder.config_file) in messages and key in messages, messages
 
 
 def test_settings_that_answers_depend_on_are_checked_without_the_tasks_module(tmp_path):

@@ -68,8 +68,8 @@ def ranks(folder):
     pids = {}
     for pid in map(int, found.stdout.split()):
         try:
-            told = Path(f"/proc/{pid}/environ").read_text()
-            rank = re.search(r"\0RANK=(\d+)\0", told)
+            result = Path(f"/proc/{pid}/environ").read_text()
+            rank = re.search(r"\0RANK=(\d+)\0", result)
         except OSError:
             continue
         if rank:

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from vit.layers.attention import Attention, attention, attention_with_weights
+from vit.layers.attention import Attention
+from vit.layers.softmax_attention import attention, attention_with_weights
 
 
 def article_attention(q, k, v, mask=None):

@@ -203,7 +203,7 @@ def test_a_slot_takes_its_protocol_and_torch_modules_alone(owner):
     assert not fits(function, True, slots["norm"], False)
 
 
-def test_an_attention_that_shows_no_weights_is_told_what_it_lacks():
+def test_an_attention_that_shows_no_weights_is_reported_what_it_lacks():
     model = nn.ModuleDict({"attention": nn.MultiheadAttention(16, 2)}).eval()
     with pytest.raises(ValueError, match=r"no attention.*with_weights.*AttentionPart"):
         recorded(model).__enter__()

@@ -7,7 +7,6 @@ import pytest
 import torch
 from timm.layers.pos_embed import resample_abs_pos_embed
 
-from vit.layers.attention import attention_with_weights
 from vit.layers.position import (
     AxialRope,
     Combined,
@@ -16,6 +15,7 @@ from vit.layers.position import (
     SinCosPosition,
     resized,
 )
+from vit.layers.softmax_attention import attention_with_weights
 
 
 def test_a_learned_position_is_added_to_its_own_patch():

@@ -3,6 +3,7 @@
 import torch
 
 from vit.losses.detection import SetCriterion
+from vit.losses.weights import LossWeights, MatchingCosts
 from vit.structures import Detections, Objects, Stage
 
 CLASSES, QUERIES = 4, 10
@@ -10,7 +11,24 @@ KINDS = ("ia_bce", "mal", "vfl", "focal", "cross_entropy")
 
 
 def criterion_of(kind, **keys):
-    return SetCriterion(class_loss=kind, num_points=50, **keys)
+    """With weights and costs by the names that they have in a config."""
+    return SetCriterion(class_loss=kind, num_points=50, **keys_of_criterion(keys))
+
+
+def keys_of_criterion(keys):
+    """Keys of a config as the criterion's own: `weights` and `costs` are one value each."""
+    terms = {"weight_": {}, "cost_": {}}
+    own = {}
+    for name, value in keys.items():
+        start = next((start for start in terms if name.startswith(start)), None)
+        if start is None:
+            own[name] = value
+        else:
+            term = name.removeprefix(start)
+            terms[start]["class_" if term == "class" else term] = value
+    own["weights"] = LossWeights(**terms["weight_"])
+    own["costs"] = MatchingCosts(**terms["cost_"])
+    return own
 
 
 def made_up(kind, counts, stages=2, queries=QUERIES, masks=True, seed=0):

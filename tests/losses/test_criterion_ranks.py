@@ -19,12 +19,12 @@ def one_rank(rank: int, folder: str) -> None:
     layer = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(4, 4, bias=False))
     with torch.no_grad():
         layer.module.weight.copy_(torch.eye(4))
-    told = step(layer, SHARES[rank], rank)
+    result = step(layer, SHARES[rank], rank)
     if rank == 1:  # alone, as in an evaluation whose other process has no batch left
         with torch.no_grad():
             detections, objects = made_up("ia_bce", SHARES[1], masks=False, seed=1)
-            told["alone"] = criterion_of("ia_bce")(detections, objects)["loss_box"]
-    torch.save(told, Path(folder) / f"{rank}.pt")
+            result["alone"] = criterion_of("ia_bce")(detections, objects)["loss_box"]
+    torch.save(result, Path(folder) / f"{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()
 

@@ -2,25 +2,26 @@
 
 import pytest
 import torch
-from query_scenes import KINDS, criterion_of, made_up
+from query_scenes import KINDS, criterion_of, keys_of_criterion, made_up
 
 from vit.losses.detection import SetCriterion, loss_of
 from vit.losses.matching import Matcher
+from vit.losses.weights import MatchingCosts
 from vit.structures import Detections, Objects, Stage
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"boxes_cxcywh": None, "masks": None}, "neither boxes nor masks"),
         ({"boxes_cxcywh": None}, "take class_loss=focal"),
     ],
 )
-def test_heads_that_cannot_be_trained_so_are_refused(change, told):
+def test_heads_that_cannot_be_trained_so_are_refused(change, message):
     detections, objects = made_up("ia_bce", (3, 2), stages=1)
     for name, value in change.items():
         setattr(detections.answer, name, value)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         criterion_of("ia_bce")(detections, objects)
 
 
@@ -76,9 +77,10 @@ def test_each_cost_steers_the_matching(name):
 
 
 def test_costs_and_points_are_handed_to_the_matcher():
-    costs = {"cost_class": 1.0, "cost_box": 2.0, "cost_giou": 3.0}
-    costs |= {"cost_mask": 4.0, "cost_dice": 5.0}
-    assert SetCriterion(**costs, num_points=9).matcher == Matcher(**costs, num_points=9)
+    costs = MatchingCosts(class_=1.0, box=2.0, giou=3.0, mask=4.0, dice=5.0)
+    criterion = SetCriterion(costs=costs, num_points=9)
+    assert criterion.matcher == Matcher(costs, num_points=9) != Matcher(num_points=9)
+    assert Matcher() == Matcher(MatchingCosts(2.0, 5.0, 2.0, 5.0, 5.0))
     assert SetCriterion(class_loss="cross_entropy").matcher == Matcher(kind="softmax")
 
 
@@ -94,7 +96,7 @@ def test_a_head_whose_logits_are_read_otherwise_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "message"),
     [
         ({"class_loss": "cross_entropy", "gamma": 2.0}, "gamma=2.0 with class_loss=cross_entropy"),
         ({"alpha": 1.5}, "alpha=1.5; wanted 0 to 1"),
@@ -105,9 +107,9 @@ def test_a_head_whose_logits_are_read_otherwise_is_refused():
         ({"num_points": 0}, "num_points=0; wanted 1 or more"),
     ],
 )
-def test_values_out_of_range_are_refused(keys, told):
-    with pytest.raises(ValueError, match=told):
-        SetCriterion(**keys)
+def test_values_out_of_range_are_refused(keys, message):
+    with pytest.raises(ValueError, match=message):
+        SetCriterion(**keys_of_criterion(keys))
 
 
 @pytest.mark.parametrize("kind", KINDS)

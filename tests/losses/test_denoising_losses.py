@@ -66,9 +66,9 @@ def test_positive_copies_answer_for_their_objects_and_the_others_for_none():
         torch.testing.assert_close(found[f"loss_denoising_{name}"].double(), value)
     detections.denoised = None
     alone = criterion_of("focal")(detections, objects)
-    told = found["loss"] - alone["loss"]
+    result = found["loss"] - alone["loss"]
     weighed = expected @ torch.tensor([1.0, 5.0, 2.0], dtype=torch.float64)
-    torch.testing.assert_close(told.double(), weighed, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(result.double(), weighed, rtol=1e-5, atol=1e-5)
     assert all(torch.equal(found[name], alone[name]) for name in alone if name != "loss")
 
 
@@ -127,10 +127,10 @@ def one_rank(rank: int, folder: str) -> None:
         found["loss"].backward()
     with torch.no_grad():  # divided by this process's own copies
         alone = criterion_of("ia_bce")(detections, objects)
-    told = {name: value.detach() for name, value in found.items()}
+    result = {name: value.detach() for name, value in found.items()}
     gradients = {name: p.grad for name, p in model.module.named_parameters()}
-    told = {"told": told, "alone": alone, "gradients": gradients}
-    torch.save(told, Path(folder) / f"{rank}.pt")
+    result = {"answer": result, "alone": alone, "gradients": gradients}
+    torch.save(result, Path(folder) / f"{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()
 
@@ -139,9 +139,9 @@ def one_rank(rank: int, folder: str) -> None:
 def test_of_two_processes_one_may_have_nothing_to_copy(tmp_path):
     processes.spawn(one_rank, args=(str(tmp_path),), nprocs=2)
     empty, full = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
-    assert empty["told"]["loss_denoising_class"] == 0
+    assert empty["answer"]["loss_denoising_class"] == 0
     for name in ("loss_denoising_class", "loss_denoising_box", "loss_denoising_giou"):
-        torch.testing.assert_close(full["told"][name], 2 * full["alone"][name])
+        torch.testing.assert_close(full["answer"][name], 2 * full["alone"][name])
     for name, gradient in full["gradients"].items():
         assert gradient is not None and gradient.isfinite().all(), name
         assert torch.equal(gradient, empty["gradients"][name]), name

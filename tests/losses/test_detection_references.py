@@ -24,6 +24,7 @@ from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 from vit.losses.detection import SetCriterion
 from vit.losses.masks import IMPORTANCE, OVERSAMPLE
 from vit.losses.matching import Matcher
+from vit.losses.weights import LossWeights, MatchingCosts
 from vit.structures import Detections, Objects, Stage
 
 CLASSES, QUERIES, COUNTS = 7, 20, (3, 0, 5)
@@ -60,12 +61,12 @@ def outputs_of(stage):
 
 def assert_same_pairs(match, reference, counts):
     """`reference` is (queries, objects of the image) per image."""
-    told, first = [], 0
+    rows, first = [], 0
     for image, (queries, numbers) in enumerate(reference):
-        told += [(image, int(q), int(n) + first) for q, n in zip(queries, numbers, strict=True)]
+        rows += [(image, int(q), int(n) + first) for q, n in zip(queries, numbers, strict=True)]
         first += counts[image]
     ours = zip(match.images, match.queries, match.objects, strict=True)
-    assert sorted((int(i), int(q), int(n)) for i, q, n in ours) == sorted(told)
+    assert sorted((int(i), int(q), int(n)) for i, q, n in ours) == sorted(rows)
 
 
 def assert_same_gradients(loss, reference, answers):
@@ -100,18 +101,18 @@ def test_cross_entropy_is_that_of_detr_and_yolos(make):
     assert costs == (1, 5, 2)
     criterion = SetCriterion(
         class_loss="cross_entropy",
-        cost_class=1.0,
+        costs=MatchingCosts(class_=1.0),
         no_object_weight=config.eos_coefficient,
     )
     found = criterion(detections, objects)
     torch.testing.assert_close(found["loss"], reference, **NEAR)
     for ours, theirs in (("class", "ce"), ("box", "bbox"), ("giou", "giou")):
-        told = sum(parts[f"loss_{theirs}{end}"] for end in ("", "_0", "_1"))
-        torch.testing.assert_close(found[f"loss_{ours}"], told, **NEAR)
+        result = sum(parts[f"loss_{theirs}{end}"] for end in ("", "_0", "_1"))
+        torch.testing.assert_close(found[f"loss_{ours}"], result, **NEAR)
     matches, _ = criterion.matcher.match_all(detections, objects)
     for stage, match in zip(detections.stages, matches, strict=True):
-        told = HungarianMatcher(*costs)(outputs_of(stage), labelled(objects))
-        assert_same_pairs(match, told, COUNTS)
+        result = HungarianMatcher(*costs)(outputs_of(stage), labelled(objects))
+        assert_same_pairs(match, result, COUNTS)
     assert_same_gradients(found["loss"], reference, [s.logits for s in detections.stages])
 
 
@@ -159,13 +160,13 @@ def test_losses_aimed_at_iou_are_those_of_rt_detr_d_fine_and_deim(name, config, 
     pairs = theirs.matcher(outputs, labelled(objects))
     (match,), _ = Matcher().match_all(detections, objects)
     assert_same_pairs(match, pairs, COUNTS)
-    told = getattr(theirs, part)(outputs, labelled(objects), pairs, float(sum(COUNTS)))
+    result = getattr(theirs, part)(outputs, labelled(objects), pairs, float(sum(COUNTS)))
     found = SetCriterion(class_loss=name)(detections, objects)
-    torch.testing.assert_close(found["loss_class"], told[f"loss_{name}"], **NEAR)
-    assert_same_gradients(found["loss_class"], told[f"loss_{name}"], [answer.logits])
-    told = theirs.loss_boxes(outputs, labelled(objects), pairs, float(sum(COUNTS)))
-    torch.testing.assert_close(found["loss_box"], told["loss_bbox"], **NEAR)
-    torch.testing.assert_close(found["loss_giou"], told["loss_giou"], **NEAR)
+    torch.testing.assert_close(found["loss_class"], result[f"loss_{name}"], **NEAR)
+    assert_same_gradients(found["loss_class"], result[f"loss_{name}"], [answer.logits])
+    result = theirs.loss_boxes(outputs, labelled(objects), pairs, float(sum(COUNTS)))
+    torch.testing.assert_close(found["loss_box"], result["loss_bbox"], **NEAR)
+    torch.testing.assert_close(found["loss_giou"], result["loss_giou"], **NEAR)
 
 
 def test_focal_and_giou_losses_are_torchvisions():
@@ -182,12 +183,12 @@ def test_focal_and_giou_losses_are_torchvisions():
         )
         boxes.append(torch.stack([box_convert(each, "cxcywh", "xyxy") for each in own]))
     found = SetCriterion(class_loss="focal")(detections, objects)
-    told = sigmoid_focal_loss(answer.logits, wanted, alpha=0.25, gamma=2, reduction="sum")
-    torch.testing.assert_close(found["loss_class"], told / sum(COUNTS), **NEAR)
-    assert_same_gradients(found["loss_class"], told / sum(COUNTS), [answer.logits])
-    told = generalized_box_iou_loss(*torch.cat(boxes, dim=1), reduction="sum") / sum(COUNTS)
-    torch.testing.assert_close(found["loss_giou"], told, **NEAR)
-    assert_same_gradients(found["loss_giou"], told, [answer.boxes_cxcywh])
+    result = sigmoid_focal_loss(answer.logits, wanted, alpha=0.25, gamma=2, reduction="sum")
+    torch.testing.assert_close(found["loss_class"], result / sum(COUNTS), **NEAR)
+    assert_same_gradients(found["loss_class"], result / sum(COUNTS), [answer.logits])
+    result = generalized_box_iou_loss(*torch.cat(boxes, dim=1), reduction="sum") / sum(COUNTS)
+    torch.testing.assert_close(found["loss_giou"], result, **NEAR)
+    assert_same_gradients(found["loss_giou"], result, [answer.boxes_cxcywh])
 
 
 @pytest.mark.parametrize(
@@ -209,13 +210,15 @@ def test_masks_are_matched_and_trained_as_in_eomt_and_mask2former(make, referenc
     theirs = reference(config, {})
     labels = [each["class_labels"] for each in labelled(objects)]
     masks = [each.float() for each in objects.masks.split(objects.counts)]
-    criterion = SetCriterion(class_loss="cross_entropy", weight_class=2.0, num_points=200)
+    criterion = SetCriterion(
+        class_loss="cross_entropy", weights=LossWeights(class_=2.0), num_points=200
+    )
     found = criterion(detections, objects)
     matches, _ = criterion.matcher.match_all(detections, objects)
     sums = {"loss_cross_entropy": 0, "loss_mask": 0, "loss_dice": 0}
     for stage, match in zip(detections.stages, matches, strict=True):
-        told = theirs.matcher(stage.masks, stage.logits, masks, labels)
-        assert_same_pairs(match, told, objects.counts)
+        result = theirs.matcher(stage.masks, stage.logits, masks, labels)
+        assert_same_pairs(match, result, objects.counts)
         for name, value in theirs(stage.masks, stage.logits, masks, labels).items():
             sums[name] = sums[name] + value
     for ours, name in (("class", "cross_entropy"), ("mask", "mask"), ("dice", "dice")):

@@ -38,8 +38,8 @@ def test_costs_of_pairs_are_the_losses_of_each_pair():
     for query in range(4):
         for number in range(3):
             x, t = found[query], wanted[number]
-            told = F.binary_cross_entropy_with_logits(x, t)
-            torch.testing.assert_close(cross_entropy[query, number], told)
+            result = F.binary_cross_entropy_with_logits(x, t)
+            torch.testing.assert_close(cross_entropy[query, number], result)
             both, each = (x.sigmoid() * t).sum(), x.sigmoid().sum() + t.sum()
             torch.testing.assert_close(dice[query, number], 1 - (2 * both + 1) / (each + 1))
 

@@ -202,14 +202,14 @@ def test_all_ranks_get_the_numbers_of_all_images(monkeypatch):
         for image in range(rank, len(found), 3):
             metrics.update([image], found[image])
         parts.append(metrics)
-    told = [(part._images, part._found) for part in parts]
+    result = [(part._images, part._found) for part in parts]
     monkeypatch.setattr("vit.metrics.detection.several_ranks", lambda: True)
     monkeypatch.setattr(dist, "get_world_size", lambda: 3)
     monkeypatch.setattr(dist, "get_rank", lambda: 0)
     monkeypatch.setattr(
-        dist, "all_gather_object", lambda into, _: into.__setitem__(slice(None), told)
+        dist, "all_gather_object", lambda into, _: into.__setitem__(slice(None), result)
     )
-    monkeypatch.setattr(dist, "broadcast_object_list", lambda told, src: None)
+    monkeypatch.setattr(dist, "broadcast_object_list", lambda result, src: None)
     assert parts[0].compute(truth) == pytest.approx(expected, abs=1e-12)
 
 
@@ -254,16 +254,16 @@ def test_a_class_without_objects_has_no_curve():
 def test_what_hits_and_what_is_missed_is_what_pycocotools_matches(capsys):
     truth, found = made_up(seed=4)
     evaluation, there = coco_evaluation(truth, found), truth_by_image(truth)
-    told = {"hit": 0, "in_crowd": 0, "false": 0, "missed": 0, "found": 0}
-    wanted = dict.fromkeys(told, 0)
+    result = {"hit": 0, "in_crowd": 0, "false": 0, "missed": 0, "found": 0}
+    wanted = dict.fromkeys(result, 0)
     for image, each in enumerate(found):
         own = there.get(image, NOTHING)
         hits = matched(each.boxes_xyxy, each.score, each.label, own)
-        told["hit"] += int(hits.hit.sum())
-        told["in_crowd"] += int(hits.in_crowd.sum())
-        told["false"] += len(hits.false())
-        told["missed"] += len(hits.missed(own))
-        told["found"] += int(hits.found.sum())
+        result["hit"] += int(hits.hit.sum())
+        result["in_crowd"] += int(hits.in_crowd.sum())
+        result["false"] += len(hits.false())
+        result["missed"] += len(hits.missed(own))
+        result["found"] += int(hits.found.sum())
     every_size = [each for each in evaluation.evalImgs if each and each["aRng"] == [0, 1e10]]
     for each in every_size:
         matches, ignored = each["dtMatches"][0] > 0, each["dtIgnore"][0]
@@ -273,8 +273,8 @@ def test_what_hits_and_what_is_missed_is_what_pycocotools_matches(capsys):
         wanted["false"] += int((~matches).sum())
         wanted["missed"] += int(((each["gtMatches"][0] == 0) & ~crowd).sum())
         wanted["found"] += int(((each["gtMatches"][0] > 0) & ~crowd).sum())
-    assert told == wanted
-    assert min(told.values()) > 0
+    assert result == wanted
+    assert min(result.values()) > 0
 
 
 def test_found_objects_of_an_image_come_together_from_all_batches():
@@ -283,9 +283,9 @@ def test_found_objects_of_an_image_come_together_from_all_batches():
     metrics.update([0, 1], joined(found[:2]))
     metrics.update([3, 2], joined([found[3], found[2]]))
     metrics.compute(truth)
-    told = dict(metrics.by_image())
-    assert list(told) == [0, 1, 2, 3]
-    for image, each in told.items():
+    result = dict(metrics.by_image())
+    assert list(result) == [0, 1, 2, 3]
+    for image, each in result.items():
         np.testing.assert_array_equal(each.boxes_xyxy, found[image].boxes_xyxy)
     metrics.reset()
     assert not dict(metrics.by_image())

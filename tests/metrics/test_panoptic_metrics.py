@@ -154,13 +154,13 @@ def test_an_image_of_nothing_is_no_error():
 def test_an_evaluation_forgets_the_one_before_and_keeps_no_image():
     found, truth = made_up(3)
     metrics = PanopticMetrics(NAMES, THINGS)
-    told = []
+    rows = []
     for _ in range(2):
         metrics.reset()
         metrics.update(found, truth)
-        told.append((metrics.compute(CPU), metrics.tables()))
+        rows.append((metrics.compute(CPU), metrics.tables()))
         assert metrics._tally.shape == (6, 4)
-    assert told[0] == told[1]
+    assert rows[0] == rows[1]
 
 
 @pytest.mark.parametrize(

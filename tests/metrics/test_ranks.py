@@ -64,12 +64,12 @@ def per_sample(batches: list[range]) -> list:
     kept, worst = PerSample(), Worst(5)
     for rows in map(torch.tensor, map(list, batches)):
         kept.update(rows, logits[rows], logits[rows].softmax(-1), labels[rows])
-        told = logits[rows].tolist()
-        worst.update(scores[rows].tolist(), rows.tolist(), told.__getitem__)
+        result = logits[rows].tolist()
+        worst.update(scores[rows].tolist(), rows.tolist(), result.__getitem__)
     kept.compute()
     worst.compute()
-    told = kept.told("test")
-    columns = [told.index, told.target, told.predicted, told.confidence]
+    result = kept.collected("test")
+    columns = [result.index, result.target, result.predicted, result.confidence]
     rows = [(score, index, own) for score, index, own in worst.rows]
     return [[column.tolist() for column in columns], rows]
 
@@ -85,39 +85,43 @@ def compared(first: int, last: int) -> dict[str, float]:
 
 def recorded(rank: int, bad_at: dict[int, int]) -> list:
     """Two windows; this rank's loss is NaN from the step that `bad_at` says for it."""
-    means, told = RunningMeans(), []
+    means, result = RunningMeans(), []
     for step in range(6):
         loss = math.nan if step >= bad_at.get(rank, 99) else float(rank)
         means.add({"loss": torch.tensor(loss)}, 10 + 20 * rank, step, torch.tensor([rank, step]))
         if step in (2, 5):
             flushed, bad = means.flush(CPU), means.first_bad(CPU)
-            told.append((flushed, bad and tuple(bad)))
-    return told
+            result.append((flushed, bad and tuple(bad)))
+    return result
 
 
 def one_rank(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    told = [evaluated(*SHARES[rank], BATCH[rank]), recorded(rank, {}), recorded(rank, {1: 4, 0: 5})]
-    told += [segmented(*SHARES[rank]), segmented(*[(0, 50), (50, 50)][rank])]  # or one does all
+    result = [
+        evaluated(*SHARES[rank], BATCH[rank]),
+        recorded(rank, {}),
+        recorded(rank, {1: 4, 0: 5}),
+    ]
+    result += [segmented(*SHARES[rank]), segmented(*[(0, 50), (50, 50)][rank])]  # or one does all
     # In turn, as an evaluation deals its batches; then all to the first.
-    told.append(per_sample([range(7 * at, min(7 * at + 7, 50)) for at in range(rank, 8, 2)]))
-    told.append(per_sample([[range(50)], []][rank]))
-    told += [compared(*SHARES[rank])]
-    torch.save(told, Path(folder) / f"{rank}.pt")
+    result.append(per_sample([range(7 * at, min(7 * at + 7, 50)) for at in range(rank, 8, 2)]))
+    result.append(per_sample([[range(50)], []][rank]))
+    result += [compared(*SHARES[rank])]
+    torch.save(result, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
+def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
     processes.spawn(one_rank, args=(str(folder),), nprocs=2)
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
-def test_evaluation_is_that_of_one_process_on_every_rank(told):
+def test_evaluation_is_that_of_one_process_on_every_rank(results):
     single, single_tables, multi, multi_tables = evaluated(0, 50, 50)
-    for found in (rank[0] for rank in told):
+    for found in (rank[0] for rank in results):
         assert found[0] == pytest.approx(single, abs=1e-13)
         assert found[0]["accuracy"] == single["accuracy"] and found[0]["top5"] == single["top5"]
         for name in ("images", "class_accuracy", "confusion", "most_confused"):
@@ -126,27 +130,27 @@ def test_evaluation_is_that_of_one_process_on_every_rank(told):
         assert found[3] == multi_tables
 
 
-def test_segmentation_is_that_of_one_process_to_the_last_bit(told):
+def test_segmentation_is_that_of_one_process_to_the_last_bit(results):
     whole = segmented(0, 50)
     assert 0.3 < whole[0]["miou"] < 0.9
     assert 0.1 < whole[2]["pq"] < 0.9
-    for *_, shared, lopsided, _, _, _ in told:
+    for *_, shared, lopsided, _, _, _ in results:
         assert shared == whole
         assert lopsided == whole
 
 
-def test_flushed_means_weigh_the_images_of_all_ranks(told):
-    for _, found, *_ in told:
+def test_flushed_means_weigh_the_images_of_all_ranks(results):
+    for _, found, *_ in results:
         assert found == [({"loss": 0.75}, None)] * 2
 
 
-def test_all_ranks_name_the_earliest_bad_step(told):
-    for _, _, found, *_ in told:
+def test_all_ranks_name_the_earliest_bad_step(results):
+    for _, _, found, *_ in results:
         assert found[0] == ({"loss": 0.75}, None)
         assert found[1][1] == (4, [1, 4], 1)
 
 
-def test_each_sample_is_kept_once_and_in_order(told):
+def test_each_sample_is_kept_once_and_in_order(results):
     draw = torch.Generator().manual_seed(5)
     logits = torch.randn(50, 7, generator=draw)
     labels = torch.randint(7, (50,), generator=draw)
@@ -155,9 +159,9 @@ def test_each_sample_is_kept_once_and_in_order(told):
     wanted = [list(range(50)), labels.tolist(), classes.tolist(), surest.tolist()]
     order = scores.argsort(descending=True)[:5].tolist()
     worst = [(scores[at].item(), at, logits[at].tolist()) for at in order]
-    for *_, dealt, lopsided, _ in told:
+    for *_, dealt, lopsided, _ in results:
         assert dealt == lopsided == [wanted, worst]
 
 
-def test_texts_of_two_processes_are_compared_as_those_of_one(told):
-    assert told[0][-1] == told[1][-1] == compared(0, 50)
+def test_texts_of_two_processes_are_compared_as_those_of_one(results):
+    assert results[0][-1] == results[1][-1] == compared(0, 50)

@@ -49,7 +49,7 @@ def test_the_first_bad_step_is_named_with_its_images(bad):
         means.add(scalars(accuracy=0.5, loss=loss), 2, step, torch.tensor([step, 10 + step]))
     assert means.first_bad(CPU)[:2] == (2, [2, 12])
     assert not math.isfinite(means.flush(CPU)["loss"])
-    assert means.first_bad(CPU)[:2] == (2, [2, 12])  # still told after the flush it lay in
+    assert means.first_bad(CPU)[:2] == (2, [2, 12])  # still reported after the flush it lay in
     means.add(scalars(accuracy=0.5, loss=1.0), 2, 5)
     assert means.flush(CPU)["loss"] == 1.0
     assert means.first_bad(CPU) is None

@@ -87,7 +87,7 @@ def test_a_model_that_answers_nan_is_not_called_right():
     assert np.isnan(found["loss"]) and np.isnan(found["ece"])
 
 
-def test_top5_is_told_from_six_classes_on():
+def test_top5_is_reported_from_six_classes_on():
     assert "top5" not in ClassificationMetrics(tuple("abcde")).names
     assert "top5" in ClassificationMetrics(tuple("abcdef")).names
 
@@ -98,7 +98,7 @@ def test_names_are_those_that_compute_tells(sample):
 
 
 def test_macro_f1_leaves_out_classes_that_nobody_has_or_tells():
-    # Class 0: one right, one missed, one too many; 1: never told; 2: told for nothing; 3: unseen.
+    # Class 0: one right, one missed, one too many; 1: never said; 2: said wrongly; 3: unseen.
     logits = torch.eye(4)[torch.tensor([0, 0, 2])]
     targets = torch.tensor([0, 1, 0])
     found, _ = measured(logits, targets, 2)

@@ -64,7 +64,7 @@ def test_bleu_and_chrf_are_those_of_the_whole_corpus():
     assert tuple(measured(wanted=["chrf"])) == ("chrf",)
 
 
-def test_a_text_told_twice_counts_once():
+def test_a_text_reported_twice_counts_once():
     metrics = WrittenMetrics(["rouge"])
     for _ in range(2):
         metrics.update([0, 3], [WRITTEN[0], WRITTEN[3]], [RIGHT[0], RIGHT[3]])

@@ -321,6 +321,6 @@ def test_sizes_that_cannot_be_are_refused(switches, message):
         make(**switches)
 
 
-def test_all_that_is_wrong_with_a_backbone_is_told_together():
+def test_all_that_is_wrong_with_a_backbone_is_reported_together():
     with pytest.raises(ValueError, match=r"heads=5.*patch_size=3.*drop_path is 2"):
         ViT((8, 8), 1, dim=64, depth=1, heads=5, patch_size=3, drop_path=2.0)

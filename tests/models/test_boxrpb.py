@@ -138,7 +138,7 @@ def test_where_a_query_looks_depends_on_its_box_through_the_bias_alone():
 
     head.layers[0].cross.register_forward_pre_hook(note, with_kwargs=True)
     for parameter in head.position.layers[-1].parameters():
-        parameter.data.zero_()  # no position is told but by the bias
+        parameter.data.zero_()  # no position is known but by the bias
 
     def weights_at(change):
         head.two_stage.change.data.fill_(change)

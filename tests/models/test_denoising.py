@@ -111,10 +111,10 @@ def test_copies_and_mask_are_those_of_hugging_face_from_the_same_draws():
     ]
     torch.manual_seed(5)
     table = torch.cat([module.labels.detach(), torch.zeros(1, 8)])
-    content, boxes, mask, told = get_contrastive_denoising_training_group(
+    content, boxes, mask, result = get_contrastive_denoising_training_group(
         targets, CLASSES, 7, lambda labels: table[labels], QUERIES, 0.5, 1.0
     )
-    assert told["dn_num_group"] == 3 and told["dn_num_split"] == [2 * QUERIES, 7]
+    assert result["dn_num_group"] == 3 and result["dn_num_split"] == [2 * QUERIES, 7]
     real = found.objects >= 0
     assert torch.equal(found.content[real], content[real])
     theirs, ours = boxes[real].sigmoid(), found.references_cxcywh[real]
@@ -123,7 +123,7 @@ def test_copies_and_mask_are_those_of_hugging_face_from_the_same_draws():
     assert (ours[:, 2:][thin] == LEAST_SIDE).all() and thin.float().mean() < 0.3
     torch.testing.assert_close(ours[:, 2:][~thin], theirs[:, 2:][~thin], atol=2e-5, rtol=1e-4)
     assert inverse_sigmoid(ours).isfinite().all()
-    for image, own in enumerate(told["dn_positive_idx"]):
+    for image, own in enumerate(result["dn_positive_idx"]):
         at = (real[image] & found.positive).nonzero()[:, 0]
         assert torch.equal(at, own)
     # Theirs may also look at what only fills up, which is hidden here.
@@ -255,7 +255,7 @@ def test_no_value_is_asked_for():
 
 
 @pytest.mark.parametrize(
-    ("switches", "told"),
+    ("switches", "message"),
     [
         ({"num_queries": 0}, r"head\.denoising\.num_queries=0: must be at least 1"),
         ({"label_flip": 1.5}, r"head\.denoising\.label_flip=1\.5: a rate, wanted 0 to 1"),
@@ -264,6 +264,6 @@ def test_no_value_is_asked_for():
         ({"box_noise": 1.5}, r"box_noise=1\.5.*at most 1"),
     ],
 )
-def test_values_that_cannot_be_are_refused(switches, told):
-    with pytest.raises(ValueError, match=told):
+def test_values_that_cannot_be_are_refused(switches, message):
+    with pytest.raises(ValueError, match=message):
         Denoising(8, CLASSES, **switches)

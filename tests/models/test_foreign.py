@@ -1,4 +1,4 @@
-"""Weights from anywhere: taken by the right prefix, or told in one line what came instead."""
+"""Weights from anywhere: taken by the right prefix, or one line says what came instead."""
 
 import io
 import os
@@ -106,21 +106,21 @@ NO_FILES = {
 
 @pytest.mark.parametrize("ending", [".pth", ".safetensors"])
 @pytest.mark.parametrize("kind", NO_FILES)
-def test_what_is_no_file_of_weights_is_told_for_what_it_is(tmp_path, kind, ending):
-    content, told = NO_FILES[kind]
+def test_what_is_no_file_of_weights_is_reported_for_what_it_is(tmp_path, kind, ending):
+    content, result = NO_FILES[kind]
     path = tmp_path / f"file{ending}"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=told) as caught:
+    with pytest.raises(ValueError, match=result) as caught:
         backbone(path)
     assert str(path) in str(caught.value) and len(str(caught.value)) < 400
     assert "weights_only" not in str(caught.value) and "Re-running" not in str(caught.value)
 
 
-def test_folders_pipes_and_links_in_a_circle_are_told(tmp_path):
+def test_folders_pipes_and_links_in_a_circle_are_reported(tmp_path):
     os.mkfifo(tmp_path / "pipe.pth")
     (tmp_path / "loop.pth").symlink_to(tmp_path / "loop.pth")
-    for name, told in (("", "is a folder"), ("pipe.pth", "is a pipe"), ("loop.pth", "symbolic")):
-        with pytest.raises(ValueError, match=told):
+    for name, result in (("", "is a folder"), ("pipe.pth", "is a pipe"), ("loop.pth", "symbolic")):
+        with pytest.raises(ValueError, match=result):
             backbone(tmp_path / name)
 
 
@@ -183,14 +183,14 @@ def test_a_prefix_that_is_not_there_tells_which_are(tmp_path, state):
         TimmBackbone(SIZE, 3, name="test_vit", checkpoint_prefix="teacher")
 
 
-def test_a_masked_autoencoders_decoder_is_left_out_and_told(tmp_path, state):
+def test_a_masked_autoencoders_decoder_is_left_out_and_reported(tmp_path, state):
     more = {"mask_token": torch.ones(1, 1, 64), "decoder_blocks.0.w": torch.ones(2)}
     taken = backbone(saved(tmp_path / "mae.pth", {"model": state | more}))
     assert "2 tensors of mae.pth left out: mask_token, decoder_blocks.0.w" in taken.remarks[0]
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (lambda s: s.pop("blocks.2.norm1.bias"), "lacks blocks.2.norm1.bias"),
         (lambda s: s.update({"blocks.6.norm1.bias": torch.ones(64)}), "has an unknown blocks.6"),
@@ -203,7 +203,7 @@ def test_a_masked_autoencoders_decoder_is_left_out_and_told(tmp_path, state):
 )
 @pytest.mark.parametrize("ending", [".pth", ".safetensors"])
 def test_weights_that_fit_in_part_or_are_no_numbers_are_refused(
-    tmp_path, state, spoil, told, ending
+    tmp_path, state, spoil, message, ending
 ):
     own = {name: tensor.clone() for name, tensor in state.items()}
     spoil(own)
@@ -216,12 +216,12 @@ def test_weights_that_fit_in_part_or_are_no_numbers_are_refused(
         pytest.skip("the format has no such tensors")
     else:
         save_file(own, path)
-    with pytest.raises(ValueError, match=told) as caught:
+    with pytest.raises(ValueError, match=message) as caught:
         backbone(path)
     assert len(str(caught.value)) < 400
 
 
-def test_weights_of_no_vision_transformer_are_told_in_a_line(tmp_path):
+def test_weights_of_no_vision_transformer_are_reported_in_a_line(tmp_path):
     path = saved(tmp_path / "resnet.pth", timm.create_model("resnet18").state_dict())
     with pytest.raises(
         ValueError, match=r"does not fit .test_vit.: .* 76 of 76 tensors missing"

@@ -240,7 +240,7 @@ def test_a_backbone_that_drops_patches_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("name", "switches", "told"),
+    ("name", "switches", "message"),
     [
         ("deformable", {"width": 30}, r"head\.width=30.*head\.heads=4.*head\.width=32"),
         ("deformable", {"cross_heads": 5}, r"head\.width=32.*head\.cross_heads=5"),
@@ -250,8 +250,8 @@ def test_a_backbone_that_drops_patches_is_refused():
         ("deformable", {"groups": 0}, r"head\.groups=0"),
     ],
 )
-def test_sizes_that_cannot_be_are_refused(name, switches, told):
-    with pytest.raises(ValueError, match=told):
+def test_sizes_that_cannot_be_are_refused(name, switches, message):
+    with pytest.raises(ValueError, match=message):
         detector(name, **switches)
 
 

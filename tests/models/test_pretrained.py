@@ -143,15 +143,15 @@ def test_where_the_hub_is_not_known_nothing_is_tried_again(tmp_path, monkeypatch
         asked.append((address, known.HF_HUB_OFFLINE))
         raise FileNotFoundError
 
-    monkeypatch.setattr("vit.models.pretrained.getproxies", dict)
-    monkeypatch.setattr("vit.models.pretrained.socket.getaddrinfo", unknown)
-    monkeypatch.setattr("vit.models.pretrained.load_state_dict_from_hf", fetched)
+    monkeypatch.setattr("vit.models.timm_models.getproxies", dict)
+    monkeypatch.setattr("vit.models.timm_models.socket.getaddrinfo", unknown)
+    monkeypatch.setattr("vit.models.timm_models.load_state_dict_from_hf", fetched)
     monkeypatch.setattr(known, "HF_HUB_OFFLINE", False)
     with pytest.raises(ValueError, match="could not be fetched"):
         TimmBackbone((160, 160), 3, name="test_vit", pretrained=True)
     assert asked == ["huggingface.co", ("timm/test_vit.r160_in1k", True)]
     assert not known.HF_HUB_OFFLINE
-    monkeypatch.setattr("vit.models.pretrained.socket.getaddrinfo", lambda host, port: [])
+    monkeypatch.setattr("vit.models.timm_models.socket.getaddrinfo", lambda host, port: [])
     with pytest.raises(ValueError, match="could not be fetched"):
         TimmBackbone((160, 160), 3, name="test_vit", pretrained=True)
     assert asked[-1] == ("timm/test_vit.r160_in1k", False)
@@ -190,8 +190,8 @@ class Harm:
 def test_files_that_are_no_plain_weights_are_refused(tmp_path, capsys):
     torch.save({"state_dict": Harm()}, tmp_path / "harm.pth")
     (tmp_path / "text.pth").write_text("no weights")
-    for name, told in (("harm.pth", "is code to whoever reads it"), ("text.pth", "is text")):
-        with pytest.raises(ValueError, match=told):
+    for name, result in (("harm.pth", "is code to whoever reads it"), ("text.pth", "is text")):
+        with pytest.raises(ValueError, match=result):
             TimmBackbone((32, 32), 3, name="test_vit", checkpoint=str(tmp_path / name))
     assert "ran" not in capsys.readouterr().out
     with pytest.raises(ValueError, match=r"does not exist.*backbone\.checkpoint"):

@@ -194,7 +194,7 @@ def test_bfloat16_is_near_float32_and_trains(kind):
 
 @EVERY
 def test_four_images_are_learned_by_heart(kind):
-    """The class of a patch is told by its brightness and by the half of the image it lies in."""
+    """The class of a patch follows from its brightness and by the half of the image it lies in."""
     bright = torch.randint(0, 2, (4, 4, 6))
     truth = bright + 2 * (torch.arange(6) >= 3)
     images = bright.float().repeat_interleave(4, 1).repeat_interleave(4, 2)
@@ -214,7 +214,7 @@ def test_four_images_are_learned_by_heart(kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "switches", "told"),
+    ("kind", "switches", "message"),
     [
         ("linear", {"blocks": (0,)}, r"head\.blocks is \[0\].*last must be among.*Add -1"),
         ("linear", {"blocks": (2, 3)}, r"head\.blocks is \[2, 3\].*the blocks 0 to 2"),
@@ -224,6 +224,6 @@ def test_four_images_are_learned_by_heart(kind):
         ("segmenter", {"num_classes": 1}, r"compares classes, and there is 1.*decoder=linear"),
     ],
 )
-def test_what_cannot_be_is_refused(kind, switches, told):
-    with pytest.raises(ValueError, match=told):
+def test_what_cannot_be_is_refused(kind, switches, message):
+    with pytest.raises(ValueError, match=message):
         detector(kind, **switches)

@@ -52,13 +52,14 @@ def test_texts_can_be_written_from_images():
 
 
 def test_the_check_tells_what_a_run_on_texts_will_be():
-    told = preflight(compose(["experiment=number_words", *SMALL]))
-    assert told["faults"] == [] and told["warnings"] == []
-    assert told["max_tokens"] == 16 and told["vocabulary"] == 100
-    assert told["monitors"][-1] == "val/exact_match"
-    assert told["memory"]["parameters"] == 4 * told["parameters"]
-    assert told["memory"]["activations"] > 0
-    assert told["data"]["test"]["images"] == 20
+    report = preflight(compose(["experiment=number_words", *SMALL]))
+    assert report.faults == [] and report.warnings == []
+    run = report.sound
+    assert run.cost.facts["max_tokens"] == 16 and run.cost.facts["vocabulary"] == 100
+    assert run.metrics.monitors[-1] == "val/exact_match"
+    assert run.memory.parameters == 4 * run.cost.parameters
+    assert run.memory.activations > 0
+    assert run.data.splits["test"].images == 20
 
 
 @pytest.mark.parametrize(
@@ -77,8 +78,8 @@ def test_the_check_tells_what_a_run_on_texts_will_be():
         (["backbone/position=rope"], "backbone", "grid"),
     ],
 )
-def test_what_does_not_fit_is_told_before_training(words, where, said):
+def test_what_does_not_fit_is_reported_before_training(words, where, said):
     sizes = [word for word in SMALL if words != ["data=digits"] or not word.startswith("data.")]
-    told = preflight(compose(["experiment=number_words", *sizes, *words]))
-    faults = [f"{fault['where']}: {fault['message']}" for fault in told["faults"]]
+    report = preflight(compose(["experiment=number_words", *sizes, *words]))
+    faults = [f"{fault.where}: {fault.message}" for fault in report.faults]
     assert any(fault.startswith(where) and said in fault for fault in faults), faults

@@ -68,9 +68,9 @@ def test_both_warmups_at_once_are_refused():
 
 
 def test_a_warmup_longer_than_the_training_is_refused_with_the_word_to_paste():
-    with pytest.raises(ValueError, match="takes 110 steps and the whole training 100") as told:
+    with pytest.raises(ValueError, match="takes 110 steps and the whole training 100") as result:
         Linear(warmup_epochs=11.0).scale(0, TOTAL, PER_EPOCH)
-    assert "schedule.warmup_epochs=0 " in str(told.value)
+    assert "schedule.warmup_epochs=0 " in str(result.value)
     with pytest.raises(ValueError, match=r"schedule\.warmup_steps=0 "):
         Linear(warmup_steps=110).scale(0, TOTAL, PER_EPOCH)
 

@@ -84,15 +84,15 @@ def test_the_check_refuses_to_go_online_without_a_key(monkeypatch, asked):
         monkeypatch.setenv("WANDB_MODE", "online")
     words = ["tracking.mode=online"] if asked == "word" else []
     report = preflight(compose(["experiment=digits", "trainer=cpu", *words]))
-    (fault,) = report["faults"]
-    assert fault["where"] == "tracking.mode" and "no key for" in fault["message"]
-    assert "tracking.mode=offline" in fault["message"] and "vit sync" in fault["message"]
+    (fault,) = report.faults
+    assert fault.where == "tracking.mode" and "no key for" in fault.message
+    assert "tracking.mode=offline" in fault.message and "vit sync" in fault.message
 
 
 def test_offline_nothing_is_asked(monkeypatch):
     monkeypatch.setattr("vit.check.preflight.why_not_online", lambda: pytest.fail("asked"))
     report = preflight(compose(["experiment=digits", "trainer=cpu", "tracking.mode=offline"]))
-    assert report["faults"] == []
+    assert report.faults == []
 
 
 def test_sync_without_a_key_says_so_before_it_uploads(tmp_path, monkeypatch):

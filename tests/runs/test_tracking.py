@@ -104,5 +104,5 @@ def test_projects_and_tags_are_those_that_wandb_itself_takes(length, letter):
 def test_the_check_tells_it():
     words = ["experiment=digits", "tracking.mode=offline", "tracking.project=a/b"]
     words.append("schedule.warmup_epochs=0")
-    (fault,) = preflight(compose(words))["faults"]
-    assert fault["where"] == "tracking" and "tracking.project='a/b'" in fault["message"]
+    (fault,) = preflight(compose(words)).faults
+    assert fault.where == "tracking" and "tracking.project='a/b'" in fault.message

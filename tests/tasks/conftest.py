@@ -142,7 +142,7 @@ def stopped_and_whole(tmp_path, monkeypatch):
             return step(self, batch, batch_idx)
 
         monkeypatch.setattr(kind, "training_step", watched)
-        told = []
+        rows = []
         for name, stop in (("stopped", 6), ("whole", 0)):
             folder = RunFolder(tmp_path / name)
             folder.freeze(config)
@@ -152,7 +152,7 @@ def stopped_and_whole(tmp_path, monkeypatch):
                 assert [train(folder.path) for _ in range(1 + (stop > 0))] == (
                     [STOPPED, DONE] if stop else [DONE]
                 )
-            told.append({"seen": list(seen), **outcome(folder)})
-        return told
+            rows.append({"seen": list(seen), **outcome(folder)})
+        return rows
 
     return run

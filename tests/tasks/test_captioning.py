@@ -15,7 +15,7 @@ from vit.data.core.sampling import Key
 from vit.data.digit_captions import DigitCaptions, caption
 from vit.data.digits import Digits
 from vit.data.formats.tokenizing import Tokenizer
-from vit.facts import CaptionFacts, facts_from, facts_told
+from vit.facts import CaptionFacts, facts_from, facts_from_summary
 from vit.models.backbone import ViT
 from vit.models.generation import greedy
 from vit.models.sequence import TokenTransformer
@@ -55,7 +55,7 @@ def box(x, y):
 
 
 @pytest.mark.parametrize(
-    ("labels", "middles", "told"),
+    ("labels", "middles", "message"),
     [
         ([7, 4, 3, 1], [(20, 30), (50, 61), (22, 9), (10, 60)], "3 above 7, 1 left of 4"),
         ([5, 8], [(40, 10), (10, 12)], "8 left of 5"),
@@ -66,23 +66,23 @@ def box(x, y):
         ([], [], "nothing"),
     ],
 )
-def test_a_caption_tells_digits_from_top_to_bottom_in_pairs(labels, middles, told):
+def test_a_caption_tells_digits_from_top_to_bottom_in_pairs(labels, middles, message):
     boxes = np.array([box(*each) for each in middles], dtype=float).reshape(-1, 4)
     order = np.random.default_rng(0).permutation(len(labels))
-    assert caption(np.array(labels, dtype=int), boxes) == told
-    assert caption(np.array(labels, dtype=int)[order], boxes[order]) == told
+    assert caption(np.array(labels, dtype=int), boxes) == message
+    assert caption(np.array(labels, dtype=int)[order], boxes[order]) == message
 
 
-def test_every_caption_fits_and_is_told_back_from_its_tokens():
+def test_every_caption_fits_and_is_reported_back_from_its_tokens():
     data = DigitCaptions(
         image_size=64, digit_size=(6, 9), max_digits=5, train_scenes=4, test_scenes=4, val_scenes=60
     )
     split = data.dataset("val", training=False)
     batch = split.__getitems__([Key(0, i) for i in range(60)])
-    told = Tokenizer(data.facts.tokenizer).decode(batch.targets.tolist())
-    assert told == [split.source.captioned(i, 1)[1] for i in range(60)]
+    result = Tokenizer(data.facts.tokenizer).decode(batch.targets.tolist())
+    assert result == [split.source.captioned(i, 1)[1] for i in range(60)]
     assert batch.targets.shape[1] <= data.facts.max_target_tokens
-    assert {text.count(",") for text in told} == {0, 1, 2} and "nothing" in told
+    assert {text.count(",") for text in result} == {0, 1, 2} and "nothing" in result
     other = dataclasses.replace(data, split_seed=1)
     assert data.fingerprint() != other.fingerprint()
 
@@ -91,8 +91,8 @@ def test_facts_come_back_from_a_checkpoint_and_from_a_report(data):
     facts = data.facts
     kept = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(facts).items()}
     assert facts_of({"facts": kept}) == facts == facts_from(vars(facts))
-    told = facts_told(facts.told())
-    assert isinstance(told, CaptionFacts) and told.input_size() == facts.input_size()
+    made = facts_from_summary(facts.summary())
+    assert isinstance(made, CaptionFacts) and made.input_size() == facts.input_size()
 
 
 def test_it_learns_what_scenes_show_and_writes_it_with_and_without_a_memory(data, trainer):
@@ -111,8 +111,8 @@ def test_it_learns_what_scenes_show_and_writes_it_with_and_without_a_memory(data
     assert torch.equal(greedy(task.model, batch.images, most), uncached)
     trained = Trained(task.model, data.eval_transform, data.facts, {"task": {}}, Path())
     pictures = [data.contents.sources["train"].read(i, 1) for i in range(8)]
-    told = [row["text"] for row in CaptioningSpec().predict(trained, pictures)]
-    assert told == [written for _, _, written in rows]
+    result = [row["text"] for row in CaptioningSpec().predict(trained, pictures)]
+    assert result == [written for _, _, written in rows]
     assert task.model.flops(*batch.input_size()) > 0
 
 
@@ -127,9 +127,10 @@ def test_captioning_wants_images_with_texts():
 def test_the_shipped_experiment_is_checked_and_counted():
     small = ["data.train_scenes=64", "data.val_scenes=8", "data.test_scenes=8", "backbone.depth=1"]
     report = preflight(compose(["experiment=digit_captions", "tracking=none", *small]))
-    assert report["faults"] == [] and report["tokens"] == 64
-    assert report["vocabulary"] > 15 and report["gflops_per_image"] > 0
-    assert "val/exact_match" in report["monitors"]
+    assert report.faults == [] and report.sound.cost.tokens == 64
+    assert report.sound.cost.facts["vocabulary"] > 15
+    assert report.sound.cost.gflops_per_image > 0
+    assert "val/exact_match" in report.sound.metrics.monitors
 
 
 def test_a_run_that_was_stopped_and_goes_on_ends_as_one_that_was_not(stopped_and_whole):

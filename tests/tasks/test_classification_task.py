@@ -84,8 +84,8 @@ def test_each_test_sample_is_kept_and_the_surest_mistakes_are_drawn(toy, trainer
     album = read_album(tmp_path, "test")
     assert [row["sample"] for row in album["pictures"]] == [f"test {index}" for index in order]
     names = "abcdefgh"
-    true, told = names[toy.labels[order[0]]], names[classes[order[0]]]
-    words = f"{true} taken for {told}, {surest[order[0]].item():.1%} sure"
+    true, result = names[toy.labels[order[0]]], names[classes[order[0]]]
+    words = f"{true} taken for {result}, {surest[order[0]].item():.1%} sure"
     assert album["pictures"][0]["words"] == words
     with Image.open(album["pictures"][0]["file"]) as image:
         assert image.size == (128, 64) and image.getpixel((0, 0)) == (order[0],) * 3
@@ -122,10 +122,10 @@ def test_an_image_that_is_gone_ends_no_run(toy, trainer, tmp_path, caplog):
         raise FileNotFoundError(f"{index}.png")
 
     task = toy.task(picture=gone, sample_name=lambda split, index: f"{index}")
-    (told,) = trainer(callbacks=Watch().after_test(tmp_path)).test(
+    (result,) = trainer(callbacks=Watch().after_test(tmp_path)).test(
         task, toy.loader(), verbose=False
     )
-    assert told["test/accuracy"] < 1 and read_album(tmp_path, "test") is None
+    assert result["test/accuracy"] < 1 and read_album(tmp_path, "test") is None
     assert "no pictures of what test got wrong" in caplog.text
 
 

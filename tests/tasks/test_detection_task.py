@@ -1,15 +1,13 @@
 """The detection task through Lightning's loops and the program's commands, on digit scenes."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from commands import command
 from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -22,7 +20,7 @@ from vit.cli.compose import compose
 from vit.jobs.prediction import predict
 from vit.models.detections import decode
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
-from vit.tasks.postprocess import found_in
+from vit.tasks.postprocess import postprocess
 
 SMALL = [
     "experiment=digit_scenes",
@@ -101,12 +99,12 @@ def test_evaluation_is_that_of_pycocotools_on_the_same_answers(trainer, capsys):
     evaluation.accumulate()
     evaluation.summarize()
     expected = dict(zip(task.metrics.names, evaluation.stats, strict=True))
-    told = {key.removeprefix("test/"): value for key, value in measured.items()}
-    assert 0 < told.pop("loss") < 100
-    assert set(expected) - set(told) == {key for key, value in expected.items() if value == -1}
-    for key, value in told.items():
+    result = {key.removeprefix("test/"): value for key, value in measured.items()}
+    assert 0 < result.pop("loss") < 100
+    assert set(expected) - set(result) == {key for key, value in expected.items() if value == -1}
+    for key, value in result.items():
         assert value == pytest.approx(expected[key], abs=1e-6)
-    assert told["ar100"] > 0
+    assert result["ar100"] > 0
     assert len(task.tables()["class_ap"]) == 10
 
 
@@ -123,10 +121,10 @@ def test_an_answer_that_is_no_number_is_left_out():
     with torch.no_grad():
         detections = task.model.eval()(batch.images)
     images = batch.index.tolist()
-    whole = found_in(detections, task.model, images, batch.frames, 90)
+    whole = postprocess(detections, task.model, images, batch.frames, 90)
     assert len(whole.image) == 90 * len(images)
     detections.answer.boxes_cxcywh[0, 3] = torch.nan
-    part = found_in(detections, task.model, images, batch.frames, 90)
+    part = postprocess(detections, task.model, images, batch.frames, 90)
     assert len(part.of(images[0]).image) == 80 and len(part.of(images[1]).image) == 90
     assert np.isfinite(part.boxes_xyxy).all()
 
@@ -145,14 +143,14 @@ def test_some_images_are_drawn_with_what_was_found_and_what_there_is(trainer):
             x, y, width, height = note["bbox"]
             assert [*box["position"].values()] == [x, y, x + width, y + height]
             assert box["box_caption"] == str(note["category_id"])
-    (album, told) = (task.mistakes("val", most) for most in (3, 100))
+    (album, result) = (task.mistakes("val", most) for most in (3, 100))
     assert len(album.mistakes) == 3 and album.legend[0][0] == "found"
     counts = [
-        re.fullmatch(r"(\d+) missed and (\d+) false, \d+ found", m.words) for m in told.mistakes
+        re.fullmatch(r"(\d+) missed and (\d+) false, \d+ found", m.words) for m in result.mistakes
     ]
     wrong = [int(count[1]) + int(count[2]) for count in counts]
     assert wrong == sorted(wrong, reverse=True) and wrong[0] > 0
-    assert all(int(m.sample.split()[-1]) < 10 for m in told.mistakes)
+    assert all(int(m.sample.split()[-1]) < 10 for m in result.mistakes)
 
 
 class Album(Logger):
@@ -203,35 +201,35 @@ def test_pictures_are_logged_after_the_first_validations_and_the_last(trainer):
         ),
     ],
 )
-def test_what_does_not_fit_is_told_before_training(words, where, message):
+def test_what_does_not_fit_is_reported_before_training(words, where, message):
     chosen = ["data=digit_scenes", "task=detection", "head=deformable"]
-    faults = preflight(compose([*chosen, *words]))["faults"]
-    assert any(fault["where"] == where and message in fault["message"] for fault in faults), faults
+    faults = preflight(compose([*chosen, *words])).faults
+    assert any(fault.where == where and message in fault.message for fault in faults), faults
 
 
 def test_more_objects_than_queries_is_a_warning():
     report = preflight(compose([*SMALL, "head.num_queries=3"]))
-    assert not report["faults"]
-    assert any("more than the 3 queries" in line for line in report["warnings"])
-    assert report["memory"]["activations"] > 0
-    warnings = preflight(compose([*SMALL, "data.mosaic=0.5"]))["warnings"]
+    assert not report.faults
+    assert any("more than the 3 queries" in line for line in report.warnings)
+    assert report.sound.memory.activations > 0
+    warnings = preflight(compose([*SMALL, "data.mosaic=0.5"])).warnings
     assert any("train holds 20 objects, more than the 9 queries" in line for line in warnings)
 
 
-def test_what_is_predicted_is_what_is_evaluated_where_padding_is_told():
+def test_what_is_predicted_is_what_is_evaluated_where_padding_is_reported():
     task, data = assembled("data.padding=true")
     task.model.eval()
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (10, 40), np.uint8))
     run = {"model": task.model, "transform": data.eval_transform, "facts": data.facts}
-    told = [
-        task.spec().predict(SimpleNamespace(**run, config={"data": {"padding": told}}), [image])
-        for told in (True, False)
+    result = [
+        task.spec().predict(SimpleNamespace(**run, config={"data": {"padding": result}}), [image])
+        for result in (True, False)
     ]
     frame = data.eval_transform.frame(10, 40)
     with torch.no_grad():
         answer = task.model(data.eval_transform(image)[None], frame.filled()[None])
-    found = found_in(answer, task.model, [0], [frame], most=100)
-    wanted, other = ([one["score"] for one in each[0]["objects"]] for each in told)
+    found = postprocess(answer, task.model, [0], [frame], most=100)
+    wanted, other = ([one["score"] for one in each[0]["objects"]] for each in result)
     np.testing.assert_allclose(wanted, found.score, atol=1e-6)
     assert frame.filled().sum() == 24 * 32 and not np.allclose(wanted, other, atol=1e-6)
 
@@ -246,22 +244,15 @@ def trained(tmp_path_factory):
 
 
 def program(*words, cwd=None):
-    return subprocess.run(
-        [sys.executable, "-m", "vit", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "100"},
-    )
+    return command(*words, code=None, cwd=cwd)
 
 
 def test_a_trained_detector_is_evaluated_again_with_the_same_numbers(trained):
     known = json.loads((trained / "metrics.json").read_text())
-    told = json.loads(program("evaluate", str(trained), "--json").stdout)
+    result = json.loads(program("evaluate", str(trained), "--json").stdout)
     tested = {key: value for key, value in known["metrics"].items() if key.startswith("test/")}
-    assert told["metrics"] == tested and "test/ap" in tested
-    assert told["tables"]["class_ap"] == known["tables"]["class_ap"]
+    assert result["metrics"] == tested and "test/ap" in tested
+    assert result["tables"]["class_ap"] == known["tables"]["class_ap"]
     again = json.loads(program("evaluate", str(trained), "--split", "val", "--json").stdout)
     assert again["metrics"]["val/ap"] == known["metrics"]["val/ap"]
     assert known["timing"]["cpu_seconds"] > 0
@@ -283,11 +274,11 @@ def test_a_photo_that_lies_on_its_side_is_looked_at_upright(trained, tmp_path):
     note[0x0112] = 6  # to be turned a quarter clockwise
     upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "lying.png", exif=note)
     paths = [str(tmp_path / name) for name in ("upright.png", "lying.png")]
-    told = predict(str(trained), paths, "best", "cpu", out=str(tmp_path / "out"))["images"]
+    result = predict(str(trained), paths, "best", "cpu", out=str(tmp_path / "out"))["images"]
     for name in ("box_xyxy", "score"):
-        wanted, found = ([best[name] for best in image["objects"][:10]] for image in told)
+        wanted, found = ([best[name] for best in image["objects"][:10]] for image in result)
         np.testing.assert_allclose(found, wanted, atol=1e-4)
-    with Image.open(told[1]["picture"]) as drawn:
+    with Image.open(result[1]["picture"]) as drawn:
         assert drawn.width * 40 == drawn.height * 64
 
 
@@ -311,8 +302,8 @@ def test_prediction_draws_pictures_and_writes_cocos_results(trained, tmp_path):
         x, y, width, height = row["bbox"]
         most = (64, 40) if row["image_id"] == 1 else (32, 32)
         assert 0 <= x <= x + width <= most[0] + 1e-3 and 0 <= y <= y + height <= most[1] + 1e-3
-    told = json.loads(program("predict", str(trained), *words, "--json").stdout)
-    best = told["images"][0]["objects"][0]
+    result = json.loads(program("predict", str(trained), *words, "--json").stdout)
+    best = result["images"][0]["objects"][0]
     (row,) = [r for r in results if r["score"] == best["score"] and r["image_id"] == 1][:1]
     assert best["class"] == vit.load(trained).facts.class_names[best["label"]]
     assert row["category_id"] == vit.load(trained).facts.class_ids[best["label"]]

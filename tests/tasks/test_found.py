@@ -10,7 +10,7 @@ from vit.data.digit_scenes import DigitScenes
 from vit.data.kinds.detection_transforms import DetectionTransform
 from vit.metrics.detection import DetectionMetrics
 from vit.structures import Detections, Stage
-from vit.tasks.postprocess import best_masks, found_in
+from vit.tasks.postprocess import best_masks, postprocess
 
 
 class Model:
@@ -44,7 +44,7 @@ def test_masks_of_the_objects_themselves_reach_an_ap_of_one(scenes):
     detections = perfect(batch.objects, 10)
     metrics = DetectionMetrics(scenes.facts.class_names, "segm")
     images = batch.index.tolist()
-    found = found_in(detections, Model, images, batch.frames, 100)
+    found = postprocess(detections, Model, images, batch.frames, 100)
     metrics.update(images, found)
     numbers = metrics.compute(scenes.ground_truth("val"))
     assert numbers["ap"] == pytest.approx(1.0, abs=1e-6)
@@ -76,7 +76,7 @@ def test_empty_masks_and_scores_that_are_no_numbers_are_left_out():
     logits[0, 2] = torch.nan
     masks[0, 2, 4:] = 1.0
     frame = DetectionTransform((8, 8), 1, (0.5,), (0.5,)).frame(8, 8)
-    found = found_in(Detections([Stage(logits, masks=masks)]), Model, [7], [frame], 100)
+    found = postprocess(Detections([Stage(logits, masks=masks)]), Model, [7], [frame], 100)
     assert found.image.tolist() == [7, 7] and len(found.masks) == 2  # its two classes
     assert (found.boxes_xyxy == [0.0, 0.0, 8.0, 4.0]).all()
 

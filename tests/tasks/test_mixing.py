@@ -98,9 +98,9 @@ def test_mixtures_are_those_of_torchvision(side):
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
-def slices(world_size: int, accumulate: int, *, lend: bool = True) -> list[list[Batch]]:
+def slices(world_size: int, accumulate: int, *, mix_neighbours: bool = True) -> list[list[Batch]]:
     """The slices of each optimizer step of an epoch, augmented, in the order of the images."""
-    shared = {"world_size": world_size, "accumulate": accumulate, "lend": lend}
+    shared = {"world_size": world_size, "accumulate": accumulate, "mix_neighbours": mix_neighbours}
     data = Digits(seed=4, batch_size=64, augment=Affine(), erasing=0.3)
     loaders = [data.loader("train", rank=rank, **shared) for rank in range(world_size)]
     for loader in loaders:
@@ -154,10 +154,11 @@ def test_any_split_of_a_global_batch_gives_the_same_gradients(world_size, accumu
 def test_what_is_lent_counts_nowhere_else():
     for parts in slices(2, 1):
         for part in parts:
-            assert (len(part), len(part.images), part.lent) == (32, 33, 1)
-            assert len(part.own()) == len(part.own().images) == 32
+            assert (len(part), len(part.images), part.num_borrowed) == (32, 33, 1)
+            assert len(part.without_borrowed()) == len(part.without_borrowed().images) == 32
         first, second = parts
         assert first.index[-1] == second.index[-2]
         assert second.index[-1] == first.index[-2]
-    assert not any(part.lent for parts in slices(2, 1, lend=False) for part in parts)
-    assert not any(part.lent for parts in slices(1, 1) for part in parts)
+    alone = slices(2, 1, mix_neighbours=False)
+    assert not any(part.num_borrowed for parts in alone for part in parts)
+    assert not any(part.num_borrowed for parts in slices(1, 1) for part in parts)

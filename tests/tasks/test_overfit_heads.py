@@ -15,7 +15,7 @@ from vit.data.core.sampling import Key
 from vit.metrics.detection import DetectionMetrics
 from vit.structures import DetectionBatch
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
-from vit.tasks.postprocess import found_in
+from vit.tasks.postprocess import postprocess
 from vit.tasks.segmentation import objects_of
 
 COMMON = [
@@ -86,7 +86,7 @@ def learned(task: Any, data: Any, batch: Any) -> float:
         return task.compute_metrics("train")["miou"]
     metrics = DetectionMetrics(data.facts.class_names, "segm" if data.masks else "bbox")
     frames = batch.frames  # type: ignore[attr-defined]
-    found = found_in(task.model(batch.images), task.model, range(8), frames, 100)
+    found = postprocess(task.model(batch.images), task.model, range(8), frames, 100)
     metrics.update(range(8), found)
     return metrics.compute(data.ground_truth("train"))["ap50"]
 

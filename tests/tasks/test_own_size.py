@@ -79,10 +79,10 @@ def untrained_run(folder, chosen):
     return task, data
 
 
-def counted_by_numpy(told, root):
+def counted_by_numpy(result, root):
     """mIoU, pixel accuracy and confusion over files of classes and published files."""
     matrix = np.zeros((len(CLASSES), len(CLASSES)), dtype=np.int64)
-    for row in told["images"]:
+    for row in result["images"]:
         found = np.asarray(Image.open(row["classes_picture"]))
         name = Path(row["path"]).name
         truth = np.asarray(Image.open(root / "masks" / "val" / name))
@@ -100,8 +100,10 @@ def test_numbers_are_those_of_the_files_that_predict_writes(tmp_path, head, fit)
     files = write_pictures(tmp_path / "data")
     run = tmp_path / "run"
     task, data = untrained_run(run, words(tmp_path / "data", head, fit))
-    told = predict(str(run), [str(file) for file in files], "last", "cpu", out=str(tmp_path / "o"))
-    miou, accuracy, confusion = counted_by_numpy(told, tmp_path / "data")
+    result = predict(
+        str(run), [str(file) for file in files], "last", "cpu", out=str(tmp_path / "o")
+    )
+    miou, accuracy, confusion = counted_by_numpy(result, tmp_path / "data")
     found = evaluate(str(run), None, "val", "last", "cpu", ())
     assert found["metrics"]["val/miou"] == pytest.approx(miou, abs=1e-6)
     assert found["metrics"]["val/pixel_accuracy"] == pytest.approx(accuracy, abs=1e-6)
@@ -110,7 +112,7 @@ def test_numbers_are_those_of_the_files_that_predict_writes(tmp_path, head, fit)
         int((data.class_map("val", n) != IGNORED).sum()) for n in range(5)
     )
     truth = np.concatenate([data.class_map("val", n).ravel() for n in range(5)])
-    guesses = [np.asarray(Image.open(row["classes_picture"])).ravel() for row in told["images"]]
+    guesses = [np.asarray(Image.open(row["classes_picture"])).ravel() for row in result["images"]]
     seen, guesses = truth != IGNORED, np.concatenate(guesses)
     present = sorted({*truth[seen].tolist(), *guesses[seen].tolist()})
     expected = jaccard_score(truth[seen], guesses[seen], average="macro", labels=present)
@@ -144,8 +146,8 @@ def one_of_several(rank, world_size, folder, chosen):
     numbers, matrix = measured(task, data, 1, rank, world_size)
     worst = [(share, index) for share, index, _ in task.worst.rows]
     if rank == 0:
-        told = {"numbers": numbers, "matrix": matrix, "worst": worst}
-        (Path(folder) / f"{world_size}.json").write_text(json.dumps(told))
+        result = {"numbers": numbers, "matrix": matrix, "worst": worst}
+        (Path(folder) / f"{world_size}.json").write_text(json.dumps(result))
     dist.destroy_process_group()
 
 
@@ -206,7 +208,7 @@ def test_a_model_that_is_perfect_at_the_networks_size_is_not_at_the_pictures(tmp
     assert 0.3 < numbers["miou"] < 0.9
     at_network = SemanticMetrics(CLASSES)
     at_network.update(task.model(batch.images).logits.argmax(1), batch.labels)
-    assert at_network.compute(CPU)["miou"] == 1.0  # what was told before
+    assert at_network.compute(CPU)["miou"] == 1.0  # what was said before
 
 
 @pytest.mark.parametrize("fit", ["letterbox", "squash"])
@@ -251,13 +253,13 @@ def test_a_picture_as_large_as_the_networks_image_is_counted_as_ever(tmp_path):
     assert before.tables()["confusion"] == matrix
 
 
-def test_a_run_says_how_it_counted_and_one_begun_otherwise_is_told(tmp_path):
+def test_a_run_says_how_it_counted_and_one_begun_otherwise_is_reported(tmp_path):
     write_pictures(tmp_path / "data")
     config = compose([*words(tmp_path / "data", "semantic", "squash"), "trainer.max_epochs=1"])
     config["trainer"]["devices"], config["threads"] = 1, 1
     way = "at the pictures' own size"
     counted = {"miou": way, "pixel_accuracy": way}
-    assert preflight(config)["counted"] == counted
+    assert preflight(config).sound.metrics.counted == counted
     folder = RunFolder(tmp_path / "run")
     folder.freeze(config)
     assert train(folder.path) == DONE

@@ -71,23 +71,23 @@ def test_segments_are_those_of_whole_masks_at_the_pictures_size_in_any_bands(
         expected[own] = len(classes) if things[label] else stuff[label]
     for values in (1 << 19, 1, 12 * picture[1] * 2):
         monkeypatch.setattr(bilinear, "BAND_VALUES", values)
-        told = parted(Stage(logits, masks=masks), 1, frame, things)
-        assert torch.equal(told.segments, expected) and told.labels.tolist() == classes
+        result = parted(Stage(logits, masks=masks), 1, frame, things)
+        assert torch.equal(result.segments, expected) and result.labels.tolist() == classes
 
 
 def test_masks_are_the_same_however_many_are_whole_at_once(monkeypatch):
     torch.manual_seed(1)
     frame = DetectionTransform((16, 16), 1, (0.5,), (0.5,)).frame(47, 30)
     answer = Stage(torch.randn(1, 12, 5), masks=discs(12, 8, 8)[None])
-    told = []
+    rows = []
     for pixels, values in ((1 << 25, 1 << 19), (1, 1), (5 * 47 * 30, 999)):
         monkeypatch.setattr(found, "HELD_PIXELS", pixels)
         monkeypatch.setattr(bilinear, "BAND_VALUES", values)
-        told.append(found.found_in(Detections([answer]), None, [7], [frame], 20))
-    for other in told[1:]:
-        assert other.masks == told[0].masks and len(other.masks) > 5
+        rows.append(found.postprocess(Detections([answer]), None, [7], [frame], 20))
+    for other in rows[1:]:
+        assert other.masks == rows[0].masks and len(other.masks) > 5
         for name in ("image", "score", "label", "boxes_xyxy"):
-            assert (getattr(other, name) == getattr(told[0], name)).all()
+            assert (getattr(other, name) == getattr(rows[0], name)).all()
 
 
 def test_perfect_masks_reach_a_panoptic_quality_of_one(tmp_path):

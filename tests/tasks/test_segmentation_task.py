@@ -1,14 +1,12 @@
 """The segmentation task, with maps of classes and with queries, and masks through the commands."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from commands import command
 from PIL import Image
 from sklearn.metrics import jaccard_score
 
@@ -120,8 +118,8 @@ def test_the_pictures_with_the_most_wrong_pixels_are_drawn_first_at_their_own_si
     assert [words for words, _ in album.legend] == ["sky", "sea"]
     sheet = album.mistakes[0].image
     assert sheet.size == (28, 8)
-    image, truth, told = (sheet.getpixel((left + 3, 2)) for left in (0, 10, 20))
-    assert image == (20, 20, 20) and len({image, truth, told}) == 3
+    image, truth, result = (sheet.getpixel((left + 3, 2)) for left in (0, 10, 20))
+    assert image == (20, 20, 20) and len({image, truth, result}) == 3
     assert sheet.getpixel((13, 0)) == sheet.getpixel((23, 0)) == image  # ignored
     assert album.mistakes[3].image.size == (3 * 17 + 4, 512)  # a large one as large as albums are
 
@@ -174,10 +172,10 @@ def wide(maps, columns):
 
 def test_training_sets_masks_free_by_the_part_that_is_done(trainer):
     task, data = assembled(SEGMENTS)
-    told = []
-    task.model.head.set_progress = told.append
+    rows = []
+    task.model.head.set_progress = rows.append
     trainer(max_epochs=2).fit(task, data.loader("train", rank=0, world_size=1))
-    assert told == [step / 6 for step in range(6)]
+    assert rows == [step / 6 for step in range(6)]
 
 
 @pytest.mark.parametrize(
@@ -190,23 +188,17 @@ def test_training_sets_masks_free_by_the_part_that_is_done(trainer):
         (["task=detection", "head=masks", "data=digit_scenes"], "head", "set data.masks=true"),
     ],
 )
-def test_what_does_not_fit_is_told_before_training(words, where, message):
+def test_what_does_not_fit_is_reported_before_training(words, where, message):
     chosen = ["data=digit_scenes_semantic", "task=segmentation", "head=semantic"]
     kept = [
         word for word in chosen if not any(w.split("=")[0] == word.split("=")[0] for w in words)
     ]
-    faults = preflight(compose([*kept, *words]))["faults"]
-    assert any(fault["where"] == where and message in fault["message"] for fault in faults), faults
+    faults = preflight(compose([*kept, *words])).faults
+    assert any(fault.where == where and message in fault.message for fault in faults), faults
 
 
 def program(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "vit", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "COLUMNS": "100"},
-    )
+    return command(*words, code=None)
 
 
 def test_a_trained_segmenter_colours_a_picture(tmp_path):
@@ -215,8 +207,10 @@ def test_a_trained_segmenter_colours_a_picture(tmp_path):
     done = program("train", *SEGMENTS, *once, f"hydra.run.dir={folder}")
     assert done.returncode == 0 and "test mIoU" in done.stdout, done.stderr
     Image.new("L", (40, 24), 90).save(tmp_path / "grey.png")
-    told = json.loads(program("predict", str(folder), str(tmp_path / "grey.png"), "--json").stdout)
-    (row,) = told["images"]
+    result = json.loads(
+        program("predict", str(folder), str(tmp_path / "grey.png"), "--json").stdout
+    )
+    (row,) = result["images"]
     assert sum(row["shares"].values()) == pytest.approx(1.0)
     with Image.open(row["classes_picture"]) as opened:
         classes = np.asarray(opened)
@@ -239,8 +233,8 @@ def test_a_trained_mask_head_outlines_objects(tmp_path):
     assert {"val/mask_ap", "val/loss", "test/mask_ap50"} <= set(known)
     Image.new("L", (40, 24), 90).save(tmp_path / "grey.png")
     words = [str(tmp_path / "grey.png"), "--threshold", "0", "--json"]
-    told = json.loads(program("predict", str(folder), *words).stdout)
-    objects = told["images"][0]["objects"]
+    result = json.loads(program("predict", str(folder), *words).stdout)
+    objects = result["images"][0]["objects"]
     assert all(found["segmentation"]["size"] == [24, 40] for found in objects)
     results = json.loads((folder / "predictions" / "results.json").read_text())
     assert len(results) == len(objects)

@@ -1,9 +1,6 @@
 """The tasks on text: through Lightning's loops, and as whole commands."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from functools import partial
 
@@ -11,9 +8,10 @@ import pytest
 import sacrebleu
 import torch
 import torch.nn.functional as F
+from commands import command
 from PIL import Image
 
-from vit.check.parts import backbone_for
+from vit.check.models import backbone_for
 from vit.data.digits import Digits
 from vit.data.formats.tokenizing import Tokenizer
 from vit.data.number_words import NumberWords
@@ -103,11 +101,11 @@ def test_it_learns_to_write_and_tells_what_it_wrote(animals, trainer, logged):
     samples = task.tables()["samples"]
     assert found >= 0.9 and samples[0] == ["a dog", "ein Hund", "ein Hund"]
     assert len(samples) == 10
-    right, told = animals.contents.sources["val"].targets, []
+    right, result = animals.contents.sources["val"].targets, []
     for batch in animals.loader("val"):
         assert list(batch.references) == [right[i] for i in batch.index.tolist()]
-        told += Tokenizer(animals.facts.tokenizer).decode(task.predict_step(batch, 0).tolist())
-    expected = sacrebleu.corpus_chrf(told, [right]).score
+        result += Tokenizer(animals.facts.tokenizer).decode(task.predict_step(batch, 0).tolist())
+    expected = sacrebleu.corpus_chrf(result, [right]).score
     assert run.callback_metrics["val/chrf"].item() == pytest.approx(expected, abs=1e-9)
     assert animals.loader("train").dataset.references is None
     assert set(task.running.flush(task.device)) == {"train/loss", "train/token_accuracy"}
@@ -192,7 +190,7 @@ def test_data_of_another_kind_and_unfit_heads_are_refused(numbers, reviews):
         assert "__init__" not in str(found.value)
 
 
-def test_a_mistake_inside_of_a_head_is_told_as_it_is(reviews):
+def test_a_mistake_inside_of_a_head_is_reported_as_it_is(reviews):
     def broken(dim, num_classes):
         return len(dim)
 
@@ -200,7 +198,7 @@ def test_a_mistake_inside_of_a_head_is_told_as_it_is(reviews):
         task_of(TextClassification, reviews, broken)
 
 
-def test_a_part_that_a_head_cannot_build_is_told_by_its_name(reviews):
+def test_a_part_that_a_head_cannot_build_is_reported_by_its_name(reviews):
     def neck(dim): ...
 
     class WithNeck:
@@ -220,7 +218,7 @@ def test_a_backbone_for_other_data_is_refused_in_words(numbers, reviews):
             backbone_for({"backbone": {"_target_": target}}, data, [])
 
 
-def test_a_backbone_of_ones_own_is_told_what_it_does_not_take(tmp_path, monkeypatch):
+def test_a_backbone_of_ones_own_is_reported_what_it_does_not_take(tmp_path, monkeypatch):
     (tmp_path / "ownbody.py").write_text("def body(image_size, in_chans): ...")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(TypeError, match="unexpected keyword argument 'channels'"):
@@ -235,15 +233,7 @@ def test_a_batch_keeps_its_parts_when_it_moves():
 
 
 def vit(*words, code=0):
-    done = subprocess.run(
-        [sys.executable, "-m", "vit", *words],
-        capture_output=True,
-        text=True,
-        timeout=400,
-        env={**os.environ, "COLUMNS": "120"},
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
+    done = command(*words, code=code, environment={"COLUMNS": "120"}, timeout=400)
     return done.stdout + done.stderr
 
 
@@ -269,9 +259,9 @@ def test_a_run_on_texts_is_trained_and_evaluated_and_asked(tmp_path):
     other = evaluate(folder, part, "train", "best", "cpu", ())
     pairs = {tuple(row[:2]) for row in other["tables"]["samples"]}
     assert pairs == {(" six", "6")} and other["images"] == 36
-    told = predict_texts(folder, ["forty two", "one"], "best", "cpu")["texts"]
-    assert [row["input"] for row in told] == ["forty two", "one"]
-    assert told[1] == predict_texts(folder, ["one"], "best", "cpu")["texts"][0]
+    result = predict_texts(folder, ["forty two", "one"], "best", "cpu")["texts"]
+    assert [row["input"] for row in result] == ["forty two", "one"]
+    assert result[1] == predict_texts(folder, ["one"], "best", "cpu")["texts"][0]
     Image.new("L", (8, 8)).save(tmp_path / "image.png")
     with pytest.raises(Refused, match="reads texts and no images; wanted --text TEXT, or --file"):
         predict(folder, [str(tmp_path / "image.png")], "best", "cpu")

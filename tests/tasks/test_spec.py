@@ -20,7 +20,8 @@ from vit.check.memory import training_memory
 from vit.check.preflight import preflight, preflight_all
 from vit.check.probe import seconds_of_trainings
 from vit.cli.compose import compose
-from vit.faults import Refused
+from vit.facts import facts_from_summary
+from vit.faults import Fault, Refused
 from vit.jobs.training import train
 from vit.models.classifier import Head
 from vit.models.heads.detr import DetrHead
@@ -65,7 +66,7 @@ def config_of(bands=4, kind="Bands", **more):
 def test_the_task_of_contributing_learns_and_is_loaded_with_its_settings(own, tmp_path):
     config = config_of(bands=8)
     report = preflight(config)
-    assert report["faults"] == [] and report["monitors"] == ["val/loss"]
+    assert report.faults == [] and report.sound.metrics.monitors == ["val/loss"]
     folder = RunFolder(tmp_path / "run")
     folder.freeze(config)
     with warnings.catch_warnings():
@@ -82,15 +83,16 @@ def test_the_task_of_contributing_learns_and_is_loaded_with_its_settings(own, tm
 
 def test_sizes_and_memory_follow_the_settings_also_within_a_sweep(own):
     few, many = preflight_all([config_of(bands=4), config_of(bands=4004)], "runs/none")
-    assert few["faults"] == many["faults"] == []
+    assert few.faults == many.faults == []
+    few, many = few.sound, many.sound
     more = 4000 * (16 + 1)  # weights and biases of the head
-    assert many["parameters"] - few["parameters"] == more
-    assert (many["gflops_per_image"] - few["gflops_per_image"]) * 1e9 == pytest.approx(
-        2 * 4000 * 16
-    )
+    assert many.cost.parameters - few.cost.parameters == more
+    flops = 1e9 * (many.cost.gflops_per_image - few.cost.gflops_per_image)
+    assert flops == pytest.approx(2 * 4000 * 16)
     for part, copies in (("parameters", 1), ("gradients", 1), ("optimizer", 2)):
-        assert many["memory"][part] - few["memory"][part] == copies * 4 * more
-    assert many["memory"] == training_memory(config_of(bands=4004), many)
+        assert getattr(many.memory, part) - getattr(few.memory, part) == copies * 4 * more
+    facts, size = facts_from_summary(many.cost.facts), many.training.micro_batch_size
+    assert many.memory == training_memory(config_of(bands=4004), facts, size)
 
 
 def test_steps_of_other_settings_are_timed_on_their_own(own, monkeypatch):
@@ -99,17 +101,17 @@ def test_steps_of_other_settings_are_timed_on_their_own(own, monkeypatch):
         "vit.check.probe.seconds_of_a_batch", lambda config, report: timed.append(config) or 1.0
     )
     configs = [config_of(bands=bands) for bands in (4, 8, 4)]
-    seconds_of_trainings([(config, preflight(config)) for config in configs])
+    seconds_of_trainings([(config, preflight(config).to_plain()) for config in configs])
     assert [config["task"]["bands"] for config in timed] == [4, 8]
     timed.clear()
     smoothed = [compose([*SMALL, f"task.label_smoothing={share}"]) for share in (0.0, 0.1)]
-    seconds_of_trainings([(config, preflight(config)) for config in smoothed])
+    seconds_of_trainings([(config, preflight(config).to_plain()) for config in smoothed])
     assert len(timed) == 1  # of classification no setting changes the model
 
 
 def test_a_setting_of_the_wrong_type_is_a_fault(own):
-    (fault,) = preflight(config_of(bands="many"))["faults"]
-    assert fault["where"] == "task.bands" and "wanted a whole number" in fault["message"]
+    (fault,) = preflight(config_of(bands="many")).faults
+    assert fault.where == "task.bands" and "wanted a whole number" in fault.message
 
 
 def test_an_answer_of_another_shape_is_a_fault(own, monkeypatch):
@@ -121,8 +123,8 @@ def test_an_answer_of_another_shape_is_a_fault(own, monkeypatch):
             self, backbone, head, facts, bands=bands + 1
         ),
     )
-    (fault,) = preflight(config_of(bands=4))["faults"]
-    assert fault == {"where": "head", "message": "gives (2, 5); wanted (2, 4)"}
+    (fault,) = preflight(config_of(bands=4)).faults
+    assert fault == Fault("head", "gives (2, 5); wanted (2, 4)")
 
 
 class Half(TaskSpec):
@@ -170,9 +172,9 @@ def test_what_a_task_lacks_is_one_fault_that_names_all_of_it(kind, said, own, mo
     monkeypatch.setattr(kind, "__module__", OWN)
     config = config_of(kind=kind.__name__)
     del config["task"]["bands"]
-    faults = preflight(config)["faults"]
-    assert [fault["where"] for fault in faults] == ["task"]
-    assert said in faults[0]["message"]
+    faults = preflight(config).faults
+    assert [fault.where for fault in faults] == ["task"]
+    assert said in faults[0].message
 
 
 def test_a_run_of_a_task_that_lacks_something_is_refused_when_it_is_loaded(

@@ -11,7 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from vit.bench.measure import Precision, Ratio, autocast, clock, interleaved, times_as_fast
-from vit.bench.side_by_side import EXTRA, OURS, Conditions, paces, settle, training_step
+from vit.bench.side_by_side import (
+    BACKBONES,
+    EXTRA,
+    OURS,
+    Conditions,
+    ImageRow,
+    evaluation_pass,
+    paces,
+    settle,
+    training_step,
+)
 from vit.losses.detection import SetCriterion
 from vit.models.backbone import ViT
 from vit.models.detector import Detector
@@ -42,18 +52,7 @@ class Shape(NamedTuple):
     objects: int = 50  # an image
 
 
-SIZES = {"ti": Shape(192, 12, 3), "s": Shape(384, 12, 6), "b": Shape(768, 12, 12)}  # conf/backbone
-
-
-@dataclass
-class Row:
-    """How fast one library is at one kind of work."""
-
-    work: str  # forward, or step: forward, matching, losses, backward and AdamW
-    library: str
-    version: str
-    images_per_second: float
-    ours_is_faster: Ratio | None  # None in our own row
+SIZES = {name: Shape(*sizes) for name, sizes in BACKBONES.items()}
 
 
 @dataclass(kw_only=True)
@@ -63,7 +62,7 @@ class Result(Conditions):
     bench = "detectors"
 
     shape: Shape
-    rows: list[Row]
+    rows: list[ImageRow]  # a step's loss is that of matched queries
     losses_share: Ratio | None  # matching and losses, both ways, of our step; None without steps
     skipped: dict[str, str]  # library → the command that would install it
 
@@ -103,15 +102,14 @@ def compare(
         for name in present:
             torch.manual_seed(0)
             model = MAKERS[name](shape).to(device).train(work == "step")
-            make = _step if work == "step" else _forward
-            contenders[name] = make(model, LOSSES[name], images, objects, precision)
+            contenders[name] = _work(work, model, LOSSES[name], images, objects, precision)
             if work == "step" and name == OURS:
                 contenders["losses"] = _losses_alone(model, images, objects, precision)
         seconds = interleaved(contenders, rounds, now, tell=tell)
         if work == "step":
             share = times_as_fast(seconds[OURS], seconds["losses"])
         packages = {name: PACKAGES[name] for name in present}
-        rows += [Row(work, *pace) for pace in paces(seconds, packages, batch)]
+        rows += [ImageRow(work, *pace) for pace in paces(seconds, packages, batch)]
     return Result(
         size=size,
         shape=shape,
@@ -228,20 +226,17 @@ CRITERION = SetCriterion()  # its loss, costs and weights are those of RF-DETR
 LOSSES: dict[str, Loss] = {OURS: _our_loss, THEIRS: _their_loss}
 
 
-def _forward(
-    model: nn.Module, loss: Loss, images: Tensor, objects: Objects, precision: Precision
+def _work(
+    work: str,
+    model: nn.Module,
+    loss: Loss,
+    images: Tensor,
+    objects: Objects,
+    precision: Precision,
 ) -> Callable[[], object]:
-    @torch.inference_mode()
-    def run() -> None:
-        with autocast(images.device, precision):
-            model(images)
+    if work == "forward":
+        return evaluation_pass(lambda: model(images), images.device, precision)
 
-    return run
-
-
-def _step(
-    model: nn.Module, loss: Loss, images: Tensor, objects: Objects, precision: Precision
-) -> Callable[[], object]:
     def our_or_their_loss() -> Tensor:
         return loss(model, images, objects, precision)
 

@@ -7,7 +7,7 @@ import statistics
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from vit.bench.measure import clock
+from vit.bench.side_by_side import plain
 from vit.callbacks.checkpoints.policy import checkpoint_callbacks
 from vit.callbacks.checkpoints.resume import ExactResume
 from vit.callbacks.progress import Progress
@@ -70,11 +71,7 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for programs."""
-        told = asdict(self)
-        for row in told["rows"]:
-            for key in ("over_bare", "over_stock"):
-                row[key] = row[key]._asdict()
-        return {"schema_version": 1, "bench": "loop", **told}
+        return {"schema_version": 1, "bench": "loop", **plain(self)}
 
 
 def compare(
@@ -136,7 +133,7 @@ class Batches:
             yield self._batch
 
     def start(self, epoch: int, start_batch: int = 0) -> None:
-        """As the samplers of real data, which are told where they are; here all is one."""
+        """As the samplers of real data, which start part-way; here all batches are alike."""
 
     def step_seconds(self) -> float:
         """The mean without the warm-up: what is done only every so many steps counts as well."""

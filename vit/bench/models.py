@@ -15,8 +15,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vit.bench.measure import Precision, Ratio, autocast, clock, gemm, interleaved
-from vit.bench.side_by_side import EXTRA, OURS, Conditions, paces, settle, training_step
+from vit.bench.measure import Precision, autocast, clock, gemm, interleaved
+from vit.bench.side_by_side import (
+    BACKBONES,
+    EXTRA,
+    OURS,
+    Conditions,
+    ImageRow,
+    evaluation_pass,
+    paces,
+    settle,
+    training_step,
+)
 from vit.layers.pool import ClsPool
 from vit.models.backbone import ViT
 from vit.models.classifier import Classifier, Head
@@ -33,19 +43,14 @@ class Shape(NamedTuple):
     classes: int = 1000
 
 
-SIZES = {"ti": Shape(192, 12, 3), "s": Shape(384, 12, 6), "b": Shape(768, 12, 12)}  # conf/backbone
+SIZES = {name: Shape(*sizes) for name, sizes in BACKBONES.items()}
 
 
 @dataclass
-class Row:
-    """How fast one library is at one kind of work."""
+class Row(ImageRow):
+    """How fast one library is, also beside what the machine could do."""
 
-    work: str  # forward, or step: forward, loss, backward and AdamW
-    library: str
-    version: str
-    images_per_second: float
     gemm_fraction: float  # of the rate of plain matrix products, measured in the same rounds
-    ours_is_faster: Ratio | None  # None in our own row
 
 
 @dataclass(kw_only=True)
@@ -99,9 +104,8 @@ def compare(
     for work in works:
         contenders: dict[str, Callable[[], object]] = {"gemm": product}
         for name in present:
-            forward = BUILDERS[name].build(shape, device, compiled, work == "step")
-            make = _step if work == "step" else _forward
-            contenders[name] = make(forward, images, targets, precision)
+            model = BUILDERS[name].build(shape, device, compiled, work == "step")
+            contenders[name] = _work(work, model, images, targets, precision)
         seconds = interleaved(contenders, rounds, now, tell=tell)
         rates += [gemm_flops / each for each in seconds["gemm"]]
         # A backward pass has two products for each one of the forward pass.
@@ -112,7 +116,7 @@ def compare(
             fraction = statistics.median(
                 (flops / taken) / (gemm_flops / product_taken) for taken, product_taken in pairs
             )
-            rows.append(Row(work, name, version, per_second, fraction, ratio))
+            rows.append(Row(work, name, version, per_second, ratio, fraction))
     return Result(
         size=size,
         batch=batch,
@@ -137,20 +141,12 @@ def model_flops(shape: Shape) -> int:
         return _our_model(shape).flops(shape.image_size, shape.image_size)
 
 
-def _forward(
-    model: Model, images: Tensor, targets: Tensor, precision: Precision
+def _work(
+    work: str, model: Model, images: Tensor, targets: Tensor, precision: Precision
 ) -> Callable[[], object]:
-    @torch.inference_mode()
-    def run() -> Tensor:
-        with autocast(images.device, precision):
-            return model.logits(images)
+    if work == "forward":
+        return evaluation_pass(lambda: model.logits(images), images.device, precision)
 
-    return run
-
-
-def _step(
-    model: Model, images: Tensor, targets: Tensor, precision: Precision
-) -> Callable[[], object]:
     def loss() -> Tensor:
         with autocast(images.device, precision):
             return F.cross_entropy(model.logits(images), targets)

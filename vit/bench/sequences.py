@@ -14,7 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vit.bench.measure import Precision, Ratio, autocast, clock, interleaved, times_as_fast
-from vit.bench.side_by_side import OURS, Conditions, paces, settle, training_step
+from vit.bench.side_by_side import (
+    OURS,
+    Conditions,
+    evaluation_pass,
+    paces,
+    settle,
+    training_step,
+)
 from vit.layers.norm import LayerNorm
 from vit.layers.sequence_position import SinusoidalPosition
 from vit.models.generation import greedy
@@ -115,8 +122,7 @@ def compare(
         for name, make in MAKERS.items():
             torch.manual_seed(0)
             model = make(shape).to(device).train(work == "step")
-            run = _step if work == "step" else _forward
-            contenders[name] = run(model, source, target, precision)
+            contenders[name] = _work(work, model, source, target, precision)
         seconds = interleaved(contenders, rounds, now, tell=tell)
         rows += [Row(work, *pace) for pace in paces(seconds, PACKAGES, batch)]
     return Result(
@@ -216,23 +222,12 @@ class TorchTransformer(nn.Module):
 MAKERS: dict[str, Callable[[Shape], nn.Module]] = {OURS: our_model, THEIRS: TorchTransformer}
 
 
-def _forward(
-    model: nn.Module, source: Tensor, target: Tensor, precision: Precision
-) -> Callable[[], object]:
-    given = target[:, :-1]
-
-    @torch.inference_mode()
-    def run() -> None:
-        with autocast(source.device, precision):
-            model(source, given)
-
-    return run
-
-
-def _step(
-    model: nn.Module, source: Tensor, target: Tensor, precision: Precision
+def _work(
+    work: str, model: nn.Module, source: Tensor, target: Tensor, precision: Precision
 ) -> Callable[[], object]:
     given, wanted = target[:, :-1], target[:, 1:].flatten()
+    if work == "forward":
+        return evaluation_pass(lambda: model(source, given), source.device, precision)
 
     def loss() -> Tensor:
         with autocast(source.device, precision):

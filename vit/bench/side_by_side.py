@@ -11,7 +11,14 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vit.bench.measure import Precision, Ratio, keep_freed_memory, machine, times_as_fast
+from vit.bench.measure import (
+    Precision,
+    Ratio,
+    autocast,
+    keep_freed_memory,
+    machine,
+    times_as_fast,
+)
 
 OURS = "ours"
 EXTRA = "'vit-experiments[bench]'"  # what pip installs for the libraries that only benches want
@@ -35,6 +42,32 @@ class Conditions:
     def as_json(self) -> dict[str, Any]:
         """Plain values, for programs."""
         return {"schema_version": 1, "bench": self.bench, **plain(self)}
+
+
+class BackboneShape(NamedTuple):
+    """Width, depth and heads of a backbone of the names that conf/backbone has."""
+
+    dim: int
+    depth: int
+    heads: int
+
+
+BACKBONES = {
+    "ti": BackboneShape(192, 12, 3),
+    "s": BackboneShape(384, 12, 6),
+    "b": BackboneShape(768, 12, 12),
+}
+
+
+@dataclass
+class ImageRow:
+    """How fast one library is at one kind of work on images."""
+
+    work: str  # forward, or step: forward, loss, backward and AdamW
+    library: str
+    version: str
+    images_per_second: float
+    ours_is_faster: Ratio | None  # None in our own row
 
 
 class Pace(NamedTuple):
@@ -74,6 +107,19 @@ def paces(
     ]
 
 
+def evaluation_pass(
+    call: Callable[[], object], device: torch.device, precision: Precision
+) -> Callable[[], object]:
+    """A forward pass in inference mode, under autocast where `precision` asks for it."""
+
+    @torch.inference_mode()
+    def run() -> object:
+        with autocast(device, precision):
+            return call()
+
+    return run
+
+
 def training_step(
     parameters: Iterable[nn.Parameter], loss: Callable[[], Tensor], *, weight_decay: float
 ) -> Callable[[], None]:
@@ -88,7 +134,7 @@ def training_step(
     return run
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """Dataclasses and named tuples as dicts, all the way down."""
     if is_dataclass(value) and not isinstance(value, type):
         return {each.name: plain(getattr(value, each.name)) for each in fields(value)}

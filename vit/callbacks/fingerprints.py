@@ -69,7 +69,7 @@ class Fingerprints(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         self._images += len(batch)
-        own = batch.own()  # what another slice lent has its place there
+        own = batch.without_borrowed()  # what another slice lent has its place there
         self._add("samples", samples_hash(own.index))
         seen = own.images if hasattr(own, "images") else own.tokens.float()  # exact to 2²⁴
         self._add("pixels", pixels_hash(seen, own.index))

@@ -11,8 +11,9 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vit.check.memory import dummy_loss
-from vit.facts import facts_told
+from vit.facts import AnyFacts
 from vit.faults import Fault
+from vit.runs.check_report import DeterminismReport
 from vit.tasks.assembly import assemble_model
 
 # What raises on a GPU, by ATen's names: those that `torch.use_deterministic_algorithms` lists
@@ -56,30 +57,31 @@ class Names(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def determinism(config: dict[str, Any], report: dict[str, Any]) -> tuple[str | None, Fault | None]:
-    """What to say of a deterministic run, and a fault where its first step would fail on a GPU.
-
-    Nothing is said of a model that cannot be run without values.
-    """
+def determinism(
+    config: dict[str, Any], facts: AnyFacts, micro_batch_size: int
+) -> tuple[DeterminismReport, Fault | None]:
+    """What a deterministic run comes to, and a fault where its first step would fail on a GPU."""
     trainer = config["trainer"]
     with suppress(ImportError, RuntimeError, NotImplementedError, TypeError, AttributeError):
         with torch.device("meta"):
-            model = assemble_model(config, facts_told(report), config["allow_targets"]).train()
-        refused = refused_operations(model, config, report)
+            model = assemble_model(config, facts, config["allow_targets"]).train()
+        refused = refused_operations(model, config, facts, micro_batch_size)
         if not refused:
-            return "deterministic; PyTorch refuses nothing that the model does", None
+            summary = "deterministic; PyTorch refuses nothing that the model does"
+            return DeterminismReport(summary), None
         named = ", ".join(refused)
         fault = None
         if _on_gpu(trainer) and trainer["deterministic"] is True:
             message = f"PyTorch has no deterministic form of {named} on a GPU; "
             message += "trainer.deterministic=warn trains all the same, or change the model"
             fault = Fault("trainer.deterministic", message)
-        return f"deterministic on the CPU; on a GPU PyTorch refuses {named}", fault
-    return None, None
+        summary = f"deterministic on the CPU; on a GPU PyTorch refuses {named}"
+        return DeterminismReport(summary), fault
+    return DeterminismReport(None), None  # the model cannot be run without values
 
 
 def refused_operations(
-    model: nn.Module, config: dict[str, Any], report: dict[str, Any]
+    model: nn.Module, config: dict[str, Any], facts: AnyFacts, micro_batch_size: int
 ) -> list[str]:
     """What of a training step has no deterministic form on GPUs, in words a person knows."""
     from torch._subclasses.fake_tensor import FakeTensorMode  # as in vit/check/memory
@@ -88,7 +90,7 @@ def refused_operations(
     with FakeTensorMode(allow_non_fake_inputs=True):
         fake = model.to_empty(device="cpu")
         with names:
-            dummy_loss(fake, config, report).backward()
+            dummy_loss(fake, config, facts, micro_batch_size).backward()
     return sorted({REFUSED_ON_GPU[name] for name in names.seen & REFUSED_ON_GPU.keys()})
 
 

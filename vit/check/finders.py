@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from statistics import fmean, pstdev
-from typing import Any
+from typing import Any, TypedDict
 
 import pytorch_lightning as lightning
 import torch
@@ -14,6 +15,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from vit.build import build_slot
 from vit.check.probe import seconds_of_a_batch
 from vit.frozen import accumulation, processes
+from vit.runs.check_report import RunReport
 from vit.runs.identity import config_hash
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task
 from vit.tasks.log import silenced
@@ -30,28 +32,48 @@ WORTH = 1.05  # a batch twice as large should be that much faster, or it is not 
 
 def shapes(planned: list[dict[str, Any]]) -> list[list[int]]:
     """The places of configs that one search answers for: all but the rate and the seed agree."""
-    found: dict[str, list[int]] = {}
+    places: dict[str, list[int]] = {}
     for at, config in enumerate(planned):
         optim = {**config["optim"], "lr": None}
         parts = {key: config[key] for key in ("backbone", "head", "data", "task", "trainer")}
-        found.setdefault(config_hash({**parts, "optim": optim}), []).append(at)
-    return list(found.values())
+        places.setdefault(config_hash({**parts, "optim": optim}), []).append(at)
+    return list(places.values())
+
+
+class LearningRate(TypedDict):
+    """`lr` is where the loss falls fastest, None where it never falls; `lr_range` that stretch."""
+
+    lr: float | None
+    lr_range: list[float] | None
+
+
+class BatchSize(TypedDict):
+    """`throughput` has (size, samples a second) of each size that was tried.
+
+    `batch_size` is the smallest that is nearly as fast as any, `largest` the largest that fits the
+    GPU's memory, None where nothing ran out of it.
+    """
+
+    batch_size: int | None
+    largest: int | None
+    throughput: list[tuple[int, float]]
 
 
 def find(
     planned: list[tuple[dict[str, Any], dict[str, Any]]], lr: bool, batch_size: bool
 ) -> list[dict[str, Any]]:
-    """For each shape of (config, report of the check): `places` and what was found."""
-    told = []
+    """For each shape of (config, plain report of the check): `places`, `unit`, suggestions."""
+    rows = []
     for places in shapes([config for config, _ in planned]):
-        config, report = planned[places[0]]
-        row: dict[str, Any] = {"places": places, "unit": report.get("unit", "image")}
+        config, plain = planned[places[0]]
+        run = RunReport.from_plain(plain)
+        row: dict[str, Any] = {"places": places, "unit": run.cost.unit}
         if lr:
             row.update(find_lr(config))
         if batch_size:
-            row.update(find_batch_size(config, report))
-        told.append(row)
-    return told
+            row.update(find_batch_size(config, run))
+        rows.append(row)
+    return rows
 
 
 class Ramp:
@@ -87,11 +109,11 @@ def diverged(losses: list[float]) -> bool:
     return not math.isfinite(losses[-1]) or losses[-1] > HOPELESS * min(losses)
 
 
-def find_lr(config: dict[str, Any]) -> dict[str, Any]:
-    """`lr` where the loss falls fastest as the rate grows, or None where it never falls.
+def find_lr(config: dict[str, Any]) -> LearningRate:
+    """The rate where the loss falls fastest as the rate grows.
 
     One training of at most 150 steps with the config's own data, model, task and batch, on one
-    device. Layers keep their ratios. `lr_range` is that of the falling stretch.
+    device. Layers keep their ratios.
 
     Source: Smith 2017, arXiv:1506.01186, section 3.3 (the range test).
     """
@@ -107,8 +129,8 @@ def find_lr(config: dict[str, Any]) -> dict[str, Any]:
     accumulate = accumulation(config) * processes(config)
     loader = data.loader("train", accumulate=accumulate)
     kept = ("precision", "gradient_clip_val", "gradient_clip_algorithm", "accelerator")
-    own = {key: value for key, value in config["trainer"].items() if key in kept}
-    plain = {
+    settings: dict[str, Any] = {
+        **{key: value for key, value in config["trainer"].items() if key in kept},
         "logger": False,
         "limit_val_batches": 0,
         "enable_checkpointing": False,
@@ -119,7 +141,7 @@ def find_lr(config: dict[str, Any]) -> dict[str, Any]:
     with silenced():
         trainer = build_slot(
             "trainer",
-            {"trainer": {"_target_": "pytorch_lightning.Trainer", **own, **plain}},
+            {"trainer": {"_target_": "pytorch_lightning.Trainer", **settings}},
             allow,
             devices=1,
             max_steps=STEPS,
@@ -133,8 +155,8 @@ def find_lr(config: dict[str, Any]) -> dict[str, Any]:
     return steepest(rates, test.losses)
 
 
-def steepest(rates: list[float], losses: list[float]) -> dict[str, Any]:
-    """`lr` and `lr_range` from the smoothed losses at growing rates."""
+def steepest(rates: list[float], losses: list[float]) -> LearningRate:
+    """From the smoothed losses at growing rates."""
     smooth = smoothed([loss for loss in losses if math.isfinite(loss)])
     if not smooth:
         return {"lr": None, "lr_range": None}
@@ -150,25 +172,22 @@ def steepest(rates: list[float], losses: list[float]) -> dict[str, Any]:
 
 def smoothed(losses: list[float]) -> list[float]:
     """An exponential average that starts without the pull of zero."""
-    found, mean = [], 0.0
+    averages, mean = [], 0.0
     for step, loss in enumerate(losses, start=1):
         mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
-        found.append(mean / (1 - SMOOTHING**step))
-    return found
+        averages.append(mean / (1 - SMOOTHING**step))
+    return averages
 
 
-def find_batch_size(config: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
-    """Images a second at 1, 2, 4, … images at a time on one device, as `throughput`.
-
-    `batch_size` is the smallest that is nearly as fast as any, `largest` the largest that fits
-    the GPU's memory, or None where nothing ran out of it.
-    """
+def find_batch_size(config: dict[str, Any], run: RunReport) -> BatchSize:
+    """The samples a second at 1, 2, 4, … at a time on one device."""
     rows: list[tuple[int, float]] = []
     size, largest = 1, None
-    images = report["data"]["train"]["images"]
+    images = run.data.splits["train"].images
     while size <= min(LARGEST_BATCH, max(images, 1)):
         try:
-            seconds = seconds_of_a_batch(config, {**report, "micro_batch_size": size}, size)
+            of_size = replace(run, training=replace(run.training, micro_batch_size=size))
+            seconds = seconds_of_a_batch(config, of_size, size)
         except torch.cuda.OutOfMemoryError:
             largest = rows[-1][0] if rows else 0
             torch.cuda.empty_cache()

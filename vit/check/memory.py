@@ -6,6 +6,7 @@ counts what would be allocated and freed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -14,52 +15,57 @@ from torch import Tensor, nn
 
 from vit.build import build_slot
 from vit.check.communication import units
-from vit.facts import facts_told
+from vit.facts import AnyFacts
 from vit.frozen import is_sharded, weight_dtype
+from vit.runs.check_report import MemoryReport
 from vit.tasks.assembly import assemble_model, task_spec
 
 SMALL = 4  # largest size of an axis of the stand-ins whose optimizer state is looked at
 
 
-def training_memory(config: dict[str, Any], report: dict[str, Any]) -> dict[str, int]:
-    """Bytes a process: `parameters`, `gradients`, `optimizer`, `average`, `communication`,
-    `activations` (what is left of the peak: what backward needs, and what works on it), `total`.
+def training_memory(
+    config: dict[str, Any], facts: AnyFacts, micro_batch_size: int, processes: int = 1
+) -> MemoryReport:
+    """Of one process; `activations` are the rest of its peak: what backward needs, and works on.
 
     Float32 weights under autocast count as Lightning keeps them. Sharded, a process holds its part
     of weights, gradients and optimizer state, and what is gathered for the moment. Not counted:
     the data loader, the libraries themselves and what an allocator wastes.
     """
     with torch.device("meta"):
-        model = assemble_model(config, facts_told(report), config["allow_targets"]).train()
+        model = assemble_model(config, facts, config["allow_targets"]).train()
     model = model.to(weight_dtype(config))
     parameters = sum(p.nbytes for p in model.parameters())
     gradients = sum(p.nbytes for p in model.parameters() if p.requires_grad)
-    count = report["processes"]
-    sharded = units(model, count, weight_dtype(config).itemsize) if is_sharded(config) else None
-    step = a_step(model, config, report)
+    itemsize = weight_dtype(config).itemsize
+    sharded = units(model, processes, itemsize) if is_sharded(config) else None
+    step = a_step(model, config, facts, micro_batch_size)
     state = optimizer_state(model, config)  # puts stand-ins in the place of the weights
     if sharded is None:
-        told = {
-            "parameters": parameters,
-            "gradients": gradients,
-            "optimizer": state,
-            "average": parameters if config["ema"] else 0,
+        return MemoryReport(
+            parameters=parameters,
+            gradients=gradients,
+            optimizer=state,
+            average=parameters if config["ema"] else 0,
             # DistributedDataParallel's buckets hold the gradients once more.
-            "communication": gradients if count > 1 else 0,
-            "activations": max(step.peak - parameters - gradients, 0),
-        }
-        return {**told, "total": sum(told.values())}
+            communication=gradients if processes > 1 else 0,
+            activations=max(step.peak - parameters - gradients, 0),
+        )
     blocks, rest = sharded
     largest = max((block.padded for block in blocks), default=0)
     # Of a block: its weights, what they are gathered in, its gradients, what these are summed in.
     communication = rest.padded + 4 * largest
-    part = (rest.padded + sum(block.padded for block in blocks)) // count
-    held = {"parameters": part, "gradients": gradients // count, "optimizer": state // count}
+    gradients //= processes
     # When most activations are held there are no gradients yet; when all of these, no activations.
-    worst = max(step.saved + communication, held["gradients"] + rest.padded)
-    activations = max(worst - communication - held["gradients"], 0)
-    told = {**held, "average": 0, "communication": communication, "activations": activations}
-    return {**told, "total": sum(told.values())}
+    worst = max(step.saved + communication, gradients + rest.padded)
+    return MemoryReport(
+        parameters=(rest.padded + sum(block.padded for block in blocks)) // processes,
+        gradients=gradients,
+        optimizer=state // processes,
+        average=0,
+        communication=communication,
+        activations=max(worst - communication - gradients, 0),
+    )
 
 
 class Step(NamedTuple):
@@ -69,7 +75,9 @@ class Step(NamedTuple):
     saved: int
 
 
-def a_step(model: nn.Module, config: dict[str, Any], report: dict[str, Any]) -> Step:
+def a_step(
+    model: nn.Module, config: dict[str, Any], facts: AnyFacts, micro_batch_size: int
+) -> Step:
     """What a forward and a backward pass of one micro-batch hold."""
     # Private modules of torch 2.14 (2026-11), with no public way to either. Should they move, the
     # check does without this figure.
@@ -81,22 +89,24 @@ def a_step(model: nn.Module, config: dict[str, Any], report: dict[str, Any]) -> 
         tracker = MemTracker()
         tracker.track_external(fake)
         with tracker:
-            loss = dummy_loss(fake, config, report)
+            loss = dummy_loss(fake, config, facts, micro_batch_size)
             forward = _total(tracker.get_tracker_snapshot("current"))
             loss.backward()
         peak = _total(tracker.get_tracker_snapshot("peak"))
     return Step(peak, forward - sum(p.nbytes for p in model.parameters()))
 
 
-def _total(snapshot: dict[Any, dict[Any, int]]) -> int:
-    return max(told["Total"] for told in snapshot.values())
+def _total(snapshot: Mapping[Any, Mapping[Any, int]]) -> int:
+    return max(of_device["Total"] for of_device in snapshot.values())
 
 
-def dummy_loss(model: nn.Module, config: dict[str, Any], report: dict[str, Any]) -> Tensor:
+def dummy_loss(
+    model: nn.Module, config: dict[str, Any], facts: AnyFacts, micro_batch_size: int
+) -> Tensor:
     """Of a process's batch of made-up samples, in the precision of the run."""
-    size, precision = report["micro_batch_size"], str(config["trainer"].get("precision"))
+    precision = str(config["trainer"].get("precision"))
     half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
-    inputs = facts_told(report).example(size, weight_dtype(config))
+    inputs = facts.example(micro_batch_size, weight_dtype(config))
     with torch.autocast("cpu", half or torch.bfloat16, enabled=half is not None):
         output = model(*inputs)
     spec = task_spec(config, config["allow_targets"])
@@ -125,8 +135,10 @@ def optimizer_state(model: nn.Module, config: dict[str, Any]) -> int:
     return int(total)
 
 
-def memory_or_none(config: dict[str, Any], report: dict[str, Any]) -> dict[str, int] | None:
+def memory_or_none(
+    config: dict[str, Any], facts: AnyFacts, micro_batch_size: int, processes: int
+) -> MemoryReport | None:
     """A model of the user's own may ask for values, which fake tensors do not have."""
     with suppress(ImportError, RuntimeError, NotImplementedError, TypeError, AttributeError):
-        return training_memory(config, report)
+        return training_memory(config, facts, micro_batch_size, processes)
     return None

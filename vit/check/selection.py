@@ -28,8 +28,8 @@ def monitor_faults(
         return [
             Fault("checkpoint.monitor", f"{without_direction(str(monitor))}.{_headline(known)}")
         ]
-    told = wrong_direction(str(monitor), checkpoint.get("mode"), directions(spec, known))
-    return [Fault("checkpoint.mode", told)] if told else []
+    message = wrong_direction(str(monitor), checkpoint.get("mode"), directions(spec, known)) or ""
+    return [Fault("checkpoint.mode", message)] if message else []
 
 
 def directions(spec: TaskSpec, names: Iterable[str]) -> dict[str, str]:
@@ -50,8 +50,8 @@ def signed(spec: TaskSpec, names: Iterable[str]) -> list[str]:
 
 def _headline(known: tuple[str, ...]) -> str:
     """What a task is usually judged by: the first thing it measures besides its loss."""
-    found = next((name for name in known if not name.endswith("/loss")), None)
-    return f" Take checkpoint.monitor={found}." if found else ""
+    measured = next((name for name in known if not name.endswith("/loss")), None)
+    return f" Take checkpoint.monitor={measured}." if measured else ""
 
 
 def validation_faults(
@@ -69,7 +69,7 @@ def validation_faults(
     trained = steps * accumulation(config)
     limit = trainer.get("limit_val_batches", 1.0)
     if limit == 0 or isinstance(interval, str | dict):
-        return []  # told beside the other limits; by the clock, nobody knows
+        return []  # has its warning among the other limits; by the clock, nobody knows
     if isinstance(interval, int) and every is not None and interval > epoch:
         message = (
             f"is {interval}, and an epoch has {epoch} batches; wanted at most as many, or "

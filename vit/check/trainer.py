@@ -1,4 +1,4 @@
-"""Lightning's Trainer, made of a config in the check: what it refuses is told before any work."""
+"""Lightning's Trainer, made of a config in the check: what it refuses is known before any work."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def _numbers(words: str) -> list[int]:
 def _show(result: dict[str, Any], threshold: float) -> None:
     for row in result.get("texts", []):
         print(f"{row['input']}  →  {row.get('text', row.get('class'))}")
-    told = False
+    warned = False
     for row in result.get("images", []):
         if "objects" in row:
             count = len(row["objects"])
@@ -106,7 +106,7 @@ def _show(result: dict[str, Any], threshold: float) -> None:
         for name, own in row["faithfulness"].items():
             areas = f"deletion {own['deletion_area']:.3f}, insertion {own['insertion_area']:.3f}"
             print(f"  {name:<12} {areas}")
-        told = True
-    if told:
+        warned = True
+    if warned:
         print(HOW_TO_READ)
     print(f"drawn in {result['page']}")

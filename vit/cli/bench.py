@@ -181,19 +181,19 @@ def _detectors(arguments: argparse.Namespace) -> None:
 
     works = arguments.works or ("forward", "step", "ap")
     models = [work for work in works if work != "ap"]
-    told: dict[str, Any] = {"schema_version": 1, "bench": "detectors"}
+    report: dict[str, Any] = {"schema_version": 1, "bench": "detectors"}
     result = ap = None
     conditions = _conditions(arguments, 10)
     if models:
         result = detectors.compare(
             arguments.size, works=models, groups=arguments.groups, **conditions
         )
-        told |= result.as_json()
+        report |= result.as_json()
     if "ap" in works:
         ap = average_precision.compare(rounds=arguments.rounds or 5, tell=_tell)
-        told["ap"] = ap.as_json()
+        report["ap"] = ap.as_json()
     if arguments.json:
-        print(json.dumps(told, indent=1))
+        print(json.dumps(report, indent=1))
         return
     _tell("")
     if result is not None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from vit.cli.compose import HYDRA_SHOWS, add_compose_arguments, compose_runs, written_out
-from vit.cli.screen import show_found, show_report
+from vit.cli.screen import show_report, show_suggestions
 from vit.faults import Fault, Refused
 from vit.runs import process
+from vit.runs.check_report import CheckReport
+from vit.runs.composed import Composed
 from vit.runs.continuity import refuse_changed_data
 from vit.runs.directory import RunFolder
-from vit.runs.privacy import held_by
+from vit.runs.privacy import Held, held_by
 
 ABOUT = """Find every fault of a config and its data, and show what the run would be.
 
@@ -21,8 +25,9 @@ ABOUT = """Find every fault of a config and its data, and show what the run woul
   vit check trainer.devices=8 data.batch_size=1024   for another machine than this one
   vit check experiment=digits --find-lr --find-batch-size
   vit check experiment=digits --json                 for programs
-  vit check experiment=digits --privacy              what its files would tell of you"""
+  vit check experiment=digits --privacy              what its files would say of you"""
 
+CHECK = "vit.check.preflight:plain_report"
 FIND = "vit.check.finders:find"
 NOTHING_CHOSEN = (
     "neither data=… nor experiment=… was chosen, so data=digits with backbone=vit was taken; "
@@ -44,7 +49,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--privacy",
         action="store_true",
-        help="tell what files, tracker and page would hold",
+        help="say what files, tracker and page would hold",
     )
     add_find_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -62,46 +67,56 @@ def main(argv: list[str]) -> int:
         return 2
     faulty = False
     for run in runs:
-        report = process.call(
-            "vit.check.preflight:preflight", run.config, str(run.run_dir), arguments.full
-        )
-        try:
-            RunFolder(run.run_dir).refuse_conflicts(run.config)
-            if not report["faults"]:
-                known = report["data"]["fingerprint"], report.get("changes", ())
-                refuse_changed_data(RunFolder(run.run_dir), *known)
-        except Refused as refused:
-            report["faults"] += [vars(fault) for fault in refused.faults]
-        if report["faults"]:
-            report["faults"] += [vars(fault) for fault in nothing_chosen(arguments)]
-        report["run_dir"] = str(run.run_dir)
-        faulty = faulty or bool(report["faults"])
-        if not report["faults"] and (arguments.find_lr or arguments.find_batch_size):
-            report["found"] = process.call(FIND, [(run.config, report)], *finding(arguments))
-        if arguments.privacy:
-            report["privacy"] = [vars(item) for item in held_by(run.config, command)]
+        report = checked(run, arguments)
+        faulty = faulty or bool(report.faults)
+        suggestions: list[dict[str, Any]] = []
+        if not report.faults and any(finding(arguments)):
+            asked = [(run.config, report.to_plain())]
+            suggestions = process.call(FIND, asked, *finding(arguments))
+        privacy = held_by(run.config, command) if arguments.privacy else []
         if arguments.json:
-            print(json.dumps(report, indent=1))
-        elif report["faults"]:
+            plain = {**report.to_plain(), "run_dir": str(run.run_dir)}
+            plain |= {"found": suggestions} if suggestions else {}
+            plain |= {"privacy": [vars(item) for item in privacy]} if arguments.privacy else {}
+            print(json.dumps(plain, indent=1))
+        elif report.faults:
             from vit.cli.screen import refuse
 
-            refuse(Refused([Fault(**fault) for fault in report["faults"]]))
-            for warning in report["warnings"]:
+            refuse(Refused(report.faults))
+            for warning in report.warnings:
                 print(f"warning: {warning}", file=sys.stderr)
         else:
             print(f"run         {run.run_dir}")
             show_report(report)
-            show_found(report.get("found", []), [""])
-            show_privacy(report.get("privacy", []))
+            show_suggestions(suggestions, [""])
+            show_privacy(privacy)
     return 2 if faulty else 0
 
 
-def show_privacy(items: list[dict[str, str]]) -> None:
+def checked(run: Composed, arguments: argparse.Namespace) -> CheckReport:
+    """The report of a run that may go on in its folder, which adds faults of its own."""
+    asked = run.config, str(run.run_dir), arguments.full
+    report = CheckReport.from_plain(process.call(CHECK, *asked))
+    folder = RunFolder(run.run_dir)
+    try:
+        folder.refuse_conflicts(run.config)
+        if not report.faults:
+            data, changes = report.sound.data, report.sound.changes or ()
+            refuse_changed_data(folder, data.fingerprint, changes)
+    except Refused as refused:
+        report.faults += refused.faults
+    if report.faults:
+        report.faults += nothing_chosen(arguments)
+    return report
+
+
+def show_privacy(items: Sequence[Held]) -> None:
     """What would be written, by file."""
-    for number, item in enumerate(items):
-        same = number and items[number - 1]["where"] == item["where"]
-        where = "" if same else item["where"]
-        print(f"{where:<24}{item['what']}{': ' if item['value'] else ''}{item['value']}")
+    before = ""
+    for item in items:
+        where = "" if item.where == before else item.where
+        before = item.where
+        print(f"{where:<24}{item.what}{': ' if item.value else ''}{item.value}")
 
 
 def add_find_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,9 +136,10 @@ def with_faults_of_the_rest(refused: Refused, arguments: argparse.Namespace) -> 
     """A misspelt word hides no other fault: what remains without it is checked as well."""
     faults = list(refused.faults)
     if refused.rest is not None:
-        report = process.call("vit.check.preflight:preflight", refused.rest, None, arguments.full)
-        told = {fault.where for fault in faults}
-        faults += [Fault(**fault) for fault in report["faults"] if fault["where"] not in told]
+        plain = process.call(CHECK, refused.rest, None, arguments.full)
+        known = {fault.where for fault in faults}
+        rest = CheckReport.from_plain(plain).faults
+        faults += [fault for fault in rest if fault.where not in known]
     every = list(dict.fromkeys([*faults, *nothing_chosen(arguments)]))
     return Refused(every, hint=refused.hint)
 

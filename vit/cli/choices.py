@@ -2,13 +2,16 @@
 
 `experiment=digits` may choose `head/pool=cls`, and a user any head for it: one without a pool has
 no such choice, and Hydra would refuse the experiment's. Such a choice is for the part that the
-experiment itself would have taken; it goes with that part.
+experiment itself would have taken; it goes with that part, and so do settings: other_head.py.
 """
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
+
+from vit.cli.other_head import settings_of_other_head
 
 UNMATCHED = re.compile(r"^(?:In '(?P<file>[^']+)': )?Could not override '(?P<key>[^']+)'")
 MOST = 20  # choices that one composition can leave out
@@ -16,6 +19,18 @@ MOST = 20  # choices that one composition can leave out
 
 def hydra_composed(config_name: str, words: list[str]) -> Any:
     """What Hydra makes of the words, with its own part; raises what Hydra raises."""
+    composed = _composed(config_name, words)
+    left_out = settings_of_other_head(composed, words, partial(_composed, config_name))
+    return _composed(config_name, [*words, *left_out]) if left_out else composed
+
+
+def settings_left_out(config_name: str, words: list[str]) -> list[str]:
+    """The words that `hydra_composed` adds, for whoever composes without it."""
+    compose = partial(_composed, config_name)
+    return settings_of_other_head(compose(words), words, compose)
+
+
+def _composed(config_name: str, words: list[str]) -> Any:
     from hydra import compose
     from hydra.errors import ConfigCompositionException
 

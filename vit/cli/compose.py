@@ -8,31 +8,26 @@ from __future__ import annotations
 
 import argparse
 import copy
-import os
 import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from vit.build import is_own
-from vit.cli.choices import hydra_composed
+from vit.cli.choices import hydra_composed, settings_left_out
 from vit.cli.config_circles import circle_fault
 from vit.cli.config_files import bomb_faults, reference_faults
 from vit.cli.config_groups import Groups, choosable
 from vit.cli.grammar import is_value, read_words
-from vit.cli.override_errors import composition_errors, composition_faults, first_line, unresolved
+from vit.cli.override_errors import composition_errors, composition_faults
+from vit.cli.resolve import resolved
 from vit.faults import Fault, Refused, did_you_mean
 from vit.runs.composed import Composed
-from vit.runs.environment import named
-from vit.runs.identity import config_hash
-from vit.runs.naming import folder_faults, name_faults
-from vit.runs.trust import from_environment, trusted, untrusted_packages, used
+from vit.runs.trust import trusted
 from vit.sweeps.words import Words, grid, sweep_name
 
 HYDRA_SHOWS = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc")
 DETERMINISTIC = "--deterministic"
-SUBDIR = "${name}"  # as conf/train.yaml has it: a run's folder is named like the run
 
 
 def config_folder() -> Path:
@@ -67,12 +62,13 @@ def written_out(argv: list[str]) -> list[str]:
 def choices() -> str:
     """Every config group with its options, for a command's help."""
     shipped = config_folder()
-    lines = ["choices, one of each group (vit keys GROUP tells the keys of one):"]
+    lines = ["choices, one of each group (vit keys GROUP lists the keys of one):"]
     for folder in sorted(path for path in shipped.rglob("*") if path.is_dir()):
         name = folder.relative_to(shipped).as_posix()
         if options := choosable([shipped], name, (path.stem for path in folder.glob("*.yaml"))):
-            told = textwrap.wrap(f"{name}={', '.join(options)}", 96, subsequent_indent="      ")
-            lines += [f"  {line}" for line in told]
+            text = f"{name}={', '.join(options)}"
+            wrapped = textwrap.wrap(text, 96, subsequent_indent="      ")
+            lines += [f"  {line}" for line in wrapped]
     return "\n".join(lines)
 
 
@@ -136,9 +132,9 @@ def composer(
 
     Code from outside is allowed by the arguments' own words and `allow_targets`, not by files.
     """
-    told = trusted([*allow_targets, *packages_named(arguments.overrides)])
+    packages = trusted([*allow_targets, *packages_named(arguments.overrides)])
     with _hydra(arguments.config_dir, arguments.config_name) as (search_words, folders):
-        yield Composer(arguments.config_name, search_words, told, folders)
+        yield Composer(arguments.config_name, search_words, packages, folders)
 
 
 def packages_named(overrides: list[str]) -> list[str]:
@@ -146,13 +142,13 @@ def packages_named(overrides: list[str]) -> list[str]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    found: list[str] = []
+    names: list[str] = []
     for word in overrides:
         if word.lstrip("+").startswith("allow_targets="):
-            with suppress(HydraException):  # told with the other words
+            with suppress(HydraException):  # a fault beside those of the other words
                 value = OverridesParser.create().parse_override(word).value()
-                found += [str(name) for name in value] if isinstance(value, list) else []
-    return found
+                names += [str(name) for name in value] if isinstance(value, list) else []
+    return names
 
 
 @contextmanager
@@ -241,10 +237,10 @@ class Composer:
 
         composed = None
         if number is not None:
-            with suppress(OmegaConfBaseException):  # a fault: Hydra's own way tells it better
+            with suppress(OmegaConfBaseException):  # a fault, which Hydra's own way words better
                 composed = self._set_upon_a_base(words)
         composed = self.composed(words) if composed is None else composed
-        return _resolved(composed, words, number, sweep_name, threads, self._trusted)
+        return resolved(composed, words, number, sweep_name, threads, self._trusted)
 
     def _set_upon_a_base(self, words: list[str]) -> Any:
         from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -269,6 +265,10 @@ class Composer:
             OmegaConf.update(composed, item.key_or_group, item.value(), merge=True)
         return composed
 
+    def left_out(self, words: list[str]) -> list[str]:
+        """The words by which Hydra alone composes the same of these."""
+        return settings_left_out(self._config_name, [*words, *self._search_words])
+
     def composed(self, words: list[str]) -> Any:
         """What Hydra makes of the words, nothing of it resolved. Raises Refused."""
         from omegaconf import OmegaConf
@@ -283,126 +283,12 @@ class Composer:
             return composed
         except composition_errors() as error:
             endless = isinstance(error, RecursionError)
-            if endless and (found := circle_fault(self._folders, self._config_name, words)):
-                raise Refused([found]) from error
+            if endless and (circle := circle_fault(self._folders, self._config_name, words)):
+                raise Refused([circle]) from error
             faults, sound = composition_faults(self._config_name, every, words, error, self.groups)
             rest = None
             if 0 < len(sound) < len(words):
                 with suppress(Refused):
                     composed = self.composed(sound)
-                    rest = _resolved(composed, sound, None, trusted=self._trusted).config
+                    rest = resolved(composed, sound, None, trusted=self._trusted).config
             raise Refused(faults, rest) from error
-
-
-def _resolved(
-    composed: Any,
-    words: list[str],
-    number: int | None,
-    sweep_name: str = "",
-    threads: int | None = None,
-    trusted: tuple[str, ...] = (),
-) -> Composed:
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import OmegaConf, open_dict, read_write
-    from omegaconf.errors import OmegaConfBaseException
-
-    HydraConfig.instance().set_config(composed)  # so that ${hydra:…} resolves
-    with open_dict(composed):
-        job = composed.copy()
-        del job["hydra"]
-    faults = unresolved(job)
-    if faults:
-        raise Refused(faults, _without(job, faults))
-    config = OmegaConf.to_container(job, resolve=True)
-    assert isinstance(config, dict)
-    config = named(config, OmegaConf.to_container(job, resolve=False))
-    policy = config.pop("sweep", None)  # how a sweep is run is no part of its runs
-    frozen = _frozen({str(key): value for key, value in config.items()}, policy, threads)
-    frozen["allow_targets"], faults = _allowed(frozen, policy, trusted)
-    if faults:
-        raise Refused(faults, frozen)
-    hydra = composed.hydra
-    choice = Path(str(hydra.runtime.choices.get("experiment") or "run")).name
-    own_folder = OmegaConf.to_container(hydra.sweep, resolve=False)["subdir"] != SUBDIR  # type: ignore[index,call-overload]
-    own_name: Any = frozen.get("name")
-    if isinstance(own_name, str) and (faults := name_faults("name", own_name)):
-        raise Refused(faults, frozen)
-    if own_name is not None and not isinstance(own_name, str):
-        raise Refused([Fault("name", f"is {own_name!r}; wanted text")], frozen)
-    if not own_name:
-        frozen["name"] = f"{choice}-{config_hash(frozen)[:8]}"
-    with read_write(hydra), open_dict(composed):
-        composed.name = frozen["name"]
-        hydra.job.override_dirname = ",".join(
-            word for word in words if not word.lstrip("+~").startswith(("hydra.", "sweep"))
-        )
-        if number is not None:
-            hydra.job.num = number
-            if composed.get("sweep") is None:
-                raise Refused([Fault("sweep", "is taken away; -m needs one, such as sweep=grid")])
-            composed.sweep.name = composed.sweep.get("name") or sweep_name
-            if faults := name_faults("sweep.name", str(composed.sweep.name)):
-                raise Refused(faults, frozen)
-    where = "hydra.run.dir" if number is None else "hydra.sweep.dir"
-    sweep_dir = Path()
-    try:
-        if not str(chosen := hydra.run.dir if number is None else hydra.sweep.dir).strip():
-            raise Refused([Fault(where, "is empty; a dot is the current folder")], frozen)
-        if number is None:
-            folder = Path(str(chosen))
-        else:
-            sweep_dir = Path(str(chosen))
-            folder = sweep_dir / str(hydra.sweep.subdir)
-    except OmegaConfBaseException as error:
-        raise Refused([Fault(where, f"does not resolve: {first_line(error)}")]) from error
-    if faults := folder_faults(where, folder):
-        raise Refused(faults, frozen)
-    return Composed(frozen, folder, words, policy, choice, own_name, own_folder, sweep_dir)
-
-
-def _allowed(
-    config: dict[str, Any], policy: Any, trusted: tuple[str, ...]
-) -> tuple[Any, list[Fault]]:
-    """What a run is allowed: what it names and the caller trusts, and what of the latter it uses.
-
-    A fault says of the rest that a file's word is not enough.
-    """
-    named = config.get("allow_targets")
-    faults = untrusted_packages(named, trusted, lambda names: f"allow_targets=[{','.join(names)}]")
-    if named is not None and not isinstance(named, list):
-        return named, []  # the schema tells it
-    targets = [*used(config), *used(policy)]
-    silent = [name for name in from_environment() if any(is_own(t, [name]) for t in targets)]
-    told = [name for name in named or [] if name in trusted]
-    return list(dict.fromkeys([*told, *silent])), faults
-
-
-def _without(job: Any, faults: list[Fault]) -> dict[str, Any] | None:
-    """The config without the values that do not resolve, to be checked further."""
-    from omegaconf import OmegaConf, open_dict
-
-    with open_dict(job):
-        for fault in faults:
-            above, _, key = fault.where.rpartition(".")
-            node = OmegaConf.select(job, above) if above else job
-            if not OmegaConf.is_dict(node) or key not in node.keys():  # noqa: SIM118 - a missing
-                return None  # value is in the keys, and not in the node
-            del node[key]
-    config: Any = OmegaConf.to_container(job, resolve=True)
-    policy = config.pop("sweep", None)
-    config["name"] = config.get("name") or "run"  # which only a whole config gets
-    return _frozen(config, policy, None)
-
-
-def _frozen(
-    config: dict[str, Any], policy: dict[str, Any] | None, threads: int | None
-) -> dict[str, Any]:
-    """What the machine decides is written down: threads change the order of sums."""
-    if config.get("threads") is None and threads is not None:
-        config["threads"] = threads
-    if config.get("threads") is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        jobs = (policy or {}).get("jobs")
-        share = (cores or 1) // jobs if isinstance(jobs, int) and jobs > 0 else cores or 1
-        config["threads"] = max(1, min(share, 16))
-    return config

@@ -24,11 +24,12 @@ def bomb_faults(folder: Path) -> list[Fault]:
     for path in _files(folder):
         try:
             size = path.stat().st_size
-            told = f"holds {size:,} bytes" if size > MOST_BYTES else _told(path.read_bytes())
+            large = f"holds {size:,} bytes" if size > MOST_BYTES else None
+            message = large or bomb_message(path.read_bytes())
         except OSError:
             continue  # Hydra says so, should it be asked for this one
-        if told:
-            faults.append(Fault(str(path), f"{told}; that is no config"))
+        if message:
+            faults.append(Fault(str(path), f"{message}; that is no config"))
     return faults
 
 
@@ -52,7 +53,7 @@ def _files(folder: Path) -> Iterator[Path]:
         folders = below
 
 
-def _told(text: bytes) -> str | None:
+def bomb_message(text: bytes) -> str | None:
     aliases = b"&" in text and b"*" in text
     brackets = text.count(b"[") + text.count(b"{") > MOST_LEVELS
     if not aliases and not brackets and b"\n" + b" " * PLAIN_INDENT not in text:

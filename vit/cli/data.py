@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
 
     if isinstance(data, TextData):
         _show_splits(data)
-        for line in data.told_samples(arguments.split, arguments.count):
+        for line in data.sample_lines(arguments.split, arguments.count):
             print(line)
         return 0
     images: Any = data
@@ -91,25 +91,25 @@ def _show_splits(data: SampleData) -> None:
     of_classes = ["per class"] if facts.num_classes else []
     for heading in ("split", f"{data.unit}s", *of_classes, "from"):
         table.add_column(heading, justify="left" if heading in ("split", "from") else "right")
-    for split, told in data.describe().items():
-        spans = [_span(list(told["per_class"].values()))] if of_classes else []
-        table.add_row(split, f"{told['images']:,}", *spans, told["from"])
+    for split, counts in data.describe().items():
+        spans = [_span(list(counts["per_class"].values()))] if of_classes else []
+        table.add_row(split, f"{counts['images']:,}", *spans, counts["from"])
     from vit.console import console as plain_console
 
     console = plain_console(markup=False)  # a folder may be called [red]
     console.print(table)
-    told = facts.told()
-    if "image_size" in told:
+    summary = facts.summary()
+    if "image_size" in summary:
         colour = "grey" if facts.channels == 1 else "RGB"
         height, width = facts.image_size
         what = f"{facts.num_classes} {kind}" if facts.num_classes else "texts"
         console.print(f"{what}, {height}×{width} pixels, {colour}")
     else:
         if facts.num_classes:
-            del told["max_target_tokens"]  # there are no texts to write
+            del summary["max_target_tokens"]  # there are no texts to write
         else:
-            del told["num_classes"]
-        console.print(", ".join(f"{key.replace('_', ' ')} {told[key]:,}" for key in told))
+            del summary["num_classes"]
+        console.print(", ".join(f"{key.replace('_', ' ')} {summary[key]:,}" for key in summary))
     for line in data.warnings():
         console.print(f"warning: {line}")
 

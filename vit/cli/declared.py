@@ -172,8 +172,8 @@ def hint_text(module: Module | None, hint: ast.expr | None) -> str:
     if hint is None:
         return "any"
     if isinstance(hint, ast.BinOp):
-        told = f"{hint_text(module, hint.left)} or {hint_text(module, hint.right)}".split(" or ")
-        return " or ".join(dict.fromkeys(told))
+        names = f"{hint_text(module, hint.left)} or {hint_text(module, hint.right)}".split(" or ")
+        return " or ".join(dict.fromkeys(names))
     if isinstance(hint, ast.Constant):
         return "null"
     if isinstance(hint, ast.Subscript):
@@ -187,16 +187,16 @@ def _generic(module: Module | None, hint: ast.Subscript) -> str:
     if name == "Literal":
         return " | ".join(str(ast.literal_eval(each)) for each in inner)
     if name in ("Optional", "Union"):
-        told = [hint_text(module, each) for each in inner]
-        return " or ".join(dict.fromkeys([*told, *(["null"] if name == "Optional" else [])]))
+        names = [hint_text(module, each) for each in inner]
+        return " or ".join(dict.fromkeys([*names, *(["null"] if name == "Optional" else [])]))
     if name == "Annotated":
         return hint_text(module, inner[0]).replace("any", "part")
     if name in ("list", "List", "Sequence", "Iterable", "tuple", "Tuple", "set", "frozenset"):
-        told = [
+        names = [
             "…" if ast.unparse(each) in ("...", "()") else hint_text(module, each) for each in inner
         ]
         more = [] if name.lower() == "tuple" else ["…"]
-        return f"[{', '.join([*told, *more])}]"
+        return f"[{', '.join([*names, *more])}]"
     return "mapping" if name in ("dict", "Dict", "Mapping") else "part"
 
 

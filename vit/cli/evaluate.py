@@ -156,8 +156,8 @@ def _show(result: dict[str, Any]) -> None:
     console = plain_console()
     unit = result["unit"]
     left_out = left_out_summary({result["split"]: result.get("left_out")}, unit)
-    told = f" (left out: {left_out})" if left_out else ""
-    console.print(f"{result['images']:,} {result['split']} {unit}s{told}", markup=False)
+    remark = f" (left out: {left_out})" if left_out else ""
+    console.print(f"{result['images']:,} {result['split']} {unit}s{remark}", markup=False)
     for key, value in result["metrics"].items():
         name = key.split("/")[-1]
         share = math.isfinite(value) and (name in PERCENT or COCOS.fullmatch(name))

@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
     if not os.access(out.absolute().parent, os.W_OK):
         raise Refused([Fault("--out", f"no permission to write in {out.absolute().parent}")])
     process.warm_up()
-    told = process.call(
+    result = process.call(
         "vit.jobs.export:export",
         str(arguments.run_dir),
         str(out),
@@ -56,7 +56,7 @@ def main(argv: list[str]) -> int:
         arguments.timm,
         allowed,
     )
-    kind = "averaged weights" if told["averaged"] else "weights as trained"
-    size = f"{told['parameters']:,} parameters, {told['bytes'] / 1e6:.1f} MB"
-    print(f"{told['file']}  {size}, {kind}, step {told['step']}")
+    kind = "averaged weights" if result["averaged"] else "weights as trained"
+    size = f"{result['parameters']:,} parameters, {result['bytes'] / 1e6:.1f} MB"
+    print(f"{result['file']}  {size}, {kind}, step {result['step']}")
     return 0

@@ -153,9 +153,9 @@ class Keys:
         raw = OmegaConf.to_container(self._composed, resolve=False)
         for part in path.split("."):
             raw = raw[part]  # type: ignore[index,call-overload]
-        told = ast.parse(inspect.formatannotation(hint), mode="eval").body
+        node = ast.parse(inspect.formatannotation(hint), mode="eval").body
         choices = [str(each) for each in getattr(hint, "__args__", ()) if isinstance(each, str)]
-        kind = hint_text(None, told)
+        kind = hint_text(None, node)
         if raw is None and "null" not in kind:  # what a run's own file holds has been decided
             kind += " or null"
         return Key(path, kind, raw, about, choices)

@@ -12,7 +12,7 @@ from pathlib import Path
 from vit.cli.check import FIND, finding
 from vit.cli.compose import Composer, composer
 from vit.cli.reach import unconfirmed_reach
-from vit.cli.screen import show_found
+from vit.cli.screen import show_suggestions
 from vit.cli.sweep_request import request_of
 from vit.cli.sweep_screen import show_plan, sweep_summary
 from vit.faults import Fault, Refused
@@ -77,7 +77,7 @@ def _show_and_drive(sweep: Sweep, arguments: argparse.Namespace, seconds: float)
     if any(finding(arguments)):
         asked = [(trial.config, trial.report) for trial in sweep.trials]
         labels = [label_of(trial.varies) for trial in sweep.trials]
-        show_found(process.call(FIND, asked, *finding(arguments)), labels)
+        show_suggestions(process.call(FIND, asked, *finding(arguments)), labels)
     if arguments.dry_run:
         return 0
     exit_code = sweep.drive()

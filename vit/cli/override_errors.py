@@ -33,7 +33,7 @@ def composition_faults(
 ) -> tuple[list[Fault], list[str]]:
     """The faults, and the words that are sound.
 
-    Asks again word by word, so that two misspellings are told together.
+    Asks again word by word, so that two misspellings are reported together.
     """
     from hydra.core.object_type import ObjectType
 

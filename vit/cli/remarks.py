@@ -1,4 +1,4 @@
-"""The comments of config files, key by key: what a person is told of a setting there."""
+"""The comments of config files, key by key: what they say of a setting."""
 
 from __future__ import annotations
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from vit.faults import Refused
+from vit.runs.check_report import CheckReport, RunReport, SplitReport, TrafficReport
 from vit.terminal import printable, steerable
 
 NAMES_SHOWN = 12  # of classes
@@ -37,7 +39,7 @@ def plain_console() -> Any:
     return console()
 
 
-def show_report(report: dict[str, Any]) -> None:
+def show_report(report: CheckReport) -> None:
     """The check's table: what the run will be."""
     from rich.table import Table
 
@@ -45,12 +47,12 @@ def show_report(report: dict[str, Any]) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
-    for label, text in report_rows(report):
+    for label, text in report_rows(report.sound):
         table.add_row(label, text)
     console.print(table)
-    if "groups" in report:
-        console.print(_groups(report["groups"]))
-    for warning in report["warnings"]:
+    if report.sound.groups is not None:
+        console.print(_groups(report.sound.groups))
+    for warning in report.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False)
 
 
@@ -67,55 +69,56 @@ def _groups(rows: list[dict[str, Any]]) -> Any:
     return table
 
 
-def report_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
-    splits = {name: told for name, told in report["data"].items() if isinstance(told, dict)}
-    unit = report.get("unit", "image")
+def report_rows(run: RunReport) -> list[tuple[str, str]]:
+    training, cost, unit = run.training, run.cost, run.cost.unit
+    splits = ", ".join(_amount(name, split) for name, split in run.data.splits.items())
     rows = [
-        ("data", f"{', '.join(_amount(*split) for split in splits.items())}; {_kind(report)}"),
-        *_objects(splits),
-        ("parameters", f"{report['parameters']:,}"),
-        (f"per {unit}", f"{report['gflops_per_image']:.3g} GFLOPs forward"),
+        ("data", f"{splits}; {_kind(cost.facts)}"),
+        *_objects(run.data.splits),
+        ("parameters", f"{cost.parameters:,}"),
+        (f"per {unit}", f"{cost.gflops_per_image:.3g} GFLOPs forward"),
     ]
-    if "tokens" in report:
-        rows.append(("tokens", f"{report['tokens']}"))
+    if cost.tokens is not None:
+        rows.append(("tokens", f"{cost.tokens}"))
     spread = (
-        f" = {report['processes']} processes × {report['micro_batch_size']}"
-        if report["micro_batch_size"] != report["batch_size"]
+        f" = {training.processes} processes × {training.micro_batch_size}"
+        if training.micro_batch_size != training.batch_size
         else ""
     )
-    schedule = report["schedule"]
-    if memory := report.get("memory"):
-        parts = ", ".join(f"{scaled(n)}B {name}" for name, n in memory.items() if n)
-        each = " a process" if report["processes"] > 1 else ""
+    if run.memory is not None:
+        parts = ", ".join(f"{scaled(n)}B {name}" for name, n in run.memory.to_plain().items() if n)
+        each = " a process" if training.processes > 1 else ""
         rows.append(("memory", f"{parts.replace(' total', f' in all{each}')}"))
-    if told := report.get("communication"):
-        rows += _between_processes(told, report["processes"])
-    if said := report.get("deterministic"):
-        rows.append(("exactness", said))
+    if run.traffic is not None:
+        rows += _between_processes(run.traffic, training.processes)
+    if run.determinism is not None and run.determinism.summary:
+        rows.append(("exactness", run.determinism.summary))
+    rates = run.schedule.lr_of_points
     return [
         *rows,
-        ("batch", f"{report['batch_size']} {unit}s{spread}"),
-        ("epoch", f"{report['batches_per_epoch']} batches, {report['steps_per_epoch']} steps"),
-        ("training", f"{report['steps']:,} steps"),
-        ("lr", f"{plot(schedule['lr_of_points'])}  up to {max(schedule['lr_of_points']):.3g}"),
+        ("batch", f"{training.batch_size} {unit}s{spread}"),
+        ("epoch", f"{training.batches_per_epoch} batches, {training.steps_per_epoch} steps"),
+        ("training", f"{training.steps:,} steps"),
+        ("lr", f"{plot(rates)}  up to {max(rates):.3g}"),
     ]
 
 
-def _amount(split: str, told: dict[str, Any]) -> str:
+def _amount(name: str, split: SplitReport) -> str:
     """What a split holds, and whether nobody but us chose its samples."""
-    origin = str(told.get("from", ""))
+    origin = split.origin or ""
     aside = f" ({origin})" if origin.startswith("set aside") else ""
-    return f"{told['images']:,} {split}{aside}"
+    return f"{split.images:,} {name}{aside}"
 
 
-def _objects(splits: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
+def _objects(splits: dict[str, SplitReport]) -> list[tuple[str, str]]:
     """Of pictures with objects: how many, and which are marked by what name."""
-    if "objects" not in splits["train"]:
+    if "objects" not in splits["train"].further:
         return []
-    counts = ", ".join(f"{told['objects']:,} {name}" for name, told in splits.items())
-    empty = sum(told["empty"] for told in splits.values())
-    most = max(told["most_objects"] for told in splits.values())
-    marked = splits["train"]["per_class"]
+    further = {name: split.further for name, split in splits.items()}
+    counts = ", ".join(f"{of_split['objects']:,} {name}" for name, of_split in further.items())
+    empty = sum(of_split["empty"] for of_split in further.values())
+    most = max(of_split["most_objects"] for of_split in further.values())
+    marked = splits["train"].per_class or {}
     names = [f"{name} {count:,}" for name, count in list(marked.items())[:NAMES_SHOWN]]
     more = [f"and {len(marked) - NAMES_SHOWN} more"] if len(marked) > NAMES_SHOWN else []
     return [
@@ -124,32 +127,33 @@ def _objects(splits: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
     ]
 
 
-def _kind(report: dict[str, Any]) -> str:
-    """What the samples are."""
-    classes = f"{report['num_classes']} classes"
-    if "max_tokens" in report:
-        known = f"a vocabulary of {report['vocabulary']:,}"
-        read = f"texts of up to {report['max_tokens']} tokens from {known}"
-        wrote = f"texts of up to {report['max_target_tokens']}"
-        return f"{read}, to {classes if report['num_classes'] else wrote}"
-    (height, width), channels = report["image_size"], report["channels"]
-    if "vocabulary" in report:
-        classes = f"texts of up to {report['max_target_tokens']} tokens"
+def _kind(facts: Mapping[str, Any]) -> str:
+    """What the samples are, by AnyFacts.summary()."""
+    classes = f"{facts['num_classes']} classes"
+    if "max_tokens" in facts:
+        known = f"a vocabulary of {facts['vocabulary']:,}"
+        read = f"texts of up to {facts['max_tokens']} tokens from {known}"
+        wrote = f"texts of up to {facts['max_target_tokens']}"
+        return f"{read}, to {classes if facts['num_classes'] else wrote}"
+    (height, width), channels = facts["image_size"], facts["channels"]
+    if "vocabulary" in facts:
+        classes = f"texts of up to {facts['max_target_tokens']} tokens"
     return f"{classes}, {height}×{width} px, {channels} channel{'s' if channels > 1 else ''}"
 
 
-def _between_processes(told: dict[str, Any], count: int) -> list[tuple[str, str]]:
+def _between_processes(traffic: TrafficReport, count: int) -> list[tuple[str, str]]:
     """What each process keeps of the weights, and what it sends in a step."""
     rows = []
-    if "units" in told:
-        kept = f"{told['units']} units gathered in turn; a process keeps 1/{count} of each"
-        rows.append(("shards", f"{kept}, {scaled(told['shard_bytes'])}B of weights"))
-    parts = [
-        f"{scaled(told[f'{name}_bytes'])}B {name.replace('_', '-')}"
-        for name in ("all_reduce", "all_gather", "reduce_scatter")
-        if told[f"{name}_bytes"]
-    ]
-    sent = f"{scaled(told['sent_bytes'])}B sent by each process in a step"
+    if traffic.units is not None and traffic.shard_bytes is not None:
+        kept = f"{traffic.units} units gathered in turn; a process keeps 1/{count} of each"
+        rows.append(("shards", f"{kept}, {scaled(traffic.shard_bytes)}B of weights"))
+    collectives = {
+        "all-reduce": traffic.all_reduce_bytes,
+        "all-gather": traffic.all_gather_bytes,
+        "reduce-scatter": traffic.reduce_scatter_bytes,
+    }
+    parts = [f"{scaled(size)}B {name}" for name, size in collectives.items() if size]
+    sent = f"{scaled(traffic.sent_bytes)}B sent by each process in a step"
     return [*rows, ("traffic", f"{sent}: {', '.join(parts)}")]
 
 
@@ -159,25 +163,25 @@ def plot(values: list[float]) -> str:
     return "".join(BARS[round(value / top * (len(BARS) - 1))] for value in values)
 
 
-def show_found(told: list[dict[str, Any]], names: list[str]) -> None:
+def show_suggestions(rows: list[dict[str, Any]], names: list[str]) -> None:
     """What the finders suggest for each shape, and the words that take it."""
     from rich.text import Text
 
     console = plain_console()
-    for row in told:
+    for row in rows:
         unit = row["unit"]
         first, *others = (names[place] for place in row["places"])
         if first:
             more = f" and {len(others)} more of this shape" if others else ""
             console.print(Text(f"{first}{more}", style="bold"))
         if "lr_range" in row:
-            said = "none found: the loss never fell"
+            line = "none found: the loss never fell"
             if row["lr"] is not None:
                 low, high = row["lr_range"]
-                said = (
+                line = (
                     f"optim.lr={row['lr']:.2g}  the loss falls fastest from {low:.1g} to {high:.1g}"
                 )
-            console.print(Text(f"  {said}"))
+            console.print(Text(f"  {line}"))
         if "throughput" in row:
             speeds = ", ".join(f"{size}: {speed:,.0f}" for size, speed in row["throughput"])
             console.print(
@@ -185,7 +189,7 @@ def show_found(told: list[dict[str, Any]], names: list[str]) -> None:
             )
             if row["largest"] is not None:
                 console.print(Text(f"  {row['largest']} is the most that fits the GPU"))
-    if told:
+    if rows:
         console.print("suggestions; nothing was changed", style="dim")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
 import sys
 from pathlib import Path
 
-from vit.cli.compose import config_folder, own_configs
+from vit.cli.compose import add_compose_arguments, composer, config_folder, own_configs
 from vit.cli.config_groups import is_base
 from vit.cli.override_errors import composition_errors, first_line
 from vit.faults import Fault, Refused
@@ -24,22 +25,52 @@ def show(command: str, words: list[str]) -> int:
     if several := [word for word in words if word in ("-m", "--multirun")]:
         message = "shows one config, and -m is for several; leave it out"
         raise Refused([Fault(several[0], message)])
-    before, told_whole = sys.argv, os.environ.get(FULL_ERROR)
-    sys.argv = [f"vit {command}", *_with_own_folder(words)]
+    before, full_before = sys.argv, os.environ.get(FULL_ERROR)
+    sys.argv = [f"vit {command}", *_with_own_folder(words), *_left_out(command, words)]
     os.environ[FULL_ERROR] = "1"  # Hydra then raises, where it would print its own traceback
     try:
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")(
             _unreached
         )()
     except composition_errors() as error:
-        message = f"{first_line(error)}; vit check with the same words tells what to change"
+        require_composed(command, words)
+        message = f"{first_line(error)}; vit check with the same words says what to change"
         raise Refused([Fault("config", message)]) from error
     finally:
         sys.argv = before
         os.environ.pop(FULL_ERROR)
-        if told_whole is not None:
-            os.environ[FULL_ERROR] = told_whole
+        if full_before is not None:
+            os.environ[FULL_ERROR] = full_before
     return 0
+
+
+def require_composed(command: str, words: list[str]) -> None:
+    """Raises Refused with every fault of the words, as `vit check` has them."""
+    arguments = _parsed(command, words)
+    with composer(arguments) as compose_one:
+        compose_one.composed(arguments.overrides)
+
+
+def _left_out(command: str, words: list[str]) -> list[str]:
+    """The words by which Hydra composes as the other commands do, where a head is chosen."""
+    if not {"head", "experiment"} <= {word.partition("=")[0] for word in words}:
+        return []  # in most cases, and composing takes time
+    arguments = _parsed(command, words)
+    with contextlib.suppress(Refused, *composition_errors()), composer(arguments) as compose_one:
+        return compose_one.left_out(arguments.overrides)
+    return []
+
+
+def _parsed(command: str, words: list[str]) -> argparse.Namespace:
+    """Those words that are for composing, among Hydra's own."""
+    parser = argparse.ArgumentParser(prog=f"vit {command}", add_help=False)
+    add_compose_arguments(parser)
+    for switch in ("--resolve", "--hydra-help"):  # Hydra's own, and what they take
+        parser.add_argument(switch, action="store_true")
+    parser.add_argument("--info", "-i", nargs="?")
+    parser.add_argument("--cfg", "-c")
+    parser.add_argument("--package", "-p")
+    return parser.parse_known_args(words)[0]
 
 
 def _unreached(config: object) -> None:

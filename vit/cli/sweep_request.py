@@ -11,7 +11,7 @@ from vit.cli.compose import Composer
 from vit.cli.config_groups import Groups
 from vit.cli.grammar import read_words
 from vit.faults import Fault, Refused
-from vit.number_bounds import part_number_faults
+from vit.number_faults import part_number_faults
 from vit.runs.composed import Composed
 from vit.schema import slot_faults
 from vit.sweeps.ledger import Ledger

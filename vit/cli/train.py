@@ -22,6 +22,7 @@ from vit.cli.compose import (
 )
 from vit.faults import Fault, Refused
 from vit.runs import process
+from vit.runs.check_report import CheckReport
 from vit.runs.continuity import keep_stamp, refuse_changed_data
 from vit.runs.counted import BEFORE, is_outdated, ways
 from vit.runs.directory import RunFolder
@@ -45,7 +46,7 @@ with an unfinished run, and does nothing to a finished one.
 
 With -m the trials are checked and shown as a plan, then run, as many at once as the machine has
 room for (sweep.jobs=N). Their folder is runs/SWEEP (sweep.name=…, hydra.sweep.dir=…). The same
-command again resumes the sweep; vit sweep --help tells how to look at one and stop it."""
+command again resumes the sweep; vit sweep --help says how to look at one and stop it."""
 
 # Of all that was measured, what a person looks for first.
 HEADLINES = {
@@ -75,7 +76,7 @@ def main(argv: list[str]) -> int:
     plans = {"--dry-run": arguments.dry_run}
     plans |= {"--find-lr": arguments.find_lr, "--find-batch-size": arguments.find_batch_size}
     if any(plans.values()):
-        message = "is for a sweep (-m); vit check tells what one run would be"
+        message = "is for a sweep (-m); vit check shows what one run would be"
         raise Refused([Fault(name, message) for name, asked in plans.items() if asked])
     try:
         (run,) = compose_runs(arguments)
@@ -87,11 +88,11 @@ def main(argv: list[str]) -> int:
         report = None
         if not folder.is_done():
             asked = str(run.run_dir), arguments.full, not arguments.prepare
-            check = "vit.check.preflight:preflight_or_refuse"
-            report = process.call(check, run.config, *asked)
+            check = "vit.check.preflight:plain_report_or_refuse"
+            report = CheckReport.from_plain(process.call(check, run.config, *asked))
             if not arguments.allow_changed:
-                known = report["data"]["fingerprint"], report.get("changes", ())
-                refuse_changed_data(folder, *known)
+                data, changes = report.sound.data, report.sound.changes or ()
+                refuse_changed_data(folder, data.fingerprint, changes)
     except Refused as refused:
         raise with_faults_of_the_rest(refused, arguments) from None
     return _train(run, report, ["vit", "train", *argv], arguments.prepare)
@@ -147,7 +148,7 @@ def _refuse_a_rank() -> None:
         )
 
 
-def _train(run: Composed, report: dict[str, Any] | None, command: list[str], prepare: bool) -> int:
+def _train(run: Composed, report: CheckReport | None, command: list[str], prepare: bool) -> int:
     folder = RunFolder(run.run_dir)
     if report is None:
         print(f"{run.run_dir} is done already; nothing to do.")
@@ -165,13 +166,14 @@ def _train(run: Composed, report: dict[str, Any] | None, command: list[str], pre
         }.get(state, f"it was {state}")
         print(f"goes on     from {_shortest(folder.last_checkpoint)}; {was}")
     show_report(report)
-    data = with_names(report["data"], hidden(run.config))
-    told = stamp(command, data, report["gpus"])
-    told["facts"] = {name: report[name] for name in FACTS if name in report}
-    if "counted" in report:
-        told["counted"] = report["counted"]
+    sound, plain = report.sound, report.to_plain()
+    data = with_names(sound.data.to_plain(), hidden(run.config))
+    record = stamp(command, data, sound.gpus)
+    record["facts"] = {name: plain[name] for name in FACTS if name in plain}
+    if sound.metrics.counted is not None:
+        record["counted"] = sound.metrics.counted
     folder.freeze(run.config)
-    if changed := keep_stamp(folder, told):
+    if changed := keep_stamp(folder, record):
         print(f"changed     since it was begun: {'; '.join(changed)}")
     if prepare:
         print(f"\nprepared; to train it: vit run {_shortest(run.run_dir)}")
@@ -224,9 +226,9 @@ def summary(folder: RunFolder, seconds: float | None = None) -> None:
     if headlines := [name for name in HEADLINES if f"{split}/{name}" in metrics]:
         for name in headlines:
             old = is_outdated(folder.written_config(), ways(results.get("counted")), name)
-            told = f", counted {BEFORE}: vit evaluate counts anew" if old else ""
+            remark = f", counted {BEFORE}: vit evaluate counts anew" if old else ""
             shown = _figure(metrics[f"{split}/{name}"], ".2%")
-            print(f"{f'{split} {HEADLINES[name]}':<14} {shown}{told}")
+            print(f"{f'{split} {HEADLINES[name]}':<14} {shown}{remark}")
     else:
         for key, value in metrics.items():
             print(f"{key}  {_figure(value, '.4f')}")
@@ -240,15 +242,15 @@ def summary(folder: RunFolder, seconds: float | None = None) -> None:
         print(printable(f"left out      {left_out}: {where}/log.txt names them"))
     print(f"run           {where}")
     by_class = "" if f"{split}/exact_match" in metrics else ", class by class"
-    given = {"text": "--text TEXT", "sound": "FILE.wav…"}.get(unit, "IMAGE…")
+    words = {"text": "--text TEXT", "sound": "FILE.wav…"}.get(unit, "IMAGE…")
     steps = {
         f"vit evaluate {where}": f"its numbers again{by_class}",
-        f"vit predict {where} {given}": f"what it says of your own {unit}s",
+        f"vit predict {where} {words}": f"what it says of your own {unit}s",
         f"less {where}/metrics.jsonl": "every record, a line each",
     }
     print("\nnext:")
-    for step, told in steps.items():
-        print(f"  {step:<{len(str(where)) + 24}} {told}")
+    for step, purpose in steps.items():
+        print(f"  {step:<{len(str(where)) + 24}} {purpose}")
 
 
 def _figure(value: float | str | None, how: str) -> str:

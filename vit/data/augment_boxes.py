@@ -25,7 +25,7 @@ Change = Callable[[Sample], Sample]
 
 
 class BoxAugmentation(ABC):
-    """A way to change training pictures; evaluation's own framing is `prepare.placed`."""
+    """A way to change training pictures; evaluation's own framing is `prepare.letterbox`."""
 
     @abstractmethod
     def change(self, prepare: DetectionTransform) -> Change:
@@ -40,7 +40,7 @@ class NoBoxAugmentation(BoxAugmentation):
     """Training pictures framed as in evaluation."""
 
     def change(self, prepare: DetectionTransform) -> Change:
-        return prepare.placed
+        return prepare.letterbox
 
 
 @dataclass(kw_only=True)
@@ -54,7 +54,7 @@ class Flip(BoxAugmentation):
 
     def change(self, prepare: DetectionTransform) -> Change:
         mirror = RandomHorizontalFlip(self.flip)
-        return lambda sample: mirror(prepare.placed(sample))
+        return lambda sample: mirror(prepare.letterbox(sample))
 
 
 @dataclass(kw_only=True)

@@ -1,35 +1,24 @@
 """Boxes and masks in COCO's JSON: ROOT/annotations/{train,val,test}.json with ROOT/images."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import join
-from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from vit.data.annotations.files import MarkedFiles, contents_of
-from vit.data.annotations.raw import RawAnnotations, size_or_none
-from vit.data.core.file_names import name_fault
+from vit.data.annotations.categories import class_names, same_names
+from vit.data.annotations.coco_json import raw_annotations, read_splits, require_named
+from vit.data.annotations.files import AnnotatedFiles, contents_of
 from vit.data.core.sources import Contents, FileSource, Source
-from vit.data.core.split_names import counterparts
-from vit.data.core.unsound import Unsound
 from vit.data.folder import existing_folder, image_files
-from vit.data.formats.plain_text import read_json
 from vit.data.kinds.detection import DetectionData
-from vit.faults import Fault, did_you_mean, shorten
+from vit.faults import Fault
 
-CROWD = dict.fromkeys(("0", "0.0", "false", "none", ""), False)
-CROWD |= dict.fromkeys(("1", "1.0", "true"), True)
 SPLITS = ("train", "val", "test")
-LISTS = ("images", "annotations", "categories")
-MOST_SIDE = 1 << 20  # pixels of an image's side; what is beyond is no size
 
 
 @dataclass(kw_only=True, eq=False)
-class Coco(DetectionData[MarkedFiles]):
+class Coco(DetectionData[AnnotatedFiles]):
     """A COCO file per split, and the folder of its images.
 
     Classes are numbered by the order of their ids in the training file; `facts.class_ids` keep
@@ -50,7 +39,7 @@ class Coco(DetectionData[MarkedFiles]):
     val_images: str = "images"
     test_images: str = "images"
 
-    def read(self) -> Contents[MarkedFiles]:
+    def read(self) -> Contents[AnnotatedFiles]:
         root = existing_folder(self.root, "data.root")
         faults: list[Fault] = []
         files = {"train": self.train_file, "val": self.val_file, "test": self.test_file}
@@ -63,7 +52,7 @@ class Coco(DetectionData[MarkedFiles]):
         found, train = read_splits(root, files, faults)
         class_ids = tuple(sorted(train))
         published = {
-            split: published_in(
+            split: raw_annotations(
                 file, root / getattr(self, f"{split}_images"), content, class_ids, faults
             )
             for split, (file, content) in found.items()
@@ -93,8 +82,8 @@ def layout_words(root: Path) -> str:
             near = [own, split, f"images/{own}", f"images/{split}", "images"]
             places = near if file in files else [file.parent.name]
             images = next((name for name in places if (root / name).is_dir()), "images")
-            told = {"file": file.relative_to(root), "images": images}
-            words += [f"data.{split}_{key}={path}" for key, path in told.items()]
+            values = {"file": file.relative_to(root), "images": images}
+            words += [f"data.{split}_{key}={path}" for key, path in values.items()]
             break
     return join(words) if words and words[0].startswith("data.train_file") else ""
 
@@ -106,11 +95,11 @@ def unlisted(sources: Mapping[str, Source]) -> list[str]:
         if isinstance(source, FileSource):
             # A name may be absolute, or lead out of the folder and back.
             start = os.path.abspath(source.root)  # noqa: PTH100 - links stay as they are
-            told = (
+            paths = (
                 os.path.normpath(f"{start}/{name}" if name[:1] != "/" else name)
                 for name in map(os.fsdecode, source.names.tolist())
             )
-            within = (name.removeprefix(f"{start}/") for name in told)
+            within = (name.removeprefix(f"{start}/") for name in paths)
             listed.setdefault(source.root, set()).update(within)
     lines = []
     for root, names in listed.items():
@@ -122,244 +111,3 @@ def unlisted(sources: Mapping[str, Source]) -> list[str]:
                 f"annotations, and are left out, such as {min(left)}."
             )
     return lines
-
-
-def require_named(root: Path, names: Mapping[str, str | None], kind: type, ending: str) -> None:
-    """Raises ValueError where val or test has a name that was chosen, and no file of it is there.
-
-    The usual names, the defaults of `kind`'s fields, may be absent: that the split is then set
-    aside from train, or lacks, is told. A misspelt name must not do so, nor one of its synonyms,
-    such as valid.json, lie there unread.
-    """
-    for split in ("val", "test"):
-        name, key = names[split], f"{split}{ending}"
-        if name is None or (root / name).is_file():
-            continue
-        if name != getattr(kind, key):
-            raise ValueError(
-                f"data.{key}={name}: there is no file {root / name}.{_beside(root / name)} "
-                f"data.{key}=null is a data set without it."
-            )
-        for near in counterparts(root / str(names["train"]), split):
-            found = near.relative_to(root)
-            if str(found) not in names.values():
-                raise ValueError(
-                    f"{near} looks like the {split} of these data; set data.{key}={found}, or "
-                    f"data.{key}=null to leave it out."
-                )
-
-
-def read_splits(
-    root: Path, files: Mapping[str, str | None], faults: list[Fault]
-) -> tuple[dict[str, tuple[Path, dict[str, Any]]], dict[int, str]]:
-    """Each split's file with its content, and the training file's names of classes by their ids.
-
-    Of val and test those that are not there are left out. Where classes differ is a fault.
-    """
-    found = {
-        split: (root / name, loaded(root / name, split))
-        for split, name in files.items()
-        if name is not None and (split == "train" or (root / name).is_file())
-    }
-    categories = {
-        split: categories_in(file, content["categories"], faults)
-        for split, (file, content) in found.items()
-    }
-    train = categories["train"]
-    for split in list(found)[1:]:
-        if categories[split] != train:
-            faults.append(other_categories(found[split][0], categories[split], train))
-    return found, train
-
-
-def loaded(file: Path, split: str) -> dict[str, Any]:
-    """The file's content; raises ValueError where it is not what COCO's form demands."""
-    if not file.is_file():
-        near = counterparts(file, split)
-        words = f" Did you mean {near[0].name!r}?" if near else ""
-        raise ValueError(f"data.{split}_file: there is no file {file}.{_beside(file)}{words}")
-    content = read_json(file)
-    if not isinstance(content, dict):
-        raise ValueError(f"{file} holds a {type(content).__name__}; wanted COCO's dictionary.")
-    for key in LISTS:
-        if not isinstance(content.get(key), list):
-            raise ValueError(
-                f"{file} has no list {key!r}, only {', '.join(map(repr, content)) or 'nothing'}."
-                f"{did_you_mean(key, map(str, content))}"
-            )
-        broken = [at for at, entry in enumerate(content[key]) if not isinstance(entry, dict)]
-        if broken:
-            raise ValueError(
-                f"{file}: {key}[{broken[0]}] is no dictionary ({len(broken)} are not)."
-            )
-    return content
-
-
-def _beside(file: Path) -> str:
-    """What else of JSON lies there."""
-    inside = sorted(path.name for path in file.parent.glob("*.json"))
-    return f" {file.parent} holds {', '.join(inside[:5])}." if inside else ""
-
-
-def categories_in(file: Path, entries: list[dict[str, Any]], faults: list[Fault]) -> dict[int, str]:
-    """Id → name."""
-    found: dict[int, str] = {}
-    for at, entry in enumerate(entries):
-        number, name = entry.get("id"), entry.get("name")
-        if type(number) is not int or not isinstance(name, str):
-            told = f": id={number!r}, name={name!r}"[:100]
-            message = f"categories[{at}] has no whole `id` or no `name`{told}; wanted as in "
-            faults.append(Fault(str(file), message + '{"id": 1, "name": "cat"}.'))
-        elif number in found:
-            faults.append(Fault(str(file), f"two categories have the id {number}."))
-        else:
-            found[number] = name
-    if not found:
-        raise Unsound(faults or [Fault(str(file), "lists no categories.")])
-    return found
-
-
-def class_names(categories: Mapping[int, str]) -> tuple[str, ...]:
-    """Names in the order of their ids; one that several have is told apart by the id behind it."""
-    names = list(categories.values())
-    return tuple(
-        name if names.count(name) == 1 else f"{name} ({number})"
-        for number, name in sorted(categories.items())
-    )
-
-
-def same_names(categories: Mapping[int, str], where: str) -> list[str]:
-    """A warning for each name that several classes have."""
-    numbers: dict[str, list[int]] = {}
-    for number, name in categories.items():
-        numbers.setdefault(name, []).append(number)
-    return [
-        f"{where}: {', '.join(map(str, several))} are all called {name!r}, and are taken for "
-        f"{len(several)} classes."
-        for name, several in numbers.items()
-        if len(several) > 1
-    ]
-
-
-def other_categories(file: Path, here: dict[int, str], train: dict[int, str]) -> Fault:
-    """What to say of a file whose categories are not those of train."""
-    told = [f"lacks {n} {train[n]!r}" for n in sorted(train.keys() - here.keys())]
-    told += [f"adds {n} {here[n]!r}" for n in sorted(here.keys() - train.keys())]
-    told += [
-        f"calls {n} {here[n]!r}, not {train[n]!r}"
-        for n in sorted(here.keys() & train.keys())
-        if here[n] != train[n]
-    ]
-    return Fault(str(file), f"its categories differ from those of train: {'; '.join(told[:5])}.")
-
-
-def published_in(
-    file: Path,
-    root: Path,
-    content: dict[str, Any],
-    class_ids: tuple[int, ...],
-    faults: list[Fault],
-) -> RawAnnotations:
-    """The file's images, whose names start in `root`, and its annotations as arrays."""
-    images, annotations = content["images"], content["annotations"]
-    nameless = [at for at, one in enumerate(images) if not isinstance(one.get("file_name"), str)]
-    if nameless:
-        message = f"images[{nameless[0]}] has no `file_name` ({len(nameless)} have none)."
-        faults.append(Fault(str(file), message))
-    names = [str(one.get("file_name", "")) for one in images]
-    wrong = [
-        f"images[{at}] {name_fault(name)}" for at, name in enumerate(names) if name_fault(name)
-    ]
-    if wrong:
-        faults.append(Fault(str(file), f"a `file_name` that is none: {shorten(wrong)}."))
-        names = ["" if name_fault(name) else name for name in names]
-    image_ids = [hashable(one.get("id")) for one in images]
-    image_at = {number: at for at, number in reversed(list(enumerate(image_ids)))}
-    class_at = {number: at for at, number in enumerate(class_ids)}
-    image_refs = [hashable(one.get("image_id")) for one in annotations]
-    class_refs = [hashable(one.get("category_id")) for one in annotations]
-    # A missing id is no doublet of another that is missing.
-    ids = [one.get("id", f"annotations[{at}]") for at, one in enumerate(annotations)]
-    return RawAnnotations(
-        origin=str(file),
-        root=root,
-        names=names,
-        image_ids=image_ids,
-        sizes=np.array(
-            _sizes(file, root, names, images, faults),
-            dtype=np.int64,
-        ).reshape(-1, 2),
-        ids=[hashable(one) for one in ids],
-        image_refs=image_refs,
-        # JSON's true is not the number 1, and "1" is not either.
-        image_of=np.array([image_at.get(ref, -1) for ref in image_refs], dtype=np.int64),
-        class_refs=class_refs,
-        class_of=np.array([class_at.get(ref, -1) for ref in class_refs], dtype=np.int64),
-        boxes_xywh=np.array([_box(one.get("bbox")) for one in annotations]).reshape(-1, 4),
-        crowd=_crowds(file, annotations, faults),
-        areas=np.array([_number(one.get("area")) for one in annotations], dtype=np.float64),
-        outlines=[one.get("segmentation") for one in annotations],
-    )
-
-
-def _crowds(file: Path, annotations: list[dict[str, Any]], faults: list[Fault]) -> np.ndarray:
-    """Which are crowds: a number, which some tools write as a word; what is neither is a fault."""
-    told = [CROWD.get(str(one.get("iscrowd", 0)).lower()) for one in annotations]
-    odd = [one for one, found in zip(annotations, told, strict=True) if found is None]
-    if odd:
-        message = (
-            f"iscrowd is {odd[0]['iscrowd']!r} of annotation {odd[0].get('id')}, and neither 0 nor "
-            f"1 of {len(odd)} in all."
-        )
-        faults.append(Fault(str(file), message))
-    return np.array([bool(found) for found in told], dtype=bool)
-
-
-def _sizes(
-    file: Path,
-    root: Path,
-    names: Sequence[str],
-    images: Sequence[dict[str, Any]],
-    faults: list[Fault],
-) -> list[tuple[int, int]]:
-    """Heights and widths as the file says; where it does not, those of the images themselves."""
-    found, odd = [], []
-    for at, (name, entry) in enumerate(zip(names, images, strict=True)):
-        height, width = entry.get("height"), entry.get("width")
-        if type(height) is not int or type(width) is not int:
-            found.append(size_or_none(root / name))
-        elif is_size(height, width):
-            found.append((height, width))
-        else:
-            found.append((0, 0))
-            odd.append(f"images[{at}] height={height}, width={width}"[:80])
-    if odd:
-        faults.append(Fault(str(file), f"no size of an image: {shorten(odd)} ({len(odd)} in all)."))
-    return found
-
-
-def is_size(height: int, width: int) -> bool:
-    """Whether an image may be so large in pixels: no larger than Pillow opens one."""
-    if not (0 < height <= MOST_SIDE and 0 < width <= MOST_SIDE):
-        return False
-    return height * width <= 2 * (Image.MAX_IMAGE_PIXELS or MOST_SIDE**2)
-
-
-def _box(value: Any) -> list[float]:
-    if not isinstance(value, list) or len(value) != 4:
-        return [np.nan] * 4
-    return [_number(one) for one in value]
-
-
-def _number(value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return np.nan
-    try:
-        return float(value)
-    except OverflowError:  # JSON knows whole numbers of any length
-        return np.nan
-
-
-def hashable(value: Any) -> Any:
-    """What stands for a value of JSON in a dictionary: true is not the number 1."""
-    return repr(value) if isinstance(value, bool | list | dict) else value

@@ -8,26 +8,25 @@ from typing import Any
 import numpy as np
 import torch
 
+from vit.data.annotations.categories import class_names, same_names
 from vit.data.annotations.checks import validate
-from vit.data.annotations.files import MarkedFiles, contents_of
-from vit.data.annotations.panoptic_files import PanopticFiles
-from vit.data.annotations.raw import Bad, RawAnnotations
-from vit.data.coco import (
+from vit.data.annotations.coco_json import (
     CROWD,
-    class_names,
     hashable,
-    published_in,
+    raw_annotations,
     read_splits,
     require_named,
-    same_names,
-    unlisted,
 )
+from vit.data.annotations.files import AnnotatedFiles, contents_of
+from vit.data.annotations.panoptic_files import PanopticFiles
+from vit.data.annotations.raw import Bad, RawAnnotations
+from vit.data.coco import unlisted
 from vit.data.core.file_names import name_fault, stored
 from vit.data.core.images import BadImage
 from vit.data.core.sources import Contents
 from vit.data.core.unsound import Unsound
 from vit.data.folder import existing_folder
-from vit.data.kinds.checks import IMAGES_DECODED, spread
+from vit.data.kinds.checks import IMAGES_DECODED, evenly_spaced
 from vit.data.kinds.detection import DetectionData
 from vit.faults import Fault, shorten
 from vit.structures import PanopticMap
@@ -71,7 +70,7 @@ class CocoPanoptic(DetectionData[PanopticFiles]):
             _require_segments(file, content["annotations"], faults)
             images = root / getattr(self, f"{split}_images")
             segments = {**content, "annotations": _flattened(content["annotations"])}
-            published[split] = published_in(file, images, segments, class_ids, faults)
+            published[split] = raw_annotations(file, images, segments, class_ids, faults)
             maps[split] = _map_names(file, content, faults)
         names = class_names(train)
         contents = contents_of(published, names, class_ids, False, faults)
@@ -85,8 +84,8 @@ class CocoPanoptic(DetectionData[PanopticFiles]):
         }
         things, unknown = {}, []
         for one in found["train"][1]["categories"]:
-            told = one.get("isthing")
-            thing = None if told in (None, "") else CROWD.get(str(told).lower())
+            flag = one.get("isthing")
+            thing = None if flag in (None, "") else CROWD.get(str(flag).lower())
             if thing is None:
                 unknown.append(repr(one.get("name")))
             things[hashable(one.get("id"))] = bool(thing)
@@ -120,7 +119,7 @@ class CocoPanoptic(DetectionData[PanopticFiles]):
         for split, source in self.contents.sources.items():
             bad = Bad()
             positions = np.arange(len(source))
-            for position in positions if full else spread(positions, IMAGES_DECODED):
+            for position in positions if full else evenly_spaced(positions, IMAGES_DECODED):
                 try:
                     present = np.unique(source.segments(int(position)))
                 except BadImage as fault:
@@ -130,8 +129,8 @@ class CocoPanoptic(DetectionData[PanopticFiles]):
                 bare = np.setdiff1d(np.arange(1, last - first + 1), present)
                 if len(bare):
                     number = int(source.segment_ids[first + bare[0] - 1])
-                    told = f"{source.name(int(position))} ({len(bare)}, such as {number})"
-                    bad.add("segments are listed that have no pixel in their PNG", told)
+                    example = f"{source.name(int(position))} ({len(bare)}, such as {number})"
+                    bad.add("segments are listed that have no pixel in their PNG", example)
             faults += bad.faults(self.contents.origin[split])
         return faults
 
@@ -189,13 +188,13 @@ def _map_names(file: Path, content: dict[str, Any], faults: list[Fault]) -> list
         if name not in there
     ]
     if missing:
-        told = f"images without a PNG in {folder}: {shorten(missing)} ({len(missing)} in all)."
-        faults.append(Fault(str(file), told))
+        message = f"images without a PNG in {folder}: {shorten(missing)} ({len(missing)} in all)."
+        faults.append(Fault(str(file), message))
     return names
 
 
 def _with_maps(
-    source: MarkedFiles,
+    source: AnnotatedFiles,
     published: RawAnnotations,
     found: tuple[Path, dict[str, Any]],
     map_names: list[str],

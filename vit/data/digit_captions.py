@@ -144,8 +144,8 @@ class DigitCaptions(SceneKeys, ImageData[CaptionedScenes]):
             most=self.facts.max_target_tokens,
         )
 
-    def follow(self, facts: CaptionFacts, transform: Any) -> None:
-        super().follow(facts, transform)
+    def use_checkpoint_facts(self, facts: CaptionFacts, transform: Any) -> None:
+        super().use_checkpoint_facts(facts, transform)
         self.facts = facts
 
     def _counts(self, split: str) -> np.ndarray:

@@ -6,7 +6,6 @@ doi:10.24432/C50P49, as it comes with scikit-learn.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -18,6 +17,7 @@ from vit.data.core.randomness import sample_seed
 from vit.data.core.sources import Contents
 from vit.data.core.splits import stratified_split
 from vit.data.kinds.detection import DetectionData
+from vit.structures import RunLengths
 
 HELD_OUT = {"val": 0.2, "test": 0.2}  # of the digits, which then are in no other split's scenes
 INK = 64  # of 255: what is darker is paper, and lets through what lies below
@@ -189,7 +189,7 @@ class Scenes:
         )
         return eight_bit(Image.fromarray(picture), channels), found
 
-    def run_lengths(self, position: int) -> list[dict[str, Any]]:
+    def run_lengths(self, position: int) -> list[RunLengths]:
         masks = self.marked(position, channels=1, masks=True)[1].masks
         assert masks is not None
         return [run_lengths_of_mask(mask) for mask in masks]

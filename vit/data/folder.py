@@ -12,9 +12,10 @@ from vit.data.core.class_names import same_numbers
 from vit.data.core.images import SUFFIXES
 from vit.data.core.sources import Contents, FileSource, Source
 from vit.data.core.split_names import split_of, words_for
+from vit.data.core.unsound import require_sound
 from vit.data.formats.archives import is_archive, unpacking
 from vit.data.kinds.classification import ClassificationData
-from vit.faults import did_you_mean
+from vit.faults import Fault, did_you_mean, shorten
 
 # The customary statistics for photos: those of ImageNet, arXiv:1512.03385 and ever since.
 PHOTO_MEAN = (0.485, 0.456, 0.406)
@@ -97,7 +98,7 @@ def split_folders(
         if like and (present <= {train, *like} or {"train"} < deep):
             words = words_for(like, "folder")
             raise ValueError(
-                f"{root} holds {_few(sorted(like))}, which look like splits and not like "
+                f"{root} holds {shorten(sorted(like))}, which look like splits and not like "
                 f"classes, but no class folders in {train!r}. Set data.train_folder to the one "
                 f"to train on{f': {words}' if words else ''}."
             )
@@ -126,7 +127,7 @@ def _require_no_inner_splits(root: Path, present: set[str]) -> None:
     inner = sorted(folder.name for folder in subfolders(root / name))
     if "train" in map(split_of, inner):
         raise ValueError(
-            f"{root} holds {name!r} alone, and that holds {_few(inner)}; set "
+            f"{root} holds {name!r} alone, and that holds {shorten(inner)}; set "
             f"data.root={root / name}."
         )
 
@@ -137,7 +138,7 @@ def read_folders(
     """Split → its files with their classes; and the names of the classes, sorted.
 
     The class folders of train are the classes, the empty ones too: the check tells those. Raises
-    ValueError naming every class folder elsewhere that train does not have. Files that are left
+    Unsound naming every class folder elsewhere that train does not have. Files that are left
     out, for their endings or since they lie in no class folder, are counted into `warnings`.
     """
     train = folders["train"]
@@ -149,15 +150,18 @@ def read_folders(
             "ROOT/CLASS/*.jpg, or a table of paths and labels (data=table)."
         )
     sources: dict[str, Source] = {}
+    faults: list[Fault] = []
     for split, folder in folders.items():
         here = {entry.name for entry in subfolders(folder)}
         unknown = sorted(here - set(class_names))
         if unknown:
             near = did_you_mean(unknown[0], class_names)
-            raise ValueError(
-                f"{folder} has classes that {train} lacks: {_few(unknown)}.{near} "
-                "Every class must have training images."
+            message = (
+                f"{folder} has classes that {train} lacks: {shorten(unknown)}."
+                f"{near} Every class must have training images."
             )
+            faults.append(Fault(str(folder), message))
+            continue
         others: Counter[str] = Counter()
         files = {
             name: sorted(image_files(folder, name, others)) for name in class_names if name in here
@@ -170,6 +174,7 @@ def read_folders(
             names=np.array(names, dtype=bytes),
             labels=np.repeat(np.arange(len(class_names)), counts),
         )
+    require_sound(faults)
     return sources, class_names
 
 
@@ -185,9 +190,9 @@ def left_out(folder: Path, others: Counter[str]) -> list[str]:
     """A line for files that are no images by their endings, and one for images beside classes."""
     lines = []
     if others:
-        told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(others.items()))
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(others.items()))
         ends = ", ".join(SUFFIXES)
-        lines.append(f"{folder}: files that are left out, as none ends with {ends}: {told}.")
+        lines.append(f"{folder}: files that are left out, as none ends with {ends}: {kinds}.")
     with os.scandir(folder) as entries:
         loose = sorted(
             entry.name
@@ -198,7 +203,7 @@ def left_out(folder: Path, others: Counter[str]) -> list[str]:
     if loose:
         lines.append(
             f"{folder}: {len(loose):,} images lie beside its folders, and are left out: "
-            f"{_few(loose)}."
+            f"{shorten(loose)}."
         )
     return lines
 
@@ -248,8 +253,3 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:
         return False
-
-
-def _few(names: list[str], most: int = 5) -> str:
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest

@@ -104,8 +104,8 @@ class MaskFolder(SegmentationData):
             others: Counter[str] = Counter()
             found = sorted(image_files(images, inside, others))
             if others:
-                told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(others.items()))
-                warnings.append(f"{images / inside}: left out, as no images: {told}.")
+                kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(others.items()))
+                warnings.append(f"{images / inside}: left out, as no images: {kinds}.")
             paired, lonely = _paired(masks, inside, found)
             faults += _unpaired(images / inside, masks / inside, found, paired, lonely)
             if lonely and any(paired):
@@ -172,8 +172,8 @@ class MaskFolder(SegmentationData):
             where = str(file)
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice or not 1 <= len(names) < IGNORED:
-            told = f"the name {twice[0]!r} comes twice" if twice else f"{len(names)} names"
-            raise ValueError(f"{where}: {told}; wanted 1 to {IGNORED - 1} different names.")
+            came = f"the name {twice[0]!r} comes twice" if twice else f"{len(names)} names"
+            raise ValueError(f"{where}: {came}; wanted 1 to {IGNORED - 1} different names.")
         return tuple(names)
 
 
@@ -238,24 +238,26 @@ def _unpaired(
 
 def _why_none(masks: Path, images: list[str], lonely: list[str]) -> str:
     """What to say where not one image has a mask: what lies there in their place."""
-    told = f"none of {len(images)} images has a mask"
+    start = f"none of {len(images)} images has a mask"
     wanted = f"wanted {PurePosixPath(images[0]).with_suffix('.png')} for {images[0]}"
     if not masks.is_dir():
-        return f"{told}: there is no such folder; {wanted}, in folders of the same names."
+        return f"{start}: there is no such folder; {wanted}, in folders of the same names."
     if lonely:
-        there = f"{told}: the {len(lonely)} there are named otherwise, {shorten(lonely)}; {wanted}."
+        named = (
+            f"{start}: the {len(lonely)} there are named otherwise, {shorten(lonely)}; {wanted}."
+        )
         stems = {PurePosixPath(name).stem for name in images}
         if stems & {PurePosixPath(name).stem for name in lonely}:
-            return f"{there} Images and masks are to lie in folders of the same names."
+            return f"{named} Images and masks are to lie in folders of the same names."
         affix = _affix(stems, lonely)
-        return f"{there} Rename the masks without {affix!r}." if affix else there
+        return f"{named} Rename the masks without {affix!r}." if affix else named
     others = Counter(path.suffix.lower() for path in masks.rglob("*") if path.is_file())
     if not others:
-        return f"{told}: the folder is empty; {wanted}."
+        return f"{start}: the folder is empty; {wanted}."
     endings = ", ".join(f"{count} {suffix or 'no ending'}" for suffix, count in others.items())
     lossy = " JPEG changes values: make the maps anew from where they come from."
     return (
-        f"{told}: the files there are no PNG ({endings}); {wanted}."
+        f"{start}: the files there are no PNG ({endings}); {wanted}."
         f"{lossy if others.keys() & {'.jpg', '.jpeg'} else ''}"
     )
 

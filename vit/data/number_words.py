@@ -52,13 +52,13 @@ class NumberWords(TextData):
         digits = np.array([len(str(number)) for number in range(self.largest + 1)])
         drawn = evenly_drawn(digits, self.samples + self.test_samples, self.draw_seed)
         numbers = np.random.default_rng([self.draw_seed, 0x90D5]).permutation(drawn)
-        told = f"number words up to {self.largest:,}"
+        origin_words = f"number words up to {self.largest:,}"
         return Contents(
             {
                 "train": self._source(numbers[: self.samples].tolist()),
                 "test": self._source(numbers[self.samples :].tolist()),
             },
-            origin={"train": told, "test": told},
+            origin={"train": origin_words, "test": origin_words},
         )
 
     def _source(self, numbers: list[int]) -> TextSource:

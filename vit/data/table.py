@@ -95,19 +95,19 @@ class Table(ClassificationData):
 
     def _oddities(self, columns: dict[str, list], file: Path) -> list[str]:
         """What a column that is not asked for tells of those that are."""
-        told = spaced(columns[self.label_column], f"{file}: {self.label_column}")
+        lines = spaced(columns[self.label_column], f"{file}: {self.label_column}")
         for name, values in columns.items() if self.split_column is None else ():
             words = {as_text(value).lower() for value in values}
             meant = {split_of(word) for word in words}
             asked_for = name in (self.path_column, self.label_column)
             if "train" in meant and None not in meant and not asked_for:
-                told.append(
+                lines.append(
                     f"{file}: the column {name!r} has {', '.join(sorted(words))}, and all rows are "
                     f"trained on; data.split_column={name} keeps them apart"
                 )
         if self.label_column == "label":
-            told += other_labels(columns, self.label_column, file)
-        return told
+            lines += other_labels(columns, self.label_column, file)
+        return lines
 
     def _labels(self, value: Any) -> list[str]:
         assert self.separator is not None

@@ -10,9 +10,15 @@ from typing import Literal
 
 import numpy as np
 
-from vit.data.annotations.files import MarkedFiles, contents_of
-from vit.data.annotations.raw import Bad, ImageRecord, published, size_or_none
-from vit.data.coco import MOST_SIDE, is_size
+from vit.data.annotations.files import AnnotatedFiles, contents_of
+from vit.data.annotations.raw import (
+    MOST_SIDE,
+    Bad,
+    ImageRecord,
+    from_records,
+    is_size,
+    size_or_none,
+)
 from vit.data.core.class_names import same_numbers
 from vit.data.core.images import SUFFIXES
 from vit.data.core.sources import Contents
@@ -28,7 +34,7 @@ LISTED = re.compile(r"\s-?[01]\s*$")  # whether a class is in the image, behind 
 
 
 @dataclass(kw_only=True, eq=False)
-class Voc(DetectionData[MarkedFiles]):
+class Voc(DetectionData[AnnotatedFiles]):
     """An XML file per image, in lists named train, val and test.
 
     Boxes count pixels from 1 and hold their last pixel, as VOC's do. VOC has no masks in its XML.
@@ -59,14 +65,14 @@ class Voc(DetectionData[MarkedFiles]):
         if self.masks:
             raise ValueError("data.masks=true: VOC's XML holds no outlines; wanted false.")
 
-    def read(self) -> Contents[MarkedFiles]:
+    def read(self) -> Contents[AnnotatedFiles]:
         root = existing_folder(self.root, "data.root")
         folder, images = root / self.annotations, root / self.images
         if not folder.is_dir():
             raise ValueError(f"{root} holds no folder {self.annotations!r} (data.annotations).")
         if not images.is_dir():
             raise ValueError(f"{root} holds no folder {self.images!r} (data.images).")
-        bad, odd = Bad(), Bad()
+        bad, dropped = Bad(), Bad()
         files = _by_stem(images, SUFFIXES)
         written = _by_stem(folder, (".xml",))
         for same in written.values():
@@ -82,7 +88,7 @@ class Voc(DetectionData[MarkedFiles]):
                     files.get(stem, [None])[0],
                     self.difficult,
                     bad,
-                    odd,
+                    dropped,
                 )
                 for stem in stems
             ]
@@ -106,13 +112,13 @@ class Voc(DetectionData[MarkedFiles]):
         )
         class_of = {name: number for number, name in enumerate(names)}
         ready = {
-            split: published(str(folder), images, found, class_of)
+            split: from_records(str(folder), images, found, class_of)
             for split, found in splits.items()
         }
         numbers = tuple(range(1, len(names) + 1))
         faults = [*bad.faults(str(folder)), *same_numbers(names, str(folder))]
         contents = contents_of(ready, tuple(names), numbers, False, faults)
-        contents.warnings += warnings + [str(one) for one in odd.faults(str(folder))]
+        contents.warnings += warnings + [str(one) for one in dropped.faults(str(folder))]
         return contents
 
     def _stems(self, root: Path, written: Collection[str]) -> dict[str, list[str]]:
@@ -182,16 +188,16 @@ def _by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, list[str]]:
     return {stem: found[stem] for stem in sorted(found)}
 
 
-def _left_out(*told: tuple[str, Collection[str]]) -> list[str]:
+def _left_out(*sorts: tuple[str, Collection[str]]) -> list[str]:
     """A line for each that holds something."""
     return [
         f"{message % len(stems)}, and are left out: {shorten(sorted(stems))}."
-        for message, stems in told
+        for message, stems in sorts
         if stems
     ]
 
 
-def _read_xml(file: Path, image: str | None, difficult: str, bad: Bad, odd: Bad) -> ImageRecord:
+def _read_xml(file: Path, image: str | None, difficult: str, bad: Bad, dropped: Bad) -> ImageRecord:
     """The objects of one file; what is wrong with it goes into `bad`, what is odd into `odd`."""
     found = ImageRecord(image or f"{file.stem}.jpg")
     try:
@@ -208,7 +214,7 @@ def _read_xml(file: Path, image: str | None, difficult: str, bad: Bad, odd: Bad)
         return found
     named = (tree.findtext("filename") or "").strip().replace("\\", "/").rpartition("/")[2]
     if named and file.stem not in (named, os.path.splitext(named)[0]):  # noqa: PTH122
-        odd.add(
+        dropped.add(
             "files whose <filename> is of another image; the image of the file's own name is taken",
             f"{file.name} ({named[:40]})",
         )

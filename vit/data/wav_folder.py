@@ -3,7 +3,6 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,12 +17,13 @@ from vit.data.core.file_names import stored
 from vit.data.core.images import BadImage, eight_bit
 from vit.data.core.sources import Contents, FileSource, Source
 from vit.data.core.split_names import split_of
+from vit.data.core.unsound import require_sound
 from vit.data.folder import existing_folder, image_files
 from vit.data.formats.spectrograms import Spectrogram
 from vit.data.formats.wav_files import format_of, read_wav
-from vit.data.kinds.checks import IMAGES_DECODED, spread
+from vit.data.kinds.checks import IMAGES_DECODED, evenly_spaced
 from vit.data.kinds.classification import ClassificationData
-from vit.faults import did_you_mean, shorten
+from vit.faults import Fault, did_you_mean, shorten
 
 LOOKED_AT = 128  # training files from which mean and deviation are taken
 KEPT_BYTES = 1 << 28  # of pictures of one split, so that each file is read once
@@ -92,18 +92,21 @@ class WavFolder(ClassificationData):
     def __post_init__(self) -> None:
         super().__post_init__()
         names = re.findall(r"{(\w+)}", self.pattern)
+        wrong = []
         if names.count("class") != 1 or len(set(names)) < len(names):
-            raise ValueError(
+            wrong.append(
                 f"data.pattern={self.pattern!r}; wanted {{class}} and each name once, as in "
                 '"{class}_{group}_{take}".'
             )
         if (self.test_groups or self.val_groups) and "group" not in names:
-            raise ValueError(
+            wrong.append(
                 f"data.test_groups and data.val_groups want {{group}} in data.pattern, which is "
                 f"{self.pattern!r}."
             )
         if twice := set(self.test_groups) & set(self.val_groups):
-            raise ValueError(f"data.test_groups and data.val_groups both have {sorted(twice)}.")
+            wrong.append(f"data.test_groups and data.val_groups both have {sorted(twice)}.")
+        if wrong:
+            raise ValueError(" Also: ".join(wrong))
         _ = self.spectrogram
 
     @cached_property
@@ -124,10 +127,10 @@ class WavFolder(ClassificationData):
     def read(self) -> Contents[Source]:
         root = existing_folder(self.root, "data.root")
         others: Counter[str] = Counter()
-        rows = list(self._files(root, others))
-        told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(others.items()))
+        rows = self._files(root, others)
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(others.items()))
         if not rows:
-            holds = f", only {told}" if told else ""
+            holds = f", only {kinds}" if kinds else ""
             raise ValueError(f"data.root={self.root} holds no .wav files{holds}.")
         class_names = tuple(sorted({row["class"] for _, row in rows}))
         number = {name: at for at, name in enumerate(class_names)}
@@ -154,9 +157,9 @@ class WavFolder(ClassificationData):
             mean=(mean,),
             std=(deviation,),
             image_size=(self.mels, self.spectrogram.frames),
-            origin={split: self._told(root, split) for split in sources},
+            origin={split: self._origin(root, split) for split in sources},
             faults=same_numbers(class_names, str(root)),
-            warnings=[f"{root}: files that are left out, as no .wav: {told}."] if told else [],
+            warnings=[f"{root}: files that are left out, as no .wav: {kinds}."] if kinds else [],
         )
 
     def _own_warnings(self) -> list[str]:
@@ -165,55 +168,61 @@ class WavFolder(ClassificationData):
         cancelled = []
         for source in self.contents.sources.values():
             assert isinstance(source, WavSource)
-            for position in spread(np.arange(len(source)), IMAGES_DECODED).tolist():
+            for position in evenly_spaced(np.arange(len(source)), IMAGES_DECODED).tolist():
                 path = source.path(position)
-                with suppress(BadImage):  # a fault, told as such
+                with suppress(BadImage):  # a fault, reported as such
                     form = format_of(path)
                     rates[form.rate] += 1
                     if form.channels > 1 and read_wav(path).cancelled:
                         cancelled.append(source.name(position))
-        told = super()._own_warnings()
+        lines = super()._own_warnings()
         if len(rates) > 1:
             counts = ", ".join(f"{count} of {rate:,} Hz" for rate, count in rates.most_common())
-            told.append(
+            lines.append(
                 f"sounds of {len(rates)} rates ({counts}) are resampled to {self.sample_rate:,} "
                 "Hz; one of a lower rate has no high notes, and a model may go by that"
             )
         if cancelled:
-            told.append(
+            lines.append(
                 f"{len(cancelled)} sounds have channels of opposite phases, whose mean is nothing; "
                 f"their loudest channel is taken: {shorten(cancelled)}"
             )
-        return told
+        return lines
 
-    def _told(self, root: Path, split: str) -> str:
+    def _origin(self, root: Path, split: str) -> str:
         groups = {"test": self.test_groups, "val": self.val_groups}.get(split, ())
         return f"{root}{': ' if groups else ''}{', '.join(groups)}"
 
-    def _files(self, root: Path, others: Counter[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    def _files(self, root: Path, others: Counter[str]) -> list[tuple[str, dict[str, str]]]:
         """Each file's path under root, and what the pattern says of it, its split too.
 
         What is no .wav is counted in `others` by its ending.
-        Raises ValueError naming files that do not fit the pattern, or groups that are not there.
+        Raises Unsound naming files that do not fit the pattern, groups that are not there, and
+        splits that are none.
         """
         fits = _expression(self.pattern)
         paths = sorted(Path(os.fsdecode(name)) for name in image_files(root, "", others, (".wav",)))
         names = [path.as_posix() for path in paths]
         found = [(name, fits.fullmatch(name[:-4])) for name in names]
+        faults: list[Fault] = []
         if unfit := [name for name, match in found if match is None]:
-            raise ValueError(
+            message = (
                 f"{len(unfit)} of {len(names)} files do not fit data.pattern={self.pattern!r}, "
                 f"such as {', '.join(unfit[:3])}. Say where the class stands, as in "
                 "'data.pattern=\"{class}_{group}_{take}\"' with both kinds of quotes."
             )
+            faults.append(Fault("data", message))
         rows = [(name, match.groupdict()) for name, match in found if match is not None]
         groups = {row["group"] for _, row in rows if "group" in row}
         for key, wanted in (("test", self.test_groups), ("val", self.val_groups)):
-            for group in wanted:
+            for group in wanted if groups else ():
                 if group not in groups:
                     near = did_you_mean(group, sorted(groups))
                     known = ", ".join(sorted(groups)[:10])
-                    raise ValueError(f"data.{key}_groups: no {group!r} among {known}.{near}")
+                    message = f"no {group!r} among {known}.{near}"
+                    faults.append(Fault(f"data.{key}_groups", message))
+        unknown: list[str] = []
+        files = []
         for name, row in rows:
             split = row.get("split", "train")
             split = split_of(split) or split
@@ -222,24 +231,32 @@ class WavFolder(ClassificationData):
             elif row.get("group") in self.val_groups:
                 split = "val"
             if split not in SPLITS:
-                raise ValueError(f"{root / name}: {{split}} is {split!r}; wanted train, val, test.")
-            yield name, {**row, "split": split}
+                unknown.append(f"{name}: {split!r}")
+            files.append((name, {**row, "split": split}))
+        if unknown:
+            message = (
+                f"{{split}} is none of train, val, test: {shorten(unknown)} "
+                f"({len(unknown)} in all)."
+            )
+            faults.append(Fault(str(root), message))
+        require_sound(faults)
+        return files
 
 
 def _expression(pattern: str) -> re.Pattern[str]:
     parts = re.split(r"{(\w+)}", pattern)  # text and names by turns
     within = {"class", "group", "split"}  # names of one folder or file
-    told = [
+    parts = [
         re.escape(part) if at % 2 == 0 else f"(?P<{part}>{'[^/]+?' if part in within else '.+?'})"
         for at, part in enumerate(parts)
     ]
-    return re.compile("".join(told))
+    return re.compile("".join(parts))
 
 
 def _statistics(source: Source) -> tuple[float, float]:
     """Mean and deviation of some pictures; those that cannot be read are left to the check."""
     seen = []
-    for position in spread(np.arange(len(source)), LOOKED_AT).tolist():
+    for position in evenly_spaced(np.arange(len(source)), LOOKED_AT).tolist():
         try:
             seen.append(np.asarray(source.read(position, 1)) / 255)
         except BadImage as fault:

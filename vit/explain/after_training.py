@@ -51,6 +51,8 @@ def look_back(
     place = trainer.strategy.root_device
     try:
         given = examples(data, most)
+        if not given:
+            return
         trained = load(
             run_dir,
             device=str(place) if place.type == "cuda" else "cpu",  # features need float64
@@ -60,14 +62,14 @@ def look_back(
         content, drawn = looked_at(trained, given, rows, areas=False)
         write(run_dir / FOLDER, {"run": str(run_dir), **content}, drawn)
         _log(trainer, content["images"], drawn)
-    except (Refused, BadImage, OSError, torch.OutOfMemoryError) as error:
+    except (Refused, OSError, torch.OutOfMemoryError) as error:
         log.warning("no pictures of what it looks at: %s", error)
 
 
-def _log(trainer: Trainer, told: list[dict[str, Any]], drawn: list[dict[str, Image.Image]]) -> None:
+def _log(trainer: Trainer, rows: list[dict[str, Any]], drawn: list[dict[str, Image.Image]]) -> None:
     for key, kinds in LOGGED.items():
         images, words = [], []
-        for row, own in zip(told, drawn, strict=True):
+        for row, own in zip(rows, drawn, strict=True):
             there = [kind for kind in kinds if kind in own]
             images.append(beside([own[kind] for kind in there]))
             of_class = f" for {row['class']}" if "relevance" in there else ""
@@ -79,7 +81,8 @@ def _log(trainer: Trainer, told: list[dict[str, Any]], drawn: list[dict[str, Ima
 def examples(data: Pictured, most: int) -> list[Given]:
     """Images of val, the same for all runs of the data whatever their seed.
 
-    They lie far apart, since files come class by class, and the first of more are the fewer.
+    They lie far apart, since files come class by class, and the first of more are the fewer. One
+    that cannot be read is left out, which is said.
     """
     length = data.lengths["val"]
     places = dict.fromkeys(int(number * GOLDEN % 1 * length) for number in range(1, most + 1))
@@ -87,7 +90,11 @@ def examples(data: Pictured, most: int) -> list[Given]:
     source = data.contents.sources[name]
     given = []
     for place in places:
-        picture = data.picture("val", place)
+        try:
+            picture = data.picture("val", place)
+        except BadImage as error:
+            log.warning("left out of the pictures of what it looks at: %s", error)
+            continue
         if isinstance(source, FileSource):  # as `vit attend` knows it
             content = digest(source.path(int(members[place])))
         else:

@@ -83,12 +83,12 @@ def looked_at(
         for image in inputs
     ]
     colours, shares = _colours(trained.model, inputs)
-    told, drawn = [], []
+    records, drawn = [], []
     for each, image, seen, colour in zip(given, inputs, found, colours, strict=True):
         named = {"path": each.path, "sha256": each.sha256}
-        told.append({**named, **_numbers(trained, image, seen, areas)})
-        drawn.append(_drawn(trained, image, seen, colour, rows, told[-1].get("class")))
-    return {"pca_variance": shares, "images": told}, drawn
+        records.append({**named, **_numbers(trained, image, seen, areas)})
+        drawn.append(_drawn(trained, image, seen, colour, rows, records[-1].get("class")))
+    return {"pca_variance": shares, "images": records}, drawn
 
 
 def digest(path: Path) -> str:
@@ -139,24 +139,24 @@ def _numbers(trained: Trained, image: Tensor, seen: Seen, areas: bool) -> dict[s
         "rollout": seen.rollout.cpu(),
         "last layer": seen.layers[-1].mean(0).cpu(),
     }
-    told = {
+    numbers = {
         "class": names[label],
         "probability": float(seen.scores[label]),
         "grid": list(seen.grid),
         "maps": {name: values.tolist() for name, values in maps.items()},
     }
     if areas:
-        told["faithfulness"] = faithfulness(score, image, seen.grid, maps)
-    return told
+        numbers["faithfulness"] = faithfulness(score, image, seen.grid, maps)
+    return numbers
 
 
 def _object(names: tuple[str, ...], each: Looked) -> dict[str, Any]:
-    told: dict[str, Any] = {"class": names[each.label], "score": each.score}
-    told["box_cxcywh"] = each.box_cxcywh
-    told["maps"] = {name: values.tolist() for name, values in each.maps.items()}
+    row: dict[str, Any] = {"class": names[each.label], "score": each.score}
+    row["box_cxcywh"] = each.box_cxcywh
+    row["maps"] = {name: values.tolist() for name, values in each.maps.items()}
     if each.places is not None and each.weights is not None:
-        told |= {"places": each.places.tolist(), "weights": each.weights.tolist()}
-    return told
+        row |= {"places": each.places.tolist(), "weights": each.weights.tolist()}
+    return row
 
 
 def _drawn(

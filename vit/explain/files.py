@@ -41,21 +41,23 @@ def write(
         for name, picture in own.items():
             picture.save(out / row["files"][name])
         sheets.append((out / row["files"]["sheet"]).read_bytes())
-    told = {"schema_version": SCHEMA_VERSION, **content, "page": str(out / "attend.html")}
-    (out / "attend.html").write_text(page(told, sheets), encoding="utf-8")
-    text = json.dumps(told, indent=1, ensure_ascii=False)
+    record = {"schema_version": SCHEMA_VERSION, **content, "page": str(out / "attend.html")}
+    (out / "attend.html").write_text(page(record, sheets), encoding="utf-8")
+    text = json.dumps(record, indent=1, ensure_ascii=False)
     part = out / "attend.json.part"
     part.write_text(text, encoding="utf-8")
     part.replace(out / "attend.json")
-    return told
+    return record
 
 
-def page(told: dict[str, Any], sheets: Sequence[bytes]) -> str:
+def page(record: dict[str, Any], sheets: Sequence[bytes]) -> str:
     """One HTML file without a script; all that came from outside is escaped. Sheets are PNG."""
-    parts = [_image(row, sheet) for row, sheet in zip(told.get("images", []), sheets, strict=True)]
-    parts += [_text(row) for row in told.get("texts", [])]
+    parts = [
+        _image(row, sheet) for row, sheet in zip(record.get("images", []), sheets, strict=True)
+    ]
+    parts += [_text(row) for row in record.get("texts", [])]
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    title = f"What {html.escape(Path(told['run']).name)} looks at"
+    title = f"What {html.escape(Path(record['run']).name)} looks at"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'

@@ -109,12 +109,12 @@ def _attended(
     _: Tensor,
 ) -> Tensor:
     """Puts the explicit path's answer in the place of the fused one's."""
-    told = {**dict(zip(("x", "context"), given, strict=False)), **named}
-    if told.get("memory") is not None:
+    arguments = {**dict(zip(("x", "context"), given, strict=False)), **named}
+    if arguments.get("memory") is not None:
         # It holds the keys of this pass by now, and would be given them twice.
         raise ValueError("attention is recorded in whole passes; call the model without a memory.")
     out, weights = module.with_weights(*given, **named)
-    recording.looks.append(Look(name, told.get("context") is not None, weights))
+    recording.looks.append(Look(name, arguments.get("context") is not None, weights))
     return out
 
 
@@ -123,10 +123,10 @@ def _sampled(
 ) -> None:
     assert isinstance(module, DeformableAttention)
     wanted = ("x", "tokens", "grids", "boxes_cxcywh", "valid")
-    told = {**dict(zip(wanted, given, strict=False)), **named}
-    position = told.get("position")
-    x = told["x"] if position is None else told["x"] + position
-    recording.samplings.append(Sampling(name, *module.looks(x, told["boxes_cxcywh"])))
+    arguments = {**dict(zip(wanted, given, strict=False)), **named}
+    position = arguments.get("position")
+    x = arguments["x"] if position is None else arguments["x"] + position
+    recording.samplings.append(Sampling(name, *module.looks(x, arguments["boxes_cxcywh"])))
 
 
 def _record_timm(module: Any, name: str, recording: Recording) -> list[Callable[[], object]]:

@@ -47,13 +47,13 @@ def attend_texts(
         raise Refused([Fault("--class", "is for runs that tell classes; this one writes texts")])
     label = class_number(trained.class_names, class_name)
     rows = chosen_layers(layers, trained.model)
-    told = []
+    records = []
     for text in texts:
         tokens = tokens_of(trained, [text])
         own = _written(trained, tokens) if writes else _classified(trained, tokens, label)
         own["maps"] = [each for each in own["maps"] if each.pop("layer", rows[0]) in rows]
-        told.append({"input": text, **own})
-    return write(Path(out), {"run": run_dir, "texts": told})
+        records.append({"input": text, **own})
+    return write(Path(out), {"run": run_dir, "texts": records})
 
 
 def _classified(trained: Trained, tokens: Tensor, label: int | None) -> dict[str, Any]:

@@ -58,7 +58,8 @@ def evaluate(
     if split not in lengths:
         raise Refused([Fault("--split", f"this data has no {split!r}, only {', '.join(lengths)}")])
     _require_same_classes(trained, facts.class_names)
-    data.follow(trained.facts, trained.transform)  # as the model was trained, whatever data say
+    # As the model was trained, whatever the data say.
+    data.use_checkpoint_facts(trained.facts, trained.transform)
     with torch.no_grad():
         output = trained.model(*data.facts.example(2))
     if message := trained.spec.ask(trained.spec.check_output, output, 2, data):

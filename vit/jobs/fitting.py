@@ -90,7 +90,9 @@ def fit(job: Job) -> int:
         write_splits(folder.path, splits_of(data))
     model = assemble_model(config, data.facts, allowed)
     task = assemble_task(config, model, data, allowed)
-    train_loader = job.loader(data, "train", accumulate=accumulation(config), lend=task.mixes)
+    train_loader = job.loader(
+        data, "train", accumulate=accumulation(config), mix_neighbours=task.mixes
+    )
     val_loader = job.loader(data, "val")
     left_out = LeftOut(data.unit)
     trainer = _trainer(job, data, model, train_loader.batch_sampler, left_out)

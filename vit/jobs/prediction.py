@@ -8,8 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from vit.data.core.deep_images import Deep, deep_in
-from vit.data.core.deep_images import told as deep_warnings
+from vit.data.core.deep_images import Deep, deep_in, remarks_on
 from vit.facts import TextFacts
 from vit.faults import Fault, Refused
 from vit.pictures.answers import Drawing
@@ -62,7 +61,7 @@ def predict(
     left_out = [str(fault) for fault in faults]
     more: dict[str, Any] = {} if drawing is None else {"pictures": str(drawing.finish())}
     white = getattr(trained.transform, "white", None)
-    if warnings := deep_warnings(deep, f"{len(deep)} of {len(paths)} images", white):
+    if warnings := remarks_on(deep, f"{len(deep)} of {len(paths)} images", white):
         more["warnings"] = warnings
     return {"schema_version": 1, "run": run_dir, "images": rows, "left_out": left_out, **more}
 

@@ -48,7 +48,7 @@ class Block(nn.Module):
         causal: bool = False,
         rotate: Rotate | None = None,
     ) -> Float[Tensor, "batch tokens dim"]:
-        """Masks as in `vit.layers.attention.attention`."""
+        """Masks as in `vit.layers.softmax_attention.attention`."""
         # Nothing is named but x: what a name holds, the memory of the next product cannot reuse.
         x = x + self._branch(
             self.attention(self.norm1(x), mask=mask, causal=causal, rotate=rotate), self.scale1

@@ -80,7 +80,7 @@ class AttentionPart(Protocol):
     """Tokens [batch, tokens, dim] that look at one another.
 
     Built with `dim`, `heads`, and the backbone's keys of attention (see `Attention`). A mask is as
-    in vit.layers.attention.attention, `rotate` from the position part. Sequence models pass
+    in vit.layers.softmax_attention.attention, `rotate` from the position part. Sequence models pass
     `context` and `memory` too.
 
     `with_weights` answers as `forward` does in evaluation, by a path on which the answer is made

@@ -1,4 +1,4 @@
-"""Where a patch lies in the image, told to the tokens.
+"""Where a patch lies in the image, as the tokens learn it.
 
 Every part here is called as `position(dim=…, heads=…, grid=…)` with the grid of the training
 images, and has two ways to act: `forward` changes the patch tokens once, `rotation` gives a

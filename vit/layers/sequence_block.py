@@ -65,7 +65,7 @@ class SequenceBlock(nn.Module):
     ) -> Float[Tensor, "batch tokens dim"]:
         """`mask` says which tokens, `context_mask` what of the context may be attended to.
 
-        Masks as in `vit.layers.attention.attention`, memories as in `vit.layers.kv_cache`.
+        Masks as in `vit.layers.softmax_attention.attention`, memories as in `vit.layers.kv_cache`.
         """
         own = None if memory is None else memory.tokens
         among = {"mask": mask, "causal": causal, "rotate": rotate, "memory": own}

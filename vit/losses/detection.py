@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from vit.boxes import cxcywh_to_xyxy, generalized_iou, iou
 from vit.losses.masks import NUM_POINTS, generator_or_fixed, mask_losses
-from vit.losses.matching import Match, Matcher, require_weights
+from vit.losses.matching import Match, Matcher
 from vit.losses.query_classes import SUMS, softmax_cross_entropy
+from vit.losses.weights import LossWeights, MatchingCosts, require_weight
 from vit.structures import Denoised, Detections, Objects, Stage
 
 
@@ -39,9 +40,8 @@ class SetCriterion(nn.Module):
             `require_fit` tells. All but "cross_entropy" and "focal" ask for boxes.
         alpha, gamma: of the class loss, if not its own; "cross_entropy" has neither.
         no_object_weight: of queries without an object, with "cross_entropy" alone.
-        weight_class, weight_box, weight_giou, weight_mask, weight_dice: of the losses.
-        cost_class, cost_box, cost_giou, cost_mask, cost_dice: of the same in matching. Published
-            with "cross_entropy" of boxes is cost_class=1 (DETR); of masks, weight_class=2 (EoMT).
+        weights: of the losses; published with "cross_entropy" of masks is 2 for the class (EoMT).
+        costs: of the same in matching.
         num_points: at which a mask is compared; no more than the objects' masks have pixels.
 
     Raises ValueError for a value out of its range, or alpha or gamma where there is none.
@@ -57,44 +57,20 @@ class SetCriterion(nn.Module):
         alpha: float | None = None,
         gamma: float | None = None,
         no_object_weight: float = 0.1,
-        weight_class: float = 1.0,
-        weight_box: float = 5.0,
-        weight_giou: float = 2.0,
-        weight_mask: float = 5.0,
-        weight_dice: float = 5.0,
-        cost_class: float = 2.0,
-        cost_box: float = 5.0,
-        cost_giou: float = 2.0,
-        cost_mask: float = 5.0,
-        cost_dice: float = 5.0,
+        weights: LossWeights | None = None,
+        costs: MatchingCosts | None = None,
         num_points: int = NUM_POINTS,
     ):
         super().__init__()
         self.class_loss, self.no_object = class_loss, class_loss == "cross_entropy"
         shape = _shape(alpha, gamma, self.no_object)
         self.class_sum = None if self.no_object else partial(SUMS[class_loss], **shape)
-        require_weights(
-            no_object_weight=no_object_weight,
-            weight_class=weight_class,
-            weight_box=weight_box,
-            weight_giou=weight_giou,
-            weight_mask=weight_mask,
-            weight_dice=weight_dice,
-        )
+        require_weight("no_object_weight", no_object_weight)
         self.no_object_weight, self.num_points = no_object_weight, num_points
-        self.weights = {
-            "loss_class": weight_class,
-            "loss_box": weight_box,
-            "loss_giou": weight_giou,
-            "loss_mask": weight_mask,
-            "loss_dice": weight_dice,
-        }
+        terms = (weights or LossWeights()).by_term()
+        self.weights = {f"loss_{name}": weight for name, weight in terms.items()}
         self.matcher = Matcher(
-            cost_class=cost_class,
-            cost_box=cost_box,
-            cost_giou=cost_giou,
-            cost_mask=cost_mask,
-            cost_dice=cost_dice,
+            costs or MatchingCosts(),
             kind="softmax" if self.no_object else "focal",
             num_points=num_points,
         )
@@ -104,11 +80,11 @@ class SetCriterion(nn.Module):
         if no_object == self.no_object:
             return
         if no_object:
-            told, change = "have a last column for no object", "class_loss=cross_entropy"
+            shape, change = "have a last column for no object", "class_loss=cross_entropy"
         else:
-            told, change = "have a column a class and no more", "one of " + ", ".join(SUMS)
+            shape, change = "have a column a class and no more", "one of " + ", ".join(SUMS)
         raise ValueError(
-            f"class_loss={self.class_loss} does not fit a head whose logits {told}; "
+            f"class_loss={self.class_loss} does not fit a head whose logits {shape}; "
             f"take {change}, or head.no_object={str(self.no_object).lower()}."
         )
 
@@ -132,12 +108,12 @@ class SetCriterion(nn.Module):
             parts: dict[str, Tensor] = {}
             for stage, match in zip(detections.stages, matches, strict=True):
                 _add(parts, self._of_stage(stage, match, objects, normal, generator))
-            loss = self._summed(parts)
+            loss = self._weighted_sum(parts)
             if detections.denoised is not None:
-                told = self._of_denoised(detections.denoised, objects, generator)
-                loss = loss + self._summed(told)
+                denoised = self._of_denoised(detections.denoised, objects, generator)
+                loss = loss + self._weighted_sum(denoised)
                 parts |= {
-                    name.replace("loss", "loss_denoising"): part for name, part in told.items()
+                    name.replace("loss", "loss_denoising"): part for name, part in denoised.items()
                 }
         count = torch.full((), float(broken), device=device)
         return {"loss": loss, **parts, "nonfinite_costs": count}
@@ -169,7 +145,7 @@ class SetCriterion(nn.Module):
         counts = torch.tensor([class_count, count * detections.groups], dtype=torch.float64)
         return torch.stack([means * normals, counts], dim=1)
 
-    def _summed(self, parts: dict[str, Tensor]) -> Tensor:
+    def _weighted_sum(self, parts: dict[str, Tensor]) -> Tensor:
         return torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
 
     def _of_denoised(
@@ -261,7 +237,7 @@ def _shape(alpha: float | None, gamma: float | None, no_object: bool) -> dict[st
 
 
 def loss_of(weighed: Float[Tensor, "2 2"]) -> float:
-    """The loss of what `SetCriterion.weighed` told of some batches, added up."""
+    """The loss of what `SetCriterion.weighed` answers for some batches, added up."""
     return sum(total / count if count else total for total, count in weighed.tolist())
 
 

@@ -6,8 +6,7 @@ arXiv:2010.04159; costs of masks, Cheng et al. 2022, arXiv:2112.01527.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -23,6 +22,7 @@ from vit.losses.masks import (
     mask_costs,
     random_points,
 )
+from vit.losses.weights import MatchingCosts
 from vit.structures import Detections, Objects, Stage
 
 ALPHA, GAMMA = 0.25, 2.0  # of the focal cost
@@ -51,25 +51,14 @@ class Matcher:
     assigned to all objects by itself. Masks are compared at `num_points` random points an image,
     or as many as the objects' masks have pixels.
 
-    Raises ValueError for a cost below 0 or no points.
+    Raises ValueError for no points.
     """
 
-    cost_class: float = 2.0
-    cost_box: float = 5.0
-    cost_giou: float = 2.0
-    cost_mask: float = 5.0
-    cost_dice: float = 5.0
+    term_costs: MatchingCosts = field(default_factory=MatchingCosts)
     kind: Literal["focal", "softmax"] = "focal"
     num_points: int = NUM_POINTS
 
     def __post_init__(self) -> None:
-        require_weights(
-            cost_class=self.cost_class,
-            cost_box=self.cost_box,
-            cost_giou=self.cost_giou,
-            cost_mask=self.cost_mask,
-            cost_dice=self.cost_dice,
-        )
         if self.num_points < 1:
             raise ValueError(f"num_points={self.num_points}; wanted 1 or more.")
 
@@ -92,7 +81,7 @@ class Matcher:
         costs = [self.costs(stage, objects, generator) for stage in detections.stages]
         on_host = torch.cat([cost.flatten() for cost in costs]).cpu()
         broken = ~on_host.isfinite()
-        # Whoever diverges is to be told: the count is given back, and the pairs come last.
+        # A divergence must not pass in silence: the count is returned, and such pairs come last.
         parts = on_host.masked_fill(broken, WORST).split([cost.numel() for cost in costs])
         found = [
             assigned(part.view(cost.shape).numpy(), objects.counts, detections.groups)
@@ -105,12 +94,14 @@ class Matcher:
         device = stage.logits.device
         with torch.autocast(device.type, enabled=False):
             at, inside = (part.to(device) for part in padded(objects.counts))
-            total = self.cost_class * self._of_class(stage.logits.float(), objects.labels[at])
+            total = self.term_costs.class_ * self._of_class(
+                stage.logits.float(), objects.labels[at]
+            )
             if stage.boxes_cxcywh is not None:
                 boxes, targets = stage.boxes_cxcywh.float(), objects.boxes_cxcywh.float()[at]
                 overlap = pairwise_generalized_iou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(targets))
-                total += self.cost_box * torch.cdist(boxes, targets, p=1)
-                total -= self.cost_giou * overlap
+                total += self.term_costs.box * torch.cdist(boxes, targets, p=1)
+                total -= self.term_costs.giou * overlap
             if stage.masks is not None:
                 self._add_masks(total, stage.masks, objects, generator)
             return total.where(inside[:, None], 0.0)
@@ -126,7 +117,7 @@ class Matcher:
         for image, count in enumerate(objects.counts):
             if count:
                 mask, dice = mask_costs(masks[image], own[image], points[image])
-                total[image, :, :count] += self.cost_mask * mask + self.cost_dice * dice
+                total[image, :, :count] += self.term_costs.mask * mask + self.term_costs.dice * dice
 
     def _of_class(self, logits: Tensor, labels: Tensor) -> Tensor:
         """[images, queries, objects] of logits [images, queries, classes]."""
@@ -181,10 +172,3 @@ def _refuse(stage: Stage, groups: int, objects: Objects) -> None:
             f"a stage has {queries} queries, which {groups} groups cannot share equally; "
             "wanted the same number of queries in each group."
         )
-
-
-def require_weights(**weights: float) -> None:
-    """Raises ValueError for the first that is negative or no number."""
-    for name, value in weights.items():
-        if not 0 <= value < math.inf:
-            raise ValueError(f"{name}={value}; wanted a number of 0 or more.")

@@ -10,7 +10,7 @@ from vit.runs.distributed import sum_dtype, sum_over_ranks
 
 BINS = 15  # of the calibration error, as in Guo et al. 2017
 MOST_CONFUSION_CLASSES = 1024  # a matrix of 8 MiB; more classes go without
-MOST_SHOWN_CLASSES = 200  # a larger matrix is nothing to read; the worst pairs are told instead
+MOST_SHOWN_CLASSES = 200  # a larger matrix is nothing to read; the worst pairs are listed instead
 WORST_PAIRS = 20
 
 
@@ -123,7 +123,7 @@ class ClassificationMetrics:
         if self._classes is None or self._bins is None:
             return {}
         images, correct, _ = self._classes.T.tolist()
-        told: dict[str, list] = {
+        tables: dict[str, list] = {
             "classes": list(self.class_names),
             "images": images,
             "class_accuracy": [c / n if n else None for c, n in zip(correct, images, strict=True)],
@@ -135,10 +135,10 @@ class ClassificationMetrics:
         }
         if self._confusion is not None:
             matrix = self._confusion.view(self.num_classes, self.num_classes).cpu()
-            told["most_confused"] = self._worst_pairs(matrix)
+            tables["most_confused"] = self._worst_pairs(matrix)
             if self.num_classes <= MOST_SHOWN_CLASSES:
-                told["confusion"] = matrix.tolist()
-        return told
+                tables["confusion"] = matrix.tolist()
+        return tables
 
     def _worst_pairs(self, matrix: Tensor) -> list[list]:
         wrong = matrix - torch.diag(matrix.diagonal())

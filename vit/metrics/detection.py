@@ -14,6 +14,7 @@ import numpy as np
 import torch.distributed as dist
 
 from vit.runs.distributed import several_ranks
+from vit.structures import RunLengths
 
 NAMES = (
     "ap",
@@ -43,7 +44,7 @@ class ImageDetections:
     score: np.ndarray
     label: np.ndarray
     boxes_xyxy: np.ndarray
-    masks: list[dict[str, Any]] = field(default_factory=list)
+    masks: list[RunLengths] = field(default_factory=list)
 
     def of(self, image: int) -> ImageDetections:
         """What was found in one image."""
@@ -92,13 +93,13 @@ class DetectionMetrics:
         same numbers, which the first works out.
         """
         images, found = self._seen = _of_all_ranks(self._images, self._found)
-        told: list[Any] = [None]
+        box: list[Any] = [None]
         if not several_ranks() or dist.get_rank() == 0:
             with _garbage_left_alone():
-                told = [self._evaluated(truth, images, found)]
+                box = [self._evaluated(truth, images, found)]
         if several_ranks():
-            dist.broadcast_object_list(told, src=0)
-        self._tables, numbers = told[0]
+            dist.broadcast_object_list(box, src=0)
+        self._tables, numbers = box[0]
         return numbers
 
     def tables(self) -> dict[str, list]:
@@ -107,10 +108,10 @@ class DetectionMetrics:
         `class_ap`, `class_ap50`; `class_score`, from which on its answers have the best F1 at an
         IoU of 0.5; and `precision` there, at the recalls 0, 0.01 … 1, interpolated as COCO does.
         """
-        told = {"classes": list(self.class_names), **self._tables}
+        tables = {"classes": list(self.class_names), **self._tables}
         if len(self.class_names) > MOST_CURVES:
-            del told["precision"]
-        return told
+            del tables["precision"]
+        return tables
 
     def best_scores(self) -> list[float]:
         """Of each class the score from which on an answer counts for people who look at it."""
@@ -164,7 +165,7 @@ class DetectionMetrics:
             "class_ap": [_number(_mean(precision[:, :, place, 0, 2])) for place in own],
             "class_ap50": [_number(_mean(row)) for row in at_half],
             "class_score": [
-                _best_score(row, told) for row, told in zip(at_half, scores, strict=True)
+                _best_score(row, column) for row, column in zip(at_half, scores, strict=True)
             ],
             "precision": [
                 [round(float(value), 4) for value in row] if (row > -1).all() else None
@@ -236,7 +237,7 @@ def _together(parts: list[ImageDetections]) -> ImageDetections:
     return ImageDetections(image, score, label, boxes)
 
 
-def _area(mask: dict[str, Any]) -> float:
+def _area(mask: RunLengths) -> float:
     from faster_coco_eval.core import mask as masks
 
     return float(masks.area(mask))

@@ -13,7 +13,7 @@ IOU = 0.5
 
 @dataclass(frozen=True)
 class Truth:
-    """What there is to find in one image; a crowd is many objects that nobody told apart."""
+    """What there is to find in one image; a crowd is many objects that nobody marked one by one."""
 
     label: np.ndarray
     boxes_xyxy: np.ndarray

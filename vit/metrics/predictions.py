@@ -32,7 +32,7 @@ class PerSample:
         probabilities: Float[Tensor, "batch classes"],
         targets: Int[Tensor, " batch"],
     ) -> None:
-        """Adds a batch without waiting for the device; of equal logits the lowest class is told."""
+        """Adds a batch without waiting for the device; of equal logits the lowest class counts."""
         confidence = probabilities.float().amax(-1)
         self._parts.append((index, targets, logits.argmax(-1), confidence))
 
@@ -52,7 +52,9 @@ class PerSample:
         order = np.argsort(index, kind="stable")
         self._found = Predictions(index[order], target[order], predicted[order], confidence[order])
 
-    def told(self, split: str, name: Callable[[str, int], str] | None = None) -> Predictions | None:
+    def collected(
+        self, split: str, name: Callable[[str, int], str] | None = None
+    ) -> Predictions | None:
         """What `compute` found, marked by the samples' names where somebody knows them."""
         if self._found is None or name is None:
             return self._found

@@ -62,8 +62,8 @@ class SemanticMetrics:
             self._pixels = self._none(predicted.device)
         # A part at a time: of a large picture all 64-bit numbers at once would be much.
         parts = (each.flatten().split(PIXELS_AT_ONCE) for each in (predicted, targets))
-        for told, truth in zip(*parts, strict=True):
-            self._add(told, truth)
+        for answers, truth in zip(*parts, strict=True):
+            self._add(answers, truth)
 
     def _add(
         self, predicted: Integer[Tensor, " pixels"], targets: Integer[Tensor, " pixels"]
@@ -109,15 +109,15 @@ class SemanticMetrics:
         if self._matrix is None:
             return {}
         right, pixels = self._matrix.diagonal().tolist(), self._matrix.sum(dim=1).tolist()
-        told: dict[str, list] = {
+        tables: dict[str, list] = {
             "classes": list(self.class_names),
             "pixels": pixels,
             "class_iou": self._ious(),
             "class_accuracy": [r / n if n else None for r, n in zip(right, pixels, strict=True)],
         }
         if self.num_classes <= MOST_SHOWN_CLASSES:
-            told["confusion"] = self._matrix.tolist()
-        return told
+            tables["confusion"] = self._matrix.tolist()
+        return tables
 
     def _ious(self) -> list[float | None]:
         assert self._matrix is not None

@@ -15,7 +15,7 @@ from vit.structures import END, PAD, UNKNOWN
 class SequenceMetrics:
     """`loss` (nats a token), `perplexity` (its exponential), `token_accuracy` and `exact_match`.
 
-    The first three are told given the right tokens before each, the last of texts that the model
+    The first three are of tokens after the right ones before each, the last of texts that the model
     wrote by itself: the share that is the target token by token. A target with a token that the
     vocabulary lacks is matched by nothing. Counts are exact whatever the batches and ranks.
     """

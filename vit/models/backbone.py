@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -19,9 +19,8 @@ from vit.layers.parts import AttentionPart, MlpPart, NormPart, PatchPart, Positi
 from vit.layers.patch import LinearPatch
 from vit.layers.position import LearnedPosition
 from vit.models.backbone_head import block_depths, vectors_and
+from vit.models.backbone_keys import build_part, check_rate, require_all
 from vit.structures import Features, Grid
-
-Part = TypeVar("Part")
 
 
 class ViT(nn.Module):
@@ -113,15 +112,15 @@ class ViT(nn.Module):
             "patch_dropout": patch_dropout,
             "drop_path": drop_path,
         }
-        _all_told(
+        require_all(
             partial(check_heads, dim, heads),
             partial(self.grid, *image_size),
-            *(partial(_check_rate, name, rate) for name, rate in rates.items()),
+            *(partial(check_rate, name, rate) for name, rate in rates.items()),
         )
         grid = self.grid(*image_size)
 
-        self.patch = made("patch", patch, channels=channels, dim=dim, patch_size=patch_size)
-        self.position = made("position", position, dim=dim, heads=heads, grid=grid)
+        self.patch = build_part("patch", patch, channels=channels, dim=dim, patch_size=patch_size)
+        self.position = build_part("position", position, dim=dim, heads=heads, grid=grid)
         self.class_token = nn.Parameter(torch.zeros(1, 1, dim)) if class_token else None
         self.registers = nn.Parameter(torch.zeros(1, registers, dim)) if registers else None
         for tokens in (self.class_token, self.registers):
@@ -131,7 +130,7 @@ class ViT(nn.Module):
         self.blocks: Any = nn.ModuleList(
             Block(
                 dim,
-                made(
+                build_part(
                     "attention",
                     attention,
                     dim=dim,
@@ -143,7 +142,7 @@ class ViT(nn.Module):
                     dropout=attention_dropout,
                     proj_dropout=dropout,
                 ),
-                made("mlp", mlp, dim=dim, hidden=hidden, bias=mlp_bias, dropout=dropout),
+                build_part("mlp", mlp, dim=dim, hidden=hidden, bias=mlp_bias, dropout=dropout),
                 norm,
                 layer_scale=layer_scale,
                 drop_path=drop_path if constant else drop_path * number / max(1, depth - 1),
@@ -198,7 +197,7 @@ class ViT(nn.Module):
         """Takes tokens of `embed`, or a model's own arrangement of them, through all blocks.
 
         `kept` are the row-major numbers of the patches that are there, where a model dropped
-        some; `mask` goes to every block (see `vit.layers.attention.attention`).
+        some; `mask` goes to every block (see `vit.layers.softmax_attention.attention`).
         """
         wanted = [self._block_number(number) for number in blocks]
         num_patches = self._num_patches(grid, kept)
@@ -282,36 +281,6 @@ class ViT(nn.Module):
                 f"{self.depth - 1} (or -{self.depth} to -1). Ask for one of these."
             )
         return number % self.depth
-
-
-def _all_told(*checks: Callable[[], object]) -> None:
-    """Makes every check, and raises one ValueError that tells all that failed."""
-    told = []
-    for check in checks:
-        try:
-            check()
-        except ValueError as error:
-            told.append(str(error))
-    if told:
-        raise ValueError(" Also: ".join(told))
-
-
-def _check_rate(name: str, rate: float) -> None:
-    if not 0.0 <= rate < 1.0:
-        raise ValueError(
-            f"{name} is {rate}; it must be at least 0 and less than 1. Change backbone.{name}."
-        )
-
-
-def made(key: str, part: Callable[..., Part], **given: Any) -> Part:
-    """Calls a part with what the backbone decides, which a config must not decide once more."""
-    twice = sorted(set(getattr(part, "keywords", ())) & set(given))
-    if twice:
-        raise ValueError(
-            f"backbone.{key}.{twice[0]} is decided by the backbone, for all its blocks alike. "
-            f"Remove it, and set the backbone's own key (backbone.dropout, backbone.qkv_bias, …)."
-        )
-    return part(**given)
 
 
 # By the first word of a parameter's name.

@@ -259,7 +259,7 @@ def features_fault(backbone: Any, example: Callable[[int], tuple[Tensor, ...]]) 
     return f"{name}: {'; '.join(wrong)}" if wrong else None
 
 
-def told_fault(backbone: Any) -> str | None:
+def declaration_fault(backbone: Any) -> str | None:
     """What is wrong with what a backbone says of its parameters; None if nothing."""
     own = {name for name, _ in backbone.named_parameters()}
     depths, still = backbone.depths(), backbone.no_weight_decay()

@@ -70,8 +70,8 @@ class Foreign:
         own = dict(tensors_in(self.weights))
         fixed = {name: each for name, each in wanted.items() if name not in FITTED}
         same = {name: each for name, each in own.items() if name in fixed or name not in wanted}
-        told = misfit({n: t for n, t in same.items() if not self._is_head(n)}, fixed)
-        what = told or f"timm cannot bring its tensors into place ({short(str(raised))})"
+        fault = misfit({n: t for n, t in same.items() if not self._is_head(n)}, fixed)
+        what = fault or f"timm cannot bring its tensors into place ({short(str(raised))})"
         return (
             f"{start}: {what}. Change backbone.name to the architecture that they were trained "
             "with, or take another file"
@@ -102,8 +102,8 @@ def read_foreign(path: str, prefix: str | None = None) -> Foreign:
             f"{path!r} holds no weights under {found.prefix!r}, but {some(list(every))}. Set "
             "backbone.checkpoint_prefix to what stands before the backbone's names"
         )
-    if told := bad_values(dict(tensors_in(found.weights))):
-        raise ValueError(f"{path!r} holds {told}. Take another file as backbone.checkpoint")
+    if fault := bad_values(dict(tensors_in(found.weights))):
+        raise ValueError(f"{path!r} holds {fault}. Take another file as backbone.checkpoint")
     return found
 
 
@@ -127,9 +127,9 @@ def _behind(path: str, every: dict[str, Tensor], prefix: str) -> Foreign:
             alike = [n for n in every if n.startswith(start) and not n.startswith(full)]
             return Foreign(path, weights, every, full, alike)
     counted = Counter(name.partition(".")[0] for name in every)
-    told = ", ".join(f"{short(name)} ({n:,})" for name, n in counted.most_common(6))
+    starts = ", ".join(f"{short(name)} ({n:,})" for name, n in counted.most_common(6))
     raise ValueError(
-        f"no name of a tensor in {path!r} begins with {asked!r}; they begin with {told}. "
+        f"no name of a tensor in {path!r} begins with {asked!r}; they begin with {starts}. "
         "Change backbone.checkpoint_prefix"
     )
 

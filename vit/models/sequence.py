@@ -17,8 +17,8 @@ from vit.layers.norm import LayerNorm
 from vit.layers.parts import AttentionPart, MlpPart, NormPart, TokenPositionPart
 from vit.layers.sequence_block import SequenceBlock
 from vit.layers.sequence_position import SinusoidalPosition
-from vit.models.backbone import made
 from vit.models.backbone_head import BackboneHead, block_depths, vectors_and
+from vit.models.backbone_keys import build_part
 from vit.models.contract import complete_head
 from vit.structures import PAD, Features, Grid
 
@@ -109,11 +109,11 @@ class TokenTransformer(nn.Module):
             self.table = nn.Embedding(vocabulary, dim)
             # As linear layers, but where √dim multiplies it and would drown the positions.
             nn.init.normal_(self.table.weight, std=dim**-0.5 if embedding_scale else 0.02)
-        self.position = made("position", position, dim=dim, heads=heads, length=length)
+        self.position = build_part("position", position, dim=dim, heads=heads, length=length)
         self.embedding_norm = norm(dim) if embedding_norm else None
 
         def attending(context: int | None) -> AttentionPart:
-            return made(
+            return build_part(
                 "attention",
                 attention,
                 dim=dim,
@@ -131,7 +131,7 @@ class TokenTransformer(nn.Module):
             SequenceBlock(
                 dim,
                 attending(None),
-                made("mlp", mlp, dim=dim, hidden=hidden, bias=mlp_bias, dropout=dropout),
+                build_part("mlp", mlp, dim=dim, hidden=hidden, bias=mlp_bias, dropout=dropout),
                 norm,
                 cross=None if context_dim is None else attending(context_dim),
                 pre_norm=pre_norm,

@@ -55,7 +55,7 @@ class TextDecoder(nn.Module):
         table: Float[Tensor, "vocabulary dim"] | None = None,
         memory: list[BlockMemory] | None = None,
         last: bool = False,
-    ) -> Float[Tensor, "batch told vocabulary"]:
+    ) -> Float[Tensor, "batch target vocabulary"]:
         """After each token, the logits of the next; with `last` after the last token alone."""
         seen = {"table": table, "memory": memory}
         x = self.blocks(tokens, context, context_mask, **seen).patches
@@ -111,7 +111,7 @@ class SequenceToSequence(nn.Module):
         memory: list[BlockMemory] | None = None,
         *,
         last: bool = False,
-    ) -> Float[Tensor, "batch told vocabulary"]:
+    ) -> Float[Tensor, "batch target vocabulary"]:
         """After each token, or with `last` after the last alone, the logits of the next.
 
         With a memory, `target` follows what it saw.

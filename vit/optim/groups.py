@@ -30,8 +30,8 @@ def param_groups(
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not named:
         raise ValueError("the model has no trainable parameter; nothing would be learnt.")
-    depths: dict[str, int] = _told(model, "depths") or dict.fromkeys(named, 0)
-    still: set[str] | None = _told(model, "no_weight_decay")
+    depths: dict[str, int] = _asked_of(model, "depths") or dict.fromkeys(named, 0)
+    still: set[str] | None = _asked_of(model, "no_weight_decay")
     if still is None:
         still = {name for name, p in named.items() if p.ndim < 2 or name.endswith("bias")}
     deepest = max(depths.values())
@@ -57,7 +57,7 @@ def param_groups(
     return groups
 
 
-def _told(model: nn.Module, method: str) -> Any:
+def _asked_of(model: nn.Module, method: str) -> Any:
     """What the model says of itself, or None: any torch module may be trained."""
     ask = getattr(model, method, None)
     return ask() if callable(ask) else None

@@ -99,8 +99,8 @@ def pixels_of(found: Mapping[str, Any]) -> np.ndarray:
     """An object's mask, [height, width], true and false."""
     from faster_coco_eval.core import mask as run_lengths
 
-    told = found["segmentation"]
-    return run_lengths.decode({**told, "counts": told["counts"].encode()}).astype(bool)
+    encoded = found["segmentation"]
+    return run_lengths.decode({**encoded, "counts": encoded["counts"].encode()}).astype(bool)
 
 
 def for_tracker(
@@ -132,10 +132,10 @@ def _box(
     box_xyxy: Sequence[float], names: Mapping[int, str], label: int, score: float | None = None
 ) -> dict[str, Any]:
     edges = zip(("minX", "minY", "maxX", "maxY"), box_xyxy, strict=True)
-    told: dict[str, Any] = {
+    box: dict[str, Any] = {
         "position": {name: float(edge) for name, edge in edges},
         "domain": "pixel",
         "class_id": int(label),
         "box_caption": names[int(label)],
     }
-    return told if score is None else {**told, "scores": {"score": float(score)}}
+    return box if score is None else {**box, "scores": {"score": float(score)}}

@@ -76,7 +76,7 @@ def _labels(batch: Batch, facts: Facts) -> list[str]:
 def _with_objects(
     pictures: list[Image.Image], batch: DetectionBatch, facts: Facts
 ) -> list[Image.Image]:
-    """The pictures with the boxes, and the masks where there are any, that training is told."""
+    """The pictures with the boxes, and the masks where there are any, that training is given."""
     objects, size = batch.objects, (batch.images.shape[2], batch.images.shape[3])
     each = [objects.labels, corners(objects.boxes_cxcywh, size)]
     labels, boxes = (values.split(list(objects.counts)) for values in each)

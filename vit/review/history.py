@@ -23,10 +23,6 @@ class Series:
     def __len__(self) -> int:
         return len(self.steps)
 
-    def last_finite(self) -> float | None:
-        finite = self.values[np.isfinite(self.values)]
-        return float(finite[-1]) if len(finite) else None
-
 
 def read_history(path: Path) -> dict[str, Series]:
     """Name → series: metrics by their names, the clock's as `timing/…`, and `epoch`, from 0.

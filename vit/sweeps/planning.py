@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from vit.faults import Fault, Refused
 from vit.runs import process
+from vit.runs.check_report import CheckReport, RunReport
 from vit.runs.composed import Composed
 from vit.runs.environment import hidden, with_names
 from vit.runs.stamp import stamp
@@ -52,7 +53,7 @@ class Planner:
         self._path = request.base.sweep_dir
         self._stamp: dict[str, Any] = {}
         self.devices = 1  # the most that a trial takes
-        self.first: dict[str, Any] = {}  # the check's report of the first trial
+        self.first: RunReport | None = None  # of the first trial
 
     def planned(self) -> list[Trial]:
         """Every point of the grid, or Refused with the faults of all."""
@@ -87,41 +88,43 @@ class Planner:
                     break
         if not composed and not faults:
             raise Refused([Fault("-m", "the sweep has no point")])
-        reports = process.call(
-            "vit.check.preflight:preflight_all",
+        plain = process.call(
+            "vit.check.preflight:plain_reports",
             [run.config for _, run in composed],
             str(self._path),
             self._request.full,
         )
-        wanted = ["faults", "lacking"] if self._policy.executor.here else ["faults"]
+        reports = [CheckReport.from_plain(each) for each in plain]
         for (varies, run), report in zip(composed, reports, strict=True):
-            of_trial = [Fault(**fault) for part in wanted for fault in report[part]]
+            lacking = report.lacking if self._policy.executor.here else []
+            of_trial = [*report.faults, *lacking]
             if run.config["trainer"].get("num_nodes", 1) > 1:
                 message = "a trial of a sweep runs on one machine; wanted 1"
                 of_trial.append(Fault("trainer.num_nodes", message))
             faults.append((label_of(varies), of_trial))
         if any(of_trial for _, of_trial in faults):
             raise Refused(summarize_faults(faults))
-        self.first = self.first or reports[0]
+        self.first = self.first or reports[0].sound
         devices = [run.config["trainer"]["devices"] for _, run in composed]
         self.devices = max(self.devices, *devices)
         command = ["vit", "train", *self._request.argv]
-        self._stamp = self._stamp or stamp(command, {}, reports[0]["gpus"])
+        self._stamp = self._stamp or stamp(command, {}, reports[0].sound.gpus)
         trials = []
         for at, ((varies, run), report) in enumerate(zip(composed, reports, strict=True)):
             trial = trial_of(
                 run.config,
                 varies,
-                report,
+                report.to_plain(),
                 self._path,
                 own_run_dir=run.run_dir if as_composed and run.own_folder else None,
                 point=at if as_composed else point,
                 name=run.own_name,
             )
-            data = with_names(report["data"], hidden(run.config))
+            sound = report.sound
+            data = with_names(sound.data.to_plain(), hidden(run.config))
             trial.stamp = {**self._stamp, "data": data}
-            if "counted" in report:
-                trial.stamp["counted"] = report["counted"]
+            if sound.metrics.counted is not None:
+                trial.stamp["counted"] = sound.metrics.counted
             trials.append(trial)
         return trials
 

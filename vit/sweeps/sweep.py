@@ -11,6 +11,7 @@ from typing import Any
 
 from vit.faults import Fault, Refused, did_you_mean
 from vit.metrics.direction import without_direction, wrong_direction
+from vit.runs.check_report import RunReport
 from vit.runs.claim import claim, owner
 from vit.runs.directory import SCHEMA_VERSION
 from vit.runs.identity import config_hash
@@ -108,7 +109,13 @@ class Sweep:
         return {row.id: row for row in sorted(rows, key=is_over)}, unreadable
 
     def _gpus(self) -> list[str]:
-        return visible_gpus(self.base.config["trainer"], self.planner.first["gpus"])
+        return visible_gpus(self.base.config["trainer"], self._first.gpus)
+
+    @property
+    def _first(self) -> RunReport:
+        """What the check says of the first trial; there is one once the sweep is planned."""
+        assert self.planner.first is not None
+        return self.planner.first
 
     def jobs(self) -> int:
         """How many trials run at once."""
@@ -119,7 +126,7 @@ class Sweep:
 
     def _refuse_unknown_metrics(self) -> None:
         """Trials are compared by validation; facts of a model may be a further objective."""
-        known = self.planner.first["monitors"]
+        known = self._first.metrics.monitors
         wrong = [self.objective.metrics[0]] if self.objective.metrics[0] not in known else []
         wrong += [m for m in self.objective.metrics[1:] if m not in (*known, *FACTS, *TIMES)]
         if wrong:
@@ -127,10 +134,10 @@ class Sweep:
             raise Refused(
                 [Fault("sweep.metric", message.format(m) + did_you_mean(m, known)) for m in wrong]
             )
-        if lost := [m for m in self.objective.metrics if m in self.planner.first["signed"]]:
+        if lost := [m for m in self.objective.metrics if m in self._first.metrics.signed]:
             raise Refused([Fault("sweep.metric", without_direction(m)) for m in lost])
         both = zip(self.objective.metrics, self.objective.modes, strict=True)
-        better = self.planner.first["better"]
+        better = self._first.metrics.better
         messages = [wrong_direction(metric, mode, better) for metric, mode in both]
         if any(messages):
             raise Refused([Fault("sweep.mode", message) for message in messages if message])
@@ -156,7 +163,7 @@ class Sweep:
             "path": str(self.ledger.path.absolute()),
             "code": code(),
             "data": data,
-            "counted": self.planner.first.get("counted", {}),
+            "counted": self._first.metrics.counted or {},
             "objective": vars(self.objective),
             "threads": self.base.config["threads"],
             "space": space if searching else None,

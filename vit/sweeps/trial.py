@@ -23,7 +23,7 @@ from vit.runs.files import read_json, tail_of
 from vit.runs.launch import Launched, launch
 from vit.runs.links import refuse_links
 from vit.runs.silence import Silence
-from vit.runs.state import Order
+from vit.runs.state import Order, StateDetails
 from vit.runs.writing import write_json, write_text
 
 TAIL_LINES, TAIL_BYTES = 15, 20_000

@@ -52,7 +52,7 @@ class Unbuilt:
         with suppress(ValueError):  # something written in C tells none
             self.__signature__ = _still_taken(inspect.signature(factory), config[slot])
 
-    def __call__(self, **given: Any) -> Any:
+    def __call__(self, **given: object) -> Any:
         return build_slot(self._slot, self._config, self._allow, **given)
 
 

@@ -19,7 +19,7 @@ from vit.structures import Batch
 from vit.tasks.mistakes import Name, Picture, of_classes
 from vit.tasks.mixing import Mixing
 from vit.tasks.specs.classification import ClassificationSpec, metrics_for
-from vit.tasks.task import OptimizerPart, SchedulePart, Task
+from vit.tasks.task import OptimizerPart, SchedulePart, Task, total_steps
 
 
 class Classification(Task):
@@ -99,7 +99,7 @@ class Classification(Task):
         return self.model(images)
 
     def on_train_start(self) -> None:
-        self._mix_steps = round((1 - self.mix_off_fraction) * self.total_steps)
+        self._mix_steps = round((1 - self.mix_off_fraction) * total_steps(self.trainer))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, targets = self._mixed(batch, batch_idx)
@@ -170,10 +170,10 @@ class Classification(Task):
         return self.metrics.tables()
 
     def predictions(self, split: str) -> Predictions | None:
-        return self.per_sample.told(split, self._name) if self.per_sample else None
+        return self.per_sample.collected(split, self._name) if self.per_sample else None
 
     def mistakes(self, split: str, most: int) -> Album | None:
-        found = self.per_sample.told(split) if self.per_sample else None
+        found = self.per_sample.collected(split) if self.per_sample else None
         if found is None or self._picture is None or self._name is None:
             return None
         names = self.facts.class_names
@@ -181,13 +181,13 @@ class Classification(Task):
 
     def _mixed(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
         if self.global_step >= self._mix_steps:
-            own = batch.own()
+            own = batch.without_borrowed()
             return own.images, own.targets
         step = batch_idx // self.trainer.accumulate_grad_batches
         return self.mixing(batch, self.current_epoch, step)
 
     def _accuracy(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The share of images told right; of a mixed image, by what it shows most of."""
+        """The share of images classified right; of a mixed image, by what it shows most of."""
         if self.facts.multi_label:
             return ((logits.detach() > 0) == (targets > 0.5)).all(dim=-1).float().mean()
         labels = targets.argmax(dim=-1) if targets.ndim == 2 else targets

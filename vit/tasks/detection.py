@@ -15,6 +15,7 @@ from vit.data.kinds.detection_transforms import Letterbox
 from vit.facts import Facts
 from vit.losses.detection import SetCriterion, loss_of
 from vit.losses.masks import NUM_POINTS
+from vit.losses.weights import LossWeights, MatchingCosts
 from vit.metrics.detection import DetectionMetrics, ImageDetections
 from vit.metrics.panoptic import PanopticMetrics
 from vit.models.detector import Detector
@@ -24,7 +25,7 @@ from vit.runs.mistake_gallery import Album
 from vit.structures import DetectionBatch, Detections, PanopticMap, Stage
 from vit.tasks.mistakes import Name, of_objects
 from vit.tasks.panoptic import parted
-from vit.tasks.postprocess import found_in
+from vit.tasks.postprocess import postprocess
 from vit.tasks.queries import points_generator, tell_progress
 from vit.tasks.specs.detection import DetectionSpec, metric_prefix
 from vit.tasks.task import OptimizerPart, SchedulePart, Task
@@ -102,16 +103,8 @@ class Detection(Task):
             alpha=alpha,
             gamma=gamma,
             no_object_weight=no_object_weight,
-            weight_class=weight_class,
-            weight_box=weight_box,
-            weight_giou=weight_giou,
-            weight_mask=weight_mask,
-            weight_dice=weight_dice,
-            cost_class=cost_class,
-            cost_box=cost_box,
-            cost_giou=cost_giou,
-            cost_mask=cost_mask,
-            cost_dice=cost_dice,
+            weights=LossWeights(weight_class, weight_box, weight_giou, weight_mask, weight_dice),
+            costs=MatchingCosts(cost_class, cost_box, cost_giou, cost_mask, cost_dice),
             num_points=num_points,
         )
         if isinstance(model, Detector):
@@ -139,8 +132,8 @@ class Detection(Task):
         if detections.answer.masks is not None:
             generator = points_generator(self, batch_idx, batch.images.device)
         losses = self.criterion(detections, batch.objects, generator)
-        told = {f"train/{name}": value.detach() for name, value in losses.items()}
-        self.record(told, len(batch), batch.index)
+        metrics = {f"train/{name}": value.detach() for name, value in losses.items()}
+        self.record(metrics, len(batch), batch.index)
         return losses["loss"]
 
     def reset_metrics(self) -> None:
@@ -171,7 +164,7 @@ class Detection(Task):
     def update_metrics(self, batch: FramedBatch, split: str) -> None:
         detections = self.model(batch.images, batch.padding)
         images = batch.index.tolist()
-        found = found_in(detections, self.model, images, batch.frames, self.max_detections)
+        found = postprocess(detections, self.model, images, batch.frames, self.max_detections)
         self.metrics.update(images, found)
         if self.panoptic:
             self._add_segments(detections.answer, images, batch.frames, split)

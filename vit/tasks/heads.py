@@ -11,7 +11,7 @@ from torch import nn
 from vit.tasks.spec import TaskSpec
 
 
-def build_head(spec: TaskSpec, head: Callable[..., Any], **given: Any) -> Any:
+def build_head(spec: TaskSpec, head: Callable[..., Any], **given: object) -> Any:
     """The head of a task's model, built from what the task gives every head of its own.
 
     Raises ValueError where this one takes other things when it is built, or is called otherwise
@@ -28,7 +28,7 @@ def build_head(spec: TaskSpec, head: Callable[..., Any], **given: Any) -> Any:
     return built
 
 
-def _takes(head: Callable[..., Any], given: Mapping[str, Any]) -> bool:
+def _takes(head: Callable[..., Any], given: Mapping[str, object]) -> bool:
     try:
         signature = inspect.signature(head)
     except ValueError:
@@ -40,7 +40,7 @@ def _takes(head: Callable[..., Any], given: Mapping[str, Any]) -> bool:
     return True
 
 
-def _called_otherwise(built: Any, protocol: type) -> str | None:
+def _called_otherwise(built: object, protocol: type) -> str | None:
     """How such a head is called, where this one cannot be; None where it can."""
     if not isinstance(built, nn.Module) or type(built).forward is nn.Module.forward:
         return None  # no head at all, as the model will say

@@ -17,7 +17,7 @@ from vit.tasks.assembly import assemble_data
 from vit.tasks.stored import stored_config
 
 AT_ONCE = 64
-MOST_TOLD = 6
+MOST_NAMED = 6
 WANTED = {
     "text": "texts, each a str",
     "sound": "sounds: paths of .wav files, or arrays [samples] of floats at data.sample_rate",
@@ -36,24 +36,24 @@ def answered(trained: Any, inputs: Sequence[Any]) -> Iterator[dict[str, Any]]:
 def ready(inputs: Any, data: Any, where: str) -> list[Any]:
     """Pillow images, or texts, as `data` (a run's own) read them.
 
-    Raises Refused with what is none of what such a run reads: each input told once, by its place.
+    Raises Refused with what is none of what such a run reads: each input named once, by its place.
     """
     unit = data.unit if data.unit in WANTED else "image"
     require_several(inputs, where, WANTED[unit])
-    made, faults = [], []
+    usable, faults = [], []
     for place, each in enumerate(inputs):
         try:
-            made.append(_text(each) if unit == "text" else _image(each, data, unit))
+            usable.append(_text(each) if unit == "text" else _image(each, data, unit))
         except (BadInput, BadImage, OSError, ValueError, SyntaxError, *TOO_LARGE) as error:
             a_file = unit != "text" and isinstance(each, str | Path)
             named = str(each) if a_file else f"input {place}"
-            told = str(error).splitlines()[0].removeprefix(f"{named}: ")
-            faults.append(Fault(named[:200], told))
+            message = str(error).splitlines()[0].removeprefix(f"{named}: ")
+            faults.append(Fault(named[:200], message))
     if faults:
-        more = len(faults) - MOST_TOLD
+        more = len(faults) - MOST_NAMED
         hint = f"{more:,} more like these" if more > 0 else ""
-        raise Refused(faults[:MOST_TOLD], hint=hint)
-    return made
+        raise Refused(faults[:MOST_NAMED], hint=hint)
+    return usable
 
 
 def require_several(inputs: Any, where: str, wanted: str, none: str = "nothing") -> None:
@@ -77,15 +77,15 @@ class BadInput(ValueError):
 TOO_LARGE = (Image.DecompressionBombError,)
 
 
-def _text(given: Any) -> str:
+def _text(given: object) -> str:
     if not isinstance(given, str):
-        raise BadInput(f"is {_told(given)}; the run reads {WANTED['text']}")
+        raise BadInput(f"is {_described(given)}; the run reads {WANTED['text']}")
     if not given.strip():
         raise BadInput("is empty; wanted a text")
     return given
 
 
-def _image(given: Any, data: Any, unit: str) -> Image.Image:
+def _image(given: object, data: Any, unit: str) -> Image.Image:
     if isinstance(given, str | Path):
         path = Path(given)
         if not path.is_file():
@@ -98,24 +98,24 @@ def _image(given: Any, data: Any, unit: str) -> Image.Image:
         return upright(given)
     values = given.cpu().numpy() if isinstance(given, torch.Tensor) else given
     if not isinstance(values, np.ndarray):
-        raise BadInput(f"is {_told(given)}; the run reads {WANTED[unit]}")
+        raise BadInput(f"is {_described(given)}; the run reads {WANTED[unit]}")
     fits = values.ndim == 2 or (values.ndim == 3 and values.shape[2] in (1, 3, 4))
     if values.dtype != np.uint8 or not fits or 0 in values.shape:
-        raise BadInput(f"is {_told(values)}; wanted {WANTED[unit]}")
+        raise BadInput(f"is {_described(values)}; wanted {WANTED[unit]}")
     return Image.fromarray(values[..., 0] if values.shape[2:] == (1,) else values)
 
 
-def _sound(given: Any, data: Any) -> Image.Image:
+def _sound(given: object, data: Any) -> Image.Image:
     values = given.cpu().numpy() if isinstance(given, torch.Tensor) else given
     if not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype.kind != "f":
-        raise BadInput(f"is {_told(given)}; the run reads {WANTED['sound']}")
+        raise BadInput(f"is {_described(given)}; the run reads {WANTED['sound']}")
     if not len(values) or not np.isfinite(values).all():
         raise BadInput("holds no samples, or some that are no numbers")
     return data.spectrogram.drawn(data.sample_rate, values.astype(np.float64))
 
 
-def _told(given: Any) -> str:
-    if hasattr(given, "shape") and hasattr(given, "dtype"):
+def _described(given: object) -> str:
+    if isinstance(given, np.ndarray | torch.Tensor):
         return f"an array {list(given.shape)} of {str(given.dtype).removeprefix('torch.')}"
     return f"a {type(given).__name__}"
 
@@ -148,7 +148,7 @@ def opener(
 
 
 def bad_files(paths: list[str], opened: Callable[[Path], Image.Image]) -> list[Fault]:
-    """What cannot be opened, each told once."""
+    """What cannot be opened, each named once."""
     faults = []
     for path in paths:
         try:

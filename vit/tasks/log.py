@@ -45,7 +45,7 @@ def said_into(path: Path, rank: int, hidden: Mapping[str, str] | None = None) ->
     """Sends log records and warnings to a file; of ranks other than 0 only warnings and worse.
 
     Warnings of our own reach the screen too, of rank 0.
-    Keys and passwords are blacked out, and what is `hidden` (value → name) told by its name.
+    Keys and passwords are blacked out, and what is `hidden` (value → name) stands under its name.
     """
     with appending(path):  # never through a link
         handler = logging.FileHandler(path, encoding="utf-8")

@@ -23,7 +23,7 @@ from vit.structures import IGNORED
 
 Picture = Callable[[str, int], Image.Image]
 Name = Callable[[str, int], str]
-RawAnnotations = Callable[[str, int], np.ndarray]  # the class of each pixel, [height, width]
+TrueLabels = Callable[[str, int], np.ndarray]  # the class of each pixel, [height, width]
 RIGHT, FALSE, MISSED = (46, 158, 107), (224, 58, 46), (245, 178, 20)  # colours of boxes
 MOST_LEGEND = 24  # classes
 
@@ -35,8 +35,8 @@ def of_classes(
     album = []
     for row in found.mistakes(most):
         index = int(found.index[row])
-        true, told = names[int(found.target[row])], names[int(found.predicted[row])]
-        words = f"{true} taken for {told}, {float(found.confidence[row]):.1%} sure"
+        true, predicted = names[int(found.target[row])], names[int(found.predicted[row])]
+        words = f"{true} taken for {predicted}, {float(found.confidence[row]):.1%} sure"
         album.append(Mistake(picture(split, index), words, name(split, index)))
     return Album(album)
 
@@ -55,17 +55,17 @@ def of_objects(
     """
     least = np.array(metrics.best_scores())
     there = truth_by_image(truth)
-    judged = []
+    ranked = []
     for image, found in metrics.by_image():
         own = there.get(image, NOTHING)
         kept = np.flatnonzero(found.score >= least[found.label])
         boxes, scores, labels = found.boxes_xyxy[kept], found.score[kept], found.label[kept]
         hits = matched(boxes, scores, labels, own)
         if wrong := hits.mistakes(own):
-            judged.append((-wrong, image, boxes, scores, labels, hits, own))
-    judged.sort(key=lambda row: row[:2])
+            ranked.append((-wrong, image, boxes, scores, labels, hits, own))
+    ranked.sort(key=lambda row: row[:2])
     album = []
-    for _, image, boxes, scores, labels, hits, own in judged[:most]:
+    for _, image, boxes, scores, labels, hits, own in ranked[:most]:
         drawn = _drawn(picture(split, image), metrics.class_names, boxes, scores, labels, hits, own)
         missed, false = len(hits.missed(own)), len(hits.false())
         words = f"{missed} missed and {false} false, {int(hits.found.sum())} found"
@@ -106,12 +106,12 @@ def keep_worst(
 ) -> None:
     """Adds the pictures of a batch by the share of their pixels that got a wrong class.
 
-    Waits for the device once. What was told of the worst is kept packed, on the host.
+    Waits for the device once. The answers to the worst are kept packed, on the host.
     """
     shares = []
-    for told, labels in zip(predicted, published, strict=True):
+    for answer, labels in zip(predicted, published, strict=True):
         counts = labels != IGNORED
-        wrong = (told != labels) & counts
+        wrong = (answer != labels) & counts
         shares.append(wrong.sum() / counts.sum().clamp(min=1))
     scores = torch.stack(shares).tolist()
     worst.update(
@@ -124,11 +124,11 @@ def of_pixels(
     names: Sequence[str],
     split: str,
     picture: Picture,
-    published: RawAnnotations,
+    published: TrueLabels,
     name: Name,
     most: int,
 ) -> Album:
-    """The pictures with the largest share of wrong pixels: picture, truth, what was told.
+    """The pictures with the largest share of wrong pixels: picture, truth, answer.
 
     Each at the picture's own size, up to what an album keeps.
     """
@@ -137,8 +137,8 @@ def of_pixels(
         if share <= 0:
             continue
         labels = torch.from_numpy(published(split, index))
-        told = torch.frombuffer(bytearray(zlib.decompress(packed)), dtype=torch.uint8)
-        maps = [labels, told.view(labels.shape).where(labels != IGNORED, IGNORED)]
+        answer = torch.frombuffer(bytearray(zlib.decompress(packed)), dtype=torch.uint8)
+        maps = [labels, answer.view(labels.shape).where(labels != IGNORED, IGNORED)]
         shown = picture(split, index)
         shown.thumbnail((LARGEST, LARGEST))
         maps = [resized(each, shown.height, shown.width) for each in maps]

@@ -60,7 +60,7 @@ class Mixing:
         """Images and targets, mixed or as they were; `step` counts optimizer steps of the epoch."""
         drawn = self._draw(epoch, step, *batch.images.shape[-2:])
         if drawn is None:
-            own = batch.own()
+            own = batch.without_borrowed()
             return own.images, own.targets
         share, box = drawn
         count = len(batch)

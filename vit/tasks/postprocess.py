@@ -20,7 +20,7 @@ from vit.structures import Detections, Stage
 HELD_PIXELS = 1 << 25  # of all masks that are whole at once, a byte each; one mask at least
 
 
-def found_in(
+def postprocess(
     detections: Detections,
     model: Any,
     images: Sequence[int],
@@ -108,8 +108,3 @@ def best_masks(answer: Stage, image: int, most: int) -> tuple[Tensor, Tensor, Te
     scores, pairs = ranked.topk(min(most, len(ranked)))
     queries = torch.div(pairs, chances.shape[1], rounding_mode="floor")
     return scores.cpu(), (pairs % chances.shape[1]).cpu(), masks[queries]
-
-
-def as_json(mask: dict[str, Any]) -> dict[str, Any]:
-    """Run lengths with text in the place of bytes, as COCO's files have them."""
-    return {"size": [int(side) for side in mask["size"]], "counts": mask["counts"].decode()}

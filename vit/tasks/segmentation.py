@@ -13,13 +13,14 @@ from vit.data.kinds.segmentation_loading import FramedMaps
 from vit.facts import Facts
 from vit.losses.detection import SetCriterion, loss_of
 from vit.losses.masks import NUM_POINTS
+from vit.losses.weights import LossWeights, MatchingCosts
 from vit.metrics.segmentation import SemanticMetrics
 from vit.metrics.worst import Worst
 from vit.runs.counted import PICTURES_OWN_SIZE
 from vit.runs.distributed import sum_dtype, sum_over_ranks
 from vit.runs.mistake_gallery import Album
 from vit.structures import IGNORED, ClassMaps, Objects, SegmentationBatch
-from vit.tasks.mistakes import Name, Picture, RawAnnotations, keep_worst, of_pixels
+from vit.tasks.mistakes import Name, Picture, TrueLabels, keep_worst, of_pixels
 from vit.tasks.pixel_classes import picture_classes
 from vit.tasks.queries import points_generator, tell_progress
 from vit.tasks.specs.segmentation import SegmentationSpec
@@ -61,7 +62,7 @@ class Segmentation(Task):
         seed: int,
         compile: bool = False,
         picture: Picture | None = None,
-        published: RawAnnotations | None = None,
+        published: TrueLabels | None = None,
         sample_name: Name | None = None,
         *,
         no_object_weight: float = 0.1,
@@ -77,12 +78,8 @@ class Segmentation(Task):
         self.criterion = SetCriterion(
             class_loss="cross_entropy",
             no_object_weight=no_object_weight,
-            weight_class=weight_class,
-            weight_mask=weight_mask,
-            weight_dice=weight_dice,
-            cost_class=cost_class,
-            cost_mask=cost_mask,
-            cost_dice=cost_dice,
+            weights=LossWeights(class_=weight_class, mask=weight_mask, dice=weight_dice),
+            costs=MatchingCosts(class_=cost_class, mask=cost_mask, dice=cost_dice),
             num_points=num_points,
         )
         self.metrics = SemanticMetrics(facts.class_names, IGNORED)
@@ -104,8 +101,8 @@ class Segmentation(Task):
         else:
             generator = points_generator(self, batch_idx, batch.images.device)
             losses = self.criterion(output, objects_of(batch.labels), generator)
-        told = {f"train/{name}": value.detach() for name, value in losses.items()}
-        self.record(told, len(batch), batch.index)
+        metrics = {f"train/{name}": value.detach() for name, value in losses.items()}
+        self.record(metrics, len(batch), batch.index)
         return losses["loss"]
 
     def tables(self) -> dict[str, list]:
@@ -120,8 +117,8 @@ class Segmentation(Task):
         output = self.model(batch.images)
         if isinstance(output, ClassMaps):
             # Together they would be float32, which cannot count beyond 16,777,216 pixels.
-            told = [part.cpu().double() for part in pixel_loss(output, batch.labels)]
-            self._weighed[0] += torch.stack(told)
+            sums = [part.cpu().double() for part in pixel_loss(output, batch.labels)]
+            self._weighed[0] += torch.stack(sums)
         else:
             objects = objects_of(batch.labels)
             losses = self.criterion(output, objects)

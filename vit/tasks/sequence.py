@@ -27,7 +27,7 @@ SAMPLES = 10  # texts of an evaluation that its table shows
 class TextToText(Task):
     """Trains a model to write a text for each text: to translate, to sum up, to convert.
 
-    In training each token is told from the right ones before it; the loss is the mean over the
+    In training each token is predicted from the right ones before it; the loss is the mean over the
     tokens of a micro-batch on all devices. Evaluation has the model write by itself.
 
     Args:

@@ -80,7 +80,7 @@ class TaskSpec(ABC):
         """
 
     @abstractmethod
-    def check_output(self, output: Any, count: int, data: Any) -> str | None:
+    def check_output(self, output: object, count: int, data: Any) -> str | None:
         """What is wrong with a model's answer to so many samples, by its shape; None if nothing."""
 
     @abstractmethod

@@ -114,25 +114,10 @@ class Task(lightning.LightningModule):
         self.reset_metrics()
 
     def on_validation_epoch_end(self) -> None:
-        self._log("val", self.compute_metrics("val"))
+        log_evaluation(self, "val", self.compute_metrics("val"))
 
     def on_test_epoch_end(self) -> None:
-        self._log("test", self.compute_metrics(self.tested))
-
-    def _log(self, named: str, metrics: Mapping[str, float]) -> None:
-        dtype = sum_dtype(self.device)  # Lightning would round plain floats to float32
-        self.log_dict(
-            {
-                f"{named}/{name}": torch.tensor(value, dtype=dtype, device=self.device)
-                for name, value in metrics.items()
-            },
-            # The record callback writes validation where it belongs on the x axis; but what
-            # `trainer.test` returns is what loggers get.
-            logger=None if named == "test" else False,
-            # All ranks have the same value already; of equal ones the largest is exact.
-            reduce_fx="max",
-            sync_dist=True,
-        )
+        log_evaluation(self, "test", self.compute_metrics(self.tested))
 
     def tables(self) -> dict[str, list]:
         """What the last evaluation found beyond single numbers, as plain lists."""
@@ -170,33 +155,19 @@ class Task(lightning.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optimizer = self.optim.build(self.model)
-        total_steps = self.total_steps
+        steps = total_steps(self.trainer)
         self.trainer.fit_loop.setup_data()  # else nothing is known where only max_steps is set
         batches = self.trainer.num_training_batches
         steps_per_epoch = max(math.ceil(batches / self.trainer.accumulate_grad_batches), 1)
 
         # A function, not an object: a scheduler saves the attributes of objects.
         def scale(step: int) -> float:
-            return self.schedule.scale(step, total_steps, steps_per_epoch)
+            return self.schedule.scale(step, steps, steps_per_epoch)
 
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": LambdaLR(optimizer, scale), "interval": "step"},
         }
-
-    @property
-    def total_steps(self) -> int:
-        """Optimizer steps of the whole training.
-
-        Raises ValueError where no end is set, since a schedule could not know where it is.
-        """
-        steps = self.trainer.estimated_stepping_batches
-        if not math.isfinite(steps):
-            raise ValueError(
-                "the training has no end that the schedule could aim at: set trainer.max_epochs "
-                "or trainer.max_steps."
-            )
-        return int(steps)
 
     def transfer_batch_to_device(
         self, batch: Moving, device: torch.device, dataloader_idx: int
@@ -217,3 +188,34 @@ class Task(lightning.LightningModule):
         checkpoint["facts"] = self.facts.plain()
         if self.counted:
             checkpoint["counted"] = dict(self.counted)
+
+
+def log_evaluation(task: Task, named: str, metrics: Mapping[str, float]) -> None:
+    """Logs what an evaluation measured as `named/…`, the same on every rank."""
+    dtype = sum_dtype(task.device)  # Lightning would round plain floats to float32
+    task.log_dict(
+        {
+            f"{named}/{name}": torch.tensor(value, dtype=dtype, device=task.device)
+            for name, value in metrics.items()
+        },
+        # The record callback writes validation where it belongs on the x axis; but what
+        # `trainer.test` returns is what loggers get.
+        logger=None if named == "test" else False,
+        # All ranks have the same value already; of equal ones the largest is exact.
+        reduce_fx="max",
+        sync_dist=True,
+    )
+
+
+def total_steps(trainer: lightning.Trainer) -> int:
+    """Optimizer steps of the whole training.
+
+    Raises ValueError where no end is set, since a schedule could not know where it is.
+    """
+    steps = trainer.estimated_stepping_batches
+    if not math.isfinite(steps):
+        raise ValueError(
+            "the training has no end that the schedule could aim at: set trainer.max_epochs "
+            "or trainer.max_steps."
+        )
+    return int(steps)

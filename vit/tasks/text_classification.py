@@ -72,7 +72,7 @@ class TextClassification(Task):
         self.per_sample.update(batch.index, logits, probabilities, batch.targets)
 
     def predictions(self, split: str) -> Predictions | None:
-        return self.per_sample.told(split, self._name)
+        return self.per_sample.collected(split, self._name)
 
     def compute_metrics(self, split: str) -> dict[str, float]:
         self.per_sample.compute()

@@ -1,4 +1,4 @@
-"""What is wrong with annotations as published, and what is odd: by file, number and count.
+"""What is wrong with annotations as raw, and what is odd: by file, number and count.
 
 Faults stop the training; of what is odd it is said what became of it. All of it is done with
 arrays: a hundred thousand annotations take a second or so.
@@ -36,88 +36,87 @@ class Validation:
     warnings: list[str] = field(default_factory=list)
 
 
-def validate(published: RawAnnotations, masks: bool = False) -> Validation:
+def validate(raw: RawAnnotations, masks: bool = False) -> Validation:
     """Every fault and every oddity of a split's annotations; outlines only where `masks`."""
-    low, sides = published.boxes_xywh[:, :2], published.boxes_xywh[:, 2:]
-    verdict = Validation(np.ones(len(low), dtype=bool), np.concatenate([low, low + sides], axis=1))
-    _numbers(published, verdict)
-    _references(published, verdict)
-    if not _wrong_format(published, verdict):
-        _places(published, verdict)
-    _repeated_boxes(published, verdict)
+    low, sides = raw.boxes_xywh[:, :2], raw.boxes_xywh[:, 2:]
+    boxes_xyxy = np.concatenate([low, low + sides], axis=1)
+    validation = Validation(np.ones(len(low), dtype=bool), boxes_xyxy)
+    _numbers(raw, validation)
+    _references(raw, validation)
+    if not _wrong_format(raw, validation):
+        _places(raw, validation)
+    _repeated_boxes(raw, validation)
     if masks:
-        _outlines(published, verdict)
-    _elsewhere(published, verdict)
-    empty = sum(outline == [] for outline in published.outlines)
+        _outlines(raw, validation)
+    _elsewhere(raw, validation)
+    empty = sum(outline == [] for outline in raw.outlines)
     if empty:
-        verdict.warnings.append(
-            f"{published.origin}: {empty} annotations have an empty `segmentation`, as those "
-            "without one."
+        validation.warnings.append(
+            f"{raw.origin}: {empty} annotations have an empty `segmentation`, as those without one."
         )
-    crowds = int(published.crowd.sum())
+    crowds = int(raw.crowd.sum())
     if crowds:
-        verdict.warnings.append(
-            f"{published.origin}: {crowds} crowds; they are not trained on, and the metric knows "
-            "of them."
+        validation.warnings.append(
+            f"{raw.origin}: {crowds} crowds; they are not trained on, and the metric knows of them."
         )
-    bare = len(published.names) - len(np.unique(published.image_of[verdict.keep]))
+    bare = len(raw.names) - len(np.unique(raw.image_of[validation.keep]))
     if bare:
-        verdict.warnings.append(
-            f"{published.origin}: {bare} of {len(published.names)} images have no object; they "
+        validation.warnings.append(
+            f"{raw.origin}: {bare} of {len(raw.names)} images have no object; they "
             "are kept, to learn what is none."
         )
-    return verdict
+    return validation
 
 
-def _numbers(published: RawAnnotations, verdict: Validation) -> None:
+def _numbers(raw: RawAnnotations, validation: Validation) -> None:
     """Numbers that come twice, and boxes that are no numbers."""
-    twice = _twice(published.image_ids)
+    twice = _twice(raw.image_ids)
     if twice:
         message = "two or more images have the same id; all but one would be lost"
-        verdict.faults.append(_fault(published, message, [f"image {one}" for one in twice]))
-    twice = _twice(published.ids)
+        validation.faults.append(_fault(raw, message, [f"image {one}" for one in twice]))
+    twice = _twice(raw.ids)
     if twice:
         message = "two or more annotations have the same id; all but one would be lost"
-        verdict.faults.append(_fault(published, message, [f"ann {one}" for one in twice]))
+        validation.faults.append(_fault(raw, message, [f"ann {one}" for one in twice]))
     # A number that no image has would overflow in what is computed from it.
-    broken = ~(np.abs(published.boxes_xywh) < FARTHEST).all(axis=1)
+    broken = ~(np.abs(raw.boxes_xywh) < FARTHEST).all(axis=1)
     if broken.any():
         message = "the box is not four finite numbers"
-        verdict.faults.append(_fault(published, message, _named(published, broken)))
-    verdict.keep &= ~broken
+        validation.faults.append(_fault(raw, message, _named(raw, broken)))
+    validation.keep &= ~broken
 
 
-def _references(published: RawAnnotations, verdict: Validation) -> None:
+def _references(raw: RawAnnotations, validation: Validation) -> None:
     """Annotations of images and of classes that are not there."""
-    lost = np.flatnonzero(published.image_of < 0)
+    lost = np.flatnonzero(raw.image_of < 0)
     if len(lost):
-        refs = [published.image_refs[row] for row in lost]
-        told = [f"ann {published.ids[row]}: image {published.image_refs[row]!r}" for row in lost]
+        refs = [raw.image_refs[row] for row in lost]
+        examples = [f"ann {raw.ids[row]}: image {raw.image_refs[row]!r}" for row in lost]
         message = "the image is not listed"
-        known = {str(number): number for number in published.image_ids}
+        known = {str(number): number for number in raw.image_ids}
         kin = next((ref for ref in refs if known.get(str(ref), ref) != ref), None)
         if kin is not None:
             message += (
                 f" (ids of images and in annotations must be alike: {kin!r} is not "
                 f"{known[str(kin)]!r})"
             )
-        verdict.faults.append(_fault(published, message, told))
-    unlisted = np.flatnonzero(published.class_of < 0)
+        validation.faults.append(_fault(raw, message, examples))
+    unlisted = np.flatnonzero(raw.class_of < 0)
     if len(unlisted):
-        told = [f"ann {published.ids[row]}: {published.class_refs[row]!r}" for row in unlisted]
-        verdict.faults.append(_fault(published, "the category is not listed", told))
-    verdict.keep &= (published.image_of >= 0) & (published.class_of >= 0)
+        examples = [f"ann {raw.ids[row]}: {raw.class_refs[row]!r}" for row in unlisted]
+        validation.faults.append(_fault(raw, "the category is not listed", examples))
+    validation.keep &= (raw.image_of >= 0) & (raw.class_of >= 0)
 
 
-def _wrong_format(published: RawAnnotations, verdict: Validation) -> bool:
+def _wrong_format(raw: RawAnnotations, validation: Validation) -> bool:
     """Whether the boxes as a whole are something else than x, y, width, height in pixels."""
-    rows = np.flatnonzero(verdict.keep)
-    sizes = published.sizes[published.image_of[rows]]
+    rows = np.flatnonzero(validation.keep)
+    sizes = raw.sizes[raw.image_of[rows]]
     large = sizes.min(axis=1, initial=10) > SMALLEST
     rows, sizes = rows[large], sizes[large]
     if not len(rows):
         return False
-    boxes = published.boxes_xywh[rows]
+    boxes = raw.boxes_xywh[rows]
     # Corners that count from 1, as VOC's, begin below 0 where they are fractions.
     within = (boxes <= 1).all(axis=1) | (boxes[:, :2] + boxes[:, 2:] <= 1).all(axis=1)
     small = int((within & (boxes[:, :2] >= -1).all(axis=1)).sum())
@@ -136,85 +135,83 @@ def _wrong_format(published: RawAnnotations, verdict: Validation) -> bool:
             f"{int(over.sum())} of {len(rows)} boxes leave their image, and as corners they fit: "
             "this looks like xyxy; wanted x, y, width, height in pixels"
         )
-    verdict.faults.append(Fault(published.origin, message + "."))
-    verdict.keep[rows] = False
+    validation.faults.append(Fault(raw.origin, message + "."))
+    validation.keep[rows] = False
     return True
 
 
-def _places(published: RawAnnotations, verdict: Validation) -> None:
+def _places(raw: RawAnnotations, validation: Validation) -> None:
     """Boxes without a size, outside of their image or partly so; what is kept is clipped."""
-    low, high = verdict.boxes_xyxy[:, :2], verdict.boxes_xyxy[:, 2:]
-    flat = verdict.keep & (published.boxes_xywh[:, 2:] <= 0).any(axis=1)
+    low, high = validation.boxes_xyxy[:, :2], validation.boxes_xyxy[:, 2:]
+    flat = validation.keep & (raw.boxes_xywh[:, 2:] <= 0).any(axis=1)
     if flat.any():
-        told = []
+        examples = []
         for row in np.flatnonzero(flat).tolist():
-            width, height = published.boxes_xywh[row, 2:].tolist()
+            width, height = raw.boxes_xywh[row, 2:].tolist()
             side = f"width {width:g}" if width <= 0 else f"height {height:g}"
-            told.append(f"ann {published.ids[row]}: {side}")
-        verdict.warnings.append(_told(published, "no area, dropped", told))
-    verdict.keep &= ~flat
-    rows = np.flatnonzero(verdict.keep)
-    far = published.sizes[published.image_of[rows]][:, ::-1]
-    known = far.min(axis=1, initial=1) > 0  # where nobody says the size, it cannot be told
+            examples.append(f"ann {raw.ids[row]}: {side}")
+        validation.warnings.append(_warning(raw, "no area, dropped", examples))
+    validation.keep &= ~flat
+    rows = np.flatnonzero(validation.keep)
+    far = raw.sizes[raw.image_of[rows]][:, ::-1]
+    known = far.min(axis=1, initial=1) > 0  # where nobody says the size, it stays open
     gone = known & ((high[rows] <= 0) | (low[rows] >= far)).any(axis=1)
     if gone.any():
-        told = [f"ann {published.ids[row]}" for row in rows[gone]]
+        examples = [f"ann {raw.ids[row]}" for row in rows[gone]]
         message = "wholly outside of the image, dropped"
-        verdict.warnings.append(_told(published, message, told))
-    verdict.keep[rows[gone]] = False
+        validation.warnings.append(_warning(raw, message, examples))
+    validation.keep[rows[gone]] = False
     over = (low[rows] < -OVERRUN) | (high[rows] > far + OVERRUN)
     over = over.any(axis=1) & known & ~gone
     if over.any():
-        told = [f"ann {published.ids[row]}" for row in rows[over]]
+        examples = [f"ann {raw.ids[row]}" for row in rows[over]]
         message = "partly outside of the image, clipped"
-        verdict.warnings.append(_told(published, message, told))
+        validation.warnings.append(_warning(raw, message, examples))
     rows, far = rows[known], far[known]
-    verdict.boxes_xyxy[rows] = np.clip(verdict.boxes_xyxy[rows], 0, np.tile(far, 2))
+    validation.boxes_xyxy[rows] = np.clip(validation.boxes_xyxy[rows], 0, np.tile(far, 2))
 
 
-def _repeated_boxes(published: RawAnnotations, verdict: Validation) -> None:
-    rows = np.flatnonzero(verdict.keep)
-    keys = np.column_stack(
-        [published.image_of[rows], published.class_of[rows], published.boxes_xywh[rows]]
-    )
+def _repeated_boxes(raw: RawAnnotations, validation: Validation) -> None:
+    rows = np.flatnonzero(validation.keep)
+    keys = np.column_stack([raw.image_of[rows], raw.class_of[rows], raw.boxes_xywh[rows]])
     order = np.lexsort(keys.T)
     again = np.zeros(len(rows), dtype=bool)
     again[order[1:]] = (keys[order[1:]] == keys[order[:-1]]).all(axis=1)
     if again.any():
-        told = [f"ann {published.ids[row]}" for row in rows[again]]
+        examples = [f"ann {raw.ids[row]}" for row in rows[again]]
         message = "the same box and category as another of its image, kept"
-        verdict.warnings.append(_told(published, message, told))
+        validation.warnings.append(_warning(raw, message, examples))
 
 
-def _elsewhere(published: RawAnnotations, verdict: Validation) -> None:
-    """Boxes that are not those of their outlines, among 2,000 objects, evenly spread."""
-    rows = np.flatnonzero(verdict.keep & ~published.crowd)
+def _elsewhere(raw: RawAnnotations, validation: Validation) -> None:
+    """Boxes that are not those of their outlines, among 2,000 objects, evenly spaced."""
+    rows = np.flatnonzero(validation.keep & ~raw.crowd)
     if len(rows) > LOOKED_AT:
         rows = rows[np.linspace(0, len(rows) - 1, LOOKED_AT).round().astype(np.int64)]
-    told, flat, outlines = [], [], 0
+    elsewhere, flat, outlines = [], [], 0
     for row in rows.tolist():
-        outline = published.outlines[row]
-        height, width = published.sizes[published.image_of[row]].tolist()
+        outline = raw.outlines[row]
+        height, width = raw.sizes[raw.image_of[row]].tolist()
         if not outline or outline_fault(outline, height, width):
             continue
         outlines += 1
         if without_area(outline, height, width):
-            flat.append(f"ann {published.ids[row]}")
+            flat.append(f"ann {raw.ids[row]}")
             continue
-        x, y, wide, tall = published.boxes_xywh[row].tolist()
+        x, y, wide, tall = raw.boxes_xywh[row].tolist()
         box, covered = (x, y, x + wide, y + tall), bounds(outline, height)
         differ = max(map(abs, np.subtract(box, covered))) > ROUNDED
         if differ and _overlap(box, covered) < SAME_BOX:
-            told.append(f"ann {published.ids[row]}")
-    if told:
-        verdict.warnings.append(
-            f"{published.origin}: {len(told)} of {outlines} boxes looked at lie elsewhere than "
-            f"their `segmentation`; both are kept as they are: {shorten(told)}."
+            elsewhere.append(f"ann {raw.ids[row]}")
+    if elsewhere:
+        validation.warnings.append(
+            f"{raw.origin}: {len(elsewhere)} of {outlines} boxes looked at lie elsewhere than "
+            f"their `segmentation`; both are kept as they are: {shorten(elsewhere)}."
         )
     if flat:
         # Where masks are asked for, `_outlines` has dropped them.
-        verdict.warnings.append(
-            f"{published.origin}: {len(flat)} of {outlines} `segmentation`s looked at have no "
+        validation.warnings.append(
+            f"{raw.origin}: {len(flat)} of {outlines} `segmentation`s looked at have no "
             f"area; their boxes are kept: {shorten(flat)}."
         )
 
@@ -228,12 +225,12 @@ def _overlap(box: tuple[float, ...], other: tuple[float, ...]) -> float:
     return shared / (sum(areas) - shared) if sum(areas) > shared else 0.0
 
 
-def _fractions(published: RawAnnotations, verdict: Validation) -> bool:
+def _fractions(raw: RawAnnotations, validation: Validation) -> bool:
     """Whether the polygons as a whole are fractions of their images, and not pixels."""
     small = polygons = 0
-    for row in np.flatnonzero(verdict.keep).tolist():
-        outline = published.outlines[row]
-        image = published.sizes[published.image_of[row]]
+    for row in np.flatnonzero(validation.keep).tolist():
+        outline = raw.outlines[row]
+        image = raw.sizes[raw.image_of[row]]
         if not isinstance(outline, list) or not outline or not image.min() > SMALLEST:
             continue
         polygons += 1
@@ -248,35 +245,35 @@ def _fractions(published: RawAnnotations, verdict: Validation) -> bool:
         f"{small} of {polygons} `segmentation`s are within 0 to 1: this looks normalised; wanted "
         "pixels."
     )
-    verdict.faults.append(Fault(published.origin, message))
+    validation.faults.append(Fault(raw.origin, message))
     return True
 
 
-def _outlines(published: RawAnnotations, verdict: Validation) -> None:
-    if _fractions(published, verdict):
+def _outlines(raw: RawAnnotations, validation: Validation) -> None:
+    if _fractions(raw, validation):
         return
     missing, wrong, flat = [], [], []
-    for row in np.flatnonzero(verdict.keep).tolist():
-        outline = published.outlines[row]
+    for row in np.flatnonzero(validation.keep).tolist():
+        outline = raw.outlines[row]
         if outline is None:
-            missing.append(f"ann {published.ids[row]}")
+            missing.append(f"ann {raw.ids[row]}")
             continue
-        height, width = published.sizes[published.image_of[row]].tolist()
+        height, width = raw.sizes[raw.image_of[row]].tolist()
         fault = outline_fault(outline, height, width)
         if fault:
-            wrong.append(f"ann {published.ids[row]}: {fault}")
-            verdict.keep[row] = False
+            wrong.append(f"ann {raw.ids[row]}: {fault}")
+            validation.keep[row] = False
         elif outline and without_area(outline, height, width):
-            flat.append(f"ann {published.ids[row]}")
-            verdict.keep[row] = False
+            flat.append(f"ann {raw.ids[row]}")
+            validation.keep[row] = False
     if flat:
         message = "the `segmentation` has no area, dropped"
-        verdict.warnings.append(_told(published, message, flat))
+        validation.warnings.append(_warning(raw, message, flat))
     if missing:
         message = "there is no `segmentation`, which data.masks=true asks for"
-        verdict.faults.append(_fault(published, message, missing))
+        validation.faults.append(_fault(raw, message, missing))
     if wrong:
-        verdict.faults.append(_fault(published, "the `segmentation` is broken", wrong))
+        validation.faults.append(_fault(raw, "the `segmentation` is broken", wrong))
 
 
 def class_warnings(train: RawAnnotations, class_names: tuple[str, ...]) -> list[str]:
@@ -292,13 +289,13 @@ def _twice(values: Iterable[Hashable]) -> list[Hashable]:
     return [value for value, count in Counter(values).items() if count > 1]
 
 
-def _named(published: RawAnnotations, which: np.ndarray) -> list[str]:
-    return [f"ann {published.ids[row]}" for row in np.flatnonzero(which).tolist()]
+def _named(raw: RawAnnotations, which: np.ndarray) -> list[str]:
+    return [f"ann {raw.ids[row]}" for row in np.flatnonzero(which).tolist()]
 
 
-def _fault(published: RawAnnotations, message: str, told: list[str]) -> Fault:
-    return Fault(published.origin, f"{message}: {shorten(told)} ({len(told)} in all).")
+def _fault(raw: RawAnnotations, message: str, examples: list[str]) -> Fault:
+    return Fault(raw.origin, f"{message}: {shorten(examples)} ({len(examples)} in all).")
 
 
-def _told(published: RawAnnotations, message: str, told: list[str]) -> str:
-    return f"{published.origin}: {message}: {shorten(told)} ({len(told)} in all)."
+def _warning(raw: RawAnnotations, message: str, examples: list[str]) -> str:
+    return f"{raw.origin}: {message}: {shorten(examples)} ({len(examples)} in all)."

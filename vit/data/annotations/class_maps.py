@@ -118,14 +118,14 @@ def read_class_map(path: Path, meaning: np.ndarray) -> np.ndarray:
         void = ", ".join(map(str, np.flatnonzero(meaning == IGNORED).tolist()))
         raise NoClass(
             f"{path}: {int(wrong.sum())} pixels have values that are no class, such as "
-            f"{', '.join(map(str, none[:5]))}; wanted {_told(wanted)}"
+            f"{', '.join(map(str, none[:5]))}; wanted {_in_words(wanted)}"
             f"{f', or {void} where nobody said' if void else ''}.",
             _hint(present, none, wanted),
         )
     return found
 
 
-def _told(values: list[int]) -> str:
+def _in_words(values: list[int]) -> str:
     """`0 to 20` of values that follow one another, else each of them."""
     if values == list(range(values[0], values[-1] + 1)):
         return f"{values[0]} to {values[-1]}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -20,11 +19,12 @@ from vit.data.core.same_images import listed_twice
 from vit.data.core.sources import Contents, FileSource
 from vit.data.folder import PHOTO_MEAN, PHOTO_STD
 from vit.faults import Fault
+from vit.structures import RunLengths
 
 
 @dataclass(eq=False)
-class MarkedFiles(FileSource):
-    """Image files with annotations; a MarkedSource."""
+class AnnotatedFiles(FileSource):
+    """Image files with annotations; a AnnotatedSource."""
 
     annotations: Annotations = field(kw_only=True)
 
@@ -33,7 +33,7 @@ class MarkedFiles(FileSource):
     ) -> tuple[Image.Image, ImageAnnotations]:
         return self.read(position, channels), self.annotations.of(position, masks)
 
-    def run_lengths(self, position: int) -> list[dict[str, Any]]:
+    def run_lengths(self, position: int) -> list[RunLengths]:
         height, width = self.annotations.sizes[position].tolist()
         outlines = self.annotations.outlines(position)
         return [run_lengths(outline, height, width) for outline in outlines]
@@ -50,18 +50,18 @@ def contents_of(
     class_ids: tuple[int, ...],
     masks: bool,
     faults: list[Fault],
-) -> Contents[MarkedFiles]:
+) -> Contents[AnnotatedFiles]:
     """What a kind of files has to say, judged: sound objects only, and all that is wrong or odd."""
-    sources: dict[str, MarkedFiles] = {}
+    sources: dict[str, AnnotatedFiles] = {}
     warnings: list[str] = []
-    for split, published in splits.items():
-        verdict = validate(published, masks)
-        faults += published.faults + verdict.faults
-        warnings += verdict.warnings
-        kept = _kept(published, verdict.keep, verdict.boxes_xyxy, masks)
-        sources[split] = MarkedFiles(
-            root=published.root,
-            names=stored(published.names, published.origin),
+    for split, raw in splits.items():
+        validation = validate(raw, masks)
+        faults += raw.faults + validation.faults
+        warnings += validation.warnings
+        kept = _kept(raw, validation.keep, validation.boxes_xyxy, masks)
+        sources[split] = AnnotatedFiles(
+            root=raw.root,
+            names=stored(raw.names, raw.origin),
             labels=kept.present(len(class_names)),
             listed=False,
             annotations=kept,
@@ -75,46 +75,46 @@ def contents_of(
         channels=3,
         mean=PHOTO_MEAN,
         std=PHOTO_STD,
-        origin={split: published.origin for split, published in splits.items()},
+        origin={split: raw.origin for split, raw in splits.items()},
         faults=faults,
         warnings=warnings,
     )
 
 
 def _listed_twice(
-    splits: Mapping[str, RawAnnotations], sources: Mapping[str, MarkedFiles]
+    splits: Mapping[str, RawAnnotations], sources: Mapping[str, AnnotatedFiles]
 ) -> list[Fault]:
-    """Files under two ids, or in two splits; those of one id were told by `validate`."""
+    """Files under two ids, or in two splits; those of one id were reported by `validate`."""
     found = same_paths(sources)
     for split, pairs in list(found.within.items()):
         ids = splits[split].image_ids
         found.within[split] = [(a, b) for a, b in pairs if ids[a] != ids[b]]
     found.within = {split: pairs for split, pairs in found.within.items() if pairs}
-    origin = {split: published.origin for split, published in splits.items()}
+    origin = {split: raw.origin for split, raw in splits.items()}
     return listed_twice(found, sources, origin)
 
 
 def _kept(
-    published: RawAnnotations, keep: np.ndarray, boxes_xyxy: np.ndarray, masks: bool
+    raw: RawAnnotations, keep: np.ndarray, boxes_xyxy: np.ndarray, masks: bool
 ) -> Annotations:
-    """The objects that are kept, by image, in the order in which they were published."""
+    """The objects that are kept, by image, in the order in which they were raw."""
     rows = np.flatnonzero(keep)
-    rows = rows[np.argsort(published.image_of[rows], kind="stable")]
-    counts = np.bincount(published.image_of[rows], minlength=len(published.names))
+    rows = rows[np.argsort(raw.image_of[rows], kind="stable")]
+    counts = np.bincount(raw.image_of[rows], minlength=len(raw.names))
     boxes = boxes_xyxy[rows]
-    areas = published.areas[rows].copy()
+    areas = raw.areas[rows].copy()
     for at in np.flatnonzero(~np.isfinite(areas)).tolist():
-        outline = published.outlines[rows[at]]
-        height, width = published.sizes[published.image_of[rows[at]]].tolist()
+        outline = raw.outlines[rows[at]]
+        height, width = raw.sizes[raw.image_of[rows[at]]].tolist()
         sides = boxes[at, 2:] - boxes[at, :2]
         sound = outline and not outline_fault(outline, height, width)
         areas[at] = area(outline, height, width) if sound else sides.prod()
     return Annotations(
-        labels=published.class_of[rows].astype(np.int64),
+        labels=raw.class_of[rows].astype(np.int64),
         boxes_xyxy=boxes,
-        crowd=published.crowd[rows],
+        crowd=raw.crowd[rows],
         areas=areas,
         starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        sizes=published.sizes,
-        segments=Segments.packed([published.outlines[row] for row in rows]) if masks else None,
+        sizes=raw.sizes,
+        segments=Segments.packed([raw.outlines[row] for row in rows]) if masks else None,
     )

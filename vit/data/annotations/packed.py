@@ -11,13 +11,14 @@ from PIL import Image
 
 from vit.data.annotations.segments import Segments, decoded
 from vit.data.core.sources import Source
+from vit.structures import RunLengths
 
 
 @dataclass
 class ImageAnnotations:
     """The objects of one image, in pixels of the picture as it is read.
 
-    A `crowd` box holds many objects that nobody told apart: it is never trained on, and in the
+    A `crowd` box holds many objects nobody marked one by one: it is never trained on, and in the
     metric what is found within it counts neither for nor against.
     """
 
@@ -124,6 +125,6 @@ class AnnotatedSource(Source, Protocol):
         """A picture and what is in it; raises BadImage where it cannot be read."""
         ...
 
-    def run_lengths(self, position: int) -> list[dict[str, Any]]:
+    def run_lengths(self, position: int) -> list[RunLengths]:
         """The objects' masks as COCO's compressed run lengths, without reading the picture."""
         ...

@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from vit.data.annotations.files import MarkedFiles
+from vit.data.annotations.files import AnnotatedFiles
 from vit.data.annotations.packed import ImageAnnotations
 from vit.data.annotations.segments import run_lengths_of_mask
 from vit.data.core.images import BadImage, orientation, with_image
+from vit.structures import RunLengths
 
 
 @dataclass(eq=False)
-class PanopticFiles(MarkedFiles):
-    """Image files with annotations whose masks are the colours of a PNG; a MarkedSource.
+class PanopticFiles(AnnotatedFiles):
+    """Image files with annotations whose masks are the colours of a PNG; a AnnotatedSource.
 
     A colour's number is R + 256 G + 65536 B; 0 is no segment.
     """
@@ -33,7 +33,7 @@ class PanopticFiles(MarkedFiles):
         image, found = super().marked(position, channels)
         return image, replace(found, masks=self._masks(position)) if masks else found
 
-    def run_lengths(self, position: int) -> list[dict[str, Any]]:
+    def run_lengths(self, position: int) -> list[RunLengths]:
         return [run_lengths_of_mask(mask) for mask in self._masks(position)]
 
     def segments(self, position: int) -> np.ndarray:

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from vit.data.core.images import BadImage, image_size
 from vit.faults import Fault, shorten
+
+MOST_SIDE = 1 << 20  # pixels of an image's side; what is beyond is no size
 
 
 @dataclass
@@ -65,7 +68,7 @@ class ImageRecord:
         self.outlines.append(outline)
 
 
-def published(
+def from_records(
     origin: str, root: Path, found: list[ImageRecord], class_of: Mapping[Any, int]
 ) -> RawAnnotations:
     """A split of which each image has a file of its own; `class_of` knows the classes."""
@@ -112,3 +115,10 @@ def size_or_none(path: Path) -> tuple[int, int]:
         return image_size(path)
     except BadImage:
         return 0, 0
+
+
+def is_size(height: int, width: int) -> bool:
+    """Whether an image may be so large in pixels: no larger than Pillow opens one."""
+    if not (0 < height <= MOST_SIDE and 0 < width <= MOST_SIDE):
+        return False
+    return height * width <= 2 * (Image.MAX_IMAGE_PIXELS or MOST_SIDE**2)

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from vit.structures import RunLengths
+
 LONGEST_COUNT = 60  # bits
 FAR = 10  # times the longer side of an image: no polygon is drawn beyond that
 LINE = 1e-6  # pixels by which points may leave one line, as rounding makes them, and span no area
@@ -102,7 +104,7 @@ def bounds(outline: Any, height: int) -> tuple[float, float, float, float]:
     return float(left), float(top), float(right), float(bottom)
 
 
-def _runs(outline: Any, height: int, width: int) -> dict[str, Any]:
+def _runs(outline: Any, height: int, width: int) -> RunLengths:
     from faster_coco_eval import mask as coco
 
     if not outline:
@@ -170,19 +172,20 @@ def counts_of(text: str) -> list[int]:
     return [-1] if shift else counts
 
 
-def run_lengths(outline: Any, height: int, width: int) -> dict[str, Any]:
+def run_lengths(outline: Any, height: int, width: int) -> RunLengths:
     """An outline as COCO's compressed run lengths, such as JSON can hold."""
-    return _plain(_runs(outline, height, width))
+    return as_json(_runs(outline, height, width))
 
 
-def run_lengths_of_mask(mask: np.ndarray) -> dict[str, Any]:
+def run_lengths_of_mask(mask: np.ndarray) -> RunLengths:
     """A mask, [height, width], bool, as COCO's compressed run lengths, such as JSON can hold."""
     from faster_coco_eval import mask as coco
 
-    return _plain(coco.encode(np.asfortranarray(mask, dtype=np.uint8)))
+    return as_json(coco.encode(np.asfortranarray(mask, dtype=np.uint8)))
 
 
-def _plain(runs: dict[str, Any]) -> dict[str, Any]:
+def as_json(runs: RunLengths) -> RunLengths:
+    """Run lengths with text in the place of bytes, as COCO's files have them."""
     counts = runs["counts"]
     text = counts.decode() if isinstance(counts, bytes) else counts
     return {"size": [int(side) for side in runs["size"]], "counts": text}

@@ -1,7 +1,7 @@
 """Images of more than 8 bits: one scale for all of a data set, and a word about what is lost.
 
 All that is shown to a model has 8 bits. Files of 16 bits keep their upper byte; of floating-point
-and 32-bit ones nobody says which value is white, so it is told from the highest of some images,
+and 32-bit ones nobody says which value is white, so it is inferred from the highest of some images,
 once for all: an image by itself would be as bright as the next, however dark it is.
 """
 
@@ -62,10 +62,10 @@ def deep_warnings(sources: Mapping[str, Any]) -> list[str]:
             counts = [counts[0] + len(deep), counts[1] + len(looked_at)]
             found += [one for at in _some(deep, DECODED) if (one := _measured(source, at))]
             white = source.white
-    return told(found, f"{counts[0]} of {counts[1]} images looked at", white)
+    return remarks_on(found, f"{counts[0]} of {counts[1]} images looked at", white)
 
 
-def told(found: Iterable[Deep], which: str, white: float | None) -> list[str]:
+def remarks_on(found: Iterable[Deep], which: str, white: float | None) -> list[str]:
     """What to say of deep images, `which` of them first."""
     lines = []
     kinds: dict[str, list[Deep]] = {}

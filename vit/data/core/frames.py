@@ -40,4 +40,4 @@ def _has_several(source: FileSource, position: int) -> bool:
     try:
         return with_image(source.path(position), "", look)
     except BadImage:
-        return False  # a fault, told as such
+        return False  # a fault, reported as such

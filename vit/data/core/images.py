@@ -115,11 +115,11 @@ def stored_size(file: Path | BytesIO, name: str = "") -> tuple[int, int, int]:
     return with_image(file, name or str(file), look)
 
 
-def other_size(found: tuple[int, int], told: tuple[int, int]) -> str:
+def other_size(found: tuple[int, int], annotated: tuple[int, int]) -> str:
     """What to say of an image that is not of the size that its annotations speak of."""
     return (
-        f"is {found[1]}×{found[0]} pixels, but the annotations speak of {told[1]}×{told[0]} "
-        "(width × height), as of another image or of a scaled copy."
+        f"is {found[1]}×{found[0]} pixels, but the annotations speak of "
+        f"{annotated[1]}×{annotated[0]} (width × height), as of another image or of a scaled copy."
     )
 
 

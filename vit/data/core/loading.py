@@ -65,8 +65,8 @@ class ClassificationSplit(Split[Image.Image, Image.Image, Batch]):
                 images[row] = self._erase(images[row])
         index = np.array([key.sample for key in keys])
         labels = self.source.labels[self.members[index]]
-        lent = sum(key.lent for key in keys)
-        return Batch(images, torch.from_numpy(labels), torch.from_numpy(index), lent)
+        num_borrowed = sum(key.borrowed for key in keys)
+        return Batch(images, torch.from_numpy(labels), torch.from_numpy(index), num_borrowed)
 
 
 def whole(batch: Any) -> Any:

@@ -63,7 +63,7 @@ def changes(before: Splits, now: Splits) -> list[str]:
 
     Of a part from which val or test is set aside as a whole, since one sample more draws them anew.
     """
-    told = []
+    lines = []
     for part in dict.fromkeys([*before.sources.values(), *now.sources.values()]):
         old, new = _of_part(before, part), _of_part(now, part)
         for more, lot in (("more", new.keys() - old.keys()), ("fewer", old.keys() - new.keys())):
@@ -71,10 +71,10 @@ def changes(before: Splits, now: Splits) -> list[str]:
                 order = new if more == "more" else old
                 names = [_as_text(name) for name in order if name in lot][:NAMED]
                 rest = f" and {len(lot) - NAMED:,} others" if len(lot) > NAMED else ""
-                told.append(f"{len(lot):,} {more} in {part}: {', '.join(names)}{rest}")
-        if not told and (moved := sum(old[name] != split for name, split in new.items())):
-            told.append(f"{moved:,} of {part} are in another split than before")
-    return told or ["the same names, with other contents or labels"]
+                lines.append(f"{len(lot):,} {more} in {part}: {', '.join(names)}{rest}")
+        if not lines and (moved := sum(old[name] != split for name, split in new.items())):
+            lines.append(f"{moved:,} of {part} are in another split than before")
+    return lines or ["the same names, with other contents or labels"]
 
 
 def _of_part(splits: Splits, part: str) -> dict[Any, str]:

@@ -1,6 +1,6 @@
 """One image twice: files that are one by their path, and files of the same bytes.
 
-By path it costs a listing of each folder and no look at any file, so a million are told apart in
+By path it costs a listing of each folder and no look at any file, so a million are compared in
 seconds: only what a listing shows to be a link is followed.
 """
 
@@ -69,7 +69,7 @@ class RealPaths:
                     if entry.is_symlink():
                         links.append(entry.name)
         except OSError:
-            pass  # that it is not there is told by the look at its images
+            pass  # that it is not there, the look at its images reports
         found = _Listing(real, frozenset(links), _any_case(real, names))
         self._folders[folder] = found
         return found
@@ -169,7 +169,7 @@ def _alike(
 ) -> Places:
     """Those among them that share with another what `look` finds, which `keys` then tells.
 
-    None is for what cannot be read: that is told by the look at the image.
+    None is for what cannot be read: that the look at the image reports.
     """
     count: dict[object, int] = {}
     for split, (source, members) in places.items():
@@ -216,8 +216,8 @@ def _in_parts(
 
 def _size(source: FileSource | ArrowSource, position: int, _: object) -> object:
     if isinstance(source, FileSource):
-        told = os.stat(os.path.join(source.root, source.name(position)))  # noqa: PTH116,PTH118
-        return told.st_size if S_ISREG(told.st_mode) and told.st_size else None
+        status = os.stat(os.path.join(source.root, source.name(position)))  # noqa: PTH116,PTH118
+        return status.st_size if S_ISREG(status.st_mode) and status.st_size else None
     return len(source.content(position)) or None
 
 

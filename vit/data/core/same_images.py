@@ -66,7 +66,7 @@ class Copies:
                 "across them: vit check --full does"
             ]
         lines = [
-            f"{self._across(one, other, pairs)}; of a split that is {why} they are told only."
+            f"{self._across(one, other, pairs)}; of a split that is {why} they are reported only."
             for (one, other), pairs in self.repeats.across.items()
             if (why := self._whose(one, other))
         ]

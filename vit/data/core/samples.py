@@ -18,7 +18,7 @@ from vit.data.core.loading import start_worker, whole, worker_context
 from vit.data.core.sampling import EpochSampler, EvaluationSampler
 from vit.data.core.sources import Contents, Samples
 from vit.data.core.split import Split
-from vit.data.core.splits import evenly_drawn, stratified_split
+from vit.data.core.splits import split_members
 from vit.data.core.unsound import faults_of, read_in_words, require_sound
 from vit.faults import Fault
 
@@ -88,25 +88,8 @@ class SampleData(ABC, Generic[T]):
     @cached_property
     def splits(self) -> dict[str, tuple[str, np.ndarray]]:
         """Split → the name of its source and the positions of its samples there."""
-        sources = self.contents.sources
-        found = {name: (name, np.arange(len(source))) for name, source in sources.items()}
-        members = found["train"][1]
-        for name, fraction in (("test", self.test_fraction), ("val", self.val_fraction)):
-            if name in found or fraction == 0:
-                continue
-            labels = sources["train"].labels[members]
-            rest, part = stratified_split(labels, fraction, self.split_seed)
-            found[name] = ("train", members[part])
-            members = members[rest]
-        if self.train_limit is not None:
-            if self.train_limit > len(members):
-                raise ValueError(
-                    f"data.train_limit={self.train_limit}, but train holds {len(members)} images."
-                )
-            labels = sources["train"].labels[members]
-            members = members[evenly_drawn(labels, self.train_limit, self.split_seed)]
-        found["train"] = ("train", members)
-        return {name: found[name] for name in ("train", "val", "test") if name in found}
+        fractions = {"test": self.test_fraction, "val": self.val_fraction}
+        return split_members(self.contents.sources, fractions, self.split_seed, self.train_limit)
 
     @property
     def lengths(self) -> dict[str, int]:
@@ -120,18 +103,18 @@ class SampleData(ABC, Generic[T]):
         rank: int = 0,
         world_size: int = 1,
         accumulate: int = 1,
-        lend: bool = False,
+        mix_neighbours: bool = False,
         views: int = 1,
     ) -> DataLoader:
         """Batches of a split on one of `world_size` devices.
 
         "train" is shuffled and augmented; its `batch_sampler` is an EpochSampler, whose `start`
-        the loop calls before every epoch; `lend` is its own. `views` of each sample come as Views
-        of batches where there are several. Other splits come in order, each
-        sample once over all ranks. `len()` counts the batches of this rank in a whole epoch.
+        the loop calls before every epoch; `mix_neighbours` is its own. `views` of each sample
+        come as Views of batches where there are several. Other splits come in order, each sample
+        once over all ranks. `len()` counts the batches of this rank in a whole epoch.
         """
         training = split == "train"
-        sampler = self._sampler(split, rank, world_size, accumulate, lend)
+        sampler = self._sampler(split, rank, world_size, accumulate, mix_neighbours)
         workers = self.num_workers
         return DataLoader(
             self.dataset(split, training=training, views=views),
@@ -146,11 +129,11 @@ class SampleData(ABC, Generic[T]):
         )
 
     def _sampler(
-        self, split: str, rank: int, world_size: int, accumulate: int, lend: bool
+        self, split: str, rank: int, world_size: int, accumulate: int, mix_neighbours: bool
     ) -> EpochSampler | EvaluationSampler:
         self._require(split)
-        if lend and not self.mixable:
-            raise ValueError(f"such {self.unit}s are not mixed over slices: lend=False.")
+        if mix_neighbours and not self.mixable:
+            raise ValueError(f"such {self.unit}s are not mixed over slices: mix_neighbours=False.")
         length = self.lengths[split]
         if split == "train":
             return EpochSampler(
@@ -161,7 +144,7 @@ class SampleData(ABC, Generic[T]):
                 world_size=world_size,
                 accumulate=accumulate,
                 weights=self._draw_weights(),
-                lend=lend,
+                mix_neighbours=mix_neighbours,
                 costs=self._costs(),
             )
         size = self.eval_batch_size or max(self.batch_size // (world_size * accumulate), 1)
@@ -223,7 +206,7 @@ class SampleData(ABC, Generic[T]):
     def describe(self) -> dict[str, Any]:
         """The splits as plain values."""
 
-    def follow(self, facts: Any, transform: Any) -> None:
+    def use_checkpoint_facts(self, facts: Any, transform: Any) -> None:
         """Prepares samples as those that a model was trained on, of which this is known."""
         self.eval_transform = transform
 
@@ -288,7 +271,7 @@ class SampleData(ABC, Generic[T]):
         try:
             contents = self.contents
         except (ValueError, OSError):
-            return []  # a fault, told as such
+            return []  # a fault, reported as such
         try:
             own = self._own_warnings()
         except (ValueError, OSError):

@@ -14,13 +14,13 @@ POOL = 64  # batches among which samples of a like cost are sorted into batches
 class Key(NamedTuple):
     """One sample in one epoch: all that its pixels depend on besides the seed.
 
-    `lent` marks one of another slice of the global batch, here to be mixed into this slice's.
+    `borrowed` marks one of another slice of the global batch, here to be mixed into this slice's.
     `step` counts the epoch's optimizer steps, for what changes from step to step, such as the size.
     """
 
     epoch: int
     sample: int
-    lent: bool = False
+    borrowed: bool = False
     step: int = 0
 
 
@@ -37,9 +37,10 @@ class EpochSampler(Sampler[list[Key]]):
     resumes part-way must set `start_batch` back to 0 for the next epoch: `start()` sets both.
     `len()` is always that of a whole epoch.
 
-    `weights` make the draw random with replacement, in proportion to them. With `lend`, each slice
-    of a global batch that has several gets one more key: the sample before its first, and for the
-    first slice the last of all, so that neighbours can be mixed as in one undivided batch.
+    `weights` make the draw random with replacement, in proportion to them. With `mix_neighbours`,
+    each slice of a global batch that has several gets one more key: the sample before its first,
+    and for the first slice the last of all, so that neighbours can be mixed as in one undivided
+    batch.
 
     With `costs`, a number for each sample, the samples of a global batch have similar ones: what
     POOL batches would hold is sorted by them and cut into batches again, which come in any order.
@@ -56,7 +57,7 @@ class EpochSampler(Sampler[list[Key]]):
         world_size: int = 1,
         accumulate: int = 1,
         weights: np.ndarray | None = None,
-        lend: bool = False,
+        mix_neighbours: bool = False,
         costs: np.ndarray | None = None,
     ):
         if not 0 <= rank < world_size:
@@ -81,7 +82,7 @@ class EpochSampler(Sampler[list[Key]]):
         self.accumulate = accumulate
         self.micro_batch_size = min(batch_size, length) // slices
         self.steps = max(length // batch_size, 1)
-        self.lend = lend and slices > 1
+        self.mix_neighbours = mix_neighbours and slices > 1
         self.weights = None if weights is None else weights / weights.sum()
         self.costs = costs
         self.epoch = 0
@@ -125,10 +126,10 @@ class EpochSampler(Sampler[list[Key]]):
             chosen = order[first : first + self.micro_batch_size].tolist()
             step = batch // self.accumulate
             keys = [Key(epoch, index, step=step) for index in chosen]
-            if self.lend:
+            if self.mix_neighbours:
                 whole = self.micro_batch_size * self.world_size * self.accumulate
                 before = step * whole + (first - 1) % whole
-                keys.append(Key(epoch, int(order[before]), lent=True, step=step))
+                keys.append(Key(epoch, int(order[before]), borrowed=True, step=step))
             yield keys
 
 

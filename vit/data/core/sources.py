@@ -163,8 +163,8 @@ class ArrowSource(Encoded):
             with open_regular(Path(image["path"])) as stored:
                 return stored.read()
         except OSError as fault:
-            told = f"{self.name(position)}: {image['path']}: {fault.strerror}."
-            raise UnreachableImage(told) from None
+            message = f"{self.name(position)}: {image['path']}: {fault.strerror}."
+            raise UnreachableImage(message) from None
 
 
 @dataclass(eq=False)
@@ -214,8 +214,8 @@ def common_size(source: Source, looked_at: int = 64) -> tuple[int, int]:
         raise fault
     if len(sizes) == 1:
         return sizes.pop()
-    few = ", ".join(f"{height}×{width}" for height, width in sorted(sizes)[:3])
+    shown = ", ".join(f"{height}×{width}" for height, width in sorted(sizes)[:3])
     raise ValueError(
-        f"the images are of {len(sizes)} sizes, such as {few} pixels; choose one: "
+        f"the images are of {len(sizes)} sizes, such as {shown} pixels; choose one: "
         "data.image_size=224, or data.image_size=[HEIGHT,WIDTH]."
     )

@@ -73,7 +73,7 @@ class Split(Dataset[Any], ABC, Generic[Raw, Changed, B]):
                 else:
                     kept.append(key)
                     changed.append(each)
-            if all(key.lent for key in kept):
+            if all(key.borrowed for key in kept):
                 raise BadImage(none_left(left_out))
             batches = [
                 self.collate([each[view] for each in changed], kept, view)

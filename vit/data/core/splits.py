@@ -2,7 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+
+from vit.data.core.sources import Samples
+
+
+def split_members(
+    sources: Mapping[str, Samples],
+    fractions: Mapping[str, float],
+    seed: int,
+    train_limit: int | None = None,
+) -> dict[str, tuple[str, np.ndarray]]:
+    """Split → the name of its source and the positions of its samples there.
+
+    Splits without a source of their own are set aside from train, by `fractions` and in their
+    order; of what is left, `train_limit` samples are drawn. Raises ValueError where there are not
+    so many.
+    """
+    found = {name: (name, np.arange(len(source))) for name, source in sources.items()}
+    members = found["train"][1]
+    for name, fraction in fractions.items():
+        if name in found or fraction == 0:
+            continue
+        rest, part = stratified_split(sources["train"].labels[members], fraction, seed)
+        found[name] = ("train", members[part])
+        members = members[rest]
+    if train_limit is not None:
+        if train_limit > len(members):
+            raise ValueError(
+                f"data.train_limit={train_limit}, but train holds {len(members)} images."
+            )
+        members = members[evenly_drawn(sources["train"].labels[members], train_limit, seed)]
+    found["train"] = ("train", members)
+    return {name: found[name] for name in ("train", "val", "test") if name in found}
 
 
 def stratified_split(

@@ -15,21 +15,21 @@ from vit.faults import shorten
 Sort = Literal["wrong", "unclear", "lying"]
 
 
-def upright_size(file: Path, told: tuple[int, int]) -> tuple[tuple[int, int], Sort | None]:
-    """Height and width of the image after EXIF's turn, and what is odd about the size `told`.
+def upright_size(file: Path, annotated: tuple[int, int]) -> tuple[tuple[int, int], Sort | None]:
+    """Height and width of the image after EXIF's turn, and what is odd about the size `annotated`.
 
     It is "wrong" where the image has it neither before nor after the turn, "lying" where only
     before, "unclear" where both, though turned. Reads the header; BadImage where it cannot.
     """
     height, width, orientation = stored_size(file)
     upright = (width, height) if orientation >= 5 else (height, width)
-    if told not in (upright, (height, width)):
+    if annotated not in (upright, (height, width)):
         return upright, "wrong"
     if orientation == 1:
         return upright, None
     if upright == (height, width):
         return upright, "unclear"
-    return upright, "lying" if told == (height, width) else None
+    return upright, "lying" if annotated == (height, width) else None
 
 
 def turned_apart(file: Path, mask: Path) -> str:
@@ -54,15 +54,15 @@ def turned_apart(file: Path, mask: Path) -> str:
 
 def turn_warnings(sorts: Mapping[str, list[str]], what: str) -> list[str]:
     """A line for each sort of turned images, by their names; `what` was drawn on them."""
-    odd = []
+    warnings = []
     if unclear := sorts.get("unclear"):
-        odd.append(
+        warnings.append(
             f"{len(unclear)} images are turned by EXIF, and their size does not tell whether the "
             f"{what} were made before or after; taken as after: {shorten(unclear)}."
         )
     if lying := sorts.get("lying"):
-        odd.append(
+        warnings.append(
             f"{len(lying)} images are annotated as they lie in the file, without EXIF's turn; they "
             f"are read so: {shorten(lying)}."
         )
-    return odd
+    return warnings

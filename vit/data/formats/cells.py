@@ -33,14 +33,14 @@ def cells(
     rows = range(1, len(values) + 1) if numbers is None else numbers
     texts: list[str] = []
     gaps: list[int] = []
-    odd: dict[str, list[int]] = {}
+    rows_by_kind: dict[str, list[int]] = {}
     halves: list[tuple[int, str]] = []
     for row, value in zip(rows, values, strict=True):
         kind = CONTAINERS.get(type(value))
         text = "" if kind else as_text(value)
         texts.append(text)
         if kind:
-            odd.setdefault(kind, []).append(row)
+            rows_by_kind.setdefault(kind, []).append(row)
         elif not text:
             gaps.append(row)
         elif not is_text(text):
@@ -51,7 +51,7 @@ def cells(
             f"row {gaps[0]}: {column} is empty; {len(gaps)} of {len(texts)} rows have no {what}"
             f"{_others(gaps)}. Fill them, or leave these rows out"
         )
-    for kind, at in odd.items():
+    for kind, at in rows_by_kind.items():
         wrong.append(
             f"row {at[0]}: {column} is {kind}; {len(at)} of {len(texts)} rows have {kind} for a "
             f"{what}{_others(at)}. Wanted text or a number"

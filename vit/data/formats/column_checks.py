@@ -8,7 +8,7 @@ from vit.data.formats.cells import as_text
 from vit.data.formats.text_files import Column, Rows
 
 LOOKED_AT = 1000  # rows
-FEWEST = 10  # rows of which something can be told
+FEWEST = 10  # rows from which something can be inferred
 # What people call columns, which no text and no class is.
 TEXTS = {"text", "texts", "sentence", "review", "comment", "message", "content", "title", "input"}
 CLASSES = {"label", "labels", "class", "category", "target", "tag", "topic", "sentiment", "intent"}
@@ -50,10 +50,10 @@ def looks_odd(rows: Rows, text: Column, target: Column) -> list[str]:
     cells = _some(rows, text)
     if len(cells) < FEWEST:
         return []
-    told = []
+    lines = []
     quoted = sum(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells)
     if quoted > len(cells) / 2:
-        told.append(
+        lines.append(
             f"{rows.file}: {quoted} of {len(cells)} texts stand in quotation marks, which are a "
             "part of them"
         )
@@ -61,12 +61,12 @@ def looks_odd(rows: Rows, text: Column, target: Column) -> list[str]:
     for column in others:
         other = _some(rows, column)
         if all(len(cell.split()) < 2 for cell in cells) and _words(other) > 2 * _words(cells):
-            told.append(
+            lines.append(
                 f"{rows.file}: each text is a single word, such as {cells[0]!r}, while column "
                 f"{column!r} has sentences: data.input_column={column}?"
             )
             break
-    return told
+    return lines
 
 
 def _some(rows: Rows, column: Column) -> list[str]:

@@ -71,7 +71,7 @@ def lines_of(file: Path) -> list[str]:
 
 def decoded(content: bytes, name: str) -> str:
     """UTF-8, or UTF-16 and 32 by their marks, which are left out; ValueError with the row."""
-    encoding = next((told for mark, told in MARKS if content.startswith(mark)), "utf-8")
+    encoding = next((name for mark, name in MARKS if content.startswith(mark)), "utf-8")
     if encoding == "utf-8" and b"\0" in content[:2] and len(content) > 1:
         encoding = "utf-16-le" if content[1:2] == b"\0" else "utf-16-be"  # without its mark
     try:

@@ -96,8 +96,8 @@ class Spectrogram:
 
     def levels(self, sound: Float[np.ndarray, " samples"]) -> Float[np.ndarray, "mels frames"]:
         """0 to 1, in proportion to decibels; the lowest notes first."""
-        spread = self._fitted(sound)
-        frames = np.lib.stride_tricks.sliding_window_view(spread, self.window)[:: self.hop]
+        padded = self._fitted(sound)
+        frames = np.lib.stride_tricks.sliding_window_view(padded, self.window)[:: self.hop]
         shape = np.hanning(self.window + 1)[:-1]
         power = np.abs(np.fft.rfft(frames[: self.frames] * shape, self._transform)) ** 2
         mels = self._filters() @ power.T

@@ -76,8 +76,8 @@ def read_wav(file: Path) -> Sound:
     # A level that never changes is no sound, however high it is.
     if np.abs(sound - (sound.mean() if len(sound) > 1 else 0)).max() < FAINTEST:
         still = np.abs(sound).max() < FAINTEST
-        told = "" if still else f" (each sample is {sound.mean():.3g} of full scale)"
-        raise BadImage(f"{file}: is silent{told}.")
+        level = "" if still else f" (each sample is {sound.mean():.3g} of full scale)"
+        raise BadImage(f"{file}: is silent{level}.")
     return Sound(form.rate, sound, cancelled)
 
 
@@ -124,7 +124,7 @@ def _parts(content: bytes, whole: bool = True) -> tuple[Format, bytes]:
 
 
 def _chunks(content: bytes, order: str) -> Iterator[tuple[bytes, int, int]]:
-    """Name, told size and start of the content of each chunk, as far as sizes lead to the next."""
+    """Name, size and start of the content of each chunk, as far as the sizes lead to the next."""
     at = 12
     while at + 8 <= len(content):
         name, size = content[at : at + 4], struct.unpack_from(f"{order}I", content, at + 4)[0]

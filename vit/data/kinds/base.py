@@ -173,16 +173,16 @@ class ImageData(SampleData[P], Generic[P]):
 
     def describe(self) -> dict[str, Any]:
         """The splits as plain values: images, how many of each class, and where they are from."""
-        told: dict[str, Any] = {}
+        description: dict[str, Any] = {}
         for split in self.splits:
             source = self.splits[split][0]
             counts = dict(zip(self.facts.class_names, self._counts(split).tolist(), strict=True))
-            told[split] = {
+            description[split] = {
                 "images": self.lengths[split],
                 "from": self.contents.origin.get(split, f"set aside from {source}"),
                 "per_class": counts,
             }
-        return told
+        return description
 
     @abstractmethod
     def _counts(self, split: str) -> np.ndarray:

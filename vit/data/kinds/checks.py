@@ -24,7 +24,7 @@ Splits = Mapping[str, tuple[str, np.ndarray]]  # see SampleData.splits
 
 
 def empty_splits(contents: Contents, splits: Splits) -> list[Fault]:
-    """Splits without an image; of an empty train nothing can be set aside, which goes untold."""
+    """Splits without an image; of an empty train nothing can be set aside, which goes unsaid."""
     empty = [split for split, (_, members) in splits.items() if not len(members)]
     if "train" in empty:
         empty = [split for split in empty if split in contents.sources]
@@ -38,7 +38,7 @@ def empty_splits(contents: Contents, splits: Splits) -> list[Fault]:
 def all_bad(source: Source) -> list[Fault]:
     """Where bad images are left out and nothing would be left, as far as 32 of them tell."""
     lines = []
-    for position in spread(np.arange(len(source)), 32).tolist():
+    for position in evenly_spaced(np.arange(len(source)), 32).tolist():
         try:
             source.read(position, channels=3)
         except BadImage as fault:
@@ -58,11 +58,11 @@ def bad_images(sources: Mapping[str, Source], full: bool = False) -> list[str]:
 
 
 def _bad_in(source: Source, members: np.ndarray, full: bool, split: str) -> list[str]:
-    decoded = members if full else spread(members, IMAGES_DECODED)
+    decoded = members if full else evenly_spaced(members, IMAGES_DECODED)
     if isinstance(source, FileSource) and source.pictures:
         found = bad_files([source.path(i) for i in decoded.tolist()], DECODED)
         if not full:
-            paths = [source.path(i) for i in spread(members, HEADERS_READ).tolist()]
+            paths = [source.path(i) for i in evenly_spaced(members, HEADERS_READ).tolist()]
             found |= bad_files([path for path in paths if path not in found], HEADER)
         if not source.listed:  # a table only claims that its files exist
             paths = [source.path(i) for i in members.tolist()]
@@ -83,8 +83,8 @@ def summarize_faults(lines: list[str], full: bool) -> list[Fault]:
     other = [line for line in lines if line.endswith(IN_OTHER_CAPITALS)]
     if len(other) > 1:
         first = other[0].removesuffix(".")
-        told = f"{len(other):,} files are there in other capitals alone, such as {first}."
-        lines = [told, *(line for line in lines if not line.endswith(IN_OTHER_CAPITALS))]
+        summary = f"{len(other):,} files are there in other capitals alone, such as {first}."
+        lines = [summary, *(line for line in lines if not line.endswith(IN_OTHER_CAPITALS))]
     faults = [Fault("data", line) for line in lines[:NAMED]]
     if len(lines) > NAMED:
         faults.append(Fault("data", f"{len(lines) - NAMED} more images like these."))
@@ -103,9 +103,9 @@ def add_samples(digest: hashlib.blake2b, source: Source, members: np.ndarray) ->
     """Adds the names and sizes of a split's files, and what some of its samples hold."""
     if isinstance(source, FileSource):
         digest.update(b"\0".join(source.names[members].tolist()))
-        sizes = [file_size(source.path(i)) for i in spread(members, SIZES_HASHED).tolist()]
+        sizes = [file_size(source.path(i)) for i in evenly_spaced(members, SIZES_HASHED).tolist()]
         digest.update(np.array(sizes, dtype=np.int64).tobytes())
-    for position in spread(members, CONTENT_HASHED).tolist():
+    for position in evenly_spaced(members, CONTENT_HASHED).tolist():
         digest.update(content(source, position))
 
 
@@ -124,7 +124,7 @@ def content(source: Source, position: int) -> bytes:
         return b"unreadable"
 
 
-def spread(members: np.ndarray, count: int) -> np.ndarray:
+def evenly_spaced(members: np.ndarray, count: int) -> np.ndarray:
     """At most `count` of them, evenly spread, the first and the last among them."""
     if len(members) <= count:
         return members

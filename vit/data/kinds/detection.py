@@ -1,7 +1,7 @@
 """The base of every kind of detection data: pictures with boxes and, where asked, masks.
 
 A kind is a dataclass that adds its own keys and says in `read` what there is; its sources are
-MarkedSources. No `from __future__ import annotations` here: signatures are the schema.
+AnnotatedSources. No `from __future__ import annotations` here: signatures are the schema.
 """
 
 import hashlib
@@ -100,15 +100,15 @@ class DetectionData(ImageData[M], Generic[M]):
 
     def describe(self) -> dict[str, Any]:
         """The splits as plain values: images, objects of each class, images without any."""
-        told = super().describe()
-        for split in told:
+        description = super().describe()
+        for split in description:
             counts = self._per_image(split)
-            told[split] |= {
+            description[split] |= {
                 "objects": int(counts.sum()),
                 "empty": int((counts == 0).sum()),
                 "most_objects": int(counts.max(initial=0)),
             }
-        return told
+        return description
 
     def ground_truth(self, split: str) -> dict[str, Any]:
         """The split as COCO's dictionary, in pixels of the pictures, for the metric.

@@ -72,7 +72,7 @@ class DetectionSplit(Split[Sample, tuple[Sample, Letterbox], FramedBatch]):
         prepare = self._prepare(key, view)
         frame = prepare.frame(raw["image"].height, raw["image"].width)
         if self.augment is None:
-            return sanitize(prepare.placed(raw)), frame
+            return sanitize(prepare.letterbox(raw)), frame
         if self.mosaic and (self.mosaic_epochs is None or key.epoch < self.mosaic_epochs):
             self.reseed(key, view, MOSAIC)
             if float(torch.rand(())) < self.mosaic:

@@ -74,13 +74,6 @@ class Letterbox:
         whole[top : top + height, left : left + width] = False
         return whole
 
-    def to_model(self, boxes_xyxy: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
-        """From pixels of the picture to cxcywh in fractions of the model's image."""
-        (height, width), (top, left) = self.original, self.offset
-        grow = boxes_xyxy.new_tensor([self.scaled[1] / width, self.scaled[0] / height] * 2)
-        moved = boxes_xyxy * grow + boxes_xyxy.new_tensor([left, top] * 2)
-        return fractions(moved, self.image_size)
-
 
 @dataclass(frozen=True)
 class DetectionTransform:
@@ -121,7 +114,7 @@ class DetectionTransform:
         whole.paste(image, frame.offset[::-1])
         return whole
 
-    def placed(self, sample: Sample) -> Sample:
+    def letterbox(self, sample: Sample) -> Sample:
         """The same for a picture with its objects."""
         image = sample["image"]
         frame = self.frame(image.height, image.width)

@@ -11,7 +11,7 @@ import numpy as np
 
 from vit.data.formats.cells import as_text
 
-FEWEST_ROWS = 20  # of fewer nothing can be told
+FEWEST_ROWS = 20  # of fewer nothing can be inferred
 GAPS = {"nan", "null", "none", "n/a", "na", "#n/a", "nil", "<na>", "undefined", "-", "?"}
 CALLED_SO = {"labels", "class", "classes", "class_name", "category", "target", "diagnosis", "y"}
 NAMED = 5  # of one sort that are spelt out
@@ -51,8 +51,8 @@ def each_its_own(labels: Sequence[str] | np.ndarray) -> str | None:
     classes = len(np.unique(np.asarray(labels)))
     if len(labels) < FEWEST_ROWS or classes <= len(labels) / 2:
         return None
-    told = f"{classes:,} classes of {len(labels):,} samples"
-    return f"nearly every sample has a class of its own: {told}"
+    counts = f"{classes:,} classes of {len(labels):,} samples"
+    return f"nearly every sample has a class of its own: {counts}"
 
 
 def columns_of_classes(columns: dict[str, list], without: set[str]) -> str:
@@ -70,23 +70,24 @@ def columns_of_classes(columns: dict[str, list], without: set[str]) -> str:
 def other_labels(columns: dict[str, list], chosen: str, file: Path) -> list[str]:
     """A warning for columns that are called as labels are, and part the samples otherwise."""
     own = [as_text(value) for value in columns[chosen]]
-    told = []
+    lines = []
     for name in columns:
         if name == chosen or name.lower() not in CALLED_SO:
             continue
         other = [as_text(value) for value in columns[name]]
         pairs = len(set(zip(own, other, strict=True)))
         if pairs > max(len(set(own)), len(set(other))):
-            told.append(
+            lines.append(
                 f"{file}: {chosen!r} is taken for the classes, though {name!r} could be meant "
                 f"too, with {len(set(other))} values: data.label_column={name}"
             )
-    return told
+    return lines
 
 
 def spaced(values: Sequence[Any], where: str) -> list[str]:
     """A warning of labels with spaces before or behind them, which are left out."""
-    odd = [value for value in values if isinstance(value, str) and value != value.strip()]
-    if not odd:
+    padded = [value for value in values if isinstance(value, str) and value != value.strip()]
+    if not padded:
         return []
-    return [f"{where}: {len(odd)} labels have spaces around them, such as {odd[0]!r}; left out"]
+    count = len(padded)
+    return [f"{where}: {count} labels have spaces around them, such as {padded[0]!r}; left out"]

@@ -20,7 +20,7 @@ def mosaic(samples: list[Sample], prepare: DetectionTransform) -> Sample:
     """
     height, width = prepare.image_size
     size = (2 * height, 2 * width)
-    tiles = [prepare.placed(sample) for sample in samples]
+    tiles = [prepare.letterbox(sample) for sample in samples]
     corners = [(0, 0), (0, width), (height, 0), (height, width)]  # top, left
     image = Image.new(tiles[0]["image"].mode, size[::-1], prepare.fill)
     boxes = []

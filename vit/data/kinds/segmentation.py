@@ -18,7 +18,7 @@ from vit.data.annotations.class_maps import MappedFiles, MappedSource
 from vit.data.augment_boxes import BoxAugmentation, NoBoxAugmentation
 from vit.data.core.images import BadImage
 from vit.data.kinds.base import ImageData
-from vit.data.kinds.checks import add_samples, spread
+from vit.data.kinds.checks import add_samples, evenly_spaced
 from vit.data.kinds.segmentation_checks import (
     APART,
     absent_classes,
@@ -89,17 +89,17 @@ class SegmentationData(ImageData[MappedSource]):
         `maps_counted` says how many maps were looked at, evenly spread; `ignored` which share of
         their pixels belongs to no class.
         """
-        told = super().describe()
-        for split in told:
+        description = super().describe()
+        for split in description:
             counted = self._counted[split]
             total = int(counted.sum())
-            told[split] |= {
+            description[split] |= {
                 "maps_counted": len(counted),
                 "ignored": round(int(counted[:, -1].sum()) / total, 4) if total else 0.0,
             }
-            if len(counted) < told[split]["images"]:
-                told[split]["from"] += f"; classes of {len(counted):,} maps"
-        return told
+            if len(counted) < description[split]["images"]:
+                description[split]["from"] += f"; classes of {len(counted):,} maps"
+        return description
 
     def _identity(self) -> Any:
         return self.contents.class_names
@@ -163,7 +163,7 @@ class SegmentationData(ImageData[MappedSource]):
             pixels = np.bincount(found.ravel(), minlength=IGNORED + 1)
             return np.append(pixels[:classes], pixels[IGNORED])
 
-        looked_at = spread(members, MAPS_COUNTED).tolist()
+        looked_at = evenly_spaced(members, MAPS_COUNTED).tolist()
         with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
             rows = [row for row in pool.map(count, looked_at) if row is not None]
         return np.array(rows, dtype=np.int64).reshape(-1, classes + 1)

@@ -16,8 +16,8 @@ from vit.data.kinds.checks import (
     HEADERS_READ,
     IMAGES_DECODED,
     SIZES_HASHED,
+    evenly_spaced,
     file_size,
-    spread,
 )
 from vit.faults import NAMED, Fault, shorten
 from vit.structures import IGNORED
@@ -32,8 +32,8 @@ def bad_maps(source: MappedFiles, origin: str, full: bool) -> tuple[list[Fault],
     Decodes 256 maps and compares the sizes of 10,000, evenly spread, or of all where `full`.
     """
     positions = np.arange(len(source))
-    decoded = set((positions if full else spread(positions, IMAGES_DECODED)).tolist())
-    sized = (positions if full else spread(positions, HEADERS_READ)).tolist()
+    decoded = set((positions if full else evenly_spaced(positions, IMAGES_DECODED)).tolist())
+    sized = (positions if full else evenly_spaced(positions, HEADERS_READ)).tolist()
     shown = np.zeros(256, dtype=bool)
 
     def look(position: int) -> tuple[str, int, BadImage] | None:
@@ -56,8 +56,8 @@ def bad_maps(source: MappedFiles, origin: str, full: bool) -> tuple[list[Fault],
             return APART, position, BadMap(apart)
         if sort != "wrong":
             return None
-        told = f"{path} has {size[1]}×{size[0]}, {source.path(position)} {upright[1]}×{upright[0]}"
-        return "masks of another size than their images (width × height)", position, BadMap(told)
+        sizes = f"{path} has {size[1]}×{size[0]}, {source.path(position)} {upright[1]}×{upright[0]}"
+        return "masks of another size than their images (width × height)", position, BadMap(sizes)
 
     sorts: dict[str, list[tuple[str, BadImage]]] = {}
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
@@ -81,8 +81,8 @@ def _summary(bad: list[tuple[str, BadImage]]) -> str:
         more = f"; likewise {shorten([name for name, _ in others])}" if others else ""
         lines.append(str(first).rstrip(".") + more)
     hints = dict.fromkeys(getattr(fault, "hint", "") for _, fault in bad)
-    told = [f"{'; '.join(lines)} ({len(bad)} in all).", *[hint for hint in hints if hint][:2]]
-    return " ".join(told)
+    words = [f"{'; '.join(lines)} ({len(bad)} in all).", *[hint for hint in hints if hint][:2]]
+    return " ".join(words)
 
 
 def one_class(
@@ -99,8 +99,8 @@ def one_class(
     if classes and len(void) == 1:
         both = sorted([*values, *void])
         pairs = zip(both, names, strict=False)
-        told = " and ".join(f"{value} is {name!r}" for value, name in pairs)
-        hint = f" If {told}: +data.class_values={str(both).replace(' ', '')}."
+        meanings = " and ".join(f"{value} is {name!r}" for value, name in pairs)
+        hint = f" If {meanings}: +data.class_values={str(both).replace(' ', '')}."
     message = (
         f"the maps hold {_listed(sorted([*values, *void]))} only, and {_listed(void)} "
         f"{'is' if len(void) == 1 else 'are'} where nobody said: {left}, and nothing can be "
@@ -131,7 +131,7 @@ def odd_turns(source: MappedFiles) -> list[str]:
         return (sort, source.name(position)) if sort and not own else None
 
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-        looked_at = spread(np.arange(len(source)), HEADERS_READ).tolist()
+        looked_at = evenly_spaced(np.arange(len(source)), HEADERS_READ).tolist()
         found = [one for one in pool.map(look, looked_at) if one]
     sorts = {sort: [name for kind, name in found if kind == sort] for sort, _ in found}
     return turn_warnings(sorts, "masks")
@@ -153,7 +153,7 @@ def add_maps(
     digest: hashlib.blake2b, source: MappedFiles, members: np.ndarray, num_classes: int
 ) -> None:
     """Adds the sizes of the maps' files, of 100,000 at most, and what their values mean."""
-    some = spread(members, SIZES_HASHED).tolist()
+    some = evenly_spaced(members, SIZES_HASHED).tolist()
     sizes = [file_size(source.mask_path(position)) for position in some]
     first = source.meaning[0] == IGNORED and source.meaning[1] == 0
     digest.update(np.array([first, *sizes], dtype=np.int64).tobytes())

@@ -57,7 +57,7 @@ class SegmentationSplit(Split[Mapped, tuple[Sample, np.ndarray], FramedMaps]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._change = self.augment.change(self.prepare) if self.augment else self.prepare.placed
+        self._change = self.augment.change(self.prepare) if self.augment else self.prepare.letterbox
 
     def read(self, sample: int) -> Mapped:
         return self.source.mapped(int(self.members[sample]), self.prepare.channels)

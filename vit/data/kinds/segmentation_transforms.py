@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
 from PIL import Image
-from torch import Tensor
 
-from vit.data.kinds.detection_transforms import DetectionTransform, Letterbox, Sample
-from vit.data.kinds.pixel_labels import PixelLabels, resized
+from vit.data.kinds.detection_transforms import DetectionTransform, Sample
+from vit.data.kinds.pixel_labels import PixelLabels
 from vit.structures import IGNORED
 
 
@@ -35,11 +33,3 @@ class SegmentationTransform(DetectionTransform):
 def map_sample(image: Image.Image, class_map: np.ndarray) -> Sample:
     """A picture with its map, [height, width], in the form that torchvision's transforms take."""
     return {"image": image, "map": ClassMap(torch.from_numpy(class_map)[None])}
-
-
-def map_to_original(
-    class_map: Int[Tensor, "rows cols"], frame: Letterbox
-) -> Int[Tensor, "height width"]:
-    """A map of the model's image as one of the picture, without what was filled up."""
-    (tall, wide), (top, left) = frame.scaled, frame.offset
-    return resized(class_map[top : top + tall, left : left + wide], *frame.original)

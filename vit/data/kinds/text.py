@@ -150,8 +150,8 @@ class TextData(SampleData[TextSource]):
         """What turns a text into the tokens that the model wants; reads no data."""
         return Tokenizer(facts.tokenizer)
 
-    def follow(self, facts: TextFacts, transform: Tokenizer) -> None:
-        super().follow(facts, transform)
+    def use_checkpoint_facts(self, facts: TextFacts, transform: Tokenizer) -> None:
+        super().use_checkpoint_facts(facts, transform)
         self.facts = facts
         vars(self).pop("_encoded", None)  # by another tokenizer
 
@@ -189,29 +189,29 @@ class TextData(SampleData[TextSource]):
 
     def describe(self) -> dict[str, Any]:
         """The splits as plain values: how many samples, of each class, where from, how long."""
-        told: dict[str, Any] = {}
+        description: dict[str, Any] = {}
         for split, (name, members) in self.splits.items():
             counts: dict[str, int] = {}
             if names := self.facts.class_names:
                 labels = self.contents.sources[name].labels[members]
                 numbers = np.bincount(labels, minlength=len(names)).tolist()
                 counts = dict(zip(names, numbers, strict=True))
-            told[split] = {
+            description[split] = {
                 "images": len(members),  # the key of every kind of data
                 "from": self.contents.origin.get(split, f"set aside from {name}"),
                 "per_class": counts,
                 "mean_tokens": float(self._encoded[split][0].texts.lengths.mean()),
             }
-        return told
+        return description
 
-    def told_samples(self, split: str, count: int) -> list[str]:
+    def sample_lines(self, split: str, count: int) -> list[str]:
         """The first texts of a split, each with its class or other text, a line each."""
         (source, members), names = self._source_of(split), self.contents.class_names
-        told = []
+        lines = []
         for i in members[:count].tolist():
             other = names[source.labels[i]] if source.targets is None else source.targets[i]
-            told.append(f"{source.texts[i]}  →  {other}")
-        return told
+            lines.append(f"{source.texts[i]}  →  {other}")
+        return lines
 
     def _identity(self) -> Any:
         return self.contents.class_names or None

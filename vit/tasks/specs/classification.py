@@ -44,7 +44,7 @@ class ClassificationSpec(TaskSpec):
         given = {"dim": backbone.dim, "num_classes": facts.num_classes}
         return Classifier(backbone, build_head(self, head, **given))
 
-    def check_output(self, output: Any, count: int, data: Any) -> str | None:
+    def check_output(self, output: object, count: int, data: Any) -> str | None:
         return logits_fault(output, (count, data.facts.num_classes), "images")
 
     def dummy_loss(self, output: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ def metrics_for(facts: Facts) -> ClassificationMetrics | MultilabelMetrics:
     return kind(facts.class_names)
 
 
-def logits_fault(output: Any, wanted: tuple[int, ...], unit: str) -> str | None:
+def logits_fault(output: object, wanted: tuple[int, ...], unit: str) -> str | None:
     """What is wrong with the shape of logits whose first axis are samples; None if nothing."""
     found = tuple(getattr(output, "shape", ())) or type(output).__name__
     return None if found == wanted else f"gives {found} for {wanted[0]} {unit}; wanted {wanted}"

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vit.data.annotations.segments import as_json
 from vit.data.coco_panoptic import CocoPanoptic
 from vit.data.kinds.detection import DetectionData
 from vit.facts import Facts
@@ -19,7 +20,7 @@ from vit.models.detector import Detector
 from vit.models.heads.masks import MasksHead
 from vit.models.protocols import PixelHead
 from vit.structures import Detections
-from vit.tasks.postprocess import as_json, found_in
+from vit.tasks.postprocess import postprocess
 from vit.tasks.spec import TaskSpec
 from vit.tasks.specs.detector import build_detector, squared_answer
 
@@ -46,7 +47,7 @@ class DetectionSpec(TaskSpec):
     def build_model(self, backbone: Any, head: Callable[..., Any], facts: Facts) -> Detector:
         return build_detector(self, backbone, head, facts)
 
-    def check_output(self, output: Any, count: int, data: Any) -> str | None:
+    def check_output(self, output: object, count: int, data: Any) -> str | None:
         if not isinstance(output, Detections):
             return "gives no objects; task=detection wants a head such as head=deformable"
         if output.answer.masks is not None and not getattr(data, "masks", True):
@@ -74,7 +75,8 @@ class DetectionSpec(TaskSpec):
         padding = None
         if trained.config["data"].get("padding"):  # as in training and evaluation
             padding = torch.stack([frame.filled() for frame in frames]).to(device)
-        found = found_in(model(batch, padding), model, list(range(len(inputs))), frames, most=100)
+        images = list(range(len(inputs)))
+        found = postprocess(model(batch, padding), model, images, frames, most=100)
         answers: list[dict[str, Any]] = [{"objects": []} for _ in inputs]
         masks: Sequence[Any] = found.masks if found.masks else (None,) * len(found.image)
         rows = zip(found.image, found.score, found.label, found.boxes_xyxy, masks, strict=True)

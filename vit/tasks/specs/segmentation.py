@@ -40,7 +40,7 @@ class SegmentationSpec(TaskSpec):
     def build_model(self, backbone: Any, head: Callable[..., Any], facts: Facts) -> Detector:
         return build_detector(self, backbone, head, facts)
 
-    def check_output(self, output: Any, count: int, data: Any) -> str | None:
+    def check_output(self, output: object, count: int, data: Any) -> str | None:
         if isinstance(output, Detections) and output.answer.masks is not None:
             found, wanted = output.answer.logits.shape[2], data.facts.num_classes + 1
         elif isinstance(output, ClassMaps):

@@ -44,7 +44,7 @@ class TextToTextSpec(TaskSpec):
         sizes = {"vocabulary": facts.vocabulary, "length": facts.max_target_tokens}
         return SequenceToSequence(backbone, build_head(self, head, dim=backbone.dim, **sizes))
 
-    def check_output(self, output: Any, count: int, data: Any) -> str | None:
+    def check_output(self, output: object, count: int, data: Any) -> str | None:
         wanted = (count, data.facts.max_target_tokens, data.facts.vocabulary)
         return logits_fault(output, wanted, "texts")
 

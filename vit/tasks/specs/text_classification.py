@@ -44,7 +44,7 @@ class TextClassificationSpec(TaskSpec):
         given = {"dim": backbone.dim, "num_classes": facts.num_classes}
         return TextClassifier(backbone, build_head(self, head, **given))
 
-    def check_output(self, output: Any, count: int, data: Any) -> str | None:
+    def check_output(self, output: object, count: int, data: Any) -> str | None:
         return logits_fault(output, (count, data.facts.num_classes), "texts")
 
     def dummy_loss(self, output: Tensor) -> Tensor:

@@ -1,0 +1,99 @@
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+import vit
+from vit.api.command import run_command
+from vit.api.run import Run, Runs, require_success
+from vit.faults import Refused
+
+SMALL = {
+    "backbone": {"dim": 16, "depth": 1},
+    "trainer": {"max_epochs": 2},
+    "schedule": {"warmup_epochs": 0},
+    "tracking": "none",
+    "threads": 1,
+}
+
+
+@pytest.fixture
+def made(tmp_path):
+    def make(name, depth, accuracy):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        config = {"schema_version": 1, "seed": 0, "name": name, "backbone": {"depth": depth}}
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        (folder / "state.json").write_text(json.dumps({"schema_version": 1, "state": "done"}))
+        results = {"schema_version": 1, "metrics": {"val/accuracy": accuracy}, "epochs": 1}
+        (folder / "metrics.json").write_text(json.dumps(results))
+        record = {"schema_version": 1, "step": 9, "epoch": 0, "timing": {}}
+        record["metrics"] = {"val/accuracy": accuracy}
+        (folder / "metrics.jsonl").write_text(json.dumps(record) + "\n")
+        return Run(folder)
+
+    return make
+
+
+def test_a_run_tells_what_came_out(made):
+    run = made("<b>", 2, 0.5)
+    assert run.state == "done" and run.metrics == {"val/accuracy": 0.5}
+    assert run.curves() == [{"step": 9, "epoch": 0, "val/accuracy": 0.5}]
+    assert run.config["backbone"]["depth"] == 2
+    assert "0.5000" in run._repr_html_() and "<b>" not in run._repr_html_()
+
+
+def test_runs_are_a_table_of_where_they_differ(made, tmp_path):
+    made("a", 2, 0.5), made("b", 4, 0.75)
+    found = vit.runs(tmp_path / "runs")
+    assert [run.name for run in found] == ["a", "b"] and isinstance(found[:1], Runs)
+    assert found.rows()[1] == {
+        "run": str(tmp_path / "runs" / "b"),
+        "state": "done",
+        "backbone.depth": 4,
+        "val/accuracy": 0.75,
+    }
+    assert "0.7500" in found._repr_html_()
+
+
+def test_a_command_that_refuses_raises_its_faults():
+    ended = run_command(["evaluate", "no/such/run"])
+    assert ended.code == 2
+    with pytest.raises(Refused, match="no/such/run: no run folder"):
+        require_success(ended.code, ended.output, ended.errors)
+    with pytest.raises(RuntimeError, match="it broke"):
+        require_success(1, "", "failed: it broke")
+
+
+@pytest.mark.slow
+def test_python_trains_the_run_that_the_command_trains(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = vit.train("experiment=digits", seed=3, progress=False, **SMALL)
+    kept = tmp_path / "kept"
+    shutil.move(run.path, kept)
+    words = ["backbone.dim=16", "backbone.depth=1", "trainer.max_epochs=2", "tracking=none"]
+    words += ["schedule.warmup_epochs=0", "threads=1", "seed=3"]
+    command = [sys.executable, "-m", "vit", "train", "experiment=digits", *words]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    assert [r["metrics"] for r in map(json.loads, (kept / "metrics.jsonl").open())] == [
+        r["metrics"] for r in map(json.loads, (run.path / "metrics.jsonl").open())
+    ]
+    before = time.monotonic()
+    assert vit.train("experiment=digits", seed=3, progress=False, **SMALL) == run
+    assert time.monotonic() - before < 60
+    assert run.evaluate(split="val")["metrics"]["val/accuracy"] == run.metrics["val/accuracy"]
+    assert vit.check("experiment=digits", seed=4, **SMALL)["parameters"] == 3818
+    with pytest.raises(Refused, match="optim"):
+        vit.check("experiment=digits", optim={"lr": -1})
+
+
+@pytest.mark.slow
+def test_a_sweep_gives_its_trials(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trials = vit.sweep("experiment=digits", "seed=1,2", progress=False, **SMALL)
+    assert [trial.config["seed"] for trial in trials] == [1, 2]
+    assert all(trial.state == "done" for trial in trials)

@@ -1,0 +1,1 @@
+"""What `import vit` offers besides the commands: the same runs, from Python or a notebook."""

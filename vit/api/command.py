@@ -1,0 +1,65 @@
+"""A command in a process of its own, as a shell would start it, with its words on our screen."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from vit.terminal import printable
+
+REFUSED, STOPPED = 2, 130
+# Of a training's lines: how far it is, and of a sweep which trial has ended.
+SHOWN = ("epoch ", "done ", "failed ", "pruned ")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its exit code, and what it wrote to stdout and stderr."""
+
+    code: int
+    output: str
+    errors: str
+
+
+def run_command(words: list[str], *, progress: bool = False) -> Ended:
+    """`vit WORDS…` to its end; with `progress` how far it is, on one line that changes.
+
+    Ctrl-C, or a notebook's stop button, reaches the command as Ctrl-C: it saves, and ends.
+    """
+    command = [sys.executable, "-P", "-m", "vit", *words]
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace"
+        ) as child,
+    ):
+        assert child.stdout is not None
+        said: list[str] = []
+        while True:
+            try:
+                _follow(child.stdout, said, progress)
+                code = child.wait()
+                break
+            except KeyboardInterrupt:  # the terminal sends it to the child as well, a notebook not
+                with suppress(ProcessLookupError):
+                    child.send_signal(signal.SIGINT)
+        errors.seek(0)
+        return Ended(code, "".join(said), errors.read())
+
+
+def _follow(output: Iterable[str], said: list[str], progress: bool) -> None:
+    shown = 0
+    for line in output:
+        said.append(line)
+        if progress and line.startswith(SHOWN):
+            text = printable(line.rstrip())[:120]
+            sys.stdout.write(f"\r{text:<{shown}}")
+            sys.stdout.flush()
+            shown = len(text)
+    if shown:
+        sys.stdout.write("\n")

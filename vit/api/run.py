@@ -1,0 +1,189 @@
+"""Runs as Python objects, and many of them as a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from vit.api.command import run_command
+from vit.api.words import words_of
+from vit.faults import Fault, Refused
+from vit.runs.directory import RunFolder
+from vit.runs.record import read_records
+
+if TYPE_CHECKING:
+    from vit.trained import Trained
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's folder: what it was, what came out, and the trained model.
+
+    >>> run = vit.train("experiment=digits", seed=1)
+    >>> run.metrics["test/accuracy"]
+    >>> run.predict(["three.png"])
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Everything that was configured, as it was frozen."""
+        return RunFolder(self.path).config()
+
+    @property
+    def state(self) -> str:
+        """planned, running, done, failed, stopped, preempted, pruned or paused."""
+        return str(RunFolder(self.path).state().name or "planned")
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Of the selected checkpoint, named `val/…` and `test/…`; empty before the run is done."""
+        return dict(RunFolder(self.path).results().get("metrics", {}))
+
+    def curves(self) -> list[dict[str, Any]]:
+        """Every record in order: `step`, `epoch`, and the metrics measured there."""
+        records = read_records(RunFolder(self.path).metrics_file)
+        return [{"step": r.step, "epoch": r.epoch, **r.metrics} for r in records]
+
+    def load(self, **options: Any) -> Trained:
+        """The trained model; see `vit.load` for the options."""
+        from vit.trained import load
+
+        return load(self.path, **options)
+
+    def predict(self, inputs: Any) -> list[dict[str, Any]]:
+        """What the trained model says of each input; see `vit.load(run).predict`."""
+        return self.load().predict(inputs)
+
+    def evaluate(self, *words: str, split: str | None = None, **keys: Any) -> dict[str, Any]:
+        """`vit evaluate` of this run, on its own data or on others (`"data=folder"`, `data={…}`).
+
+        Gives `metrics`, the `tables` by class, and the number of `images`. Raises Refused.
+        """
+        asked = ["evaluate", str(self.path), *words_of(words, keys), "--json"]
+        ended = run_command([*asked, *(["--split", split] if split else [])])
+        return json.loads(require_success(ended.code, ended.output, ended.errors))
+
+    def _repr_html_(self) -> str:
+        rows = {"state": self.state, **{k: f"{v:.4f}" for k, v in _numbers(self.metrics).items()}}
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{escape(key)}</th><td>{escape(value)}</td></tr>"
+            for key, value in rows.items()
+        )
+        return f"<table><caption>{escape(str(self.path))}</caption>{cells}</table>"
+
+
+class Runs(Sequence[Run]):
+    """Several runs, in order; in a notebook a table. `to_pandas()` gives a DataFrame."""
+
+    def __init__(self, runs: Sequence[Run]):
+        self._runs = list(runs)
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    @overload
+    def __getitem__(self, at: int) -> Run: ...
+    @overload
+    def __getitem__(self, at: slice) -> Runs: ...
+    def __getitem__(self, at: int | slice) -> Run | Runs:
+        return Runs(self._runs[at]) if isinstance(at, slice) else self._runs[at]
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self._runs)
+
+    def __repr__(self) -> str:
+        return "\n".join([f"{len(self)} runs", *(f"  {run.path}  {run.state}" for run in self)])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A plain row a run: its path, state, the keys in which the runs differ, its metrics."""
+        configs = [_flat(run.config) for run in self]
+        every = list(dict.fromkeys(key for config in configs for key in config))
+        different = [
+            key
+            for key in every
+            if key != "name" and len({repr(config.get(key)) for config in configs}) > 1
+        ]
+        return [
+            {
+                "run": str(run.path),
+                "state": run.state,
+                **{key: config.get(key) for key in different},
+                **run.metrics,
+            }
+            for run, config in zip(self, configs, strict=True)
+        ]
+
+    def to_pandas(self) -> Any:
+        """A DataFrame of `rows()`. Raises Refused where pandas is not installed."""
+        try:
+            import pandas
+        except ImportError:
+            raise Refused([Fault("to_pandas", "needs pandas: pip install pandas")]) from None
+        return pandas.DataFrame(self.rows())
+
+    def _repr_html_(self) -> str:
+        rows = self.rows()
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        head = "".join(f"<th>{escape(key)}</th>" for key in columns)
+        body = "".join(
+            f"<tr>{''.join(f'<td>{escape(_shown(row.get(key)))}</td>' for key in columns)}</tr>"
+            for row in rows
+        )
+        return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def runs(*folders: str | Path) -> Runs:
+    """All runs in these folders (`runs` if none is named), a sweep's trials in planned order.
+
+    Raises Refused where there is no such folder, or no run in it.
+    """
+    from vit.review.reader import find_runs
+
+    paths: dict[Path, None] = {}
+    for folder in folders or ("runs",):
+        paths.update(dict.fromkeys(find_runs(Path(folder))))
+    return Runs([Run(path) for path in paths])
+
+
+def require_success(code: int, output: str, errors: str) -> str:
+    """`output`. Raises Refused with the command's own faults, or RuntimeError where it failed."""
+    if code == 0:
+        return output
+    text = errors.strip() or output.strip() or f"ended with exit code {code}"
+    if code == 2:
+        lines = [line.strip() for line in text.splitlines()]
+        raise Refused(
+            [Fault("", line) for line in lines if line and line[:7] != "refused"]
+            or [Fault("", text)]
+        )
+    raise RuntimeError(text)
+
+
+def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
+    return {key: value for key, value in metrics.items() if isinstance(value, int | float)}
+
+
+def _flat(config: dict[str, Any], above: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{above}{key}.")
+        else:
+            flat[f"{above}{key}"] = value
+    return flat
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
