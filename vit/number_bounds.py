@@ -131,6 +131,7 @@ WORDS: dict[str, Bound] = {
     "box_noise": Bound(0, 10),
     "joint_blocks": LAYERS,
     "blocks": FEW,
+    "stages": Bound(-1_000, 1_000),
     "num_blocks": LAYERS,
     "bottlenecks": FEW,
     "expansion": Bound(0.001, 100),

@@ -46,6 +46,25 @@ def test_heads_for_segmentation_compile_into_one_graph_with_the_same_numbers():
     compile_in_a_process("segmenters")
 
 
+@pytest.mark.slow
+def test_models_of_timm_with_maps_compile_into_one_graph_with_the_same_numbers():
+    compile_in_a_process("maps")
+
+
+def compile_maps() -> None:
+    from vit.models.pretrained import TimmBackbone
+
+    images = torch.randn(2, 3, 32, 32)
+    for name in ("test_resnet", "test_convnext"):
+        for stages in (None, (-2, -1)):
+            torch._dynamo.reset()
+            model = TimmBackbone((32, 32), 3, name=name, stages=stages)
+            compiled = torch.compile(model, fullgraph=True, backend="eager")
+            assert torch.equal(compiled(images).patches, model(images).patches)
+            compiled(images).patches.sum().backward()
+            assert torch.equal(compiled.eval()(images).patches, model.eval()(images).patches)
+
+
 def compile_detectors(backend: str, *heads: str) -> None:
     from head_makers import HEADS, detector
 
@@ -162,6 +181,8 @@ if __name__ == "__main__":
         compile_detectors(*sys.argv[2:])
     elif sys.argv[1:2] == ["denoising"]:
         compile_denoising()
+    elif sys.argv[1:2] == ["maps"]:
+        compile_maps()
     elif sys.argv[1:2] == ["segmenters"]:
         compile_segmenters()
     else:

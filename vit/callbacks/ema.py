@@ -10,6 +10,8 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from vit.models.batch_norm import running_statistics
+
 
 class Ema(Callback):
     """Averages the weights over the steps: average ← decay · average + (1 − decay) · weights.
@@ -17,7 +19,8 @@ class Ema(Callback):
     With `warmup`, the n-th update uses min(decay, n / (n + 9)), so that the random weights of the
     start are forgotten soon. Validation sees the average, and a checkpoint's `state_dict` holds
     it; the weights being trained lie beside it, under `trained_weights`, for a resumed run.
-    Buffers are not averaged.
+    Of the buffers BatchNorm's running means and variances are averaged alike, since those of the
+    trained weights do not fit the average's; no other is.
 
     Lightning's own (2.6.6, November 2026) is not used: it swaps buffers too, so the counts of a
     validation are lost, and `test(ckpt_path=…)` after a fit measures the weights that were
@@ -128,5 +131,6 @@ class Ema(Callback):
 
 
 def trained(module: LightningModule) -> dict[str, Tensor]:
-    """The weights that training changes, by name."""
-    return {name: p for name, p in module.named_parameters() if p.requires_grad}
+    """The weights that training changes, and what BatchNorm has seen of them, by name."""
+    weights: dict[str, Tensor] = {n: p for n, p in module.named_parameters() if p.requires_grad}
+    return weights | running_statistics(module)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from vit.check.batch_statistics import batch_statistics
 from vit.check.case import Case, Shared
 from vit.check.changed import changes_of
 from vit.check.communication import traffic_of, warn_of_padding
@@ -162,6 +163,16 @@ def check_cost(case: Case) -> None:
         case.faults += case.shared.find(parts, partial(optimizer_faults, config, model))
 
 
+def check_batch_statistics(case: Case) -> None:
+    """BatchNorm, whose numbers depend on how a batch is cut up."""
+    if case.model is None or case.data is None or case.training is None:
+        return
+    sizes = case.training.micro_batch_size, case.training.processes
+    faults, warnings = batch_statistics(case.config, case.model, case.data, *sizes)
+    case.faults += faults
+    case.warnings += warnings
+
+
 def check_memory(case: Case) -> None:
     """What a process holds, and sends to the others."""
     config, training = case.config, case.training
@@ -235,6 +246,7 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     check_metrics,
     check_recipe,
     check_cost,
+    check_batch_statistics,
     check_memory,
     check_determinism,
     check_splits,

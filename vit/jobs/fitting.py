@@ -43,7 +43,7 @@ from vit.runs.trust import without_fetching
 from vit.runs.writing import write_json
 from vit.tasks.assembly import assemble_data, assemble_model, assemble_task, task_spec
 from vit.tasks.task import Task
-from vit.tasks.trainer import completed, launched_by
+from vit.tasks.trainer import completed, launched_by, syncing
 
 log = logging.getLogger("vit")
 
@@ -162,7 +162,7 @@ def _trainer(
         job.allow_targets,
         logger=job.tracking.logger(folder.path, config) if job.rank == 0 else False,
         callbacks=_callbacks(job, data, model, sampler, left_out),
-        plugins=[job.writer, launched_by()],
+        plugins=[job.writer, launched_by(), *syncing(config["trainer"])],
         use_distributed_sampler=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -19,7 +19,7 @@ class BackboneHead(nn.Module):
     def depths(self) -> dict[str, int]:
         """For each parameter, how deep it lies; the head with what follows the last block."""
         depths = {f"backbone.{name}": at for name, at in self.backbone.depths().items()}
-        last = self.backbone.depth + 1
+        last = deepest(self.backbone)
         return depths | {f"head.{name}": last for name, _ in self.head.named_parameters()}
 
     def shards(self) -> list[nn.Module]:
@@ -31,6 +31,11 @@ class BackboneHead(nn.Module):
         return {f"backbone.{name}" for name in self.backbone.no_weight_decay()} | {
             f"head.{name}" for name in self.head.no_weight_decay()
         }
+
+
+def deepest(backbone: Any) -> int:
+    """How deep what follows a backbone lies: behind its blocks, with its last part."""
+    return max(backbone.depth + 1, *backbone.depths().values(), 0)
 
 
 def block_depths(stack: nn.Module, depth: int) -> dict[str, int]:

@@ -3,10 +3,13 @@
 A backbone is a torch module with
 
     dim: int                          width of its tokens
-    patch_size: int                   of a backbone of images, in pixels
+    patch_size: int                   of a backbone of images: pixels from one token to the next,
+                                      which it may call `stride` as well
     forward(images) -> Features       and `forward(images, blocks)` for heads that read several
 
-and whatever else `Backbone` lists it may tell better than the defaults here do.
+and whatever else `Backbone` lists it may declare better than the defaults here do: FLOPs are
+counted, depths follow the order of its parts, what does not decay is known by its shape, shards are
+its parts with parts of their own. `embed` and `encode` are for models that work in between.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from vit.models.backbone_head import block_depths, vectors_and
+from vit.models.batch_norm import still_statistics
 from vit.structures import UNKNOWN, Features, Grid
 
 
@@ -33,6 +37,7 @@ class Backbone(Protocol):
     num_prefix: int  # tokens before the patches; 0 by default
     has_class_token: bool  # whether the first of them is one; False by default
     depth: int  # blocks; by default the length of `blocks`, or the number of its children
+    has_stages: bool  # whether models may work between `embed` and `encode`; if it has both
 
     def forward(self, images: Tensor, blocks: tuple[int, ...] = ()) -> Features: ...
     def grid(self, height: int, width: int) -> Grid: ...
@@ -45,6 +50,7 @@ class Backbone(Protocol):
 
 
 COUNTS = {"num_prefix": 0, "depth": 1}  # the least they can be
+STAGES = ("embed", "encode")
 METHODS = ("grid", "flops", "depths", "shards", "no_weight_decay", "embed", "encode")
 
 
@@ -57,8 +63,13 @@ def complete(backbone: Any, given: Mapping[str, Any]) -> Any:
     if not isinstance(backbone, nn.Module):
         raise ValueError(f"is a {type(backbone).__name__}; wanted a torch.nn.Module")
     images = "image_size" in given
+    if not hasattr(backbone, "patch_size") and hasattr(backbone, "stride"):
+        backbone.patch_size = backbone.stride
     wrong = []
-    wanted = {"dim": "the width of its tokens", "patch_size": "the side of a patch in pixels"}
+    wanted = {
+        "dim": "the width of its tokens",
+        "patch_size": "the side of a patch in pixels, or `stride`",
+    }
     for name, what in wanted.items():
         value = getattr(backbone, name, None)
         if (images or name == "dim") and (type(value) is not int or value < 1):
@@ -82,19 +93,34 @@ def complete(backbone: Any, given: Mapping[str, Any]) -> Any:
         "channels": given.get("channels", 0),
         "num_prefix": 0,
         "has_class_token": False,
+        "has_stages": all(hasattr(backbone, stage) for stage in STAGES),
         "depth": depth,
         "grid": partial(divided, backbone),
         "flops": partial(counted_of_size, backbone),
         "depths": partial(block_depths, backbone, depth)
         if in_order
         else partial(depths_of_children, backbone),
-        "shards": partial(list, in_order or ()),
+        "shards": partial(list, in_order) if in_order else partial(containers_opened, backbone),
         "no_weight_decay": partial(vectors_and, backbone, ()),
         "embed": partial(_no_stage, backbone, "embed"),
         "encode": partial(_no_stage, backbone, "encode"),
     }
     _fill(backbone, by_default)
     return backbone
+
+
+def require_stages(backbone: Any, needed_by: str) -> None:
+    """Raises ValueError, by the backbone's name, where a model cannot work between its stages.
+
+    `needed_by` says which, and what takes its place: "head=tokens; head=deformable does without".
+    """
+    if getattr(backbone, "has_stages", True):
+        return
+    name = getattr(backbone, "name", type(backbone).__name__)
+    raise ValueError(
+        f"this model works between the stages `embed` and `encode` "
+        f"of {name!r}, which it does not have: wanted by {needed_by}. Or take backbone=vit."
+    )
 
 
 def complete_head(head: Any, backbone: Any, drives: bool) -> None:
@@ -140,6 +166,21 @@ def depths_of_children(module: nn.Module) -> dict[str, int]:
     return {name: at.get(name.partition(".")[0], 0) for name, _ in module.named_parameters()}
 
 
+def containers_opened(module: nn.Module) -> list[nn.Module]:
+    """The parts with parts of their own, those in lists and sequences one by one, in order.
+
+    What is gathered one after another where weights are sharded: each is called as a whole, while a
+    list is not, and a sequence need not be.
+    """
+    found: list[nn.Module] = []
+    for child in module.children():
+        if isinstance(child, nn.Sequential | nn.ModuleList | nn.ModuleDict):
+            found += containers_opened(child)
+        elif any(child.children()) and any(True for _ in child.parameters()):
+            found.append(child)
+    return found
+
+
 def counted(module: nn.Module, *inputs: Any) -> int:
     """Products of one forward pass, counted on the meta device."""
     weights = {
@@ -147,7 +188,8 @@ def counted(module: nn.Module, *inputs: Any) -> int:
         for name, tensor in [*module.named_parameters(), *module.named_buffers()]
     }
     # The fused kernels are counted on some devices only, the plain one everywhere.
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+    counter, plainly = FlopCounterMode(display=False), sdpa_kernel(SDPBackend.MATH)
+    with torch.no_grad(), still_statistics(module), counter, plainly:
         functional_call(module, weights, inputs)
     return counter.get_total_flops()
 

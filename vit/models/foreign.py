@@ -38,10 +38,11 @@ class Foreign:
     every: dict[str, Tensor]
     prefix: str = ""
     beside: list[str] = field(default_factory=list)  # names that are not taken
+    classifier: tuple[str, ...] = ("head",)  # what the layers for the classes are called
 
     def remarks(self) -> list[str]:
         """What a person should know of the choice; nothing where the whole file was taken."""
-        left = [*self.beside, *(name for name in self.weights if name.startswith("head"))]
+        left = [*self.beside, *filter(self._is_head, self.weights)]
         if not left:
             return []
         behind = f" behind {self.prefix!r}" if self.prefix else ""
@@ -49,6 +50,9 @@ class Foreign:
             f"backbone.checkpoint: taken{behind}, and {len(left):,} tensors of "
             f"{Path(self.path).name} left out: {some(left)}"
         ]
+
+    def _is_head(self, name: str) -> bool:
+        return name.startswith(tuple(f"{part}." for part in self.classifier))
 
     def why_not(self, model: str, wanted: Mapping[str, Tensor], raised: Exception) -> str:
         """Why they do not fit a model with the state `wanted`, and what to change."""
@@ -66,7 +70,7 @@ class Foreign:
         own = dict(tensors_in(self.weights))
         fixed = {name: each for name, each in wanted.items() if name not in FITTED}
         same = {name: each for name, each in own.items() if name in fixed or name not in wanted}
-        fault = misfit({n: t for n, t in same.items() if not n.startswith("head")}, fixed)
+        fault = misfit({n: t for n, t in same.items() if not self._is_head(n)}, fixed)
         what = fault or f"timm cannot bring its tensors into place ({short(str(raised))})"
         return (
             f"{start}: {what}. Change backbone.name to the architecture that they were trained "

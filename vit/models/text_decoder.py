@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vit.layers.kv_cache import BlockMemory
 from vit.layers.linear import linear
+from vit.models.backbone_head import deepest
 from vit.models.sequence import TokenTransformer
 
 Context = tuple[Tensor, Tensor | None]  # tokens [batch, context, dim], mask [batch, context]
@@ -140,7 +141,7 @@ class SequenceToSequence(nn.Module):
     def depths(self) -> dict[str, int]:
         """For each parameter, how deep it lies; the decoder begins where the backbone ends."""
         depths = {f"backbone.{name}": at for name, at in self.backbone.depths().items()}
-        first, last = self.backbone.depth + 1, self.head.blocks.depth + 1
+        first, last = deepest(self.backbone), self.head.blocks.depth + 1
         inside = self.head.blocks.depths()
         for name, _ in self.head.named_parameters():
             at = inside[name.removeprefix("blocks.")] if name.startswith("blocks.") else last

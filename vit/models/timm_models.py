@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from vit.faults import did_you_mean
 from vit.models.foreign import Foreign
+from vit.models.timm_creation import UnknownArgument, classifier_of, created
 
 # What timm raises on its way from a file's names and shapes to its own.
 MISFITS = (RuntimeError, ValueError, KeyError, AttributeError, IndexError, AssertionError)
@@ -75,10 +75,11 @@ def create(
     arguments: dict[str, Any],
     weights: dict[str, Any] | None = None,
     file: Foreign | None = None,
-) -> Any:
+) -> tuple[Any, dict[str, Any]]:
     """The model, with its head where weights have one, so that every key can be compared.
 
-    The weights are those of a file where one is given.
+    The weights are those of a file where one is given. With it those of the arguments that its
+    family takes.
     """
     plain = arguments | {"num_classes": 0}
     weights = weights if file is None else file.weights
@@ -87,29 +88,24 @@ def create(
     else:
         arguments = arguments | {"pretrained": True}
         overlay: dict[str, Any] = {"state_dict": weights}
-        head = weights.get("head.weight")
+        head = weights.get(f"{classifier_of(name)[0]}.weight")
         classes = len(head) if isinstance(head, Tensor) and head.ndim else 0
         overlay["num_classes"] = arguments["num_classes"] = classes
         arguments["pretrained_cfg_overlay"] = overlay
-    # Families differ in what they take; what one does not know, it names in a TypeError.
-    for attempt in (arguments | {"dynamic_img_size": True}, arguments):
-        try:
-            model: Any = timm.create_model(name, **attempt)
-        except TypeError as error:
-            refusal: Exception = error
-            continue
-        except MISFITS as error:
-            if weights is None:
-                raise
-            refusal = error
-            break
+    try:
+        model, taken = created(name, arguments)
+    except UnknownArgument:
+        raise
+    except MISFITS as error:
+        if weights is None:
+            raise
+        refusal = error
+    else:
         for config in (model.pretrained_cfg, model.default_cfg):
             config.pop("state_dict", None)  # else every copy of the model would carry them
-        return model
-    if weights is None:
-        raise _not_plain(name) from refusal
+        return model, taken
     with torch.device("meta"):
-        wanted = create(name, plain).state_dict()
+        wanted = create(name, plain)[0].state_dict()
     file = file or Foreign(name, weights, weights)
     raise ValueError(file.why_not(name, wanted, refusal)) from refusal
 
@@ -127,19 +123,3 @@ def check_name(name: str) -> None:
         raise ValueError(
             f"timm has no weights {name!r}; there are: {known}. Change backbone.name."
         ) from error
-
-
-def check_plain(name: str, model: Any) -> None:
-    stages = getattr(model, "forward_intermediates", None)
-    parameters = inspect.signature(stages).parameters if stages else {}
-    needed = ("blocks", "num_prefix_tokens", "norm", "fc_norm", "feature_info")
-    if "return_prefix_tokens" not in parameters or not all(hasattr(model, part) for part in needed):
-        raise _not_plain(name)
-
-
-def _not_plain(name: str) -> ValueError:
-    return ValueError(
-        f"{name!r} is not a plain vision transformer: it does not give one row of tokens per "
-        "image from the first block to the last. Choose a vit_*, deit*, beit*, eva* or dino model "
-        "as backbone.name."
-    )

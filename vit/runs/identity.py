@@ -27,6 +27,8 @@ ADDED: dict[str, Any] = {
     "data.class_sampling": 0.0,
     "task.class_weights": None,
     "task.pixel_loss": {"_target_": "vit.losses.pixels.CrossEntropy"},
+    "backbone.stages": None,
+    "trainer.sync_batchnorm": False,
 }
 
 

@@ -42,11 +42,13 @@ class Unbuilt:
     """A part of a config that its owner builds, with what only the owner knows.
 
     `inspect.signature` gives what it takes; what the config has of that need not be given.
+    `needs_stages` is what its class says of itself, if anything: see `vit.models.contract`.
     """
 
     def __init__(self, slot: str, config: Mapping[str, Any], allow_targets: Iterable[str]):
         self._slot, self._config, self._allow = slot, config, tuple(allow_targets)
         factory = factory_for(config[slot], self._allow, SLOTS[slot], slot)
+        self.needs_stages: str | None = getattr(factory, "needs_stages", None)
         with suppress(ValueError):  # something written in C tells none
             self.__signature__ = _still_taken(inspect.signature(factory), config[slot])
 

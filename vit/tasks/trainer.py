@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfi
 
 from vit.callbacks.checkpoints.sharding import ShardingStrategy
 from vit.frozen import is_sharded
+from vit.tasks.synced_batch_norm import SyncedBatchNorm
 
 
 def launched_by() -> ClusterEnvironment:
@@ -25,6 +27,11 @@ def launched_by() -> ClusterEnvironment:
     """
     elastic = TorchElasticEnvironment.detect()
     return TorchElasticEnvironment() if elastic else LightningEnvironment()
+
+
+def syncing(trainer: Mapping[str, Any]) -> list[SyncedBatchNorm]:
+    """What takes the place of Lightning's own conversion, where statistics are to be of all."""
+    return [SyncedBatchNorm()] if trainer.get("sync_batchnorm") else []
 
 
 def completed(config: dict[str, Any], folder: Path, world_size: int) -> dict[str, Any]:

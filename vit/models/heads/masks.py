@@ -39,6 +39,10 @@ class MasksHead(nn.Module):
     """
 
     no_object = True
+    needs_stages = (
+        "head=masks, whose queries join the last blocks; of boxes head=deformable and of a class "
+        "for each pixel head=semantic do without"
+    )
     progress: Tensor
 
     def __init__(

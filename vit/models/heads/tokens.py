@@ -28,6 +28,8 @@ class TokensHead(nn.Module):
     Source: Fang et al. 2021, arXiv:2106.00666.
     """
 
+    needs_stages = "head=tokens, whose queries ride through the blocks; head=detr does without"
+
     def __init__(
         self,
         dim: int,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vit.facts import Facts
+from vit.models.contract import require_stages
 from vit.models.detector import Detector
 from vit.structures import ClassMaps, Detections
 from vit.tasks.heads import build_head
@@ -18,7 +19,9 @@ from vit.tasks.spec import TaskSpec
 def build_detector(
     spec: TaskSpec, backbone: Any, head: Callable[..., Any], facts: Facts
 ) -> Detector:
-    """The model; raises ValueError for a head of another task."""
+    """The model; raises ValueError for a head of another task, or of another kind of backbone."""
+    if needed := getattr(head, "needs_stages", None):
+        require_stages(backbone, needed)
     built = build_head(
         spec,
         head,
