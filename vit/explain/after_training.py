@@ -93,7 +93,7 @@ def examples(data: Pictured, most: int) -> list[Given]:
         try:
             picture = data.picture("val", place)
         except BadImage as error:
-            log.warning("left out of the pictures of what it looks at: %s", error)
+            log.info("left out of the pictures of what it looks at: %s", error)
             continue
         if isinstance(source, FileSource):  # as `vit attend` knows it
             content = digest(source.path(int(members[place])))
