@@ -4,20 +4,19 @@ Importing `vit.runs.directory` makes `vit.runs` the package, whatever that name 
 a function of the same name can only be the package itself.
 """
 
-from __future__ import annotations
-
+# Only what is built in: this is imported before the current folder is off the path, and a module of
+# the user's there, called `typing` say, must not be taken for Python's own.
 import sys
-from importlib import import_module
-from types import ModuleType
-from typing import Any
 
 
-class CallablePackage(ModuleType):
+class CallablePackage(type(sys)):  # type: ignore[misc]
     """A package whose call is that of the function `called`, "module:name", imported only then."""
 
     called: str
 
-    def __call__(self, *arguments: Any, **keys: Any) -> Any:
+    def __call__(self, *arguments: object, **keys: object) -> object:
+        from importlib import import_module
+
         module, _, name = self.called.partition(":")
         return getattr(import_module(module), name)(*arguments, **keys)
 
