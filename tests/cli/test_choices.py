@@ -107,6 +107,8 @@ def test_a_key_that_a_class_takes_and_no_file_sets_is_answered_with_a_plus():
     assert "+backbone.attention.start" in refusal("backbone.attention.strat=1").popitem()[1]
     message = refusal("head.pool.sharpness=1")["head.pool.sharpness"]
     assert "_target_" not in message and "MeanPool takes nothing" in message
+    message = refusal("experiment=digits", "head.zzz=1")["head.zzz"]
+    assert "Head takes pool, dropout, bias_init." in message  # each once
     assert "max_time" in refusal("trainer.max_tim=1")["trainer.max_tim"]
 
 

@@ -1,4 +1,7 @@
-"""vit predict --file: which texts of a file are asked; the model itself is asked elsewhere."""
+"""vit predict --file: which texts of a file are asked; the model itself is asked elsewhere.
+
+And what is shown of a task of somebody's own, whose answers have names of their own.
+"""
 
 import gzip
 
@@ -45,3 +48,14 @@ def test_a_file_that_cannot_be_read_is_told_before_the_model_is_loaded(asked, tm
     with pytest.raises(Refused, match="--text or --file"):
         predict.main([str(tmp_path), "a.png", "--file", str(tmp_path / "two.tsv")])
     assert asked == []
+
+
+def test_what_a_task_of_ones_own_says_is_shown_by_its_names(asked, tmp_path, capsys, monkeypatch):
+    predict._show({"images": [{"path": "[a].png", "loss": 0.123456, "rows": [1, 2]}]}, 5)
+    shown = capsys.readouterr().out
+    assert "[a].png" in shown and "loss 0.1235, rows [1, 2]" in shown
+    monkeypatch.setattr(
+        process, "call", lambda *words: {"texts": [{"input": "a text", "depth": 3, "loss": 0.5}]}
+    )
+    assert predict.main([str(tmp_path), "--text", "a text"]) == 0
+    assert "a text  →  depth 3, loss 0.5\n" in capsys.readouterr().out

@@ -124,3 +124,15 @@ def test_names_are_escaped_on_the_page(tmp_path):
     write(tmp_path, {"run": evil, "images": rows}, [{"sheet": Image.new("RGB", (4, 4))}])
     page = (tmp_path / "attend.html").read_text()
     assert "<script" not in page and page.count("&lt;script&gt;") >= 2
+
+
+def test_a_model_that_sees_a_part_of_the_patches_shows_no_map():
+    class SeesHalf(Classifier):
+        def forward(self, images):
+            tokens, grid = self.backbone.embed(images)
+            kept = torch.arange(6)[None]
+            return self.head(self.backbone.encode(tokens[:, :7], grid, kept=kept))
+
+    model = SeesHalf(body(), Head(16, 3)).eval()
+    with pytest.raises(Refused, match=r"no attention among all patches; .* shown the whole image"):
+        seen_by(model, image())

@@ -28,10 +28,10 @@ def checked_data(
 ) -> tuple[SampleData | None, list[Fault]]:
     """The data and their faults; no data where these do not know themselves."""
     faults: list[Fault] = []
-    data = trying("data", faults, lambda: assemble_data(config, allow))
+    data = trying_own("data", faults, allow, lambda: assemble_data(config, allow))
     if data is None:
         return None, faults
-    of_samples = trying("data", faults, lambda: data.faults(full=full))
+    of_samples = trying_own("data", faults, allow, lambda: data.faults(full=full))
     if of_samples is None:
         return None, faults
     faults += of_samples

@@ -117,7 +117,8 @@ def _show_splits(data: SampleData) -> None:
     if "image_size" in summary:
         colour = "grey" if facts.channels == 1 else "RGB"
         height, width = facts.image_size
-        what = f"{facts.num_classes} {kind}" if facts.num_classes else "texts"
+        unsorted = "texts" if "vocabulary" in summary else "no classes"
+        what = f"{facts.num_classes} {kind}" if facts.num_classes else unsorted
         console.print(f"{what}, {height}×{width} pixels, {colour}")
     else:
         if facts.num_classes:

@@ -107,7 +107,8 @@ def _value_fault(word: str, base: Any, problem: Exception) -> Fault:
             guess = guess or did_you_mean(key, others)
             place = f"under {above!r}" if above else "at the top"
             if not guess and found is not None:
-                guess = f" {found.target} takes {', '.join([*known, *taken]) or 'nothing'}."
+                all_of_it = dict.fromkeys([*known, *taken])
+                guess = f" {found.target} takes {', '.join(all_of_it) or 'nothing'}."
             elif not guess and "_target_" in node:
                 guess = f" If its class takes it, though no file sets it: +{key}=…"
             return Fault(key, f"no such key {place}.{guess}")

@@ -126,7 +126,7 @@ def _show_texts(result: dict[str, Any], arguments: argparse.Namespace) -> int:
     for row in result["texts"]:
         ranked = row.get("classes", [])[: arguments.top]
         likely = ", ".join(f"{item['class']} {item['probability']:.1%}" for item in ranked)
-        print(f"{row['input']}  →  {row.get('text', likely)}")
+        print(f"{row['input']}  →  {row.get('text', likely or ', '.join(_named_values(row)))}")
     return 0
 
 
@@ -218,6 +218,12 @@ def _show(result: dict[str, Any], top: int) -> None:
             table.add_row(Text(row["path"]), Text(row["text"]))
         console.print(table)
         return
+    if result["images"] and "classes" not in result["images"][0]:
+        table.add_column("what the run's own task says", overflow="fold")
+        for row in result["images"]:
+            table.add_row(Text(row["path"]), Text(", ".join(_named_values(row))))
+        console.print(table)
+        return
     table.add_column("class")
     table.add_column("probability", justify="right")
     table.add_column("then")
@@ -231,6 +237,15 @@ def _show(result: dict[str, Any], top: int) -> None:
             Text(", ".join(f"{item['class']} {item['probability']:.1%}" for item in rest)),
         )
     console.print(table)
+
+
+def _named_values(row: dict[str, Any]) -> list[str]:
+    """What a task of anybody's own says, by its own names; numbers to four digits."""
+    return [
+        f"{name} {f'{value:.4g}' if isinstance(value, float) else json.dumps(value)}"
+        for name, value in row.items()
+        if name not in ("path", "input")
+    ]
 
 
 def _listed(row: dict[str, Any]) -> str:

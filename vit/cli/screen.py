@@ -130,7 +130,7 @@ def _objects(splits: dict[str, SplitReport]) -> list[tuple[str, str]]:
 
 def _kind(facts: Mapping[str, Any]) -> str:
     """What the samples are, by AnyFacts.summary()."""
-    classes = f"{facts['num_classes']} classes"
+    classes = f"{facts['num_classes'] or 'no'} classes"
     if "max_tokens" in facts:
         known = f"a vocabulary of {facts['vocabulary']:,}"
         read = f"texts of up to {facts['max_tokens']} tokens from {known}"

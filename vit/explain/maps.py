@@ -72,7 +72,10 @@ def seen_by(
     except ValueError as error:
         raise Refused([Fault("model", str(error))]) from error
     if not recording.backbone or recording.backbone[0].weights.shape[-1] < patches:
-        message = "its backbone has no attention among all patches; wanted a vision transformer"
+        message = (
+            "its backbone has no attention among all patches; wanted a vision transformer that is "
+            "shown the whole image"
+        )
         raise Refused([Fault("model", message)])
     select = _selector(model, recording, patches)
     layers = [select(look.weights[0].detach()) for look in recording.backbone]

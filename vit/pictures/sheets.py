@@ -66,6 +66,8 @@ def sample_sheet(data: ImageData, split: str, count: int) -> Image.Image:
 
 
 def _labels(batch: Batch, facts: Facts) -> list[str]:
+    if not facts.num_classes:
+        return [""] * len(batch)
     if not facts.multi_label:
         return [facts.class_names[int(target)] for target in batch.targets]
     rows = batch.targets.tolist()

@@ -75,8 +75,8 @@ class TaskSpec(ABC):
     def build_model(self, backbone: Any, head: Callable[..., Any], facts: Any) -> nn.Module:
         """The model; `vit.tasks.heads.build_head` builds `head` from what is given it there.
 
-        `facts` are those of vit/facts.py. The model offers `flops(*facts.input_size())`,
-        `depths()`, `shards()` and `no_weight_decay()`, as `vit.models.backbone_head.Joined` does.
+        `facts` are those of vit/facts.py. The model offers `flops(*facts.input_size())`, and
+        `depths()`, `shards()` and `no_weight_decay()` as in `vit.models.backbone_head`.
         Raises ValueError for a head of another task.
         """
 

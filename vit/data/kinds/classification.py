@@ -25,6 +25,9 @@ from vit.faults import NAMED, Fault
 class ClassificationData(ImageData[Source]):
     """Images with their classes; see ImageData for the keys that all kinds have.
 
+    Contents without `class_names` are of unlabelled images, for tasks that need no classes; their
+    sources' labels are zeros.
+
     Args:
         augment: what training does to images.
         erasing: probability of a rectangle of noise in a training image.
@@ -54,7 +57,12 @@ class ClassificationData(ImageData[Source]):
 
     @property
     def task(self) -> str:
-        return "classification"
+        return "" if self._unlabelled else "classification"
+
+    @property
+    def _unlabelled(self) -> bool:
+        """Whether there are no classes; where several labels are possible, some are missing."""
+        return not (self.contents.class_names or self.contents.multi_label)
 
     def transform_for(self, facts: Facts) -> EvaluationTransform:
         return EvaluationTransform(
@@ -119,6 +127,8 @@ class ClassificationData(ImageData[Source]):
         return [] if self._own_classes else super()._empty_splits()  # of such none can be set aside
 
     def _label_faults(self) -> list[Fault]:
+        if self._unlabelled:
+            return []
         facts = self.facts
         faults = [] if self._own_classes or facts.multi_label else self._out_of_range()
         if not (faults or self._own_classes):
@@ -163,11 +173,15 @@ class ClassificationData(ImageData[Source]):
         labels = self._split_labels(split)
         if labels.ndim == 2:
             return labels.sum(axis=0).astype(np.int64)
+        if self._unlabelled:
+            return np.zeros(0, dtype=np.int64)
         return np.bincount(labels, minlength=self.facts.num_classes)
 
     def _draw_weights(self) -> np.ndarray | None:
         if not self.balanced:
             return None
+        if self._unlabelled:
+            raise ValueError("data.balanced=true needs classes; these images have none.")
         if self.facts.multi_label:
             raise ValueError(
                 "data.balanced=true needs one label per image; with several, weigh them in the "

@@ -33,6 +33,8 @@ class ClassificationSpec(TaskSpec):
             raise Misfit(
                 f"task=classification wants images with classes; data is {type(data).__name__}"
             )
+        if not data.facts.num_classes:
+            raise Misfit("task=classification wants classes, and these images have none")
         weights = data.class_weight_values()
         return {
             "class_weights": None if weights is None else tuple(weights),
