@@ -29,6 +29,7 @@ def test_every_shipped_experiment_fits_the_signatures(experiment):
 def test_every_shipped_choice_fits_the_signatures(option):
     needed = ["backbone.name=vit_tiny_patch16_224"] if option == "backbone=timm" else []
     needed += ["head=deformable"] if option.startswith(("head/neck=", "head/denoising=")) else []
+    needed += ["task=segmentation"] if option.startswith("task/pixel_loss=") else []
     if option.startswith("backbone/position/token="):  # a choice of backbone/position, of texts
         needed += ["backbone=text"]
         option = f"backbone/position=token/{option.split('=')[1]}"

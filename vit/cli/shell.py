@@ -26,7 +26,7 @@ def show(command: str, words: list[str]) -> int:
         message = "shows one config, and -m is for several; leave it out"
         raise Refused([Fault(several[0], message)])
     before, full_before = sys.argv, os.environ.get(FULL_ERROR)
-    sys.argv = [f"vit {command}", *_with_own_folder(words), *_left_out(command, words)]
+    sys.argv = [f"vit {command}", *_with_own_folder(_with_left_out(command, words))]
     os.environ[FULL_ERROR] = "1"  # Hydra then raises, where it would print its own traceback
     try:
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")(
@@ -51,14 +51,16 @@ def require_composed(command: str, words: list[str]) -> None:
         compose_one.composed(arguments.overrides)
 
 
-def _left_out(command: str, words: list[str]) -> list[str]:
-    """The words by which Hydra composes as the other commands do, where a head is chosen."""
-    if not {"head", "experiment"} <= {word.partition("=")[0] for word in words}:
-        return []  # in most cases, and composing takes time
+def _with_left_out(command: str, words: list[str]) -> list[str]:
+    """The words, and those by which Hydra composes as the other commands do under another head."""
+    at = next((n for n, word in enumerate(words) if word.startswith("experiment=")), None)
+    if at is None or not any(word.startswith("head=") for word in words):
+        return words  # in most cases, and composing takes time
     arguments = _parsed(command, words)
     with contextlib.suppress(Refused, *composition_errors()), composer(arguments) as compose_one:
-        return compose_one.left_out(arguments.overrides)
-    return []
+        # Beside another word of that kind: Hydra's parser takes them in one row alone.
+        return [*words[: at + 1], *compose_one.left_out(arguments.overrides), *words[at + 1 :]]
+    return words
 
 
 def _parsed(command: str, words: list[str]) -> argparse.Namespace:
