@@ -9,6 +9,7 @@ from vit.cli.compose import add_compose_arguments, composer
 from vit.cli.grammar import read_words
 from vit.cli.sweep_request import request_of
 from vit.faults import Refused
+from vit.runs.check_report import MetricsReport, RunReport
 from vit.sweeps.sweep import Sweep, visible_gpus
 from vit.sweeps.words import sweep_name
 
@@ -91,7 +92,8 @@ def test_trials_share_the_gpus_that_cuda_sees(monkeypatch, named, found, seen):
 
 def test_a_sweep_compares_its_trials_by_no_number_that_is_best_at_zero():
     chosen = sweep("seed=0,1", "sweep.metric=val/overconfidence", "sweep.mode=min")
-    first = {"monitors": ["val/overconfidence"], "better": {}, "signed": ["val/overconfidence"]}
+    first = object.__new__(RunReport)  # of which nothing but this is asked
+    first.metrics = MetricsReport(["val/overconfidence"], {}, ["val/overconfidence"])
     chosen.planner = SimpleNamespace(first=first)
     with pytest.raises(Refused, match=r"sweep\.metric.*best at 0"):
         chosen._refuse_unknown_metrics()
