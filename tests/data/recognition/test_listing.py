@@ -155,3 +155,9 @@ def test_sides_fit_their_patches():
     assert size_words([(90, 120)], 640) == ("data.image_size=128", "backbone.patch_size=8")
     assert size_words([], 224) == ("data.image_size=224",)
     assert ".jpg" in SUFFIXES
+
+
+@pytest.mark.parametrize("root", ["/proc", "/proc/self/fd", "/dev"])
+def test_a_folder_of_the_system_is_not_looked_through(root):
+    with pytest.raises(OSError, match="is the system's own"):
+        listing_of(Path(root))

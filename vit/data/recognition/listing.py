@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -110,15 +111,22 @@ class Listing:
 
 
 def listing_of(root: Path) -> Listing:
-    """Raises OSError where the folder itself cannot be listed."""
+    """Raises OSError where the folder itself cannot be listed, or is one of the kernel's.
+
+    Below /proc and /sys lie as many files as somebody cares to make up, and some that wait.
+    """
     found = Listing(root, {}, str(root))
     real_root = os.path.realpath(root)
+    if f"{real_root}/".startswith(OF_THE_KERNEL):
+        raise OSError(errno.EINVAL, "is the system's own; wanted a folder of data", str(root))
     seen: set[tuple[int, int]] = set()
     waiting, number, links = [""], 0, 0
     for place in waiting:  # grows as folders are found
         if place.count("/") >= DEEPEST or len(found.folders) >= MOST_FOLDERS or number > MOST_FILES:
             found.cut = True
             break
+        if f"{real_root.rstrip('/')}/{place}/".startswith(OF_THE_KERNEL):
+            continue
         files: list[str] = []
         folders: list[str] = []
         here = root / place
