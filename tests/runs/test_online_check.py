@@ -90,7 +90,7 @@ def test_the_check_refuses_to_go_online_without_a_key(monkeypatch, asked):
 
 
 def test_offline_nothing_is_asked(monkeypatch):
-    monkeypatch.setattr("vit.check.preflight.why_not_online", lambda: pytest.fail("asked"))
+    monkeypatch.setattr("vit.check.settings.why_not_online", lambda: pytest.fail("asked"))
     report = preflight(compose(["experiment=digits", "trainer=cpu", "tracking.mode=offline"]))
     assert report.faults == []
 
