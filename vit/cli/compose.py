@@ -70,6 +70,7 @@ def choices() -> str:
             text = f"{name}={', '.join(options)}"
             wrapped = textwrap.wrap(text, 96, subsequent_indent="      ")
             lines += [f"  {line}" for line in wrapped]
+    lines.append("task=… brings a head, a metric and epochs unless chosen (recipe=, conf/recipe)")
     return "\n".join(lines)
 
 
