@@ -21,6 +21,11 @@ from vit.schema import schema_faults
 NOT_OURS = ("Could not override", "defaults list", "Traceback", "Hydra", "omegaconf", "__init__")
 PARTS = ("patch", "position", "norm", "mlp", "attention")
 GIVEN = {
+    **{f"{name}_small": ["data.root=x"] for name in ("classify", "detect", "segment")},
+    **{
+        f"{name}_gpu": ["data.root=x", "backbone.pretrained=false"]
+        for name in ("classify", "detect", "segment")
+    },
     "detection": ["data.root=x", "backbone.pretrained=false"],
     "imagenet_deit": ["data.root=x"],
     "package_sections": ["data.train=x"],

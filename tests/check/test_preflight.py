@@ -14,6 +14,8 @@ OPTIONS = sorted(
     if path.stem != "decoder_base"  # no choice: tests/cli/test_choices.py
 )
 NEEDED = {name: ["data.root=nowhere"] for name in ("imagenet_deit", "detection")}
+for name in ("classify", "detect", "segment"):
+    NEEDED |= {f"{name}_{purse}": ["data.root=nowhere"] for purse in ("small", "gpu")}
 NEEDED["spoken_digits"] = ["data.root=nowhere", "data.test_groups=[a]"]
 for name in ("package_sections", "translation", "synopses"):
     NEEDED[name] = ["data.train=nowhere.tsv"]

@@ -33,6 +33,11 @@ from vit.tasks.assembly import assemble_data, assemble_model
 HERE = Path(__file__).parent
 # What an experiment on data of one's own wants to be told before it composes.
 MUST_BE_GIVEN = {
+    **{f"{name}_small": ["data.root=mine"] for name in ("classify", "detect", "segment")},
+    **{
+        f"{name}_gpu": ["data.root=mine", "backbone.pretrained=false"]
+        for name in ("classify", "detect", "segment")
+    },
     "detection": ["data.root=mine", "backbone.pretrained=false"],
     "imagenet_deit": ["data.root=mine"],
     "spoken_digits": ["data.root=mine", "data.test_groups=[theo]"],

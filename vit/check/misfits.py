@@ -14,6 +14,19 @@ from vit.faults import Fault, Misfit
 from vit.slots import SLOTS
 from vit.tasks.assembly import assemble_data, task_spec
 
+# What a task would bring by itself (conf/recipe), and does not where an experiment has parts.
+PARTS = {
+    "classification": ("head=linear",),
+    "detection": ("head=deformable", "checkpoint.monitor=val/ap"),
+    "segmentation": ("head=semantic", "checkpoint.monitor=val/miou"),
+    "text_classification": ("backbone=text",),
+    "captioning": ("head=caption_decoder", "checkpoint.monitor=val/loss", "checkpoint.mode=min"),
+    "text_to_text": (
+        *("backbone=text", "head=text_decoder"),
+        *("checkpoint.monitor=val/loss", "checkpoint.mode=min"),
+    ),
+}
+
 
 def check_misfit(case: Case) -> None:
     """Keys that data do not take, since they are another task's, are one fault of the task."""
@@ -55,4 +68,4 @@ def task_for(data: SampleData) -> str:
         return ""
     _, words = TASKS.get(data.task, ("", ()))
     others = [word for word in words if not word.startswith("data.")]
-    return f". Take {' '.join(others or [f'task={data.task}', 'head=linear'])}."
+    return f". Take {' '.join([*(others or [f'task={data.task}']), *PARTS.get(data.task, ())])}."

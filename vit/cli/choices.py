@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from vit.cli.other_head import settings_of_other_head
+from vit.cli.task_recipe import with_recipe
 
 UNMATCHED = re.compile(r"^(?:In '(?P<file>[^']+)': )?Could not override '(?P<key>[^']+)'")
 MOST = 20  # choices that one composition can leave out
@@ -19,15 +20,21 @@ MOST = 20  # choices that one composition can leave out
 
 def hydra_composed(config_name: str, words: list[str]) -> Any:
     """What Hydra makes of the words, with its own part; raises what Hydra raises."""
-    composed = _composed(config_name, words)
-    left_out = settings_of_other_head(composed, words, partial(_composed, config_name))
-    return _composed(config_name, [*words, *left_out]) if left_out else composed
+    return _with_parts_that_fit(config_name, words)[0]
 
 
-def settings_left_out(config_name: str, words: list[str]) -> list[str]:
+def words_added(config_name: str, words: list[str]) -> list[str]:
     """The words that `hydra_composed` adds, for whoever composes without it."""
+    return _with_parts_that_fit(config_name, words)[1]
+
+
+def _with_parts_that_fit(config_name: str, words: list[str]) -> tuple[Any, list[str]]:
+    """The composition, and the words it adds: a task's recipe, less the settings of other heads."""
     compose = partial(_composed, config_name)
-    return settings_of_other_head(compose(words), words, compose)
+    composed, brought = with_recipe(words, compose)
+    left_out = settings_of_other_head(composed, [*brought, *words], compose)
+    added = [*brought, *left_out]
+    return (compose([*words, *added]) if left_out else composed), added
 
 
 def _composed(config_name: str, words: list[str]) -> Any:

@@ -14,13 +14,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from vit.cli.choices import hydra_composed, settings_left_out
+from vit.cli.choices import hydra_composed, words_added
 from vit.cli.config_circles import circle_fault
 from vit.cli.config_files import bomb_faults, reference_faults
 from vit.cli.config_groups import Groups, choosable
 from vit.cli.grammar import is_value, read_words
 from vit.cli.override_errors import composition_errors, composition_faults
 from vit.cli.resolve import resolved
+from vit.cli.task_recipe import DECIDING
 from vit.faults import Fault, Refused, did_you_mean
 from vit.runs.composed import Composed
 from vit.runs.trust import trusted
@@ -69,6 +70,7 @@ def choices() -> str:
             text = f"{name}={', '.join(options)}"
             wrapped = textwrap.wrap(text, 96, subsequent_indent="      ")
             lines += [f"  {line}" for line in wrapped]
+    lines.append("task=… brings a head, a metric and epochs unless chosen (recipe=, conf/recipe)")
     return "\n".join(lines)
 
 
@@ -256,6 +258,7 @@ class Composer:
                     item, self.groups
                 )  # a look through all config files
             kinds[word] = self._sets_value[key]
+        kinds |= {word: False for word, item in parsed if item.key_or_group in DECIDING}
         values = [item for word, item in parsed if kinds[word]]
         files = tuple(word for word, _ in parsed if not kinds[word])
         if files not in self._bases:
@@ -265,9 +268,9 @@ class Composer:
             OmegaConf.update(composed, item.key_or_group, item.value(), merge=True)
         return composed
 
-    def left_out(self, words: list[str]) -> list[str]:
+    def added(self, words: list[str]) -> list[str]:
         """The words by which Hydra alone composes the same of these."""
-        return settings_left_out(self._config_name, [*words, *self._search_words])
+        return words_added(self._config_name, [*words, *self._search_words])
 
     def composed(self, words: list[str]) -> Any:
         """What Hydra makes of the words, nothing of it resolved. Raises Refused."""

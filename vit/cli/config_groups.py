@@ -14,7 +14,7 @@ BASE = "not to be chosen by itself"  # in the comment at a file's head, where it
 PACKAGE = "# @package"
 MOST_HOPS = 10  # from file to file
 
-WHOLE = ("experiment", "debug")  # groups that set anything, and are no part themselves
+WHOLE = ("recipe", "experiment", "debug")  # groups that set anything, and are no part themselves
 
 
 def choosable(folders: Iterable[Path], group: str, options: Iterable[str]) -> list[str]:

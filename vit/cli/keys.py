@@ -20,6 +20,9 @@ ABOUT = """Which keys there are: their types, defaults and meaning, and the choi
   vit keys data=coco data.train_file  a single key
   vit keys backbone --markdown        for a page; --json for programs
 
+A task brings its parts where none that fit are chosen: vit keys task=detection data=voc head shows
+which; conf/recipe has them all. What is chosen wins.
+
 A key with a plus is one that the class takes and no file sets: +backbone.attention.start=glorot"""
 
 

@@ -26,7 +26,7 @@ def show(command: str, words: list[str]) -> int:
         message = "shows one config, and -m is for several; leave it out"
         raise Refused([Fault(several[0], message)])
     before, full_before = sys.argv, os.environ.get(FULL_ERROR)
-    sys.argv = [f"vit {command}", *_with_own_folder(_with_left_out(command, words))]
+    sys.argv = [f"vit {command}", *_with_more(command, words)]
     os.environ[FULL_ERROR] = "1"  # Hydra then raises, where it would print its own traceback
     try:
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")(
@@ -51,16 +51,16 @@ def require_composed(command: str, words: list[str]) -> None:
         compose_one.composed(arguments.overrides)
 
 
-def _with_left_out(command: str, words: list[str]) -> list[str]:
-    """The words, and those by which Hydra composes as the other commands do under another head."""
-    at = next((n for n, word in enumerate(words) if word.startswith("experiment=")), None)
-    if at is None or not any(word.startswith("head=") for word in words):
-        return words  # in most cases, and composing takes time
+def _added(command: str, words: list[str]) -> list[str]:
+    """The words by which Hydra composes as the other commands do: of a task's recipe, and of an
+    experiment where another head is chosen."""
+    choosing = {"task", "experiment"} & {word.partition("=")[0] for word in words}
     arguments = _parsed(command, words)
+    if not choosing and arguments.config_name == "train":
+        return []  # in most cases, and composing takes time
     with contextlib.suppress(Refused, *composition_errors()), composer(arguments) as compose_one:
-        # Beside another word of that kind: Hydra's parser takes them in one row alone.
-        return [*words[: at + 1], *compose_one.left_out(arguments.overrides), *words[at + 1 :]]
-    return words
+        return compose_one.added(arguments.overrides)
+    return []
 
 
 def _parsed(command: str, words: list[str]) -> argparse.Namespace:
@@ -79,12 +79,17 @@ def _unreached(config: object) -> None:
     raise AssertionError("these words never run a job")
 
 
-def _with_own_folder(words: list[str]) -> list[str]:
+def _with_more(command: str, words: list[str]) -> list[str]:
+    """The words with those that Hydra is not told otherwise, all overrides side by side: argparse
+    takes them in one place alone."""
+    more = _added(command, words)
     own = own_configs(Path.cwd())
     given = any(word.startswith("hydra.searchpath=") for word in words)
     if own is not None and not given:
-        return [*words, f"hydra.searchpath=[file://{own}]"]
-    return words
+        more.append(f"hydra.searchpath=[file://{own}]")
+    overrides = _parsed(command, words).overrides
+    at = words.index(overrides[0]) if overrides else len(words)
+    return [*words[:at], *more, *words[at:]]
 
 
 def complete(words: list[str], commands: list[str]) -> int:

@@ -12,13 +12,14 @@ Certainty = Literal["certain", "likely", "possible"]
 SURER = ("possible", "likely", "certain")
 PLAIN = re.compile(r"[A-Za-z0-9_./-]+")  # what Hydra takes without quotes
 NO_TEXT = re.compile(r"[-+]?[._]*\d[\d._]*(e[-+]?\d+)?|true|false|yes|no|on|off|null|nan|inf", re.I)
-# What to choose beside data=… for a task; the purpose stands before the command.
+# What to choose beside data=… for a task, which brings the rest (conf/recipe); the purpose stands
+# before the command.
 TASKS = {
     "classification": ("classification", ()),
     "several": ("classification, several labels an image", ("checkpoint.monitor=val/map",)),
     "detection": (
         "detection, boxes",
-        ("task=detection", "head=deformable", "checkpoint.monitor=val/ap"),
+        ("task=detection",),
     ),
     "masks": (
         "detection, masks of objects",
@@ -30,18 +31,15 @@ TASKS = {
     ),
     "segmentation": (
         "segmentation, a class for each pixel",
-        ("task=segmentation", "head=semantic", "checkpoint.monitor=val/miou"),
+        ("task=segmentation",),
     ),
     "text_classification": (
         "classification of texts",
-        ("task=text_classification", "backbone=text"),
+        ("task=text_classification",),
     ),
     "text_to_text": (
         "a text for each text",
-        (
-            *("task=text_to_text", "backbone=text", "head=text_decoder"),
-            *("checkpoint.monitor=val/loss", "checkpoint.mode=min"),
-        ),
+        ("task=text_to_text",),
     ),
 }
 
