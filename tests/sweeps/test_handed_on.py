@@ -65,7 +65,7 @@ def seen_by(monkeypatch, module):
     """What the process knows while the trial runs in it."""
     seen = []
 
-    def run_trial(path, orders, environment=None):
+    def run_trial(path, orders, environment=None, must_leave=None):
         seen.append({name: os.environ.get(name) for name in VARIABLES})
         seen.append(environment)
         return "done"
