@@ -73,7 +73,7 @@ class MaskFolder(SegmentationData):
     classes: tuple[str, ...] | None = None
     classes_file: str = "classes.txt"
     values: dict[Any, str] | None = None
-    palette: dict[str, tuple[int, ...]] | str | None = None
+    palette: dict[str, Any] | str | None = None
     ignore_classes: tuple[str, ...] = ()
     reduce_zero_label: bool = False
     class_values: tuple[int, ...] | None = None
@@ -173,7 +173,8 @@ class MaskFolder(SegmentationData):
             origin={split: str(place.images / place.inside) for split, place in places.items()},
         )
         found = {
-            split: self._mapped(place, meaning, colours, contents) for split, place in places.items()
+            split: self._mapped(place, meaning, colours, contents)
+            for split, place in places.items()
         }
         if self.split_files is not None:
             found = self._of_lists(root, found["train"], self.split_files, contents)
