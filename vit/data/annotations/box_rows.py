@@ -120,29 +120,26 @@ def columns_of(
             wrong.append(f"there is no column {name!r} (data.{key}), only {_some(columns)}.{near}")
     if corners is not None and len(corners) != 4:
         wrong.append(f"data.box_columns={list(corners)}; wanted left, top, right and bottom.")
-    found = {
-        "image_column": image or column(columns, IMAGES),
-        "class_column": label or column(columns, CLASSES),
-        "box_columns": tuple(corners or corner_columns(columns)),
-    }
-    usual = {"image_column": IMAGES, "class_column": CLASSES, "box_columns": CORNERS[0]}
-    for key, chosen in found.items():
+    chosen_image = image or column(columns, IMAGES)
+    chosen_label = label or column(columns, CLASSES)
+    chosen_corners = tuple(corners or corner_columns(columns))
+    found = (
+        ("image_column", chosen_image, IMAGES),
+        ("class_column", chosen_label, CLASSES),
+        ("box_columns", chosen_corners, CORNERS[0]),
+    )
+    for key, chosen, usual in found:
         if not chosen:
-            known = ", ".join(usual[key])
+            known = ", ".join(usual)
             wrong.append(
                 f"no column is called as one of {known}, only {_some(columns)}: data.{key}"
             )
-    if wrong:
+    if wrong or chosen_image is None or chosen_label is None:
         return None, wrong
-    size = tuple(column(columns, (side,)) or "" for side in ("width", "height"))
-    return Columns(
-        str(found["image_column"]),
-        str(found["class_column"]),
-        tuple(found["box_columns"]),
-        size if all(size) else (),
-        column(columns, GROUPS),
-        split,
-    ), []
+    sides = tuple(column(columns, (side,)) or "" for side in ("width", "height"))
+    size = sides if all(sides) else ()
+    crowd = column(columns, GROUPS)
+    return Columns(chosen_image, chosen_label, chosen_corners, size, crowd, split), []
 
 
 def _some(columns: Sequence[str]) -> str:
