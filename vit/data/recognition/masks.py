@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vit.data.annotations.map_classes import of_palette
-from vit.data.annotations.mask_places import SPLIT
 from vit.data.core.images import SUFFIXES
 from vit.data.core.split_names import split_of
 from vit.data.recognition.heads import (
@@ -31,6 +30,7 @@ MASKS = re.compile(
 AFFIX = re.compile(r"[-_. ](?:masks?|labels?|seg|segmentation|gt|l|matte|m|annotation)$", re.I)
 NAMES = re.compile(r"class|label|name|categor", re.I)  # in the names of files of classes
 LOOKED_AT = 64  # maps whose values are read
+SPLIT = "{split}"  # as vit.data.mask_folder has it, which this is imported by
 MOST_COLOURS = 64  # of maps that are classes and no pictures
 SHARE = 0.5  # of the images that have a map
 IGNORED = 255
