@@ -73,7 +73,7 @@ def _range_fault(value: Any, path: str) -> Iterator[Fault]:
         yield Fault(path, f"is from {low} to {high}; wanted the smaller first: [{high}, {low}]")
 
 
-def _order_faults(node: Mapping[str, Any], path: str) -> Iterator[Fault]:
+def _order_faults(node: Mapping[Any, Any], path: str) -> Iterator[Fault]:
     for least, most in ORDERED:
         low: Any = node.get(least)
         high: Any = node.get(most)

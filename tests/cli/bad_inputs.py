@@ -180,6 +180,7 @@ KINDS = {
     "coco": ("data.root", DETECTOR),
     "voc": ("data.root", DETECTOR),
     "yolo": ("data.root", DETECTOR),
+    "box_table": ("data.train", DETECTOR),
     "mask_folder": ("data.root", SEGMENTER),
     "coco_panoptic": ("data.root", SEGMENTER),
     "text_table": ("data.train", TEXTS.replace("data=text_table ", "")),

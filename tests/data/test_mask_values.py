@@ -46,7 +46,7 @@ def test_maps_of_0_and_255_alone_are_a_fault_that_says_how_to_read_them(folder, 
     root = folder(BOX * 255)
     fault = message_of(root, on_bad_image=on_bad_image)
     assert "the maps hold 0 and 255 only, and 255 is where nobody said" in fault
-    assert "If 0 is 'background' and 255 is 'lesion': +data.class_values=[0,255]" in fault
+    assert "If 0 is 'background' and 255 is 'lesion': data.class_values=[0,255]" in fault
     data = data_of(root, class_values=(0, 255))
     assert data.faults() == data.warnings() == []
     assert np.array_equal(data.class_map("train", 0), BOX)
@@ -56,7 +56,7 @@ def test_maps_of_0_and_255_alone_are_a_fault_that_says_how_to_read_them(folder, 
 def test_any_value_may_be_where_nobody_said(folder):
     root = folder(EDGE)
     assert (
-        "If 2 is a class, name it; if it is where nobody said: +data.ignore_value=2"
+        "If 2 is a class, name it; if it is where nobody said: data.ignore_value=2"
         in message_of(root)
     )
     for given in (2, (2, 255)):
@@ -113,7 +113,7 @@ def smooth(values):
         (BOX * 255, {"format": "JPEG"}, "is a JPEG of mode L.*JPEG changes values"),
         (BOX, {"mode": "RGB"}, r"is a PNG of mode RGB.*getchannel\(0\)"),
         (BOX.astype(np.uint16), {}, "is a PNG of mode I;16.*a grey PNG of 8 bits"),
-        (BOX * 128, {}, r"\+data.class_values=\[0,128\]"),
+        (BOX * 128, {}, r": data\.class_values=\[0,128\]"),
         (BOX + 1, {}, r"such as 2; wanted 0 to 1, or 255 where nobody said; likewise 1.png"),
     ],
 )

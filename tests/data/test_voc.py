@@ -166,3 +166,12 @@ def test_other_xml_is_a_fault_and_another_filename_a_warning(voc):
     assert "XML that is no <annotation>: 000.xml (<html>) (1 in all)" in str(fault)
     (warning,) = [line for line in data.warnings() if "<filename>" in line]
     assert "002.xml (other.jpg)" in warning and "001.xml" not in warning
+
+
+def test_corners_may_be_edges_that_count_from_zero(voc):
+    ones, zeros = (
+        read(voc, first_pixel=first).ground_truth("train")["annotations"] for first in (1, 0)
+    )
+    for one, zero in zip(ones, zeros, strict=True):
+        left, top, width, height = zero["bbox"]
+        assert tuple(one["bbox"]) == (left - 1, top - 1, width + 1, height + 1)

@@ -11,6 +11,7 @@ import numpy as np
 from vit.data.core.class_names import same_numbers
 from vit.data.core.images import SUFFIXES
 from vit.data.core.sources import Contents, FileSource, Source
+from vit.data.core.split_lists import members, require_splits
 from vit.data.core.split_names import split_of, words_for
 from vit.data.core.unsound import require_sound
 from vit.data.formats.archives import is_archive, unpacking
@@ -36,16 +37,22 @@ class Folder(ClassificationData):
         root: the folder; `~` is understood.
         train_folder, val_folder, test_folder: the names in ROOT; null leaves one out. ImageNet
             has no test that one may see: val_folder=null test_folder=val keeps its val for that.
+        split_files: split → a file in ROOT with the name of an image a line, such as
+            {train: train.txt, val: val.txt}; ROOT itself then holds the classes. Images in no list
+            are left out.
     """
 
     root: str
     train_folder: str = "train"
     val_folder: str | None = "val"
     test_folder: str | None = "test"
+    split_files: dict[str, str] | None = None
 
     def read(self) -> Contents[Source]:
         root = existing_folder(self.root, "data.root")
         warnings: list[str] = []
+        if self.split_files is not None:
+            return self._read_lists(root, self.split_files, warnings)
         folders = split_folders(
             root, self.train_folder, self.val_folder, self.test_folder, warnings
         )
@@ -58,6 +65,36 @@ class Folder(ClassificationData):
             std=PHOTO_STD,
             origin={split: str(folder) for split, folder in folders.items()},
             faults=same_numbers(class_names, str(folders["train"])),
+            warnings=warnings,
+        )
+
+    def _read_lists(
+        self, root: Path, lists: dict[str, str], warnings: list[str]
+    ) -> Contents[Source]:
+        require_splits(lists)
+        parted = [folder.name for folder in subfolders(root) if split_of(folder.name)]
+        if parted and subfolders(root / parted[0]):
+            raise ValueError(
+                f"data.split_files names lists, and {root} holds the splits {shorten(parted)}; "
+                "wanted the class folders in data.root, or data.split_files=null."
+            )
+        whole, class_names = read_folders({"train": root}, warnings)
+        everything = whole["train"]
+        assert isinstance(everything, FileSource)
+        faults: list[Fault] = []
+        chosen = members(lists, root, everything.names.tolist(), faults, warnings)
+        require_sound(faults)
+        return Contents(
+            sources={
+                split: FileSource(root, everything.names[at], everything.labels[at])
+                for split, at in chosen.items()
+            },
+            class_names=class_names,
+            channels=3,
+            mean=PHOTO_MEAN,
+            std=PHOTO_STD,
+            origin={split: str(root / lists[split]) for split in chosen},
+            faults=same_numbers(class_names, str(root)),
             warnings=warnings,
         )
 

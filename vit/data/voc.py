@@ -37,7 +37,8 @@ LISTED = re.compile(r"\s-?[01]\s*$")  # whether a class is in the image, behind 
 class Voc(DetectionData[AnnotatedFiles]):
     """An XML file per image, in lists named train, val and test.
 
-    Boxes count pixels from 1 and hold their last pixel, as VOC's do. VOC has no masks in its XML.
+    Boxes count pixels from 1 and hold their last pixel, as VOC's do, unless `first_pixel` says
+    otherwise. VOC has no masks in its XML.
 
     Args:
         root: the folder that holds the three below; `~` is understood.
@@ -48,6 +49,8 @@ class Voc(DetectionData[AnnotatedFiles]):
         classes: all class names in order; None takes those of train, sorted.
         difficult: objects marked so are a "crowd", neither trained on nor counted in the metric,
             or "keep" makes them objects like others.
+        first_pixel: 1 as VOC has it: a box of 1, 1, 10, 20 covers 10×20 pixels from the corner.
+            0 where a tool wrote edges, counted from 0: 0, 0, 10, 20 covers those.
     """
 
     root: str
@@ -59,6 +62,7 @@ class Voc(DetectionData[AnnotatedFiles]):
     test_list: str | None = "test"
     classes: tuple[str, ...] | None = None
     difficult: Literal["crowd", "keep"] = "crowd"
+    first_pixel: Literal[0, 1] = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -87,6 +91,7 @@ class Voc(DetectionData[AnnotatedFiles]):
                     folder / written.get(stem, [f"{stem}.xml"])[0],
                     files.get(stem, [None])[0],
                     self.difficult,
+                    self.first_pixel,
                     bad,
                     dropped,
                 )
@@ -197,7 +202,9 @@ def _left_out(*sorts: tuple[str, Collection[str]]) -> list[str]:
     ]
 
 
-def _read_xml(file: Path, image: str | None, difficult: str, bad: Bad, dropped: Bad) -> ImageRecord:
+def _read_xml(
+    file: Path, image: str | None, difficult: str, first_pixel: int, bad: Bad, dropped: Bad
+) -> ImageRecord:
     """The objects of one file; what is wrong with it goes into `bad`, what is odd into `odd`."""
     found = ImageRecord(image or f"{file.stem}.jpg")
     try:
@@ -229,7 +236,8 @@ def _read_xml(file: Path, image: str | None, difficult: str, bad: Bad, dropped: 
         found.add(
             f"{file.stem}.xml object {number}",
             (entry.findtext("name") or "").strip(),
-            (x0 - 1, y0 - 1, x1 - x0 + 1, y1 - y0 + 1),
+            # From 1, and with the last pixel inside: one pixel more than between the two numbers.
+            (x0 - first_pixel, y0 - first_pixel, x1 - x0 + first_pixel, y1 - y0 + first_pixel),
             crowd=hard,
         )
     return found

@@ -25,6 +25,15 @@ PATHS = ("root", "path", "image_root", "cache_dir")
 # out, since old folders go on without it. See "Adding a key" in CONTRIBUTING.md.
 ADDED: dict[str, Any] = {
     "data.class_sampling": 0.0,
+    "data.split_files": None,
+    "data.first_pixel": 1,
+    "data.image_suffix": "",
+    "data.mask_suffix": "",
+    "data.class_values": None,
+    "data.ignore_value": None,
+    "data.values": None,
+    "data.palette": None,
+    "data.ignore_classes": [],
     "task.class_weights": None,
     "task.pixel_loss": {"_target_": "vit.losses.pixels.CrossEntropy"},
     "backbone.stages": None,

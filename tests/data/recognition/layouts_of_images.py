@@ -92,6 +92,23 @@ BOX = ("xmin", "ymin", "xmax", "ymax")
 TENSORFLOW = ("filename", "width", "height", "class", *BOX)
 OPEN_IMAGES = ("ImageID", "Source", "LabelName", "Confidence", "XMin", "XMax", "YMin", "YMax")
 
+
+def box_rows(at, name):
+    return name, 40, 32, label(at), 1, 2, 12, 20
+
+
+def box_splits(root):
+    for split in ("train", "test"):
+        table(TENSORFLOW, box_rows, f"{split}_labels.csv", f"images/{split}", 6, f"{split}.jpg")(
+            root
+        )
+
+
+def box_tables_of_roboflow(root):
+    for split in ("train", "valid"):
+        table(TENSORFLOW, box_rows, "_annotations.csv", ".", 6)(root / split)
+
+
 # name → maker, kind, the word for its data ("" where no kind reads it)
 LAYOUTS = {
     "classes": (plain, "class_folders", "data=folder"),
@@ -168,13 +185,15 @@ LAYOUTS = {
     "TensorFlow's boxes": (
         table(TENSORFLOW, lambda at, name: (name, 40, 32, label(at), 1, 2, 12, 20)),
         "box_table",
-        "",
+        "data=box_table",
     ),
     "Open Images' boxes": (
         table(OPEN_IMAGES, lambda at, name: (name[:-4], "x", "/m/1", 1, 0.1, 0.5, 0.2, 0.9)),
         "box_table",
-        "",
+        "data=box_table",
     ),
+    "a table of boxes for each split": (box_splits, "box_table", "data=box_table"),
+    "Roboflow's tables of boxes": (box_tables_of_roboflow, "box_table", "data=box_table"),
     "RetinaNet's boxes": (
         table((), lambda at, name: (f"train/{name}", 1, 2, 12, 20, label(at)), header=False),
         "box_table",

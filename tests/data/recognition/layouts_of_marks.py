@@ -180,6 +180,11 @@ def masks_in_colours(root):
         Image.open(file).convert("RGB").save(file)
 
 
+def masks_in_named_colours(root):
+    masks_in_colours(root)
+    text(root / "class_dict.csv", "name,r,g,b\nsoil,0,0,0\nleaf,1,1,1\nrot,2,2,2\n")
+
+
 def masks_as_jpeg(root):
     maps(root / "masks", pictures(root / "images", 6), ending=".jpg")
 
@@ -223,7 +228,8 @@ LAYOUTS = {
     "masks in each split": (masks_in_each_split, "masks", "data=mask_folder"),
     "masks behind names": (masks_behind_names, "masks", "data=mask_folder"),
     "masks behind names elsewhere": (masks_behind_names_elsewhere, "masks", "data=mask_folder"),
-    "masks in colours": (masks_in_colours, "masks", ""),
+    "masks in colours": (masks_in_colours, "masks", "data=mask_folder"),
+    "masks in named colours": (masks_in_named_colours, "masks", "data=mask_folder"),
     "masks as JPEG": (masks_as_jpeg, "masks", ""),
     "masks of some": (masks_of_some, "masks", ""),
 }

@@ -50,13 +50,15 @@ class MappedSource(Source, Protocol):
 class MappedFiles(FileSource):
     """Image files, each with a file of its classes; a MappedSource.
 
-    `meaning` tells of each value in a file what it is: see `meanings`. Images and maps are upright
-    as their own EXIF says; an image that has its map's size only as it lies in the file is left so.
+    `meaning` tells of each value in a file what it is: see `meanings`; where there are `colours`,
+    [n, 3], of each of these by its number. Images and maps are upright as their own EXIF says; an
+    image that has its map's size only as it lies in the file is left so.
     """
 
     masks_root: Path = field(kw_only=True)
     mask_names: np.ndarray = field(kw_only=True)  # bytes, relative to masks_root
     meaning: np.ndarray = field(kw_only=True)
+    colours: np.ndarray | None = field(default=None, kw_only=True)
 
     def mask_path(self, position: int) -> Path:
         return self.masks_root / os.fsdecode(self.mask_names[position])
@@ -68,7 +70,7 @@ class MappedFiles(FileSource):
         return image, found
 
     def class_map(self, position: int) -> np.ndarray:
-        return read_class_map(self.mask_path(position), self.meaning)
+        return read_class_map(self.mask_path(position), self.meaning, self.colours)
 
     def content(self, position: int) -> bytes:
         return super().content(position) + self.mask_path(position).read_bytes()
@@ -95,16 +97,24 @@ def meanings(
     return found
 
 
-def read_class_map(path: Path, meaning: np.ndarray) -> np.ndarray:
+def read_class_map(
+    path: Path, meaning: np.ndarray, colours: np.ndarray | None = None
+) -> np.ndarray:
     """The map in a PNG, [height, width], uint8; palettes give numbers, their colours do not count.
 
-    Raises NoClass where a value means nothing, and BadImage where the file is no whole PNG of at
-    most 8 bits per pixel.
+    With `colours`, [n, 3], uint8, the colour of each pixel is looked up instead, and `meaning` is
+    of its number there. Raises NoClass where a value or a colour means nothing, and BadImage where
+    the file is no whole PNG of at most 8 bits per value.
     """
     try:
         stored = path.read_bytes()
     except OSError as fault:
         raise unreachable(str(path), path, fault) from None
+    if colours is not None:
+        pixels = with_image(BytesIO(stored), str(path), _pixels)
+        if isinstance(pixels, BadMap):
+            raise BadMap(f"{path}: {pixels}", pixels.hint)
+        return _by_colour(path, pixels, meaning, colours)
     values = with_image(BytesIO(stored), str(path), _values)
     if isinstance(values, BadMap):
         raise BadMap(f"{path}: {values}", values.hint)
@@ -125,6 +135,50 @@ def read_class_map(path: Path, meaning: np.ndarray) -> np.ndarray:
     return found
 
 
+def _pixels(image: Image.Image) -> np.ndarray | BadMap:
+    """[height, width, 3], uint8; of what is seen through, the colour without that."""
+    if image.format == "PNG" and image.mode in (*SHOWN_MODES, "RGB", "RGBA"):
+        return np.asarray(upright(image).convert("RGB"))
+    hint = "JPEG changes colours: write the maps anew, as PNG, from where they come from."
+    return BadMap(
+        f"is a {image.format} of mode {image.mode}; wanted a PNG whose colours are the classes.",
+        hint if image.format == "JPEG" else "",
+    )
+
+
+def _by_colour(
+    path: Path, pixels: np.ndarray, meaning: np.ndarray, colours: np.ndarray
+) -> np.ndarray:
+    wanted = _packed(colours)
+    order = np.argsort(wanted)
+    keys = _packed(pixels)
+    at = np.searchsorted(wanted[order], keys).clip(max=len(order) - 1)
+    number = order[at]
+    known = wanted[number] == keys
+    if not known.all():
+        odd, counts = np.unique(keys[~known], return_counts=True)
+        most = odd[np.argsort(-counts, kind="stable")][:3].tolist()
+        shown = ", ".join(f"[{key >> 16},{key >> 8 & 255},{key & 255}]" for key in most)
+        hint = (
+            "So many colours come of smoothed edges or of JPEG: write the maps anew, resized by "
+            "nearest neighbour alone."
+            if len(odd) > MANY
+            else "Name them in data.palette; of what counts nowhere, also in data.ignore_classes."
+        )
+        raise NoClass(
+            f"{path}: {int((~known).sum())} pixels have colours that are not in data.palette, such "
+            f"as {shown}.",
+            hint,
+        )
+    return meaning[number]
+
+
+def _packed(colours: np.ndarray) -> np.ndarray:
+    """Red, green and blue as one number, [...] of [..., 3]."""
+    wide = colours.astype(np.int64)
+    return (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+
+
 def _in_words(values: list[int]) -> str:
     """`0 to 20` of values that follow one another, else each of them."""
     if values == list(range(values[0], values[-1] + 1)):
@@ -142,15 +196,15 @@ def _hint(present: list[int], none: list[int], wanted: list[int]) -> str:
     if len(present) == len(wanted):
         return (
             "If these are the classes in their order: "
-            f"+data.class_values={str(present).replace(' ', '')}."
+            f"data.class_values={str(present).replace(' ', '')}."
         )
     name = f"If {none[0]} is a class, name it; if it is where nobody said"
     if none == [wanted[-1] + 1] and wanted[0] == 0:
         return (
-            f"{name}: +data.ignore_value={none[0]}; if 0 is where nobody said, and classes begin "
+            f"{name}: data.ignore_value={none[0]}; if 0 is where nobody said, and classes begin "
             "with 1: data.reduce_zero_label=true."
         )
-    return f"{name}: +data.ignore_value={none[0]}." if len(none) == 1 else ""
+    return f"{name}: data.ignore_value={none[0]}." if len(none) == 1 else ""
 
 
 def _values(image: Image.Image) -> np.ndarray | BadMap:
@@ -160,6 +214,7 @@ def _values(image: Image.Image) -> np.ndarray | BadMap:
     if image.format == "JPEG":
         hint = "JPEG changes values: write the maps anew, as PNG, from where they come from."
     elif image.mode in ("RGB", "RGBA", "LA"):
+        hint = "If its colours are the classes: data.palette=… names them. " + hint
         hint += " Where all channels of a map are alike: Image.open(file).getchannel(0).save(file)."
     return BadMap(
         f"is a {image.format} of mode {image.mode}; wanted a PNG of 8 bits, grey or with a "

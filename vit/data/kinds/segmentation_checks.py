@@ -96,11 +96,14 @@ def one_class(
     values = [int(np.flatnonzero(source.meaning == number)[0]) for number in classes]
     left = f"all that is left is {names[classes[0]]!r}" if classes else "no class is left"
     hint = ""
+    if source.colours is not None:
+        message = f"the maps hold nothing but what is ignored and one class: {left}"
+        return [Fault(origin, f"{message}, and nothing can be learnt.")]
     if classes and len(void) == 1:
         both = sorted([*values, *void])
         pairs = zip(both, names, strict=False)
         meanings = " and ".join(f"{value} is {name!r}" for value, name in pairs)
-        hint = f" If {meanings}: +data.class_values={str(both).replace(' ', '')}."
+        hint = f" If {meanings}: data.class_values={str(both).replace(' ', '')}."
     message = (
         f"the maps hold {_listed(sorted([*values, *void]))} only, and {_listed(void)} "
         f"{'is' if len(void) == 1 else 'are'} where nobody said: {left}, and nothing can be "
@@ -161,3 +164,5 @@ def add_maps(
     usual = meanings(num_classes, zero_ignored=bool(first))
     if (source.meaning != usual).any():
         digest.update(source.meaning.tobytes())
+    if source.colours is not None:
+        digest.update(source.colours.tobytes())

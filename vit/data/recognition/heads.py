@@ -18,6 +18,7 @@ from vit.data.formats.plain_text import decoded, open_regular
 HEAD = 1 << 18  # bytes
 WHOLE = 1 << 23  # up to which JSON is read as a whole
 ROWS = 400
+MOST_COLOURS = 256  # of a map
 MOST_PIXELS = 1 << 25  # of a mask that is decoded
 
 
@@ -121,6 +122,19 @@ def image_head(file: Path) -> tuple[tuple[int, int], str] | None:
 
 def sizes_of(files: list[Path]) -> list[tuple[int, int]]:
     return [found[0] for file in files if (found := image_head(file)) is not None]
+
+
+def mask_colours(file: Path) -> set[tuple[int, int, int]] | None:
+    """The colours of a PNG, few as those of classes are; None where it is none, or has too many."""
+    found = image_head(file)
+    if found is None or found[0][0] * found[0][1] > MOST_PIXELS:
+        return None
+    try:
+        with open_regular(file) as stream, Image.open(stream) as image:
+            colours = image.convert("RGB").getcolors(MOST_COLOURS) or []
+    except (OSError, ValueError, SyntaxError):
+        return None
+    return {(int(one[0]), int(one[1]), int(one[2])) for _, one in colours} or None  # type: ignore[index]
 
 
 def mask_values(file: Path) -> set[int] | None:

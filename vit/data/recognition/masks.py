@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections import Counter
-from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
+from vit.data.annotations.map_classes import of_palette
 from vit.data.core.images import SUFFIXES
 from vit.data.core.split_names import split_of
-from vit.data.recognition.heads import image_head, mask_values, sizes_of, text_head
+from vit.data.recognition.heads import (
+    image_head,
+    mask_colours,
+    mask_values,
+    sizes_of,
+    text_head,
+)
 from vit.data.recognition.layout import Layout, commands, count, size_words, word
 from vit.data.recognition.listing import Listing, inner_set, spread, stem
 from vit.data.recognition.splits import splits_in
@@ -23,12 +30,13 @@ MASKS = re.compile(
 AFFIX = re.compile(r"[-_. ](?:masks?|labels?|seg|segmentation|gt|l|matte|m|annotation)$", re.I)
 NAMES = re.compile(r"class|label|name|categor", re.I)  # in the names of files of classes
 LOOKED_AT = 64  # maps whose values are read
+SPLIT = "{split}"  # as vit.data.mask_folder has it, which this is imported by
+MOST_COLOURS = 64  # of maps that are classes and no pictures
 SHARE = 0.5  # of the images that have a map
 IGNORED = 255
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """A folder of images and one of their maps."""
 
     images: str
@@ -127,6 +135,10 @@ def _beside(listing: Listing, pair: Pair, others: list[Pair]) -> Layout:
         odd += [f"{name}/ is left out" for name in doubled]
         others = []
         evidence.append(f"both have the splits {', '.join(splits.values())}")
+    elif others and (siblings := _siblings([pair, *others])):
+        images, masks_at, splits = siblings
+        others = []
+        evidence.append(f"each split has its own folders: {', '.join(splits.values())}")
     elif others:
         told = ", ".join(f"{other.images}/ with {other.masks}/" for other in others[:4])
         odd.append(
@@ -143,7 +155,7 @@ def _beside(listing: Listing, pair: Pair, others: list[Pair]) -> Layout:
     words += [word(f"data.{s}_folder", name) for s, name in splits.items() if name != s]
     if pair.lonely:
         odd.append(f"{count(pair.lonely, 'image')} have no map")
-    wrong, classes = _classes(listing, masks_at, evidence, odd)
+    wrong, classes = _classes(listing, pair.masks if SPLIT in masks_at else masks_at, evidence, odd)
     data = ("data=mask_folder", word("data.root", listing.shown), *words, *classes)
     if pair.lonely:
         wrong = wrong or (
@@ -163,29 +175,37 @@ def _beside(listing: Listing, pair: Pair, others: list[Pair]) -> Layout:
     )
 
 
+def _siblings(pairs: list[Pair]) -> tuple[str, str, dict[str, str]] | None:
+    """`{split}`, `{split}annot` and split → its name, where all pairs are so; else None."""
+    first = pairs[0]
+    for part in dict.fromkeys(part for part in first.images.split("/") if split_of(part)):
+        images, masks_at = (place.replace(part, SPLIT) for place in (first.images, first.masks))
+        names = {}
+        for pair in pairs:
+            name = next((p for p in pair.images.split("/") if split_of(p)), "")
+            if (images.replace(SPLIT, name), masks_at.replace(SPLIT, name)) == pair[:2]:
+                names.setdefault(str(split_of(name)), name)
+        if len(names) == len(pairs) and "train" in names and SPLIT in masks_at:
+            return images, masks_at, names
+    return None
+
+
 def _renamed(listing: Listing, pair: Pair) -> Layout:
-    """The maps' names have something behind: copies with the images' names are what can be read."""
+    """The maps' names have something behind, which data.mask_suffix takes."""
     folder = listing.folders[pair.masks]
     maps = [name for name in folder.having(SUFFIXES) if stem(name).endswith(pair.affix)]
     where = f"{pair.masks}/" if pair.masks else "the same folder"
     evidence = [f"{count(len(maps), 'map')} named as the images with {pair.affix!r} lie in {where}"]
     odd: list[str] = []
-    target = f"{listing.shown.rstrip('/')}_for_vit"
-    ends = sorted({name[len(stem(name)) :] for name in maps})
-    _, classes = _classes(listing, pair.masks, evidence, odd, maps)
-    to = [shlex.quote(f"{target}/{name}") for name in ("images", "masks")]
-    source, masks_at = shlex.quote(listing.at(pair.images)), shlex.quote(listing.at(pair.masks))
-    behind = f"{pair.affix}{ends[0]}"
-    first = [
-        f"mkdir -p {to[0]} {to[1]}",
-        f'for f in {masks_at}/*{shlex.quote(behind)}; do b=$(basename "$f" '
-        f'{shlex.quote(behind)}); cp "$f" {to[1]}/"$b"{ends[0].lower()}; '
-        f'cp {source}/"$b".* {to[0]}/; done',
-    ]
-    wrong = ends != [".png"] or not classes
-    change = "data=mask_folder wants maps of the images' own names in a folder of their own"
-    change += ", as PNG of 8 bits" if wrong else ""
-    data = ("data=mask_folder", word("data.root", target), *classes)
+    wrong, classes = _classes(listing, pair.masks, evidence, odd, maps)
+    places = (("images", pair.images or "."), ("masks", pair.masks or "."))
+    data = (
+        "data=mask_folder",
+        word("data.root", listing.shown),
+        *(word(f"data.{key}", place) for key, place in places if place != key),
+        word("data.mask_suffix", pair.affix),
+        *classes,
+    )
     names = [name for name in listing.folders[pair.images].having(SUFFIXES) if name not in maps]
     sizes = sizes_of([listing.path(pair.images, name) for name in spread(names, 24)])
     return Layout(
@@ -196,8 +216,7 @@ def _renamed(listing: Listing, pair: Pair) -> Layout:
         oddities=tuple(odd),
         data=() if wrong else data,
         commands=() if wrong else commands(data, size_words(sizes, 512), "segmentation"),
-        change=f"{change}." if wrong else f"{change}; these lines copy them so.",
-        first=() if wrong else tuple(first),
+        change=wrong,
     )
 
 
@@ -219,11 +238,7 @@ def _classes(
         return f"data=mask_folder is nearest, but reads PNG, and these maps are {ends}.{lossy}", ()
     modes = {found[1] for file in files if (found := image_head(file))}
     if modes & {"RGB", "RGBA"}:
-        return (
-            "data=mask_folder is nearest, but these maps have colours for classes; it wants a "
-            "number for each class in a PNG of 8 bits, grey or with a palette.",
-            (),
-        )
+        return _colours(listing, files, evidence, odd)
     read = [each for each in map(mask_values, files) if each is not None]
     if len(read) < len(files) or not read:
         return f"data=mask_folder wants PNG of 8 bits; these are {', '.join(sorted(modes))}.", ()
@@ -231,8 +246,8 @@ def _classes(
     told = ", ".join(map(str, values[:12])) + (" …" if len(values) > 12 else "")
     evidence.append(f"{count(len(files), 'map')} looked at have the values {told}")
     if set(values) <= {0, IGNORED} and IGNORED in values:
-        names = "[background,foreground]"
-        return "", (f"data.classes={names}", f"++data.class_values=[0,{IGNORED}]")
+        names = f"{{0: background, {IGNORED}: foreground}}"
+        return "", (f"data.values={names}",)
     top = max((value for value in values if value != IGNORED), default=0)
     if IGNORED in values:
         evidence.append("255 is taken for where nobody said")
@@ -245,3 +260,30 @@ def _classes(
         odd.append("so many values are hardly classes, rather grey pictures or objects' numbers")
     odd.append("nothing names the classes: write their names in place of class0, class1, …")
     return "", (word("data.classes", [f"class{number}" for number in range(top + 1)]),)
+
+
+def _colours(
+    listing: Listing, files: list[Path], evidence: list[str], odd: list[str]
+) -> tuple[str, tuple[str, ...]]:
+    """As `_classes` for maps whose colours are the classes: by a file that names them, or by the
+    colours of some maps."""
+    read = [each for each in map(mask_colours, files) if each is not None]
+    colours = sorted(set().union(*read))
+    if len(read) < len(files) or len(colours) > MOST_COLOURS:
+        return (
+            "data=mask_folder with data.palette is nearest, but these maps have so many colours "
+            "that they are no classes: make them anew, resized by nearest neighbour alone, as PNG.",
+            (),
+        )
+    evidence.append(f"{count(len(files), 'map')} looked at have {count(len(colours), 'colour')}")
+    for name in listing.top.having((".csv", ".txt", ".json")):
+        try:
+            found = of_palette(name, listing.path("", name).parent)
+        except ValueError:
+            continue
+        if set(colours) <= set(found.colours or ()):
+            evidence.append(f"{name} names {count(len(found.names), 'colour')}")
+            return "", (word("data.palette", name),)
+    named = (f"class{at}: [{r},{g},{b}]" for at, (r, g, b) in enumerate(colours))
+    odd.append("nothing names the colours: write their names in place of class0, class1, …")
+    return "", (f"data.palette={{{', '.join(named)}}}",)
