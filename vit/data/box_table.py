@@ -96,7 +96,8 @@ class BoxTable(DetectionData[AnnotatedFiles]):
 
     def _tables(self) -> dict[str, Path]:
         """Split → its table; raises Unsound with each that is not there, or is of two splits."""
-        faults, found = [], {}
+        faults: list[Fault] = []
+        found: dict[str, Path] = {}
         for split, name in (("train", self.train), ("val", self.val), ("test", self.test)):
             if name is None:
                 continue

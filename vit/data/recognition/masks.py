@@ -180,7 +180,7 @@ def _siblings(pairs: list[Pair]) -> tuple[str, str, dict[str, str]] | None:
     first = pairs[0]
     for part in dict.fromkeys(part for part in first.images.split("/") if split_of(part)):
         images, masks_at = (place.replace(part, SPLIT) for place in (first.images, first.masks))
-        names = {}
+        names: dict[str, str] = {}
         for pair in pairs:
             name = next((p for p in pair.images.split("/") if split_of(p)), "")
             if (images.replace(SPLIT, name), masks_at.replace(SPLIT, name)) == pair[:2]:
