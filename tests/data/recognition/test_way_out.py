@@ -1,5 +1,7 @@
 """Data that cannot be read as they were asked for: the error says what lies there."""
 
+import tarfile
+
 import pytest
 from layout_checks import check_faults, data_faults
 from layout_files import classes
@@ -107,3 +109,10 @@ def test_data_without_their_place_are_refused_with_the_words_for_their_task():
     faults = check_faults(refused.value.rest)
     assert any("Take task=classification" in message for _, message in faults)
     assert misfit_of(compose(["experiment=digits"]), [], []) is None
+
+
+def test_an_archive_is_named_as_one_once(tmp_path):
+    with tarfile.open(tmp_path / "set.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("a/x.png"))
+    config = compose(["experiment=detection", f"data.root={tmp_path / 'set.tar'}"])
+    assert sum(message.count("is an archive") for _, message in check_faults(config)) == 1

@@ -26,7 +26,8 @@ def way_out(data: Any, message: str = "", another_kind: bool = False) -> str:
     key, place = next(
         ((k, v) for k in PLACES if isinstance(v := getattr(data, k, None), str)), ("", "")
     )
-    if not key or "://" in place or "read with: " in message:
+    said = "read with: " in message or "is an archive" in message
+    if not key or "://" in place or said:
         return ""
     found = _near(Path(place).expanduser(), key)
     if found is None:
