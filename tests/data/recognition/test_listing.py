@@ -9,11 +9,13 @@ import pytest
 from layout_files import classes, coco, pictures, text
 from layouts_of_marks import masks_usual
 
+from vit.data.annotations import map_classes
 from vit.data.core.images import SUFFIXES
 from vit.data.recognition import heads, listing, masks
 from vit.data.recognition.layout import quoted, size_words, word
 from vit.data.recognition.listing import listing_of
 from vit.data.recognition.recognise import recognise
+from vit.structures import IGNORED
 
 
 def test_recognising_imports_no_torch():
@@ -22,6 +24,7 @@ def test_recognising_imports_no_torch():
         "assert not {'torch', 'torchvision', 'hydra', 'pandas'} & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+    assert map_classes.IGNORED == IGNORED
 
 
 def test_more_files_than_the_bound_are_told(tmp_path, monkeypatch):

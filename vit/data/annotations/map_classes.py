@@ -11,8 +11,8 @@ from typing import Any
 
 from vit.data.formats.plain_text import lines_of, read_json, read_text
 from vit.faults import did_you_mean
-from vit.structures import IGNORED
 
+IGNORED = 255  # that of vit.structures, whose import takes torch: recognition does without
 MOST = IGNORED - 1  # classes: 255 and 254 mean something else in a map (vit.data.annotations)
 SPELT_OUT = 3  # lines of a file that are shown
 
