@@ -65,6 +65,26 @@ def test_with_classes_it_gives_logits_of_any_size_and_channels():
     assert made(torch.randn(2, 1, 32, 64)).shape == (2, 5)
 
 
+@pytest.mark.parametrize(
+    ("keys", "where"),
+    [
+        ({"image_size": 0}, "image_size"),
+        ({"image_size": (32, -1)}, "image_size"),
+        ({"num_classes": 0}, "num_classes"),
+    ],
+)
+def test_wrong_sizes_are_refused(keys, where):
+    with pytest.raises(Refused, match=where):
+        vit.ViT(**keys)
+
+
+def test_options_and_several_values_are_refused_where_one_run_is_wanted(capsys):
+    with pytest.raises(Refused, match="--bogus"):
+        vit.train("experiment=digits", "--bogus")
+    with pytest.raises(Refused, match=r"vit\.sweep"):
+        vit.train("experiment=digits", "-m", "seed=1,2")
+
+
 def test_a_wrong_key_is_refused_with_what_is_meant():
     with pytest.raises(Refused, match="Did you mean 'depth'"):
         vit.ViT(depht=2)

@@ -61,5 +61,6 @@ def test_nested_keys_and_words_come_in_order():
 def test_what_has_no_form_in_a_config_is_refused():
     with pytest.raises(Refused, match="key: is a object; wanted"):
         words_of((), {"key": object()})
+    assert words_of((), {"sizes": np.arange(3), "files": {}}) == ["sizes=[0,1,2]", "files={}"]
     with pytest.raises(Refused, match="3: is no word"):
         words_of((3, {"seed": 1}), {})

@@ -231,6 +231,8 @@ def test_classes_are_ignored_by_their_names(tmp_path):
         ({"palette": "colors.txt"}, "there is no file .*colors.txt"),
         ({"palette": "broken.txt"}, r"row 2 \(road 1 2\)"),
         ({"classes": NAMES, "ignore_classes": ("rode",)}, "Did you mean 'road'"),
+        ({"classes": NAMES, "ignore_classes": NAMES}, "names every class"),
+        ({"values": {0: "a", 1: "b"}, "ignore_value": 1}, "ignore_value=1 is the value of 'b' too"),
         ({"classes_file": "number.json"}, "wanted a list of names"),
         ({"classes_file": "colours.json"}, "data.palette=colours.json"),
     ],

@@ -191,7 +191,11 @@ def test_pictures_are_logged_after_the_first_validations_and_the_last(trainer):
         (["task=classification"], "task", "Take task=detection"),
         (["data=digits"], "task", "wants pictures with boxes"),
         (["task.max_detections=0"], "task.max_detections", "wanted at least 1"),
-        ([], "checkpoint.monitor", "'val/accuracy' is never logged"),
+        (
+            ["checkpoint.monitor=val/accuracy"],
+            "checkpoint.monitor",
+            "'val/accuracy' is never logged",
+        ),
         (["data.train_sizes=[90]"], "data.train_sizes", "image is 90x90 px"),
         (["trainer.precision=bf16-true"], "trainer.precision", "wanted bf16-mixed"),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -35,7 +36,12 @@ def run_command(words: list[str], *, progress: bool = False) -> Ended:
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace"
+            command,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # else a terminal's Ctrl-C would reach it beside ours
         ) as child,
     ):
         assert child.stdout is not None
@@ -45,9 +51,9 @@ def run_command(words: list[str], *, progress: bool = False) -> Ended:
                 _follow(child.stdout, said, progress)
                 code = child.wait()
                 break
-            except KeyboardInterrupt:  # the terminal sends it to the child as well, a notebook not
+            except KeyboardInterrupt:  # once to the whole group, as a terminal sends it
                 with suppress(ProcessLookupError):
-                    child.send_signal(signal.SIGINT)
+                    os.killpg(child.pid, signal.SIGINT)
         errors.seek(0)
         return Ended(code, "".join(said), errors.read())
 

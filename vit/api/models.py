@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from vit.api.words import words_of
 from vit.cli.compose import compose
+from vit.faults import Fault, Refused
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,9 +43,20 @@ def vision_transformer(
     parts = [f"backbone/{key}={name}" for key, name in named.items()]
     words = [f"backbone={size}", *parts, f"head/pool={pool}"]
     config = compose([*words, *words_of((), {"backbone": keys})])
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    height, width = _both(image_size)
+    if num_classes is not None and (not isinstance(num_classes, Integral) or int(num_classes) < 1):
+        raise Refused([Fault("num_classes", f"is {num_classes!r}; wanted a whole number from 1")])
     backbone = build_slot("backbone", config, (), image_size=(height, width), channels=channels)
     if num_classes is None:
         return backbone
     head = build(config["head"], dim=backbone.dim, num_classes=num_classes)
     return Classifier(backbone, head)
+
+
+def _both(image_size: Any) -> tuple[int, int]:
+    """Height and width. Raises Refused where they are no whole numbers from 1."""
+    both = image_size if isinstance(image_size, tuple | list) else (image_size, image_size)
+    if len(both) != 2 or not all(isinstance(side, Integral) and int(side) > 0 for side in both):
+        message = f"is {image_size!r}; wanted pixels: a whole number, or (height, width)"
+        raise Refused([Fault("image_size", message)])
+    return int(both[0]), int(both[1])

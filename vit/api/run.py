@@ -151,7 +151,7 @@ def runs(*folders: str | Path) -> Runs:
 
     paths: dict[Path, None] = {}
     for folder in folders or ("runs",):
-        paths.update(dict.fromkeys(find_runs(Path(folder))))
+        paths.update(dict.fromkeys(find_runs(Path(folder).expanduser())))
     return Runs([Run(path) for path in paths])
 
 

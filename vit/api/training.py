@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vit.api.command import STOPPED, run_command
+from vit.api.command import REFUSED, STOPPED, run_command
 from vit.api.run import Run, Runs, require_success, runs
 from vit.api.words import words_of
 from vit.cli.compose import compose_runs
 from vit.cli.train import parsed
+from vit.faults import Fault, Refused
 
 
 def train(*words: str, progress: bool = True, **keys: Any) -> Run:
@@ -25,7 +28,7 @@ def train(*words: str, progress: bool = True, **keys: Any) -> Run:
     >>> run = vit.train("data=folder", "backbone=vit_ti", data={"root": "photos"})
     """
     asked = words_of(words, keys)
-    (composed,) = compose_runs(parsed(asked))
+    (composed,) = compose_runs(_parsed(asked, several=False))
     ended = run_command(["train", *asked], progress=progress)
     if ended.code == STOPPED:
         raise KeyboardInterrupt(f"{composed.run_dir} was stopped; the same call goes on with it")
@@ -50,8 +53,20 @@ def sweep(*words: str, progress: bool = True, **keys: Any) -> Runs:
 
 def sweep_folder(asked: list[str]) -> Path:
     """Where the sweep of these words lies."""
-    first, *_ = compose_runs(parsed(asked))
+    first, *_ = compose_runs(_parsed(asked, several=True))
     return Path(first.run_dir).parent
+
+
+def _parsed(asked: list[str], *, several: bool) -> Namespace:
+    """Raises Refused where a word is an option that is none, or none for this."""
+    try:
+        arguments = parsed(asked)
+    except SystemExit:  # argparse has said on the screen what it did not know
+        options = [word for word in asked if word.startswith("-")] or asked
+        raise Refused([Fault(word, "is no word for vit.train") for word in options]) from None
+    if arguments.multirun and not several:
+        raise Refused([Fault("-m", "is for several runs: use vit.sweep")])
+    return arguments
 
 
 def check(*words: str, full: bool = False, **keys: Any) -> dict[str, Any]:
@@ -61,4 +76,8 @@ def check(*words: str, full: bool = False, **keys: Any) -> dict[str, Any]:
     """
     asked = ["check", *words_of(words, keys), "--json", *(["--full"] if full else [])]
     ended = run_command(asked)
+    if ended.code == REFUSED:
+        with suppress(ValueError, KeyError, TypeError):
+            faults = json.loads(ended.output)["faults"]
+            raise Refused([Fault(str(each["where"]), str(each["message"])) for each in faults])
     return json.loads(require_success(ended.code, ended.output, ended.errors))

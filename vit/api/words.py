@@ -32,7 +32,7 @@ def words_of(words: tuple[Any, ...], keys: Mapping[str, Any]) -> list[str]:
 
 
 def _assigned(key: str, value: Any) -> list[str]:
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and value:
         return [word for name, inner in value.items() for word in _assigned(f"{key}.{name}", inner)]
     return [f"{key}={_written(key, value)}"]
 
@@ -55,8 +55,8 @@ def _written(key: str, value: Any) -> str:
     if isinstance(value, Mapping):
         inner = (f"{name}:{_written(key, each)}" for name, each in value.items())
         return f"{{{','.join(inner)}}}"
-    if hasattr(value, "item"):  # a number of NumPy or torch
-        return _written(key, value.item())
+    if hasattr(value, "tolist"):  # of NumPy or torch: a number, or a list of them
+        return _written(key, value.tolist())
     message = f"is a {type(value).__name__}; wanted text, a number, a path, a list, a dict or None"
     raise Refused([Fault(key, message)])
 

@@ -255,6 +255,9 @@ class MaskFolder(SegmentationData):
                 f"data.class_values={list(found.values)}; wanted a value for each of the "
                 f"{len(found.names)} classes {', '.join(found.names[:5])}."
             )
+        if self.ignore_value not in (None, IGNORED) and self.ignore_value in (found.values or ()):
+            name = found.names[(found.values or ()).index(self.ignore_value)]
+            raise ValueError(f"data.ignore_value={self.ignore_value} is the value of {name!r} too.")
         return found.without(self.ignore_classes)
 
     def _named(self, root: Path) -> MapClasses:

@@ -116,3 +116,12 @@ def test_an_archive_is_named_as_one_once(tmp_path):
         archive.addfile(tarfile.TarInfo("a/x.png"))
     config = compose(["experiment=detection", f"data.root={tmp_path / 'set.tar'}"])
     assert sum(message.count("is an archive") for _, message in check_faults(config)) == 1
+
+
+def test_looking_that_fails_leaves_the_error_as_it_is(tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("vit.data.recognition.way_out.way_out", fails)
+    config = compose(["experiment=detection", f"data.root={tmp_path / 'none'}"])
+    assert any("does not exist" in message for _, message in check_faults(config))

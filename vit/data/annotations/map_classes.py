@@ -41,6 +41,8 @@ class MapClasses:
         if not ignored:
             return self
         kept = [at for at, name in enumerate(self.names) if name not in ignored]
+        if not kept:
+            raise ValueError("data.ignore_classes names every class; wanted one left to be learnt.")
         gone = [at for at, name in enumerate(self.names) if name in ignored]
         names = tuple(self.names[at] for at in kept)
         if self.colours is not None:
