@@ -117,8 +117,8 @@ def test_a_group_set_to_nothing_is_told():
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("data=[1]", "there is cifar10"),
-        ("data=[[1]]", "there is cifar10"),
+        ("data=[1]", "there is box_table, cifar10"),
+        ("data=[[1]]", "there is box_table, cifar10"),
         ("sweep=[1]", "there is asha"),
         ("+a=" + "x" * 60_000, "at most 50,000"),
         ("a=" + "[" * 3_000 + "]" * 3_000, "nested too deeply"),

@@ -49,6 +49,7 @@ def sweep(folder, *words):
 @pytest.mark.parametrize("executor", EXECUTORS)
 @pytest.mark.parametrize("devices", ["1,2,1", "2,1,2"])
 def test_mixed_process_counts_in_a_grid(tmp_path, executor, devices):
+    pytest.importorskip({"local": "vit"}.get(executor, executor))
     folder = tmp_path / "sweep"
     code, said = sweep(folder, *EXECUTORS[executor], f"trainer.devices={devices}", "seed=0,1")
     assert code == 0, said
@@ -59,6 +60,7 @@ def test_mixed_process_counts_in_a_grid(tmp_path, executor, devices):
 
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_an_unseeded_search_trains_one_config_in_both_processes(tmp_path, executor):
+    pytest.importorskip({"local": "vit"}.get(executor, executor))
     folder = tmp_path / "sweep"
     words = ["sweep=optuna", "sweep.sampler.n_trials=2", "trainer.devices=2"]
     words += ["optim.lr=tag(log,interval(1e-3,1e-1))", "allow_targets=[rank_notes]"]
