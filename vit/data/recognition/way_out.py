@@ -37,7 +37,7 @@ def way_out(data: Any, message: str = "", another_kind: bool = False) -> str:
     known = [one for one in found.layouts if one.data]
     if not known:
         first = found.layouts[0]
-        if first.kind in ("unknown", "image", "images", _own_word(data)):
+        if first.kind in ("unknown", "image", "images", "sound", "sounds", _own_word(data)):
             return ""  # the kind's own words say more of its own form
         return f" {_sentence(first.evidence[0])}: {first.title}."
     told = []
