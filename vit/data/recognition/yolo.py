@@ -91,7 +91,18 @@ def _told(listing: Listing, place: str, name: str) -> dict[str, Any] | None:
     names = told.get("names")
     if isinstance(names, dict):
         told["names"] = list(names.values())
-    return told if isinstance(told.get("names"), list) and told["names"] else None
+    if not _is_text(told.get("names")) or not told["names"] or isinstance(told["names"], str):
+        return None
+    # A few letters can stand for a structure without end, which nobody must try to write out.
+    wrong = [key for key in told if split_of(str(key)) and not _is_text(told[key])]
+    return None if wrong or not isinstance(told.get("path", ""), str) else told
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is text, or a list of nothing else."""
+    return isinstance(value, str) or (
+        isinstance(value, list) and all(isinstance(each, str) for each in value)
+    )
 
 
 def _place(listing: Listing, home: str, base: Any, part: str) -> str | None:
