@@ -1,7 +1,14 @@
 """The pages that people read, taken apart for the tests of them."""
 
+import importlib
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
+
+import jaxtyping
 
 ROOT = Path(__file__).parents[1]
 GUIDE = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -32,3 +39,18 @@ def spans(text):
 
 def links(text):
     return re.findall(r"\[[^\]]*\]\(([^)\s]+)\)", re.sub(r"`[^`]*`", "code", prose(text)))
+
+
+@contextmanager
+def module_of(page: str, name: str, folder: Path) -> Iterator[ModuleType]:
+    """All Python blocks of `page`, as the module `name` in `folder`, without checks of types."""
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "docs" / page).read_text("utf-8"), re.M | re.S
+    )
+    (folder / f"{name}.py").write_text("\n\n".join(blocks), encoding="utf-8")
+    sys.path.insert(0, str(folder))
+    checked = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)  # as outside of tests
+    yield importlib.import_module(name)
+    jaxtyping.config.update("jaxtyping_disable", checked)
+    sys.path.remove(str(folder))

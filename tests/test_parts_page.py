@@ -1,13 +1,9 @@
 """The parts that docs/parts.md writes: the check takes them, and a model of them is trained."""
 
-import importlib
-import re
-import sys
 import warnings
-from pathlib import Path
 
-import jaxtyping
 import pytest
+from pages import module_of
 
 import vit
 from vit.check.preflight import plain_report
@@ -24,16 +20,8 @@ SMALL += ["checkpoint.mode=min"]
 
 @pytest.fixture(scope="module", autouse=True)
 def page(tmp_path_factory):
-    text = (Path(__file__).parents[1] / "docs/parts.md").read_text(encoding="utf-8")
-    code = "\n\n".join(re.findall(r"^```python\n(.*?)^```", text, re.M | re.S))
-    folder = tmp_path_factory.mktemp("own")
-    (folder / f"{OWN}.py").write_text(code, encoding="utf-8")
-    sys.path.insert(0, str(folder))
-    checked = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)  # as outside of tests
-    yield importlib.import_module(OWN)
-    jaxtyping.config.update("jaxtyping_disable", checked)
-    sys.path.remove(str(folder))
+    with module_of("parts.md", OWN, tmp_path_factory.mktemp("own")) as module:
+        yield module
 
 
 def own(name, **keys):

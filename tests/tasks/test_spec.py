@@ -9,10 +9,10 @@ import warnings
 from functools import partial
 from pathlib import Path
 
-import jaxtyping
 import numpy as np
 import pytest
 import yaml
+from pages import module_of
 
 import vit
 from vit.build import locate
@@ -46,16 +46,8 @@ OWN = "task_of_contributing"
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
     """The task that docs/task.md writes, as a module of a package of one's own."""
-    text = (ROOT / "docs/task.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
-    folder = tmp_path_factory.mktemp("own")
-    (folder / f"{OWN}.py").write_text(code, encoding="utf-8")
-    sys.path.insert(0, str(folder))
-    checked = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)  # as outside of tests
-    yield importlib.import_module(OWN)
-    jaxtyping.config.update("jaxtyping_disable", checked)
-    sys.path.remove(str(folder))
+    with module_of("task.md", OWN, tmp_path_factory.mktemp("own")) as module:
+        yield module
 
 
 def config_of(bands=4, kind="Bands", **more):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from vit.api.command import run_command
 from vit.api.words import words_of
+from vit.data.core.file_names import expanded
 from vit.faults import Fault, Refused
 from vit.runs.directory import RunFolder
 from vit.runs.record import read_records
@@ -151,7 +152,7 @@ def runs(*folders: str | Path) -> Runs:
 
     paths: dict[Path, None] = {}
     for folder in folders or ("runs",):
-        paths.update(dict.fromkeys(find_runs(Path(folder).expanduser())))
+        paths.update(dict.fromkeys(find_runs(expanded(folder))))
     return Runs([Run(path) for path in paths])
 
 

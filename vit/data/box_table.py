@@ -8,6 +8,7 @@ from vit.data.annotations.box_rows import ImageNames, columns_of, records_of
 from vit.data.annotations.files import AnnotatedFiles, contents_of
 from vit.data.annotations.raw import Bad, ImageRecord, from_records, size_or_none
 from vit.data.core.class_names import same_numbers, sorted_names
+from vit.data.core.file_names import expanded
 from vit.data.core.sources import Contents
 from vit.data.core.split_names import counterparts
 from vit.data.core.unsound import require_sound
@@ -101,7 +102,7 @@ class BoxTable(DetectionData[AnnotatedFiles]):
         for split, name in (("train", self.train), ("val", self.val), ("test", self.test)):
             if name is None:
                 continue
-            file = Path(name).expanduser()
+            file = expanded(name)
             other = next((one for one in found if found[one].resolve() == file.resolve()), None)
             if not file.is_file():
                 message = f"data.{split}={name} is no file; wanted .csv, .tsv or .parquet."

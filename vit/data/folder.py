@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vit.data.core.class_names import same_numbers
+from vit.data.core.file_names import expanded
 from vit.data.core.images import SUFFIXES
 from vit.data.core.sources import Contents, FileSource, Source
 from vit.data.core.split_lists import members, require_splits
@@ -101,7 +102,7 @@ class Folder(ClassificationData):
 
 def existing_folder(path: str, key: str) -> Path:
     """Raises ValueError, with what does exist, where there is no such folder."""
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     if folder.is_dir():
         if f"{os.path.realpath(folder)}/".startswith(OF_THE_KERNEL):
             raise ValueError(f"{key}={path} is the system's own; wanted a folder of data.")

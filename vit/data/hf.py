@@ -1,12 +1,12 @@
 """Image data sets of the Hugging Face hub, or saved from there in a folder."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vit.data.core.class_names import same_numbers, sorted_names
+from vit.data.core.file_names import expanded
 from vit.data.core.sources import ArrowSource, Contents, Source
 from vit.data.core.split_names import split_of
 from vit.data.folder import PHOTO_MEAN, PHOTO_STD
@@ -95,7 +95,7 @@ class HuggingFace(ClassificationData):
                 "data=huggingface needs a package more: pip install 'vit-experiments[hf]'"
             ) from None
         try:
-            folder = Path(self.path).expanduser()
+            folder = expanded(self.path)
             if any((folder / name).is_file() for name in SAVED):
                 saved = datasets.load_from_disk(str(folder))
                 one = isinstance(saved, datasets.Dataset)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vit.data.core.class_names import same_numbers, sorted_names
-from vit.data.core.file_names import stored
+from vit.data.core.file_names import expanded, stored
 from vit.data.core.sources import Contents, FileSource, Source
 from vit.data.core.split_names import split_of
 from vit.data.core.unsound import Unsound
@@ -46,7 +46,7 @@ class Table(ClassificationData):
     classes: tuple[str, ...] | None = None
 
     def read(self) -> Contents[Source]:
-        file = Path(self.table).expanduser()
+        file = expanded(self.table)
         if not file.is_file():
             raise ValueError(f"data.table={self.table} is no file; wanted .csv, .tsv or .parquet.")
         root = file.parent if self.root is None else existing_folder(self.root, "data.root")
@@ -90,7 +90,7 @@ class Table(ClassificationData):
 
     def own_classes_hint(self) -> str:
         """Which columns hold classes, where each sample has one of its own."""
-        columns = read_columns(Path(self.table).expanduser())
+        columns = read_columns(expanded(self.table))
         return columns_of_classes(columns, {self.label_column})
 
     def _oddities(self, columns: dict[str, list], file: Path) -> list[str]:

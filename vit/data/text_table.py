@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from vit.data.core.class_names import same_numbers, sorted_names
+from vit.data.core.file_names import expanded
 from vit.data.core.sources import Contents
 from vit.data.formats.cells import cells
 from vit.data.formats.column_checks import better_columns, looks_odd, without_header
@@ -90,7 +91,7 @@ class TextTable(TextData):
         return Contents(sources, class_names=names, origin=origin, warnings=warnings, faults=faults)
 
     def _rows(self, name: str, key: str) -> Rows:
-        file = Path(name).expanduser()
+        file = expanded(name)
         if not file.is_file():
             raise ValueError(
                 f"data.{key}={name} is no file; wanted .tsv or .jsonl, maybe with .gz."
@@ -126,7 +127,7 @@ def _require_several(files: dict[str, str | None]) -> None:
     seen: dict[Path, str] = {}
     for split, name in files.items():
         if name is not None:
-            other = seen.setdefault(Path(os.path.realpath(Path(name).expanduser())), split)
+            other = seen.setdefault(Path(os.path.realpath(expanded(name))), split)
             if other != split:
                 raise ValueError(
                     f"data.{split}={name} is the file of {other} too; a test on what was trained "

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from vit.data.core.class_names import same_numbers
+from vit.data.core.file_names import expanded
 from vit.data.core.sources import ArraySource, Contents, FileSource, Source
 from vit.data.folder import PHOTO_MEAN, PHOTO_STD, read_folders
 from vit.data.kinds.classification import ClassificationData
@@ -94,7 +95,7 @@ class TorchvisionSet(ClassificationData):
 
     def read(self) -> Contents[Source]:
         known = KNOWN[self.name]
-        root = default_root() if self.root is None else Path(self.root).expanduser()
+        root = default_root() if self.root is None else expanded(self.root)
         warnings: list[str] = []
         if (root / "train").is_dir():
             folders = {split: root / split for split in ("train", "val", "test")}

@@ -11,6 +11,7 @@ from layouts_of_the_rest import jsonl, sound_folders
 
 from vit.check.misfits import misfit_of
 from vit.cli.compose import compose
+from vit.data.recognition.recognise import recognise
 from vit.faults import Refused
 
 LABELS = table(("id", "label"), lambda at, name: (name, "ab"[at % 2]), name="labels.csv")
@@ -125,3 +126,19 @@ def test_looking_that_fails_leaves_the_error_as_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr("vit.data.recognition.way_out.way_out", fails)
     config = compose(["experiment=detection", f"data.root={tmp_path / 'none'}"])
     assert any("does not exist" in message for _, message in check_faults(config))
+
+
+def test_the_home_of_a_user_who_is_not_there_is_a_fault_in_words():
+    for data in ("folder", "mask_folder", "coco", "voc", "yolo"):
+        config = compose(
+            [f"data={data}", "data.root='~nobody-of-this-name/x'", "data.image_size=32"]
+        )
+        assert any("~nobody-of-this-name" in message for message in data_faults(config["data"]))
+
+
+def test_a_yaml_that_is_there_is_not_written_over(tmp_path):
+    yolo_usual(tmp_path)
+    (tmp_path / "data.yaml").write_text("nc: 1\ntrain: images/train\nanchors: 3\n")
+    (layout,) = recognise(tmp_path).layouts
+    (line,) = layout.first
+    assert line.endswith("vit-data.yaml") and "data.file=vit-data.yaml" in layout.data

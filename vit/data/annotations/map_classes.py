@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from vit.data.core.file_names import expanded
 from vit.data.formats.plain_text import lines_of, read_json, read_text
 from vit.faults import did_you_mean
 
@@ -112,7 +113,7 @@ def of_palette(given: Mapping[Any, Any] | str, root: Path) -> MapClasses:
     if isinstance(given, Mapping):
         rows = [(str(name).strip(), colour) for name, colour in given.items()]
         return _coloured(rows, "data.palette")
-    file = root / Path(given).expanduser()
+    file = root / expanded(given)
     if not file.is_file():
         near = sorted(path.name for path in root.iterdir() if path.is_file())
         raise ValueError(

@@ -12,6 +12,11 @@ import numpy as np
 LONGEST = 4096  # bytes of a path, Linux's limit; one of a million would make all so wide
 
 
+def expanded(path: str | Path) -> Path:
+    """With the home of `~` and `~user`; one that nobody here has stays, and is then not there."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's own raises for such a user
+
+
 def stored(names: Sequence[str], where: str) -> np.ndarray:
     """Raises ValueError, with the row, for what can be no name of a file."""
     for row, name in enumerate(names, 1):

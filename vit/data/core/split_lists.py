@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from vit.data.core.file_names import expanded
 from vit.data.formats.plain_text import lines_of
 from vit.faults import Fault, did_you_mean, shorten
 
@@ -34,7 +35,7 @@ def members(
     found: dict[str, np.ndarray] = {}
     first: dict[int, str] = {}  # position → the list that has it
     for split in (split for split in SPLITS if split in lists):
-        file = root / Path(lists[split]).expanduser()
+        file = root / expanded(lists[split])
         where = f"data.split_files.{split}={lists[split]}"
         if not file.is_file():
             near = sorted(path.name for path in root.glob("*.txt"))

@@ -136,6 +136,10 @@ def _layout(
 def _images(listing: Listing, values: list[str]) -> tuple[str, str, float] | None:
     """The folder where the values start, the ending that they lack, and what share is there."""
     names = spread([value for value in values if value], LOOKED_FOR)
+    # Where most lie nowhere, no folder need be asked: there may be thousands, and many tables.
+    somewhere = [name for name in names if _lies_somewhere(listing, name)]
+    if len(somewhere) <= len(names) / 2:
+        return None
     best = None
     for place in listing.below(""):
         for added in ("", *SUFFIXES):
@@ -145,6 +149,11 @@ def _images(listing: Listing, values: list[str]) -> tuple[str, str, float] | Non
             if added == "" and number:
                 break
     return None if best is None else (best[0], best[1], best[2] / len(names))
+
+
+def _lies_somewhere(listing: Listing, name: str) -> bool:
+    last = name.rpartition("/")[2]
+    return any(f"{last}{added}" in listing.every_name for added in ("", *SUFFIXES))
 
 
 def _is_there(listing: Listing, place: str, name: str) -> bool:

@@ -102,6 +102,11 @@ class Listing:
         return Listing(self.root / place, inner, shown, self.cut)
 
     @cached_property
+    def every_name(self) -> frozenset[str]:
+        """The names of all files, wherever they lie."""
+        return frozenset(name for inside in self.folders.values() for name in inside.files)
+
+    @cached_property
     def _counts(self) -> dict[str, Counter[str]]:
         counts = {place: Counter(inside.endings) for place, inside in self.folders.items()}
         for place in sorted(counts, key=lambda place: -place.count("/")):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vit.data.core.file_names import expanded
 from vit.data.core.images import SUFFIXES
 from vit.data.formats.archives import is_archive
 from vit.data.recognition.box_tables import box_tables
@@ -55,7 +56,7 @@ class Recognised:
 
 def recognise(path: str | Path) -> Recognised:
     """Raises OSError where there is no such path, or it cannot be listed."""
-    place = Path(path).expanduser()
+    place = expanded(path)
     if not place.is_dir():
         return _of_file(place, str(path))
     listing = listing_of(place)

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from vit.data.core.file_names import expanded
 from vit.data.recognition.layout import Layout, word
 from vit.data.recognition.recognise import Recognised, recognise
 
@@ -29,7 +30,7 @@ def way_out(data: Any, message: str = "", another_kind: bool = False) -> str:
     said = "read with: " in message or "is an archive" in message
     if not key or "://" in place or said:
         return ""
-    found = _near(Path(place).expanduser(), key)
+    found = _near(expanded(place), key)
     if found is None:
         return ""
     if another_kind and (found.ambiguous or _is_own(found.layouts[0], data)):
@@ -112,7 +113,7 @@ def _own_word(data: Any) -> str:
 
 
 def _same_place(one: str, other: str) -> bool:
-    return Path(one).expanduser() == Path(other).expanduser()
+    return expanded(one) == expanded(other)
 
 
 def _plain(value: Any) -> Any:

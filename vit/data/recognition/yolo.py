@@ -141,8 +141,11 @@ def _by_labels(listing: Listing) -> list[Layout]:
     lines.append(f"names: [{', '.join(map(quoted, names))}]")
     pictures = sum(len(listing.folders[home].having(SUFFIXES)) for home, _ in homes)
     marked = sum(len(_texts(listing, home)) for _, home in homes)
-    file = shlex.quote(listing.at("data.yaml"))
-    data = ("data=yolo", word("data.root", listing.shown))
+    # Somebody's own file of that name, of which nothing was understood, is not written over.
+    name = "vit-data.yaml" if "data.yaml" in listing.top.names else "data.yaml"
+    file = shlex.quote(listing.at(name))
+    data: tuple[str, ...] = ("data=yolo", word("data.root", listing.shown))
+    data += () if name == "data.yaml" else (word("data.file", name),)
     sizes = sizes_of([path for home, _ in homes[:4] for path in listing.some(home, SUFFIXES, 8)])
     return [
         Layout(
@@ -158,7 +161,7 @@ def _by_labels(listing: Listing) -> list[Layout]:
             data=data,
             commands=commands(data, size_words(sizes, 640), "detection"),
             first=(f"printf '%s\\n' {shlex.join(lines)} > {file}",),
-            change="data=yolo wants a data.yaml of splits and classes; this line writes it.",
+            change=f"data=yolo wants a .yaml of splits and classes; this line writes {name}.",
         )
     ]
 
