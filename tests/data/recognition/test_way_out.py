@@ -130,10 +130,8 @@ def test_looking_that_fails_leaves_the_error_as_it_is(tmp_path, monkeypatch):
 
 def test_the_home_of_a_user_who_is_not_there_is_a_fault_in_words():
     for data in ("folder", "mask_folder", "coco", "voc", "yolo"):
-        config = compose(
-            [f"data={data}", "data.root='~nobody-of-this-name/x'", "data.image_size=32"]
-        )
-        assert any("~nobody-of-this-name" in message for message in data_faults(config["data"]))
+        config = compose([f"data={data}", "data.root='~nobody-here/x'", "data.image_size=32"])
+        assert any("~nobody-here" in message for message in data_faults(config))
 
 
 def test_a_yaml_that_is_there_is_not_written_over(tmp_path):
