@@ -89,6 +89,8 @@ def _like(place: Path) -> Path | None:
 def _missing(layout: Layout, data: Any, key: str, place: str) -> list[str]:
     """The words of a layout that the data were not asked for by; none where all were."""
     another = not _is_own(layout, data)
+    if layout.first and not another:
+        return []  # it names a file to be written: the kind's own words say what its own lacks
     words = [layout.data[0]] if another else []
     for each in layout.data[1:]:
         name, _, value = each.partition("=")
