@@ -160,6 +160,11 @@ def masks_of_camvid(root):
         maps(root / f"{split}annot", pictures(root / split, count, ".png"))
 
 
+def masks_with_void(root):
+    for split, count in (("train", 6), ("val", 3)):
+        maps(root / f"{split}annot", pictures(root / split, count, ".png"), (0, 1, 2, 11))
+
+
 def masks_in_each_split(root):
     for split, count in (("train", 6), ("val", 3)):
         maps(root / split / "masks", pictures(root / split / "images", count))
@@ -225,6 +230,7 @@ LAYOUTS = {
     "masks of 0 and 255": (masks_black_and_white, "masks", "data=mask_folder"),
     "ADE20K": (masks_of_ade, "masks", "data=mask_folder"),
     "CamVid": (masks_of_camvid, "masks", "data=mask_folder"),
+    "CamVid with a void": (masks_with_void, "masks", "data=mask_folder"),
     "masks in each split": (masks_in_each_split, "masks", "data=mask_folder"),
     "masks behind names": (masks_behind_names, "masks", "data=mask_folder"),
     "masks behind names elsewhere": (masks_behind_names_elsewhere, "masks", "data=mask_folder"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from layout_files import classes, coco, pictures, text
-from layouts_of_marks import masks_usual
+from layouts_of_marks import masks_of_camvid, masks_usual, masks_with_void
 
 from vit.data.annotations import map_classes
 from vit.data.core.images import SUFFIXES
@@ -130,6 +130,16 @@ def test_values_of_maps_are_read_from_some_only(tmp_path, monkeypatch):
     monkeypatch.setattr(masks, "LOOKED_AT", 2)
     (found,) = recognise(tmp_path).layouts
     assert "2 maps looked at have the values 0, 1, 2" in found.evidence
+
+
+def test_a_value_apart_from_the_others_is_taken_for_void_and_sizes_are_those_of_siblings(tmp_path):
+    masks_with_void(tmp_path)
+    found = recognise(tmp_path).layouts[0]
+    assert found.data[-2:] == ("data.classes=[class0,class1,class2]", "data.ignore_value=11")
+    assert any(line.startswith("11 lies apart from 0 to 2") for line in found.oddities)
+    assert "data.image_size=32" in found.commands[0].words
+    masks_of_camvid(tmp_path / "other")
+    assert "data.ignore_value" not in "".join(recognise(tmp_path / "other").layouts[0].data)
 
 
 @pytest.mark.parametrize(

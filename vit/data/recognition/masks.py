@@ -162,7 +162,7 @@ def _beside(listing: Listing, pair: Pair, others: list[Pair]) -> Layout:
             "data=mask_folder is nearest, but wants a map for each image: move those without one "
             "out of the folder."
         )
-    sizes = sizes_of(listing.some(images, SUFFIXES, 24))
+    sizes = sizes_of(listing.some(pair.images if SPLIT in images else images, SUFFIXES, 24))
     return Layout(
         kind="masks",
         title="masks beside images",
@@ -258,8 +258,23 @@ def _classes(
             return "", () if name == "classes.txt" else (word("data.classes_file", name),)
     if len(values) > 64:
         odd.append("so many values are hardly classes, rather grey pictures or objects' numbers")
+    void = _apart(values)
+    if void is not None:
+        top = values[-2]
+        odd.append(
+            f"{void} lies apart from 0 to {top}, and is taken for where nobody said; if it is a "
+            "class, leave data.ignore_value out and name all classes"
+        )
     odd.append("nothing names the classes: write their names in place of class0, class1, …")
-    return "", (word("data.classes", [f"class{number}" for number in range(top + 1)]),)
+    names = word("data.classes", [f"class{number}" for number in range(top + 1)])
+    return "", (names,) if void is None else (names, word("data.ignore_value", void))
+
+
+def _apart(values: list[int]) -> int | None:
+    """The highest value where all others are 0, 1, … without a gap, and it is not the next."""
+    *others, last = values
+    gap = len(others) > 1 and others == list(range(len(others))) and last > len(others)
+    return last if gap and last != IGNORED else None
 
 
 def _colours(
