@@ -91,6 +91,9 @@ def _show_layout(layout: Layout, path: str) -> None:
         print(f"\n{command.purpose}:")
         print(f"  {command.line('check')}")
         print(f"  {command.line('train')}")
+        if command.small:
+            print("small, in minutes of a CPU:")
+            print(f"  {command.small_line()}")
 
 
 def _near(path: str) -> str:

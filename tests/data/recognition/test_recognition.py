@@ -43,12 +43,13 @@ def made(tmp_path, monkeypatch):
     return make
 
 
-def configs(found):
-    """Of each command of each layout."""
+def configs(found, small=False):
+    """Of each command of each layout, or of what stands beside them for a CPU."""
     return [
-        (layout.kind, command, compose([*command.words]))
+        (layout.kind, command, compose([*words]))
         for layout in found.layouts
         for command in layout.commands
+        if (words := command.small if small else command.words)
     ]
 
 
@@ -99,10 +100,25 @@ def test_the_words_pass_the_whole_check(made, name):
         assert check_faults(compose([*command.words, *small])) == [], command
 
 
+@pytest.mark.parametrize(
+    ("name", "experiment"),
+    [
+        ("train valid", "classify_small"),
+        ("VOC in small letters", "detect_small"),
+        ("masks of 0 and 255", "segment_small"),
+    ],
+)
+def test_a_small_model_for_a_cpu_stands_beside(made, name, experiment):
+    ((_, command, config),) = configs(made(name), small=True)
+    assert command.small[0] == f"experiment={experiment}" and experiment in command.small_line()
+    assert check_faults(config) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", READ)
 def test_the_words_of_every_layout_pass_the_whole_check(made, name):
-    for kind, command, config in configs(made(name)):
+    found = made(name)
+    for kind, command, config in [*configs(found), *configs(found, small=True)]:
         if kind != WITHOUT_PACKAGE:
             assert check_faults(config) == [], command
 

@@ -42,18 +42,31 @@ TASKS = {
         ("task=text_to_text",),
     ),
 }
+# What is shipped for a first result in minutes of a CPU, for pictures.
+SMALL = {
+    "classification": "experiment=classify_small",
+    "detection": "experiment=detect_small",
+    "segmentation": "experiment=segment_small",
+}
 
 
 @dataclass(frozen=True)
 class Command:
-    """The words behind `vit train` or `vit check`, as Hydra takes them."""
+    """The words behind `vit train` or `vit check`, as Hydra takes them.
+
+    `small` are those of a model that a CPU trains in minutes; none where there is none.
+    """
 
     purpose: str
     words: tuple[str, ...]
+    small: tuple[str, ...] = ()
 
     def line(self, command: str = "train") -> str:
         """To be pasted into a shell."""
         return shlex.join(["vit", command, *self.words])
+
+    def small_line(self) -> str:
+        return shlex.join(["vit", "train", *self.small]) if self.small else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +92,12 @@ class Layout:
     def plain(self) -> dict[str, Any]:
         """As JSON has it, with each command as one line."""
         lines = [
-            {"purpose": one.purpose, "check": one.line("check"), "train": one.line()}
+            {
+                "purpose": one.purpose,
+                "check": one.line("check"),
+                "train": one.line(),
+                "small": one.small_line() or None,
+            }
             for one in self.commands
         ]
         return {**asdict(self), "commands": lines}
@@ -106,7 +124,9 @@ def commands(data: Sequence[str], size: Sequence[str], *tasks: str) -> tuple[Com
     made = []
     for task in tasks:
         purpose, words = TASKS[task]
-        made.append(Command(purpose, (*words, *data, *size)))
+        of_pictures = any(each.startswith("data.image_size=") for each in size)
+        small = (SMALL[task], *data) if of_pictures and task in SMALL else ()
+        made.append(Command(purpose, (*words, *data, *size), small))
     return tuple(made)
 
 
