@@ -7,7 +7,7 @@ from typing import Any
 
 from vit.faults import shorten
 
-PAGE = "docs/detection.md, Rare classes"
+PAGE = "docs/segmentation.md, Rare classes"
 RARE = 0.1  # of an even share of the pixels: below it a class is rare
 PLAIN = "vit.losses.pixels.CrossEntropy"
 
