@@ -4,6 +4,9 @@ JOBS ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
+# Kept bytecode: each of the tests' many processes would compile everything anew without it.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint types check gpu-check bench constraints clean
 
