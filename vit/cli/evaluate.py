@@ -148,7 +148,7 @@ def _tell_other_ways(results: dict[str, Any], result: dict[str, Any]) -> None:
 
 
 def _show(result: dict[str, Any]) -> None:
-    from rich.table import Table
+    from vit.console import PlainTable
     from rich.text import Text
 
     from vit.cli.screen import plain_console
@@ -169,7 +169,7 @@ def _show(result: dict[str, Any]) -> None:
         return
     columns = {key: tables[key] for key in ("images", *COLUMNS) if key in tables}
     titles = {**COLUMNS, "images": f"{unit}s"}
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    table = PlainTable()
     table.add_column("class")
     for key in columns:
         table.add_column(titles[key], justify="right")

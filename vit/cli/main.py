@@ -28,6 +28,7 @@ COMMANDS = {
     "bench": "compare speeds with other libraries on this machine",
     "run": "train a prepared folder, on one machine or on each of several: vit run RUN_DIR",
 }
+SHOW_WHAT_THEY_HAVE = {"-h", "--help", "--cfg", "-c", "--info", "--hydra-help"}  # at once
 HELP = """vit {version}: experiments with vision transformers whose answers you can trust.
 
 usage: vit COMMAND …       vit COMMAND --help says more
@@ -77,6 +78,10 @@ def _open(words: list[str]) -> int:
         return 2
     from vit.faults import Refused
 
+    if SHOW_WHAT_THEY_HAVE.isdisjoint(words) and "RANK" not in os.environ:
+        from vit.terminal import show_passing
+
+        show_passing(f"vit {words[0]}: starting …")  # imports and reading may take seconds
     command = importlib.import_module(f"vit.cli.{words[0]}")
     try:
         return command.main(words[1:])
