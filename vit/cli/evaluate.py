@@ -148,10 +148,10 @@ def _tell_other_ways(results: dict[str, Any], result: dict[str, Any]) -> None:
 
 
 def _show(result: dict[str, Any]) -> None:
-    from vit.console import PlainTable
     from rich.text import Text
 
     from vit.cli.screen import plain_console
+    from vit.console import PlainTable
 
     console = plain_console()
     unit = result["unit"]

@@ -189,10 +189,10 @@ def require_folder(out: Path | None, run_dir: Path, name: str) -> Path:
 
 
 def _show(result: dict[str, Any], top: int) -> None:
-    from vit.console import PlainTable
     from rich.text import Text
 
     from vit.cli.screen import plain_console
+    from vit.console import PlainTable
 
     console = plain_console()
     table = PlainTable()

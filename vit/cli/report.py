@@ -13,6 +13,7 @@ from vit.terminal import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+
     from vit.console import PlainTable
     from vit.review.board import Board, ConfigurationRow
     from vit.review.per_image import PerImage

@@ -10,7 +10,6 @@ from vit.cli.screen import plain_console, scaled
 
 if TYPE_CHECKING:
     from vit.console import PlainTable
-
     from vit.sweeps.ledger import Ledger
     from vit.sweeps.roles import Objective, Trial
     from vit.sweeps.trial_row import TrialRow
@@ -38,9 +37,9 @@ def show_plan(
     searching: str | None = None,
 ) -> None:
     """Every trial of a sweep: what differs, what it costs, what has become of it before."""
-    from vit.console import PlainTable
     from rich.text import Text
 
+    from vit.console import PlainTable
     from vit.sweeps.board import clock
     from vit.sweeps.trial_row import cost
 
@@ -158,8 +157,9 @@ def grouped(rows: list[TrialRow], objective: Objective) -> list[SeedMean]:
 
 
 def groups_table(groups: list[SeedMean], metric: str) -> PlainTable:
-    from vit.console import PlainTable
     from rich.text import Text
+
+    from vit.console import PlainTable
 
     table = PlainTable()
     table.add_column("configuration", overflow="fold")
@@ -179,9 +179,9 @@ def sorted_by(rows: list[TrialRow], objective: Objective) -> list[TrialRow]:
 
 def trials_table(rows: list[TrialRow], metric: str) -> PlainTable:
     """One line a trial: state, metric, epochs, time, and why it failed."""
-    from vit.console import PlainTable
     from rich.text import Text
 
+    from vit.console import PlainTable
     from vit.sweeps.board import clock
 
     table = PlainTable()

@@ -75,4 +75,3 @@ def end_following(out: Path) -> None:
     """The page that is there is the last."""
     with suppress(OSError, RuntimeError):
         number_file(out).unlink(missing_ok=True)
-

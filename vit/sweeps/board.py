@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from rich.console import Console, Group
 from rich.live import Live
-from vit.console import PlainTable
 from rich.text import Text
 
+from vit.console import PlainTable
 from vit.console import console as plain_console
 
 REFRESH_SECONDS = 0.25
