@@ -46,10 +46,11 @@ first steps:
 def main(argv: list[str] | None = None) -> int:
     """Opens a command and returns its exit code; Refused becomes 2, Ctrl-C 130."""
     leave_current_folder()  # before anything is imported that might lie there
+    from vit.runs.one_line import warned_in_words
     from vit.terminal import plain_streams
 
     _print_what_the_terminal_can()
-    with plain_streams():
+    with plain_streams(), warned_in_words():
         try:
             return _open(sys.argv[1:] if argv is None else argv)
         except BrokenPipeError:  # the reader of our output has left, as `head` does

@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ class Cache:
         for key, (run, signature, keep) in self._read.items():
             if not keep:
                 continue
-            small = asdict(Run(**{**vars(run), "history": {}}))
+            small = asdict(replace(run, history={}))
             del small["path"], small["history"]
             small["state"] = run.state_json.get("state", "planned")
             small[STATE_KEY] = small.pop("state_json")

@@ -73,24 +73,27 @@ def run_costs(run: Run) -> dict[str, float]:
 
 def _training_gflops(run: Run) -> float | None:
     """Of the steps that it made; of a plan that was not measured in steps, the plan's."""
-    planned, steps = run.trial.get("cost"), _steps(run)
-    whole = _fact(run, "steps")
-    if is_number(planned) and is_number(whole) and whole and steps:
-        return float(planned * steps / whole)
-    if is_number(planned):
-        return float(planned)
-    a_sample, batch = _fact(run, "gflops_per_image"), inside(run.config, "data", "batch_size")
-    if is_number(a_sample) and is_number(batch) and steps:
-        return float(TRAINING_COST * a_sample * batch * steps)
-    return None
+    planned, whole = _number(run.trial.get("cost")), _number(_fact(run, "steps"))
+    steps = _steps(run)
+    if planned is not None:
+        return planned * steps / whole if steps and whole else planned
+    a_sample = _number(_fact(run, "gflops_per_image"))
+    batch = _number(inside(run.config, "data", "batch_size"))
+    if a_sample is None or batch is None or not steps:
+        return None
+    return TRAINING_COST * a_sample * batch * steps
 
 
 def _steps(run: Run) -> int | None:
     """Optimizer steps that it has made."""
     steps = run.results.get("steps")
-    if is_whole(steps):
-        return int(steps)
+    if isinstance(steps, int) and is_whole(steps):
+        return steps
     return max((int(series.steps[-1]) for series in run.history.values()), default=None)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if is_number(value) else None
 
 
 def _fact(run: Run, name: str) -> Any:

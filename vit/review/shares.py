@@ -119,8 +119,9 @@ def _spans(run: Run) -> list[tuple[str, float, float]]:
         for each in (attempts if isinstance(attempts, list) else [])
         if isinstance(each, dict)
     ] or [(_host(run), run.state_json.get("started"), run.state_json.get("updated"))]
-    return [
-        (host, float(began), float(ended))
-        for host, began, ended in spans
-        if isinstance(host, str) and is_number(began) and is_number(ended) and began < ended
-    ]
+    known: list[tuple[str, float, float]] = []
+    for host, *ends in spans:
+        if isinstance(host, str) and all(map(is_number, ends)):
+            began, ended = (float(end or 0) for end in ends)
+            known += [(host, began, ended)] * (began < ended)
+    return known

@@ -32,10 +32,11 @@ def load(
             continue
         source = Path(source)
         kept: Cache | None
-        if memory is not None:
-            kept = memory.setdefault(source, Cache(source / FILE))
-        else:
-            kept = Cache(source / FILE) if cache else None
+        kept = memory.get(source) if memory is not None else None
+        if kept is None and (cache or memory is not None):
+            kept = Cache(source / FILE)
+        if memory is not None and kept is not None:
+            memory[source] = kept
         for path in find_runs(source):
             if path.resolve() in runs:
                 continue

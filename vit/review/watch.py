@@ -47,12 +47,14 @@ class Watch:
         self._seen: Seen | None = None
         self._report: Report | None = None
 
-    def looks(self, sleep: Callable[[float], None] = time.sleep) -> Iterator[Look]:
+    def looks(self, sleep: Callable[[float], None] | None = None) -> Iterator[Look]:
         """One after the other, until nothing goes on any more; the page is fresh at each.
 
-        Raises Refused as `load` and `build` do, the first time; later what is there stays, since
-        a run may be reading as half written for a moment.
+        Twice nothing must go on: between two trials of a sweep, or while a file of the one run in
+        training cannot be read, it may seem so. Raises Refused as `load` and `build` do, the first
+        time; later what is there stays, since a run may be reading as half written for a moment.
         """
+        ended = False
         while True:
             began = time.process_time()
             try:
@@ -63,9 +65,10 @@ class Watch:
                 look = None
             if look is not None:
                 yield look
-                if not look.going_on:
+                if ended and not look.going_on:
                     return
-            sleep(max(LOOK_SECONDS, (time.process_time() - began) / SHARE))
+                ended = not look.going_on
+            (sleep or time.sleep)(max(LOOK_SECONDS, (time.process_time() - began) / SHARE))
 
     def end(self, *, keep: bool) -> None:
         """Writes the last page, which follows nothing, and takes away what lay beside it.
