@@ -30,12 +30,11 @@ class Terminal(io.StringIO):
 def screen(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(terminal, "_passing", [])
-    stream = Terminal()
-    monkeypatch.setattr(sys, "stderr", PlainStream(stream))
-    return stream
+    return Terminal()
 
 
-def test_the_word_goes_when_anything_follows(screen):
+def test_the_word_goes_when_anything_follows(screen, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", PlainStream(screen))
     out = PlainStream(io.StringIO())
     show_passing("one …")
     show_passing("two …")
@@ -51,6 +50,7 @@ def test_the_word_goes_when_anything_follows(screen):
 
 
 def test_a_terminal_that_cannot_erase_and_a_file_are_spared(screen, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", PlainStream(screen))
     monkeypatch.setenv("TERM", "dumb")
     show_passing("one …")
     monkeypatch.setenv("TERM", "xterm")
@@ -111,15 +111,23 @@ def test_every_table_of_the_commands_is_such_a_one():
     assert makers == ["console.py"] and issubclass(PlainTable, Table)
 
 
-def test_what_libraries_say_to_developers_stays_off_the_screen(capsys, monkeypatch):
+def test_what_libraries_say_to_developers_stays_off_the_screen(monkeypatch):
+    lines = []
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        lines.append(warnings.formatwarning(message, category, filename, lineno, line))
+
     monkeypatch.setattr(sys, "warnoptions", [])
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        warnings.showwarning = warnings._showwarning_orig  # pytest's own collects them
-        before = warnings.formatwarning, warnings.showwarning
+        warnings.showwarning = show
+        before = warnings.formatwarning
         with warned_in_words():
             warnings.warn("is\n  deprecated", FutureWarning, stacklevel=1)
             warnings.warn("not\n  so good", UserWarning, stacklevel=1)
-        assert (warnings.formatwarning, warnings.showwarning) == before
-    said = capsys.readouterr().err
-    assert re.fullmatch(r"not so good \(UserWarning, [^\n]*\)\n", said)
+        assert (warnings.formatwarning, warnings.showwarning) == (before, show)
+        monkeypatch.setattr(sys, "warnoptions", ["default"])
+        with warned_in_words():
+            warnings.warn("asked for", FutureWarning, stacklevel=1)
+    assert re.fullmatch(r"not so good \(UserWarning, [^\n]*\)\n", lines[0])
+    assert len(lines) == 2 and "FutureWarning: asked for" in lines[1]
