@@ -6,9 +6,10 @@ and draws tables and bars by `vit.console`; both show control characters as text
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 # Beside C0, DEL and C1: what turns the direction of writing, ends a line, or is half a letter, as
@@ -40,6 +41,30 @@ def printable(text: str) -> str:
     return text if text.isprintable() else text.translate(_SHOWN)
 
 
+_passing: list[Any] = []  # the terminal that shows a line which goes when anything follows
+
+
+def show_passing(text: str) -> None:
+    """Shows a line on the terminal until something else is printed; in pipes and files nothing."""
+    stream = getattr(sys.stderr, "stream", sys.stderr)
+    if stream is None or not stream.isatty() or os.environ.get("TERM") == "dumb":
+        return
+    end_passing()
+    with suppress(OSError):  # the terminal may be gone
+        stream.write(printable(text))
+        stream.flush()
+        _passing.append(stream)
+
+
+def end_passing() -> None:
+    """Takes the passing line away, where there is one."""
+    if _passing:
+        stream = _passing.pop()
+        with suppress(OSError):
+            stream.write("\r\x1b[2K")
+            stream.flush()
+
+
 class PlainStream:
     """A text stream whose every word is `printable`; all else is the stream's own."""
 
@@ -47,6 +72,8 @@ class PlainStream:
         self.stream = stream
 
     def write(self, text: str) -> int:
+        if text:
+            end_passing()
         self.stream.write(printable(text))
         return len(text)
 
@@ -67,9 +94,11 @@ def plain_streams() -> Iterator[None]:
     try:
         yield
     finally:
+        end_passing()
         sys.stdout, sys.stderr = before
 
 
 def steerable(stream: Any) -> Any:
     """The stream beneath, for colours and bars of our own."""
+    end_passing()
     return stream.stream if isinstance(stream, PlainStream) else stream

@@ -9,6 +9,8 @@ from folders import make_run, make_sweep, put
 
 from vit.cli.report import main
 from vit.faults import Refused
+from vit.review.samples import measured_on, seeds_and_samples
+from vit.review.sources import load
 
 
 def test_a_sweep_is_ranked_and_drawn(tmp_path, capsys, monkeypatch):
@@ -95,6 +97,58 @@ def test_torch_is_not_imported_for_it(tmp_path):
     assert subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 0
 
 
+SIZES = {"val": {"images": 196}, "test": {"images": 401}}
+
+
+def test_a_mean_says_of_how_many_seeds_and_samples_it_is(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sweep = make_sweep(tmp_path / "sweep")
+    for run in sweep.glob("depth_*"):
+        put(run / "stamp.json", {"data": {"fingerprint": "f" * 32, **SIZES}})
+        metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+        metrics["metrics"]["test/accuracy"] = 0.5
+        put(run / "metrics.json", {**metrics, "unit": "image", "left_out": {"val": 6}})
+    assert main([str(sweep)]) == 0
+    shown = capsys.readouterr().out
+    assert "(3 seeds, 190 images), told from each of the 2 others" in shown
+    assert "configuration  seeds  images  val/accuracy" in shown and "     190  " in shown
+    assert main([str(sweep), "--json"]) == 0
+    board = json.loads(capsys.readouterr().out)
+    first = board["configurations"][0]
+    assert board["unit"] == "image" and (first["n"], first["samples"]) == (3, [190])
+    assert (first["test"]["n"], first["test"]["samples"]) == (3, [401])
+    run = next(iter(load([sweep]).runs))
+    assert measured_on(run, "train/loss") is None
+    run.config["trainer"] = {"limit_val_batches": 0.5}
+    assert measured_on(run, "val/accuracy") is None and measured_on(run, "test/accuracy") == 401
+    assert seeds_and_samples(1, [1], "image") == "1 seed, 1 image"
+    assert seeds_and_samples(2, [196, 1401], "text") == "2 seeds, 196 to 1,401 texts"
+
+
+def test_no_page_is_written_over_another(tmp_path, capsys):
+    for name in "ab":
+        make_run(tmp_path / name / "run")
+    out = tmp_path / "page.html"
+
+    def report(source, *more):
+        return main([str(source), "--out", str(out), *more])
+
+    assert report(tmp_path / "a") == 0
+    make_run(tmp_path / "a" / "another", seed=1)
+    assert report(tmp_path / "b" / ".." / "a") == 0, "the same runs, and one more"
+    page = out.read_text(encoding="utf-8")
+    with pytest.raises(Refused, match=r"is the report of a; wanted a name.*--force replaces it"):
+        report(tmp_path / "b")
+    out.write_text("<html>mine</html>")
+    with pytest.raises(Refused, match="is another file"):
+        report(tmp_path / "a")
+    assert out.read_text() == "<html>mine</html>"
+    assert report(tmp_path / "a", "--force") == 0
+    assert len(out.read_text(encoding="utf-8")) == pytest.approx(len(page), abs=200)
+    assert report(tmp_path / "b", "--force") == 0 and report(tmp_path / "b") == 0
+    capsys.readouterr()
+
+
 def of_a_task(task, data="Digits"):
     parts = {"task": f"vit.tasks.{task.lower()}.{task}", "data": f"vit.data.{data}"}
     found = {name: {"_target_": target} for name, target in parts.items()}
@@ -127,9 +181,9 @@ def test_runs_of_different_tasks_have_a_board_each(mixed, capsys):
     assert first.startswith("val/accuracy, Classification on Digits\n9 runs (9 done) of 3 conf")
     assert "depth=6 is best: val/accuracy 0.92" in first and "ap50" not in first
     assert second.startswith("val/ap50, Detection on Scenes\n4 runs (4 done) of 2 conf")
-    assert "depth=5 has the best mean (val/ap50 0.33 ± 0.25, n = 2), but cannot be told" in second
+    assert "depth=5 has the best mean, val/ap50 0.33 ± 0.25 (2 seeds), but cannot be told" in second
     assert third.startswith("val/accuracy, Classification on Shapes\n1 run (1 done) of 1 conf")
-    assert "One configuration has finished: val/accuracy 0.999 over 1 seed" in third
+    assert "One configuration has finished: val/accuracy 0.999 (1 seed)" in third
     assert "note:" not in shown
 
 

@@ -6,11 +6,12 @@ from folders import make_run, make_sweep, put
 from scipy import stats
 
 from vit.review.configurations import Configuration, Factor, gather
-from vit.review.costs import mean_costs, pareto_front, run_costs
+from vit.review.costs import COSTS, mean_costs, pareto_front, run_costs
 from vit.review.curves import MOST_POINTS, curves, rounded, thinned
 from vit.review.effects import effects, omega_squared
 from vit.review.mistakes import mistakes
 from vit.review.report import build_report
+from vit.review.shares import clock_of
 from vit.review.sources import load
 from vit.runs.record import Recorder
 
@@ -39,6 +40,7 @@ def test_costs_of_runs(tmp_path):
     assert run_costs(found) == {
         "train_seconds": 40.0,
         "training_gflops": 17.0,
+        "steps": 30.0,
         "parameters": 5.0,
         "images_per_second": 320.0,
         "peak_memory_mb": 3000.0,
@@ -55,6 +57,52 @@ def test_a_run_outside_a_sweep_has_its_size_from_its_stamp(tmp_path):
     (found,) = load([tmp_path]).runs
     costs = run_costs(found)
     assert (costs["parameters"], costs["gflops_per_image"]) == (7.0, 0.5)
+
+
+def test_training_flops_are_of_the_steps_that_were_made(tmp_path):
+    run = make_run(tmp_path / "a", cpu_seconds=7.0)  # 30 steps of 32 images
+    put(run / "trial.json", {"cost": 60.0, "facts": {"steps": 90, "gflops_per_image": 0.5}})
+    assert run_costs(load([tmp_path]).runs[0])["training_gflops"] == 20.0
+    (run / "trial.json").unlink()
+    put(run / "stamp.json", {"facts": {"gflops_per_image": 0.5}, "hardware": {"gpus": ["X", "X"]}})
+    config = run / "config.yaml"
+    config.write_text(config.read_text() + "trainer: {accelerator: gpu, devices: 2}\n")
+    costs = run_costs(load([tmp_path], cache=False).runs[0])
+    assert costs["training_gflops"] == 3 * 0.5 * 32 * 30
+    assert (costs["cpu_seconds"], costs["gpu_seconds"], costs["train_seconds"]) == (7.0, 80.0, 40.0)
+
+
+def test_costs_begin_with_the_work_and_end_with_the_clock(tmp_path):
+    names = [cost.name for cost in COSTS]
+    assert names[:2] == ["training_gflops", "gflops_per_image"] and names[-1] == "train_seconds"
+    assert names.index("cpu_seconds") < names.index("steps") < names.index("images_per_second")
+
+
+def of_the_clock(folder, *spans, **more):
+    """Reasons against the times of runs that were trained from second to second, each on a host."""
+    for at, (host, began, ended) in enumerate(spans):
+        owner = {"owner": {"host": host, "pid": 1}}
+        make_run(folder / f"{at}", seed=at, started=began, updated=ended, **owner, **more)
+    return clock_of(load([folder]).runs)
+
+
+def test_times_of_different_shares_of_a_machine_are_marked(tmp_path):
+    alone = of_the_clock(tmp_path / "a", ("x", 10, 20), ("x", 20, 30), ("x", 31, 40))
+    assert alone.reasons == [] and alone.together == []
+    shared = of_the_clock(tmp_path / "b", ("x", 10, 20), ("x", 19, 30), ("x", 31, 40))
+    assert shared.reasons[0].startswith("2 of 3 runs shared their machine")
+    assert shared.together == ["0", "1"] and "not known" in shared.reasons[-1]
+    apart = of_the_clock(tmp_path / "c", ("x", 10, 20), ("y", 10, 20))
+    assert apart.reasons[0] == "different machines: x, y" and apart.together == []
+    run = make_run(tmp_path / "c" / "two", more={"trainer": {"devices": 2}}, seed=9)
+    put(run / "stamp.json", {"hardware": {"cpu": "EPYC", "cores": 2}})
+    other = make_run(
+        tmp_path / "c" / "three", more={"trainer": {"devices": 1}, "threads": 1}, seed=8
+    )
+    put(other / "stamp.json", {"hardware": {"cpu": "Xeon"}})
+    reasons = clock_of(load([tmp_path / "c"]).runs).reasons
+    assert "different devices: EPYC with 2 cores, Xeon" in reasons
+    assert "different numbers of processes: 1, 2" in reasons
 
 
 def test_the_front_on_the_page_follows_the_mode(tmp_path):

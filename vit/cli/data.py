@@ -98,11 +98,11 @@ def _data(config: dict[str, Any]) -> SampleData:
 
 
 def _show_splits(data: SampleData) -> None:
-    from rich.table import Table
+    from vit.console import PlainTable
 
     facts = data.facts
     kind = "labels, several an image" if facts.multi_label else "classes"
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = PlainTable(header_style="dim")
     of_classes = ["per class"] if facts.num_classes else []
     for heading in ("split", f"{data.unit}s", *of_classes, "from"):
         table.add_column(heading, justify="left" if heading in ("split", "from") else "right")

@@ -168,9 +168,9 @@ def _show_recorded(recorded: RecordDifference, known: str) -> None:
 
 
 def _show_metrics(rows: list[MetricDifference]) -> None:
-    from rich.table import Table
+    from vit.console import PlainTable
 
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    table = PlainTable()
     table.add_column("metrics")
     for heading in ("best: first", "second", "difference", "last: first", "second", "difference"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -148,10 +148,10 @@ def _tell_other_ways(results: dict[str, Any], result: dict[str, Any]) -> None:
 
 
 def _show(result: dict[str, Any]) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     from vit.cli.screen import plain_console
+    from vit.console import PlainTable
 
     console = plain_console()
     unit = result["unit"]
@@ -169,7 +169,7 @@ def _show(result: dict[str, Any]) -> None:
         return
     columns = {key: tables[key] for key in ("images", *COLUMNS) if key in tables}
     titles = {**COLUMNS, "images": f"{unit}s"}
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    table = PlainTable()
     table.add_column("class")
     for key in columns:
         table.add_column(titles[key], justify="right")

@@ -86,7 +86,7 @@ def _ticked(names: list[str]) -> str:
 
 def show(sections: list[Section]) -> None:
     """On standard output; a row a key, or where that is too narrow a paragraph."""
-    from rich.table import Table
+    from vit.console import PlainTable
 
     out = console(markup=False)
     for number, section in enumerate(sections):
@@ -106,7 +106,7 @@ def show(sections: list[Section]) -> None:
             continue
         if not section.keys:
             continue
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table = PlainTable(header_style="dim")
         table.add_column(
             "key", style="cyan", overflow="fold", max_width=max(out.width * 2 // 5, 30)
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vit.faults import Fault, Refused
 from vit.runs.wandb_links import link_wandb
+from vit.terminal import end_passing
 
 ABOUT = """Watch the runs of a sweep live, in this terminal: curves, config, pictures, log.
 
@@ -49,6 +50,7 @@ def main(argv: list[str]) -> int:
                 )
             ]
         )
+    end_passing()
     ended = threading.Event()
     linker = threading.Thread(target=_keep_up, args=(folder, ended), daemon=True)
     linker.start()

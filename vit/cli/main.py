@@ -28,6 +28,7 @@ COMMANDS = {
     "bench": "compare speeds with other libraries on this machine",
     "run": "train a prepared folder, on one machine or on each of several: vit run RUN_DIR",
 }
+SHOW_WHAT_THEY_HAVE = {"-h", "--help", "--cfg", "-c", "--info", "--hydra-help"}  # at once
 HELP = """vit {version}: experiments with vision transformers whose answers you can trust.
 
 usage: vit COMMAND …       vit COMMAND --help says more
@@ -45,10 +46,11 @@ first steps:
 def main(argv: list[str] | None = None) -> int:
     """Opens a command and returns its exit code; Refused becomes 2, Ctrl-C 130."""
     leave_current_folder()  # before anything is imported that might lie there
+    from vit.runs.one_line import warned_in_words
     from vit.terminal import plain_streams
 
     _print_what_the_terminal_can()
-    with plain_streams():
+    with plain_streams(), warned_in_words():
         try:
             return _open(sys.argv[1:] if argv is None else argv)
         except BrokenPipeError:  # the reader of our output has left, as `head` does
@@ -77,6 +79,10 @@ def _open(words: list[str]) -> int:
         return 2
     from vit.faults import Refused
 
+    if SHOW_WHAT_THEY_HAVE.isdisjoint(words) and "RANK" not in os.environ:
+        from vit.terminal import show_passing
+
+        show_passing(f"vit {words[0]}: starting …")  # imports and reading may take seconds
     command = importlib.import_module(f"vit.cli.{words[0]}")
     try:
         return command.main(words[1:])

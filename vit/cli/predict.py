@@ -189,13 +189,13 @@ def require_folder(out: Path | None, run_dir: Path, name: str) -> Path:
 
 
 def _show(result: dict[str, Any], top: int) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     from vit.cli.screen import plain_console
+    from vit.console import PlainTable
 
     console = plain_console()
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    table = PlainTable()
     sounds = any(row["path"].lower().endswith(".wav") for row in result["images"])
     table.add_column("sound" if sounds else "image", overflow="fold")
     if result["images"] and "objects" in result["images"][0]:

@@ -13,8 +13,8 @@ from vit.terminal import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
+    from vit.console import PlainTable
     from vit.review.board import Board, ConfigurationRow
     from vit.review.per_image import PerImage
     from vit.review.report import Report
@@ -27,6 +27,7 @@ ABOUT = """Compare runs: a table here, and one HTML file that opens anywhere wit
   vit report RUN_A RUN_B --metric val/accuracy --out compared.html
   vit report runs/digits-depth --baseline depth=2
   vit report runs/digits-depth --json           all of its tables, for programs
+  vit report runs/digits-depth --watch          keep the page fresh while runs go on; Ctrl-C ends
   vit report ENTITY/PROJECT                     the runs of a W&B project, asked of its server
   vit report runs/digits-depth --log ENTITY/PROJECT --workspace ENTITY/PROJECT
 
@@ -37,6 +38,8 @@ Runs that differ in nothing but their seed are one configuration. A configuratio
 only where it is better than every other beyond noise: paired t tests on common seeds at 5 %,
 corrected for their number (Holm). Where noise is larger than the gap, it says how many more seeds
 would show it.
+A page is written anew where it is of the same SOURCEs; another's, or any other file, stays unless
+--force is given. With --watch a page that is open in a browser follows by itself.
 What was read is kept in SOURCE/.review.npz (of a project in ~/.cache/vit/review), so that the next
 report is quick."""
 MOST_ROWS = 15
@@ -62,6 +65,10 @@ def main(argv: list[str]) -> int:
         metavar="ENTITY/PROJECT",
         help="save a W&B workspace there: grouped, curves with bands, what mattered, pictures",
     )
+    parser.add_argument(
+        "--watch", action="store_true", help="keep the page fresh until all runs have ended"
+    )
+    parser.add_argument("--force", action="store_true", help="replace whatever file is there")
     parser.add_argument("--no-cache", action="store_true", help="read everything, keep nothing")
     parser.add_argument("--json", action="store_true", help="print JSON; a page only with --out")
     arguments = parser.parse_args(argv)
@@ -78,18 +85,37 @@ def main(argv: list[str]) -> int:
             check_target(f"--{flag}", target)
     if arguments.workspace:
         require_package()
-    from vit.review.page import as_script_data, page
     from vit.review.report import build_report
+
+    sources: list[str] = arguments.sources
+    if arguments.watch:
+        _refuse_beside_watch(arguments)
+    is_written = arguments.out or arguments.log or not arguments.json
+    if is_written and not arguments.force:
+        from vit.review.page_file import refuse_others
+
+        refuse_others(out, sources)
+    chosen = {name: getattr(arguments, name) for name in ("metric", "mode", "baseline")}
+    if arguments.watch:
+        from vit.cli.report_watch import watch
+
+        report = watch(
+            sources,
+            out,
+            lambda loaded: build_report(loaded, sources, **chosen),
+            keep=not arguments.no_cache,
+        )
+        _show(report)
+        print(f"page  {out}")
+        return 0
+    from vit.review.page import as_script_data, page
+    from vit.review.page_file import end_following, write_page
     from vit.review.sources import load
 
-    loaded = load(arguments.sources, cache=not arguments.no_cache)
-    chosen = {name: getattr(arguments, name) for name in ("metric", "mode", "baseline")}
-    report = build_report(loaded, arguments.sources, **chosen)
-    if arguments.out or arguments.log or not arguments.json:
-        try:
-            out.write_text(page(report), encoding="utf-8")
-        except OSError as error:
-            raise Refused([Fault(str(out), f"cannot be written: {error.strerror}")]) from error
+    report = build_report(load(sources, cache=not arguments.no_cache), sources, **chosen)
+    if is_written:
+        write_page(out, page(report))
+        end_following(out)  # of a watch that was killed
     if arguments.json:
         print(json.dumps(json.loads(as_script_data(report.to_plain())), indent=1))
     else:
@@ -97,6 +123,13 @@ def main(argv: list[str]) -> int:
         print(f"page  {out}")
     _publish(arguments, out, report)
     return 0
+
+
+def _refuse_beside_watch(arguments: argparse.Namespace) -> None:
+    for flag in ("json", "log", "workspace"):
+        if getattr(arguments, flag):
+            message = f"does not go with --watch, which only writes the page; --{flag} afterwards"
+            raise Refused([Fault(f"--{flag}", message)])
 
 
 def _publish(arguments: argparse.Namespace, page: Path, report: Report) -> None:
@@ -174,16 +207,21 @@ def _image_by_image(compared: PerImage) -> str:
     )
 
 
-def _table(board: Board) -> Table:
-    from rich.table import Table
+def _table(board: Board) -> PlainTable:
     from rich.text import Text
+
+    from vit.console import PlainTable
+    from vit.review.samples import span
 
     rows = board.configurations
     alone = len(rows) == 1 and rows[0].mean is not None  # with nothing to compare it with
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    table = PlainTable()
     table.add_column("configuration", overflow="fold")
     better = "lower" if board.mode == "min" else "higher"
     table.add_column("seeds", justify="right")
+    counted = any(row.samples for row in rows[:MOST_ROWS])
+    if counted:
+        table.add_column(f"{board.unit}s", justify="right")
     table.add_column(f"{board.metric} ({better} is better), ± 95 %", justify="right")
     if not alone:
         table.add_column("to the baseline", justify="right")
@@ -191,7 +229,10 @@ def _table(board: Board) -> Table:
     for at, row in enumerate(rows[:MOST_ROWS]):
         mean = _so_far(board, at) if row.mean is None else _figure(row.mean)
         half = "" if row.half is None else f" ± {_figure(row.half)}"
-        cells: list[Text | str] = [Text(printable(row.label)), str(row.n), f"{mean}{half}"]
+        cells: list[Text | str] = [Text(printable(row.label)), str(row.n)]
+        if counted:
+            cells.append(span(row.samples) if row.samples else "–")
+        cells.append(f"{mean}{half}")
         if not alone:
             is_baseline = row.id == board.baseline
             cells += ["baseline" if is_baseline else _difference(row.to_baseline), _standing(row)]

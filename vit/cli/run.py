@@ -74,7 +74,9 @@ def main(argv: list[str]) -> int:
     if not one_of_several and devices * nodes > 1:
         from vit.runs.nodes import given_node, slurm_node
         from vit.runs.torchrun import train_together
+        from vit.terminal import end_passing
 
+        end_passing()  # the processes write to this terminal themselves
         node = None
         if nodes > 1:
             given = arguments.node_rank, arguments.master

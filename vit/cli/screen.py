@@ -41,10 +41,10 @@ def plain_console() -> Any:
 
 def show_report(report: CheckReport) -> None:
     """The check's table: what the run will be."""
-    from rich.table import Table
+    from vit.console import PlainTable
 
     console = plain_console()
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table = PlainTable(show_header=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
     for label, text in report_rows(report.sound):
@@ -58,9 +58,9 @@ def show_report(report: CheckReport) -> None:
 
 def _groups(rows: list[dict[str, Any]]) -> Any:
     """The optimizer's groups, from the embeddings (depth 0) to the head."""
-    from rich.table import Table
+    from vit.console import PlainTable
 
-    table = Table(box=None, padding=(0, 2, 0, 0), title="optimizer groups", title_justify="left")
+    table = PlainTable(title="optimizer groups", title_justify="left")
     for name in rows[0]:
         table.add_column(name.replace("_", " "), justify="right")
     for row in rows:

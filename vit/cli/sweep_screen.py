@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from vit.cli.screen import plain_console, scaled
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from vit.console import PlainTable
     from vit.sweeps.ledger import Ledger
     from vit.sweeps.roles import Objective, Trial
     from vit.sweeps.trial_row import TrialRow
@@ -38,16 +37,16 @@ def show_plan(
     searching: str | None = None,
 ) -> None:
     """Every trial of a sweep: what differs, what it costs, what has become of it before."""
-    from rich.table import Table
     from rich.text import Text
 
+    from vit.console import PlainTable
     from vit.sweeps.board import clock
     from vit.sweeps.trial_row import cost
 
     console = plain_console()
     probing = searching is not None and "every point" not in searching
     axes = list(dict.fromkeys(key for trial in trials for key in trial.varies))
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    table = PlainTable()
     table.add_column("trial", no_wrap=True)
     for axis in axes:
         table.add_column(Text(axis.split(".")[-1]), overflow="fold")
@@ -157,11 +156,12 @@ def grouped(rows: list[TrialRow], objective: Objective) -> list[SeedMean]:
     return sorted(means, key=lambda group: group.mean, reverse=objective.modes[0] == "max")
 
 
-def groups_table(groups: list[SeedMean], metric: str) -> Table:
-    from rich.table import Table
+def groups_table(groups: list[SeedMean], metric: str) -> PlainTable:
     from rich.text import Text
 
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    from vit.console import PlainTable
+
+    table = PlainTable()
     table.add_column("configuration", overflow="fold")
     table.add_column("seeds", justify="right")
     table.add_column(f"{metric}, mean ± 95 %", justify="right")
@@ -177,14 +177,14 @@ def sorted_by(rows: list[TrialRow], objective: Objective) -> list[TrialRow]:
     return sorted(rows, key=lambda row: _value(row, metric), reverse=largest_first)
 
 
-def trials_table(rows: list[TrialRow], metric: str) -> Table:
+def trials_table(rows: list[TrialRow], metric: str) -> PlainTable:
     """One line a trial: state, metric, epochs, time, and why it failed."""
-    from rich.table import Table
     from rich.text import Text
 
+    from vit.console import PlainTable
     from vit.sweeps.board import clock
 
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    table = PlainTable()
     test = metric.replace("val/", "test/")
     shown = [name for name in (metric, test) if any(name in row.metrics for row in rows)]
     table.add_column("trial", overflow="fold")

@@ -17,6 +17,8 @@ from vit.review.pictures import PicturesOfRun, pictures
 from vit.review.ranking import Kind, Place, choose_metric, rank
 from vit.review.run import Run
 from vit.review.run_rows import ENDED_BADLY, Failure, RunRow, Start, failure, run_row, starts
+from vit.review.samples import sizes
+from vit.review.shares import Clock, clock_of
 from vit.review.statistics import Difference
 from vit.sweeps.seeds import interval
 
@@ -38,6 +40,8 @@ class SeedInterval:
 
     mean: float
     half: float | None
+    n: int
+    samples: list[int]  # sizes of the split; see vit/review/samples.py
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class ConfigurationRow:
     values: dict[str, float]  # seed → value
     mean: float | None
     half: float | None  # of the 95 % interval of the mean
+    samples: list[int]  # how many each of its values was measured on: one size in most cases
     test: SeedInterval | None  # the same metric on the test split
     to_best: Difference | None
     p_to_best: float | None
@@ -75,11 +80,13 @@ class Board:
     title: str  # `Classification on Digits`; empty where there is but one board
     metric: str
     mode: str
+    unit: str  # what a sample is called
     verdict: Verdict
     baseline: str | None  # id of a configuration
     factors: list[Factor]
     configurations: list[ConfigurationRow]
     costs: list[CostFront]
+    clock: Clock
     effects: Effects | None
     per_image: PerImage | None
     mistakes: Mistakes | None
@@ -121,11 +128,13 @@ def board_of(
         title=title,
         metric=metric,
         mode=mode,
+        unit=ranking.unit,
         verdict=Verdict(ranking.kind, ranking.verdict, ranking.advice),
         baseline=ranking.baseline,
         factors=factors,
         configurations=rows,
         costs=_fronts(rows, mode),
+        clock=clock_of(runs),
         effects=effects(ranked, factors, values),
         per_image=per_image(ranking),
         mistakes=mistakes(alike),
@@ -151,7 +160,10 @@ def _row(each: Configuration, place: Place | None, metric: str) -> Configuration
         values={str(seed): value for seed, value in place.values.items()} if place else {},
         mean=place.mean if place else None,
         half=place.half if place else None,
-        test=SeedInterval(*interval(tested)) if tested else None,
+        samples=sizes(each.runs, metric),
+        test=SeedInterval(*interval(tested), len(tested), sizes(each.runs, test))
+        if tested
+        else None,
         to_best=place.to_best if place else None,
         p_to_best=place.p_to_best if place else None,
         to_baseline=place.to_baseline if place else None,

@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ class Cache:
         self._file = file
         self._index: dict[str, Any] = {}
         self._read: dict[str, tuple[Run, Signature, bool]] = {}
+        self._before: dict[str, tuple[Run, Signature, bool]] = {}
         self._changed = False
         with suppress(*UNUSABLE):
             with (
@@ -71,6 +72,14 @@ class Cache:
             if index["version"] == VERSION and plain and len(steps) == len(values) == total:
                 self._index, self._steps, self._values = index["runs"], steps, values
 
+    def begin_again(self) -> None:
+        """Forgets what is not read once more from now on."""
+        self._before, self._read = self._read, {}
+
+    def signatures(self) -> dict[str, Signature]:
+        """Of what was read."""
+        return {key: signature for key, (_, signature, _) in self._read.items()}
+
     def read(self, path: Path) -> Run:
         """The run in a folder. Raises Refused where its config cannot be read."""
         now = _signature(path)  # before reading, so that what comes meanwhile is seen next time
@@ -81,9 +90,9 @@ class Cache:
         self, key: str, path: Path, now: Signature, read: Callable[[], Run], keep: bool
     ) -> Run:
         """The run that was kept with this signature, else what `read` gives; kept if `keep`."""
-        entry = self._index.get(key)
-        run = None
-        if entry and entry["signature"] == now:
+        entry, before = self._index.get(key), self._before.get(key)
+        run = before[0] if before and before[2] and before[1] == now else None
+        if run is None and entry and entry["signature"] == now:
             with suppress(*UNUSABLE):
                 run = self._kept(path, entry)
         if run is None:
@@ -102,7 +111,7 @@ class Cache:
         for key, (run, signature, keep) in self._read.items():
             if not keep:
                 continue
-            small = asdict(Run(**{**vars(run), "history": {}}))
+            small = asdict(replace(run, history={}))
             del small["path"], small["history"]
             small["state"] = run.state_json.get("state", "planned")
             small[STATE_KEY] = small.pop("state_json")

@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from vit.review.configurations import Configuration
 from vit.review.run import Run, inside
+from vit.review.shares import is_on_gpu, processes
+from vit.runs.shapes import is_number, is_whole
+
+TRAINING_COST = 3  # forward, and backward through inputs and weights: vit/callbacks/throughput.py
 
 
 @dataclass(frozen=True)
@@ -19,26 +24,42 @@ class Cost:
     name: str
     label: str
     lower_is_better: bool = True
+    by_the_clock: bool = False  # and so no measure across different shares of machines
 
 
+# What depends on the model and its training alone comes first, the clock last: it depends on the
+# machine, and on what else ran there.
 COSTS = (
-    Cost("train_seconds", "training time, s"),
-    Cost("images_per_second", "training speed, samples/s", lower_is_better=False),
-    Cost("peak_memory_mb", "peak memory, MB"),
     Cost("training_gflops", "training, GFLOPs"),
     Cost("gflops_per_image", "forward pass, GFLOPs a sample"),
+    Cost("cpu_seconds", "CPU time of the training process, s"),
+    Cost("gpu_seconds", "GPU time, s (GPUs × time on the clock)", by_the_clock=True),
+    Cost("steps", "optimizer steps"),
     Cost("parameters", "parameters"),
+    Cost("peak_memory_mb", "peak memory, MB"),
+    Cost(
+        "images_per_second",
+        "training speed on the clock, samples/s",
+        lower_is_better=False,
+        by_the_clock=True,
+    ),
+    Cost("train_seconds", "training time on the clock, s", by_the_clock=True),
 )
 
 
 def run_costs(run: Run) -> dict[str, float]:
     """What is known of one run: seconds without validation, median speed, highest memory."""
+    seconds = run.state_json.get("train_seconds")
     costs: dict[str, object] = {
-        "train_seconds": run.state_json.get("train_seconds"),
-        "training_gflops": run.trial.get("cost"),
+        "training_gflops": _training_gflops(run),
         "gflops_per_image": _fact(run, "gflops_per_image"),
+        "cpu_seconds": run.state_json.get("cpu_seconds"),
+        "steps": _steps(run),
         "parameters": _fact(run, "parameters"),
+        "train_seconds": seconds,
     }
+    if is_on_gpu(run) and isinstance(seconds, int | float):
+        costs["gpu_seconds"] = seconds * processes(run)
     for name, most in (("images_per_second", np.median), ("peak_memory_mb", np.max)):
         series = run.history.get(f"timing/{name}")
         if series is not None:
@@ -50,9 +71,34 @@ def run_costs(run: Run) -> dict[str, float]:
     }
 
 
-def _fact(run: Run, name: str) -> object:
+def _training_gflops(run: Run) -> float | None:
+    """Of the steps that it made; of a plan that was not measured in steps, the plan's."""
+    planned, whole = _number(run.trial.get("cost")), _number(_fact(run, "steps"))
+    steps = _steps(run)
+    if planned is not None:
+        return planned * steps / whole if steps and whole else planned
+    a_sample = _number(_fact(run, "gflops_per_image"))
+    batch = _number(inside(run.config, "data", "batch_size"))
+    if a_sample is None or batch is None or not steps:
+        return None
+    return TRAINING_COST * a_sample * batch * steps
+
+
+def _steps(run: Run) -> int | None:
+    """Optimizer steps that it has made."""
+    steps = run.results.get("steps")
+    if isinstance(steps, int) and is_whole(steps):
+        return steps
+    return max((int(series.steps[-1]) for series in run.history.values()), default=None)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if is_number(value) else None
+
+
+def _fact(run: Run, name: str) -> Any:
     """What the check has found of the model: a trial's file has it, of a single run its stamp."""
-    fact: object = inside(run.trial, "facts", name)
+    fact: Any = inside(run.trial, "facts", name)
     return inside(run.stamp, "facts", name) if fact is None else fact
 
 

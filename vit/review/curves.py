@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from vit.review.run import Run, inside
 MOST_POINTS = 250  # a curve
 FEWEST_POINTS = 40
 MOST_NUMBERS = 500_000  # on the page; about 7 bytes each
+SMALLEST, LARGEST = 1e-15, 1e15  # whose digits numpy finds as Python does
 KNOTS = 60  # by which the page turns steps into seconds
 OF_THE_CLOCK = ("timing/images_per_second",)
 
@@ -87,6 +88,7 @@ def _reading_order(name: str) -> tuple[int, str]:
     return next((at for at, word in enumerate(order) if name.startswith(word)), len(order)), name
 
 
+@functools.cache
 def thinned(count: int, points: int) -> NDArray[np.intp]:
     """At most `points` places, evenly spaced, the first and the last among them."""
     return np.unique(np.linspace(0, count - 1, min(count, points)).round().astype(np.intp))
@@ -94,11 +96,20 @@ def thinned(count: int, points: int) -> NDArray[np.intp]:
 
 def rounded(values: NDArray[np.float64]) -> Numbers:
     """Five digits; None for what JSON has no number for."""
-    numbers: Numbers = []
-    for value in values.tolist():
-        short = float(f"{value:.5g}")
-        whole = math.isfinite(short) and short.is_integer() and abs(short) < 1e9
-        numbers.append(int(short) if whole else short if math.isfinite(short) else None)
+    known = np.isfinite(values)
+    usual = known & (np.abs(values) > SMALLEST) & (np.abs(values) < LARGEST)
+    # A power of ten up to 22 is exact, so that each quotient is what its five digits read as.
+    places = np.zeros(len(values))
+    places[usual] = 4 - np.floor(np.log10(np.abs(values[usual])))
+    up, down = 10.0 ** np.maximum(places, 0), 10.0 ** np.maximum(-places, 0)
+    with np.errstate(invalid="ignore"):
+        short = np.rint(values * up / down) / up * down
+    rare = known & ~usual & (values != 0)
+    short[rare] = [float(f"{value:.5g}") for value in values[rare]]
+    whole = known & (short == np.rint(short)) & (np.abs(short) < 1e9)
+    numbers: Numbers = short.tolist()
+    for at in np.flatnonzero(whole | ~known).tolist():
+        numbers[at] = int(short[at]) if known[at] else None
     return numbers
 
 

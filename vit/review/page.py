@@ -12,12 +12,14 @@ import hashlib
 import html
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
 from vit.review.board import Board
 from vit.review.configurations import Configuration
 from vit.review.curves import MOST_NUMBERS, curves
+from vit.review.page_file import STEPS, identity
 from vit.review.pictures import MOST_BYTES, embedded
 from vit.review.plain import as_plain
 from vit.review.report import Report
@@ -27,12 +29,22 @@ SCRIPTS = (
     *("dom", "table", "chart", "curves", "leaderboard", "mattered", "mistakes", "sections"),
     *("images", "pictures", "precision", "per_image", "looks"),
     "boards",
-    "main",
+    *("main", "follow"),
 )
+BESIDE_IT = " 'self' file:"  # in the policy: pictures alone, which run nothing
 
 
-def page(report: Report) -> str:
-    """The whole file as text."""
+@dataclass(frozen=True)
+class Follow:
+    """What a page that is being kept fresh looks at: a picture beside it, and its own number."""
+
+    file: str
+    number: int
+    steps: int = STEPS
+
+
+def page(report: Report, follow: Follow | None = None) -> str:
+    """The whole file as text; with `follow` it loads itself again when there is a later one."""
     title = ", ".join(Path(source).resolve().name for source in report.sources)
     known = {each.id: each for each in report.configurations}
     boards = _tables(report)
@@ -42,18 +54,21 @@ def page(report: Report) -> str:
         "created": report.created,
         "about": about,
         "notes": report.overall.notes if about else [],
+        "follow": as_plain(follow),
         "boards": [_drawn(board, tables, known, len(boards)) for board, tables in boards],
     }
     parts = "\n".join((ASSETS / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     script = f'(() => {{\n"use strict";\n{parts}\n}})();'
     style = (ASSETS / "page.css").read_text(encoding="utf-8")
     policy = (
-        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; "
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
+        f"img-src data:{'' if follow is None else BESIDE_IT}; "
         "base-uri 'none'; form-action 'none'"
     )
     template = Template((ASSETS / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
         policy=policy,
+        identity=identity(report.sources),
         title=html.escape(title),
         style=style,
         script=script,
@@ -85,10 +100,17 @@ def _drawn(
 
 def as_script_data(content: object) -> str:
     """JSON that cannot end the element it stands in; what JSON has no number for is null."""
-    text = json.dumps(_finite(content), separators=(",", ":"), allow_nan=False, default=str)
+    try:
+        text = _json(content)
+    except (ValueError, TypeError):  # a NaN, or a key that is no text: seldom, and slow to look for
+        text = _json(_finite(content))
     for letter in "<>&":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
     return text
+
+
+def _json(content: object) -> str:
+    return json.dumps(content, separators=(",", ":"), allow_nan=False, default=str)
 
 
 def _finite(content: object) -> object:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from vit.faults import Fault, Refused, did_you_mean
 from vit.metrics.direction import best_at_zero, is_lower_better, without_direction
 from vit.review.configurations import Configuration
 from vit.review.run import Run
+from vit.review.samples import seeds_and_samples, sizes, unit_of
 from vit.review.statistics import LEVEL, Difference, difference, holm, seeds_needed
 from vit.sweeps.seeds import interval
 
@@ -28,6 +29,7 @@ class Place:
     to_baseline: Difference | None = None
     p_to_baseline: float | None = None
     tied: bool = False  # not significantly worse than the best
+    samples: list[int] = field(default_factory=list)  # sizes of what its values were measured on
 
 
 @dataclass
@@ -41,6 +43,7 @@ class Ranking:
     kind: Kind
     verdict: str
     advice: str  # what would settle it; empty where nothing is to be settled
+    unit: str = "sample"
 
 
 def choose_metric(runs: list[Run], metric: str | None, mode: str | None) -> tuple[str, str]:
@@ -74,11 +77,14 @@ def rank(
     for each in configurations:
         values = each.values(metric)
         if values:
-            places.append(Place(each, values, *interval(list(values.values()))))
+            mean, half = interval(list(values.values()))
+            samples = sizes(each.runs, metric)
+            places.append(Place(each, values, mean, half, samples=samples))
     places.sort(key=lambda place: place.mean, reverse=mode == "max")
+    unit = unit_of(run for each in configurations for run in each.runs)
     if not places:
         verdict = f"No run is done with a finite {metric}: there is nothing to rank yet."
-        return Ranking(metric, mode, [], None, "nothing", verdict, "")
+        return Ranking(metric, mode, [], None, "nothing", verdict, "", unit)
     ids = [place.configuration.id for place in places]
     if baseline not in ids:
         baseline = next(each.id for each in configurations if each.id in ids)
@@ -88,7 +94,7 @@ def rank(
         place.to_baseline, place.p_to_baseline = gap, p
     for place in places[1:]:
         place.tied = place.p_to_best is None or place.p_to_best >= LEVEL
-    return Ranking(metric, mode, places, baseline, *_verdict(places, metric))
+    return Ranking(metric, mode, places, baseline, *_verdict(places, metric, unit), unit)
 
 
 def _compared(places: list[Place], other: Place) -> list[tuple[Place, Difference, float | None]]:
@@ -98,17 +104,18 @@ def _compared(places: list[Place], other: Place) -> list[tuple[Place, Difference
     return list(zip(rest, gaps, holm([gap.p for gap in gaps]), strict=True))
 
 
-def _verdict(places: list[Place], metric: str) -> tuple[Kind, str, str]:
+def _verdict(places: list[Place], metric: str, unit: str) -> tuple[Kind, str, str]:
     best, others = places[0], places[1:]
     name, n = best.configuration.label, len(best.values)
     said = f"{best.mean:.4g}" + ("" if best.half is None else f" ± {best.half:.2g}")
+    said += f" ({seeds_and_samples(n, best.samples, unit)})"
     if not others:
-        verdict = f"One configuration has finished: {metric} {said} over {n} seed{'s'[: n > 1]}."
+        verdict = f"One configuration has finished: {metric} {said}."
         return "nothing", verdict, "" if n > 1 else "Run more seeds to know its spread."
     tied = [place for place in others if place.tied]
     if not tied:
         worst = max(place.p_to_best or 0.0 for place in others)
-        verdict = f"{name} is best: {metric} {said} over {n} seeds, told from "
+        verdict = f"{name} is best: {metric} {said}, told from "
         verdict += "the other" if len(others) == 1 else f"each of the {len(others)} others"
         return "clear", f"{verdict} (p ≤ {_up(worst)}).", ""
     if all(place.mean == best.mean for place in others):
@@ -117,9 +124,7 @@ def _verdict(places: list[Place], metric: str) -> tuple[Kind, str, str]:
     names = f"{len(tied)} of {len(others)} others" if len(others) > 1 else "the other"
     if len(tied) == 1 and len(others) > 1:
         names = tied[0].configuration.label
-    verdict = (
-        f"{name} has the best mean ({metric} {said}, n = {n}), but cannot be told from {names}."
-    )
+    verdict = f"{name} has the best mean, {metric} {said}, but cannot be told from {names}."
     return "unclear", verdict, _advice(best, tied)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,13 @@ class Run:
     @property
     def group(self) -> str:
         """The same for all seeds of one configuration on the same data."""
-        planned = self.trial.get("group") or group_id(self.config)
+        planned = self.trial.get("group") or self._group_of_config
         data = str(inside(self.stamp, "data", "fingerprint") or "")
         return "-".join(filter(None, (str(planned), data[:8], mark(self.counted))))
+
+    @cached_property
+    def _group_of_config(self) -> str:
+        return group_id(self.config)
 
     @property
     def counted(self) -> dict[str, str]:

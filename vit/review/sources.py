@@ -13,10 +13,14 @@ from vit.review.reader import find_runs, judge_state, read_run
 from vit.review.run import Run, Runs
 
 
-def load(sources: Iterable[Path | str], *, cache: bool = True) -> Runs:
+def load(
+    sources: Iterable[Path | str], *, cache: bool = True, memory: dict[Path, Cache] | None = None
+) -> Runs:
     """All runs of all sources, each once: folders, and projects of W&B (`entity/project`).
 
     With `cache` what was read is kept in each folder, and read again only where it has changed.
+    Where it is read again and again, `memory` is handed on from one time to the next: nothing is
+    kept in the folders then.
     Raises Refused where a source holds no runs, or none that can be read.
     """
     runs: dict[Path, Run] = {}
@@ -27,7 +31,12 @@ def load(sources: Iterable[Path | str], *, cache: bool = True) -> Runs:
             runs |= {run.path: run for run in load_project(str(source), cache=cache)}
             continue
         source = Path(source)
-        kept = Cache(source / FILE) if cache else None
+        kept: Cache | None
+        kept = memory.get(source) if memory is not None else None
+        if kept is None and (cache or memory is not None):
+            kept = Cache(source / FILE)
+        if memory is not None and kept is not None:
+            memory[source] = kept
         for path in find_runs(source):
             if path.resolve() in runs:
                 continue
@@ -42,7 +51,7 @@ def load(sources: Iterable[Path | str], *, cache: bool = True) -> Runs:
             judge_state(run)
             if run.state_json.get("job_type") != "report":  # our own page, logged to W&B
                 runs[path.resolve()] = run
-        if kept:
+        if kept and memory is None:
             kept.save()
     if not runs:
         nothing = Fault(", ".join(map(str, sources)), "holds nothing but reports")

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from vit.faults import Refused
+from vit.runs.one_line import warned_in_words
 from vit.runs.own_packages import leave_current_folder
 from vit.runs.temporary import (
     apart_from_the_compiled,
@@ -226,7 +227,7 @@ def _answer(sender: Connection, function: str, arguments: tuple[Any, ...]) -> No
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of this terminal: the driver's to answer
     end_with_driver()
     try:
-        with own_temporary_folder():
+        with own_temporary_folder(), warned_in_words():
             message: tuple[str, Any] = ("answer", _named(function)(*arguments))
     except Refused as refused:
         message = ("refused", (refused.faults, refused.hint))

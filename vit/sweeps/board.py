@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
+from vit.console import PlainTable
 from vit.console import console as plain_console
 
 REFRESH_SECONDS = 0.25
@@ -77,7 +77,7 @@ class Board:
     def _drawing(self, status: Status) -> Group:
         head = Text(self._title, style="bold")
         head.append(f"   {headline(status)}", style="not bold")
-        table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+        table = PlainTable(show_header=False)
         for row in status.running:
             bar = "━" * round(16 * row.done)
             table.add_row(
@@ -87,7 +87,7 @@ class Board:
                 Text(clock(row.seconds)),
                 Text(row.text),
             )
-        parts: list[Text | Table] = [head, table]
+        parts: list[Text | PlainTable] = [head, table]
         if status.best:
             parts.append(Text(f"best so far  {status.best}", style="green"))
         if status.stopping:

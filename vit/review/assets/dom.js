@@ -36,6 +36,15 @@ function withHalf(value, half) {
 const signed = (value, half) => (value > 0 ? "+" : "") + withHalf(value, half).replace("-", "−");
 const pValue = (p) => (!isNumber(p) ? "–" : p < 0.001 ? "< 0.001" : p.toFixed(3));
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
+// `3 seeds, 196 images`: what a mean is of; sizes differ where runs were measured on different data.
+// Where the same row has said `told` seeds already, they are not said again.
+function measuredOn(n, samples, unit, told) {
+  const known = samples && samples.length;
+  const sizes = known ? [...new Set([samples[0], samples[samples.length - 1]])].map((size) => size.toLocaleString("en")).join(" to ") : "";
+  const of = known ? `${sizes} ${unit}${samples.length === 1 && samples[0] === 1 ? "" : "s"}` : "";
+  return known && n === told ? of : [plural(n, "seed"), of].filter(Boolean).join(", ");
+}
+const meanOf = (row, data) => `${withHalf(row.mean, row.half)} (${measuredOn(row.n, row.samples, data.unit)})`;
 function clock(seconds) {
   if (!isNumber(seconds)) return "–";
   const whole = Math.round(seconds), hours = Math.floor(whole / 3600);

@@ -66,6 +66,7 @@ function leaderboardSection(data, chosen) {
     { label: data.metric, kind: "number", lowFirst, value: (row) => row.mean, text: (row) => withHalf(row.mean, row.half), hint: "mean ± half of the 95 % interval, over seeds" },
     ...settings,
     { label: "seeds", kind: "number", value: (row) => row.n },
+    ...(rows.some((row) => row.samples.length) ? [{ label: `${data.unit}s`, kind: "number", value: (row) => row.samples[0], text: (row) => (row.samples.length ? [...new Set([row.samples[0], row.samples[row.samples.length - 1]])].map((size) => size.toLocaleString("en")).join(" to ") : "–"), hint: "how many the metric was measured on" }] : []),
     { label: "seeds, mean, 95 %", cell: (row) => el("span", { class: chosen.kind(row.id) }, whisker(row, span)), text: () => "" },
   ];
   if (rows.length > 1) columns.push(
@@ -76,11 +77,9 @@ function leaderboardSection(data, chosen) {
     { label: "p", kind: "number", lowFirst: true, value: (row) => row.p_to_baseline, text: (row) => (row.id === data.baseline ? "" : pValue(row.p_to_baseline)), hint: "of no difference to the baseline, corrected for the number of configurations" },
   );
   if (rows.some((row) => row.test)) {
-    columns.push({ label: data.metric.replace("val/", "test/"), kind: "number", value: (row) => row.test && row.test.mean, text: (row) => (row.test ? withHalf(row.test.mean, row.test.half) : "–"), hint: "read once, after selection; nothing here is chosen by it" });
+    columns.push({ label: data.metric.replace("val/", "test/"), kind: "number", value: (row) => row.test && row.test.mean, text: (row) => (row.test ? `${withHalf(row.test.mean, row.test.half)} (${measuredOn(row.test.n, row.test.samples, data.unit, row.n)})` : "–"), hint: "read once, after selection; nothing here is chosen by it" });
   }
-  if (rows.some((row) => row.costs.train_seconds)) {
-    columns.push({ label: "time", kind: "number", value: (row) => row.costs.train_seconds, text: (row) => clock(row.costs.train_seconds) });
-  }
+  columns.push(...costColumns(data, rows, (row) => row.costs));
   const unfinished = (row) => Object.entries(row.states).filter(([state]) => state !== "done").map(([state, count]) => `${count} ${state}`).join(", ");
   if (rows.some(unfinished)) columns.push({ label: "not done", value: unfinished, text: unfinished });
   const table = makeTable(columns, [...rows], { name: "leaderboard", search: "search configurations", rowClass: (row) => (row.rank === 1 ? "first" : null) });
@@ -88,5 +87,5 @@ function leaderboardSection(data, chosen) {
   const better = lowFirst ? "lower is better" : "higher is better";
   return el("section", { id: "best" }, el("h2", {}, "Which is best?"),
     el("p", { class: "soft small" }, `By ${data.metric} at the selected checkpoint, ${better}; mean over seeds ± 95 % interval (Student).`),
-    table.node, perImage(data));
+    clockNote(data), table.node, perImage(data));
 }

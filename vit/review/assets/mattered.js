@@ -45,7 +45,7 @@ function effectsSection(data, chosen) {
     }
     const order = ranked.map((row, at) => [row, at]).sort(([a], [b]) => chosenLast(a, b, chosen));
     order.forEach(([row, at]) => {
-      c.plot.append(svg("circle", { class: `dot ${chosen.kind(row.id)}`, cx: c.X(xs[at]), cy: c.Y(row.mean), r: 4 }, svg("title", {}, `${row.label}: ${number(row.mean)}`)));
+      c.plot.append(svg("circle", { class: `dot ${chosen.kind(row.id)}`, cx: c.X(xs[at]), cy: c.Y(row.mean), r: 4 }, svg("title", {}, `${row.label}: ${meanOf(row, data)}`)));
     });
     return el("div", {}, el("h3", { title: [factor.key, ...factor.also].join(", ") }, factor.key.replace(/\._target_$/, "")), c.root);
   }
@@ -71,7 +71,7 @@ function parallel(data, chosen, space) {
   for (const [row, at] of order) {
     const color = chosen.color(row.id), points = axes.map((axis, number) => `${X(number).toFixed(1)} ${(bottom + (top - bottom) * axis.places[at]).toFixed(1)}`);
     const good = (row.mean - ends[0]) / (ends[1] - ends[0]), level = Math.max(0, Math.min(4, Math.floor(5 * (data.mode === "min" ? 1 - good : good))));
-    root.append(svg("path", { class: color === null ? `strand level${level}` : `mean c${color}`, d: `M${points.join("L")}` }, svg("title", {}, `${row.label}: ${number(row.mean)}`)));
+    root.append(svg("path", { class: color === null ? `strand level${level}` : `mean c${color}`, d: `M${points.join("L")}` }, svg("title", {}, `${row.label}: ${meanOf(row, data)}`)));
   }
   axes.forEach((axis, at) => {
     const anchor = at === 0 && width < 500 ? "start" : at === axes.length - 1 && width < 500 ? "end" : "middle";

@@ -1,16 +1,41 @@
 // What it costs, what failed, all runs, and how to get them again.
 const chosenLast = (a, b, chosen) => (chosen.color(a.id) !== null) - (chosen.color(b.id) !== null);
 
+// What a training costs, the clock last: it is marked where runs had different shares of a machine.
+const COST_COLUMNS = [
+  ["training_gflops", "train GFLOPs", "floating-point operations of the whole training, forward and backward"],
+  ["gflops_per_image", "GFLOPs a sample", "of a forward pass"],
+  ["cpu_seconds", "CPU s", "time of the training process and its threads on the CPU"],
+  ["gpu_seconds", "GPU s", "GPUs × training time on the clock"],
+  ["steps", "steps", "optimizer steps"],
+  ["peak_memory_mb", "memory, MB", "the most that a process held"],
+  ["images_per_second", "samples/s", "on the clock"],
+  ["train_seconds", "time", "of training, on the clock"],
+];
+const BY_THE_CLOCK = ["gpu_seconds", "images_per_second", "train_seconds"];
+const IN_LEADERBOARD = ["training_gflops", "cpu_seconds", "gpu_seconds", "steps", "train_seconds"];
+function costColumns(data, rows, costs, names = IN_LEADERBOARD) {
+  const known = (name) => rows.some((row) => isNumber(costs(row)[name]));
+  const wanted = known("training_gflops") ? names : names.map((name) => (name === "training_gflops" ? "gflops_per_image" : name));
+  return COST_COLUMNS.filter(([name]) => wanted.includes(name) && known(name)).map(([name, label, hint]) => {
+    const marked = data.clock.reasons.length && BY_THE_CLOCK.includes(name);
+    const shown = name === "train_seconds" ? clock : number;
+    return { label: marked ? `${label} *` : label, kind: "number", value: (row) => costs(row)[name], text: (row) => shown(costs(row)[name]), hint: marked ? `${hint}; no fair measure here: ${data.clock.reasons.join("; ")}` : hint };
+  });
+}
+const clockNote = (data) => (data.clock.reasons.length ? el("p", { class: "soft small clock" }, `* Times on the clock are no fair measure here. ${data.clock.reasons.map((reason) => reason.replace(/\.$/, "")).join("; ")}.`) : null);
+
 function costSection(data, chosen) {
   if (!data.costs.length) return null;
   const section = el("section", { id: "cost" }, el("h2", {}, "What it costs"));
-  const place = el("div"), tip = tipIn(section);
+  const place = el("div"), tip = tipIn(section), caveat = el("div");
   let cost = data.costs[0];
   section.append(
     el("p", { class: "soft small" }, "The dashed line joins the configurations that no other beats at the same or a lower cost."),
     el("div", { class: "tools" }, choice("cost", data.costs.map((each) => [each.name, each.label]), cost.name, (name) => { cost = data.costs.find((each) => each.name === name); draw(); })),
-    place);
+    place, caveat);
   function draw() {
+    caveat.replaceChildren(...[cost.by_the_clock && clockNote(data)].filter(Boolean));
     const rows = data.configurations.filter((row) => row.n && isNumber(row.costs[cost.name]));
     const xs = rows.map((row) => row.costs[cost.name]);
     const log = Math.max(...xs) / Math.min(...xs) >= 30;
@@ -22,7 +47,7 @@ function costSection(data, chosen) {
     c.plot.append(names);
     for (const row of [...rows].sort((a, b) => chosenLast(a, b, chosen))) {
       const dot = svg("circle", { class: `dot ${chosen.kind(row.id)}`, cx: c.X(row.costs[cost.name]), cy: c.Y(row.mean), r: cost.front.includes(row.id) ? 6.5 : 4.5 });
-      dot.addEventListener("pointerenter", (event) => tip.show(event, el("div", {}, row.label), el("div", { class: "soft" }, `${data.metric} ${withHalf(row.mean, row.half)}; ${cost.label} ${number(row.costs[cost.name])}`)));
+      dot.addEventListener("pointerenter", (event) => tip.show(event, el("div", {}, row.label), el("div", { class: "soft" }, `${data.metric} ${meanOf(row, data)}; ${cost.label} ${number(row.costs[cost.name])}`)));
       dot.addEventListener("pointerleave", tip.hide);
       c.plot.append(dot);
     }
@@ -66,11 +91,9 @@ function runsSection(data) {
     { label: "state", value: (run) => run.state, cell: (run) => el("span", { class: `pill ${run.state.split(" ")[0]}` }, run.state) },
     { label: data.metric, kind: "number", lowFirst: data.mode === "min", value: (run) => run.value ?? run.so_far, text: (run) => (run.value === null && run.so_far !== null ? `${number(run.so_far)} so far` : number(run.value)) },
     { label: "epochs", kind: "number", value: (run) => run.epochs },
-    { label: "time", kind: "number", value: (run) => run.costs.train_seconds, text: (run) => clock(run.costs.train_seconds) },
-    { label: "samples/s", kind: "number", value: (run) => run.costs.images_per_second, text: (run) => number(run.costs.images_per_second) },
-    { label: "memory, MB", kind: "number", value: (run) => run.costs.peak_memory_mb, text: (run) => number(run.costs.peak_memory_mb) },
+    ...costColumns(data, data.runs, (run) => run.costs, COST_COLUMNS.map(([name]) => name).filter((name) => name !== "gflops_per_image")),
   ], [...data.runs], { name: "runs", search: "search runs" });
-  return el("section", { id: "all" }, el("h2", {}, "All runs"), table.node);
+  return el("section", { id: "all" }, el("h2", {}, "All runs"), clockNote(data), table.node);
 }
 
 function againSection(data) {
