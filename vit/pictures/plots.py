@@ -22,6 +22,7 @@ LOG_ABOVE = 20.0  # largest by smallest value, from which a loss is drawn on a s
 MOST_CELLS, MOST_NUMBERED = 24, 12  # classes of a matrix; with a number in each cell
 MOST_BARS = 14
 
+Number = float | int
 Box = tuple[float, float, float, float]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -31,9 +32,10 @@ class Curve:
     """Values over epochs; neither need be finite or sorted by anybody but the caller."""
 
     name: str
-    x: Sequence[float]
-    y: Sequence[float]
+    x: Sequence[Number]
+    y: Sequence[Number]
     colour: str = BLUE
+    ring: bool = False  # its points are rings, through which others are seen
 
     def points(self) -> NDArray[np.float64]:
         """[points, 2], the finite ones; of many the means of neighbours."""
@@ -48,7 +50,7 @@ class Curve:
 class Mark:
     """Where the selected checkpoint lies, and what stands above that."""
 
-    x: float
+    x: Number
     words: str
 
 
@@ -64,8 +66,8 @@ class Panel:
 
     def text(
         self,
-        x: float,
-        y: float,
+        x: Number,
+        y: Number,
         words: str,
         colour: str = GREY,
         font: object = None,
@@ -73,7 +75,7 @@ class Panel:
     ) -> None:
         self.draw.text((x, y), words, colour, font or self.small, anchor=at)  # type: ignore[arg-type]
 
-    def fitted(self, words: str, width: float) -> str:
+    def fitted(self, words: str, width: Number) -> str:
         """A name in one line, as much of it as has room."""
         words = " ".join(printable(words).split())[:200]
         if self.small.getlength(words) <= width:
@@ -86,8 +88,10 @@ class Panel:
         return self.image.reduce(FINER)
 
 
-def curves(title: str, drawn: Sequence[Curve], mark: Mark | None, unit: str) -> Image.Image:
-    """Values over `unit` (epochs or steps), the mark as a line across.
+def curves(
+    title: str, drawn: Sequence[Curve], mark: Mark | None, unit: str, last: Number = 0.0
+) -> Image.Image:
+    """Values over `unit` (epochs or steps) from 0 to `last` at least, the mark as a line across.
 
     Positive values that differ by far are drawn on a scale of powers of ten.
     """
@@ -100,14 +104,14 @@ def curves(title: str, drawn: Sequence[Curve], mark: Mark | None, unit: str) -> 
         return panel.finished()
     everything = np.concatenate([points for _, points in lines])
     values = everything[:, 1]
-    powers = values.min() > 0 and values.max() / values.min() > LOG_ABOVE
+    powers = bool(values.min() > 0 and values.max() / values.min() > LOG_ABOVE)
     low, high, ticks = _scale(values, powers)
-    right = max(everything[:, 0].max(), mark.x if mark else 0.0, 1e-9)
+    right = max(everything[:, 0].max(), mark.x if mark else 0.0, last, 1e-9)
 
-    def across(x: float) -> float:
+    def across(x: Number) -> float:
         return box[0] + (box[2] - box[0]) * x / right
 
-    def up(y: float) -> float:
+    def up(y: Number) -> float:
         y = math.log10(y) if powers else y
         return box[3] - (box[3] - box[1]) * (y - low) / (high - low)
 
@@ -126,11 +130,14 @@ def curves(title: str, drawn: Sequence[Curve], mark: Mark | None, unit: str) -> 
             panel.draw.line(places, curve.colour, 2 * FINER, joint="curve")
         if len(places) < DOTS_BELOW:
             for place in places:
-                panel.draw.circle(place, 2.6 * FINER, curve.colour)
+                if curve.ring:
+                    panel.draw.circle(place, 4.5 * FINER, None, curve.colour, 2 * FINER)
+                else:
+                    panel.draw.circle(place, 2.6 * FINER, curve.colour)
     return panel.finished()
 
 
-def bars(title: str, names: Sequence[str], values: Sequence[float]) -> Image.Image:
+def bars(title: str, names: Sequence[str], values: Sequence[Number]) -> Image.Image:
     """Shares from 0 to 1; of many classes the lowest, which the title then says."""
     known = [pair for pair in zip(names, values, strict=True) if math.isfinite(pair[1])]
     if len(known) > MOST_BARS:
@@ -206,7 +213,7 @@ def _scale(values: NDArray[np.float64], powers: bool) -> tuple[float, float, lis
         named = [tick for tick in named if least / 1.05 <= tick <= most * 1.05]
         named = named if len(named) <= 7 else [t for t in named if f"{t:e}"[0] == "1"]
         return math.log10(least) - 0.05, math.log10(most) + 0.05, named
-    room = 0.06 * (most - least) or 0.05 * abs(most) or 0.5
+    room = max(0.06 * (most - least), 0.05 * abs(most)) or 0.5  # no hills of a thousandth
     low = max(least - room, 0.0) if least >= 0 else least - room
     high = most + room
     return low, high, _steps(low, high, 5)
@@ -235,7 +242,7 @@ def _dashed(panel: Panel, x: float, box: Box) -> None:
         panel.draw.line((x, top, x, min(top + dash, box[3])), ORANGE, FINER)
 
 
-def _number(value: float) -> str:
+def _number(value: Number) -> str:
     if value and (abs(value) >= 1e6 or abs(value) < 1e-3):
         return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
     return f"{value:,.6g}" if abs(value) < 1e4 else f"{value:,.0f}"

@@ -35,10 +35,11 @@ def results_picture(
     unit = "epoch" if pace else "step"
     pace = pace or 1.0
     mark = _mark(config, results, pace)
-    panels = [curves("loss", _drawn("loss", records, results, pace), mark, unit)]
+    last = max((record.step for record in records), default=0) / pace
+    panels = [curves("loss", _drawn("loss", records, results, pace), mark, unit, last)]
     if (name := _metric(config, records)) is not None:
         title = HEADLINES.get(name, name)
-        panels.append(curves(title, _drawn(name, records, results, pace), mark, unit))
+        panels.append(curves(title, _drawn(name, records, results, pace), mark, unit, last))
     return beside([*panels, *_classes(results)])
 
 
@@ -64,7 +65,7 @@ def _drawn(
             found.append(Curve(split, x, y, colour))
     test, step = inside(results, "metrics", f"test/{name}"), inside(results, "best", "step")
     if isinstance(test, int | float) and isinstance(step, int):
-        found.append(Curve("test", [step / pace], [test], GREEN))
+        found.append(Curve("test", [step / pace], [test], GREEN, ring=True))
     return found
 
 

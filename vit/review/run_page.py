@@ -127,8 +127,8 @@ def _facts(
         f"**model**: {text(_class(config, 'task'))} by {text(_part(config, 'backbone'))} and "
         f"{text(_part(config, 'head'))}{size}"
     )
-    best, monitor = results.get("best"), inside(config, "checkpoint", "monitor")
-    if isinstance(inside(best, "epoch"), int):
+    best, monitor = results.get("best") or {}, inside(config, "checkpoint", "monitor")
+    if isinstance(best.get("epoch"), int):
         way = "lowest" if inside(config, "checkpoint", "mode") == "min" else "highest"
         chosen = (
             f"epoch {best['epoch'] + 1}, step {best.get('step')}, for the {way} {text(monitor)}"
@@ -260,7 +260,7 @@ def _figure(name: str, value: object) -> str:
     return f"{value:.2%}" if name in HEADLINES else f"{value:.4f}"
 
 
-def _duration(seconds: float) -> str:
+def _duration(seconds: float | int) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     minutes = seconds / 60
