@@ -69,7 +69,7 @@ def test_the_page_tells_the_numbers_of_the_selected_checkpoint(run):
     assert "| selected checkpoint | val (8 images) | test (9 images) |" in page
     assert "| accuracy | 20.00% | 25.00% |" in page and "| loss | 0.1000 | 0.5000 |" in page
     assert "**test: accuracy 25.00%**" in page
-    assert "epoch 3, step 30: the lowest val/loss" in page
+    assert "epoch 3, step 30, for the lowest val/loss" in page
     assert "4 epochs, 40 steps in 63 s on 2 × NVIDIA &lt;b&gt;, seed 3" in page
     assert "ImageFolder (photos): 7 train, 8 val, 9 test images; 6 classes: " in page
     assert "ViT (dim 16) and Head, 12,345 parameters" in page
