@@ -11,6 +11,7 @@ from vit.review import run_page as subject
 from vit.review.markdown import code, text
 from vit.review.results_picture import steps_per_epoch
 from vit.runs.directory import RunFolder
+from vit.runs.mistake_gallery import Album, Mistake, write_album
 from vit.runs.record import Recorder, StepRecord
 from vit.runs.writing import write_json
 
@@ -78,9 +79,12 @@ def test_the_page_tells_the_numbers_of_the_selected_checkpoint(run):
 
 
 def test_names_of_anybody_stay_words(run):
+    mistake = Mistake(Image.new("RGB", (8, 8)), "a|b taken for <i>", "x\n- y.png")
+    write_album(run.path, "test", Album([mistake]))
     subject.write_run_page(run)
     page = (run.path / "README.md").read_text()
     assert r"a\|b, &lt;img src=x&gt;, \_\_init\_\_, \[x\](http\://evil), 猫 \# no title" in page
+    assert "\n- x - y.png: a\\|b taken for &lt;i&gt;\n" in page and "](pictures/test)" in page
     assert "\n````bash\nvit train 'data.root=a```b'\n````\n" in page
     tables = [line for line in page.splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in tables} == {4}

@@ -26,11 +26,6 @@ def text(words: object, most: int = LONGEST) -> str:
     return html.escape(MEANT.sub(r"\\\g<0>", one_line(words, most)), quote=False)
 
 
-def attribute(words: object) -> str:
-    """For an attribute of HTML, in double quotes."""
-    return html.escape(one_line(words))
-
-
 def code(words: str) -> str:
     """A block of code, whose fence is longer than any that it holds."""
     words = printable(words).strip("\n")

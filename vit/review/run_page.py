@@ -14,13 +14,12 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from PIL.PngImagePlugin import PngInfo
 
 from vit.faults import Refused
 from vit.metrics.headlines import HEADLINES
-from vit.review.markdown import attribute, code, one_line, text
+from vit.review.markdown import code, one_line, text
 from vit.review.results_picture import results_picture
 from vit.review.run import inside
 from vit.runs.directory import RunFolder
@@ -36,7 +35,7 @@ MARK = "<!-- Written by vit when the run was done; it is written anew when it en
 PICTURE_MARK = b"tEXtSoftware\x00vit"
 PICTURE = "results.png"
 PAGE = "README.md"
-MOST_CLASSES, MOST_METRICS, MOST_MISTAKES = 12, 8, 6
+MOST_CLASSES, MOST_METRICS, MOST_MISTAKES = 12, 8, 4
 INPUTS = {"text": "--text TEXT", "sound": "FILE.wav"}
 # What says most of a part, as its config has it.
 SIZES = ("name", "dim", "depth", "heads", "patch_size")
@@ -196,16 +195,14 @@ def _numbers(results: Mapping[str, Any], stamp: Mapping[str, Any], unit: str) ->
 
 
 def _mistakes(run_dir: Path) -> str:
-    """The worst of the test split, or of val, in a row."""
+    """The worst of the test split, or of val, in words: `vit evaluate` renames the pictures."""
     for split in ("test", "val"):
         album = read_album(run_dir, split)
         if album and album["pictures"]:
-            shown = [
-                f'<img src="pictures/{split}/{quote(Path(row["file"]).name)}" height="96" '
-                f'alt="{attribute(row["sample"])}" title="{attribute(row["words"])}">'
-                for row in album["pictures"][:MOST_MISTAKES]
-            ]
-            return f"The [worst mistakes](pictures/{split}) on {split}:\n\n{' '.join(shown)}"
+            rows = album["pictures"][:MOST_MISTAKES]
+            told = [f"- {text(row['sample'])}: {text(row['words'])}" for row in rows]
+            place = f"pictures/{split}"
+            return "\n".join([f"The worst on {split}, drawn in [{place}]({place}):", "", *told])
     return ""
 
 
