@@ -40,7 +40,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--dry-run", action="store_true", help="tell, remove nothing")
     arguments = parser.parse_args(argv)
     folder: Path = arguments.folder
-    if os.path.lexists(folder / "config.yaml") and not os.path.lexists(folder / "sweep.json"):
+    is_run, is_sweep = (os.path.lexists(folder / name) for name in ("config.yaml", "sweep.json"))
+    if not (is_run or is_sweep):
+        message = "is no run and no sweep: it holds neither config.yaml nor sweep.json"
+        raise Refused([Fault(str(folder), message)])
+    if not is_sweep:
         return _clean_run(RunFolder(folder), arguments.keep, arguments.dry_run)
     return _clean_sweep(Ledger(folder), arguments.keep, arguments.dry_run)
 
