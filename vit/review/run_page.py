@@ -85,7 +85,7 @@ def run_page(folder: RunFolder, config: Mapping[str, Any], results: Mapping[str,
     """The text of README.md: one screen of Markdown, in which all words of others are escaped."""
     stamp = read_json(folder.stamp_file, STAMP) or {}
     trial = read_json(folder.path / "trial.json", TRIAL) or {}
-    unit = one_line(results.get("unit", "image"))
+    unit = text(results.get("unit", "image"))
     parts = [
         f"# {text(results.get('name') or folder.path.name)}",
         _headline(results),
@@ -129,9 +129,7 @@ def _facts(
     best, monitor = results.get("best") or {}, inside(config, "checkpoint", "monitor")
     if isinstance(best.get("epoch"), int):
         way = "lowest" if inside(config, "checkpoint", "mode") == "min" else "highest"
-        chosen = (
-            f"epoch {best['epoch'] + 1}, step {best.get('step')}, for the {way} {text(monitor)}"
-        )
+        chosen = f"epoch {best['epoch'] + 1}, step {text(best.get('step'))}, for the {way} {text(monitor)}"
     else:
         chosen = "the last"
     lines.append(f"**selected checkpoint**: {chosen}")
@@ -172,7 +170,7 @@ def _ended(config: Mapping[str, Any], results: Mapping[str, Any], stamp: Mapping
     device = f"{count} × {device}" if count > 1 and device else device
     on = f" on {text(device)}" if device else ""
     length = f"{epochs:,} epoch{'s' if epochs != 1 else ''}, {steps:,} steps"
-    return f"{length}{spent}{on}, seed {config['seed']}"
+    return f"{length}{spent}{on}, seed {text(config['seed'])}"
 
 
 def _numbers(results: Mapping[str, Any], stamp: Mapping[str, Any], unit: str) -> str:
