@@ -16,6 +16,7 @@ from scipy.io import wavfile
 
 import vit
 from vit.cli.compose import compose
+from vit.cli.predict import _nothing_shown
 from vit.faults import Refused
 from vit.jobs.evaluation import evaluate
 from vit.jobs.export import export
@@ -106,6 +107,33 @@ def test_files_images_and_arrays_are_told_as_the_command_tells_them(runs, traine
     assert run.predict(opened) == alone
     assert run.predict([np.asarray(image) for image in opened]) == alone
     assert next(iter(alone[0])) in ("class", "objects", "shares", "text")
+
+
+@pytest.mark.parametrize("kind", ["boxes", "masks"])
+def test_where_nothing_scores_enough_the_highest_is_told(runs, trained, files, tmp_path, kind):
+    told = predict(str(runs(kind)), files, "best", "cpu", out=str(tmp_path / "a"), threshold=1.0)
+    scores = [found["score"] for row in trained(kind).predict(files) for found in row["objects"]]
+    assert told["below_threshold"] == {"images": 3, "highest_score": max(scores)}
+    assert "below_threshold" not in predict(
+        str(runs(kind)), files, "best", "cpu", out=str(tmp_path / "b"), threshold=min(scores)
+    )
+
+
+@pytest.mark.parametrize(
+    ("missed", "count", "highest", "told"),
+    [
+        (3, 4, 0.31, "in 3 of 4 images; the highest score there is 0.31: --threshold 0.3"),
+        (2, 2, 0.3, "in 2 of 2 images; the highest score there is 0.3: --threshold 0.3"),
+        (1, 1, 0.0987, "in the image; the highest score there is 0.099: --threshold 0.09"),
+        (1, 2, 0.0, "in 1 of 2 images; the highest score there is 0: --threshold 0"),
+        (1, 2, None, "in 1 of 2 images; the model gave no object there at all"),
+    ],
+)
+def test_a_threshold_to_try_is_one_that_shows_something(missed, count, highest, told):
+    below = {"images": missed, "highest_score": highest}
+    result = {"images": [{}] * count, "below_threshold": below}
+    assert _nothing_shown(result, 0.5) == f"nothing above 0.5 {told}"
+    assert _nothing_shown({"images": []}, 0.5) is None
 
 
 def test_sounds_are(runs, trained, sounds):

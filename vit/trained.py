@@ -147,7 +147,8 @@ def selected(folder: RunFolder, which: str) -> Path:
         path = folder.last_checkpoint
     if not path.exists() and own is not None:
         state = folder.state().name or "not begun"
-        raise Refused([Fault(str(folder.path), f"holds no {path.name}; the run is {state}")])
+        other = "; its best.ckpt is there" if folder.best_checkpoint.is_file() else ""
+        raise Refused([Fault(str(folder.path), f"holds no {path.name}; the run is {state}{other}")])
     if not path.is_file():
         message = f"is {kind_of_path(path)}; wanted a file, or `best`, or `last`"
         raise Refused([Fault(f"--checkpoint {which}", message)])

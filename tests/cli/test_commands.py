@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +43,45 @@ def test_a_run_folder_holds_all_that_was_promised(trained):
     results = json.loads((run_dir / "metrics.json").read_text())
     assert 0 <= results["metrics"]["test/accuracy"] <= 1
     assert "test accuracy" in said and "vit predict" in said
+
+
+def test_its_page_and_picture_lie_in_the_folder_and_come_back(trained):
+    run_dir, said = trained
+    page = (run_dir / "README.md").read_text()
+    share = re.search(r"test accuracy +([\d.]+%)", said)[1]
+    assert f"**test: accuracy {share}**" in page and "test (401 images)" in page
+    assert "2 epochs, 36 steps" in page and "experiment=digits backbone.dim=16" in page
+    with Image.open(run_dir / "results.png") as picture:
+        assert picture.width > 1000
+    (run_dir / "results.png").unlink()  # as a kill right after the end would have it
+    vit("train", *SMALL, f"hydra.run.dir={run_dir}")
+    assert (run_dir / "results.png").exists() and (run_dir / "README.md").read_text() == page
+
+
+def test_a_cleaned_run_answers_as_before_and_is_done(trained, tmp_path):
+    run_dir, _ = trained
+    clean = tmp_path / "run"
+    shutil.copytree(run_dir, clean)
+    Image.new("L", (8, 8), 90).save(tmp_path / "grey.png")
+    asked = [
+        ("evaluate", "--json"),
+        ("predict", str(tmp_path / "grey.png"), "--json"),
+        ("export", "--out", str(tmp_path / "a.safetensors")),
+        ("report", "--json", "--no-cache"),
+    ]
+
+    def answers():
+        told = [vit(words[0], str(clean), *words[1:]).stdout for words in asked]
+        # Its moment, and the names of pictures, which each evaluation draws anew.
+        told[-1] = re.sub(r'"created": "[^"]*"|[0-9a-f]{6}-\d\d\.webp', "", told[-1])
+        return told, (tmp_path / "a.safetensors").read_bytes()
+
+    before = answers()
+    would = vit("clean", str(clean), "--dry-run").stdout
+    assert vit("clean", str(clean)).stdout == would.replace("would be", "were")
+    assert [path.name for path in (clean / "checkpoints").iterdir()] == ["best.ckpt"]
+    assert answers() == before
+    assert "done already" in vit("train", *SMALL, f"hydra.run.dir={clean}").stdout
 
 
 def test_the_same_command_on_a_finished_run_does_nothing(trained):

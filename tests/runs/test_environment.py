@@ -110,3 +110,4 @@ def test_all_that_is_held_is_listed_with_its_values(tmp_path, monkeypatch):
         assert held in told
     for file in ("stamp.json", "state.json", "splits.json", "wandb/", "report.html", "log.txt"):
         assert file in told
+    assert "README.md" in told and "results.png" in told

@@ -152,7 +152,7 @@ def test_checkpoints_behind_a_link_are_named_and_left(swept, objective, tmp_path
     assert main([*words, "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert f"is a link, to {scratch}" in said and f"is a link, to {shards}" in said
-    assert "0.0 MB would be freed" in said
+    assert "1kB would be freed" in said
     assert main(words) == 0
     assert (scratch / "last.ckpt").exists() and (shards / "step-1" / "precious").exists()
     assert not (trials[2].folder.checkpoints / "last.ckpt").exists()

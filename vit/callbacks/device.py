@@ -42,6 +42,11 @@ PEAKS = {
 }
 
 
+def device_name(device: torch.device) -> str:
+    """What a person calls it: `NVIDIA H200`, or `cpu`, `mps`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def peak_flops(device: torch.device, precision: str) -> float | None:
     """The device's peak in FLOP/s for the arithmetic of a precision as Lightning names it.
 

@@ -23,7 +23,7 @@ COMMANDS = {
     "report": "compare runs: which is best, and is it really; one page: vit report runs/SWEEP",
     "diff": "show where two runs part, and by what",
     "leet": "watch the runs of a sweep live, in the terminal: vit leet runs/SWEEP",
-    "clean": "free the disk that a sweep's checkpoints take",
+    "clean": "free the disk that the checkpoints of a finished run or a sweep take",
     "sync": "upload offline W&B runs",
     "bench": "compare speeds with other libraries on this machine",
     "run": "train a prepared folder, on one machine or on each of several: vit run RUN_DIR",

@@ -7,6 +7,7 @@ import glob
 import json
 import os
 import sys
+from decimal import ROUND_DOWN, Context, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,8 @@ def main(argv: list[str]) -> int:
         _show(result, arguments.top)
         if "pictures" in result:
             print(f"drawn in {result['pictures']}")
+    if hint := _nothing_shown(result, arguments.threshold):
+        print(hint, file=sys.stderr if arguments.json else sys.stdout)
     return 0
 
 
@@ -246,6 +249,20 @@ def _named_values(row: dict[str, Any]) -> list[str]:
         for name, value in row.items()
         if name not in ("path", "input")
     ]
+
+
+def _nothing_shown(result: dict[str, Any], threshold: float) -> str | None:
+    """What to say of images in which no object scores enough; None where each has one."""
+    if (below := result.get("below_threshold")) is None:
+        return None
+    count, highest = len(result["images"]), below["highest_score"]
+    some = "in the image" if count == 1 else f"in {below['images']} of {count} images"
+    start = f"nothing above {threshold:g} {some}"
+    if highest is None:
+        return f"{start}; the model gave no object there at all"
+    # Rounded down, or what has that score would still be left out.
+    lower = Decimal(repr(highest)).normalize(Context(prec=1, rounding=ROUND_DOWN))
+    return f"{start}; the highest score there is {highest:.2g}: --threshold {float(lower):g}"
 
 
 def _listed(row: dict[str, Any]) -> str:

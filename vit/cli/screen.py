@@ -196,6 +196,7 @@ def show_suggestions(rows: list[dict[str, Any]], names: list[str]) -> None:
 
 def scaled(value: int | float) -> str:
     """`3.82k`, `1.25G`: three digits and a power of a thousand."""
+    value = float(f"{value:.3g}")  # 999,999 is 1M, not 1e+03k
     for power, letter in ((18, "E"), (15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k")):
         if value >= 10**power:
             return f"{value / 10**power:.3g}{letter}"

@@ -21,6 +21,7 @@ from vit.cli.compose import (
     written_out,
 )
 from vit.faults import Fault, Refused
+from vit.metrics.headlines import HEADLINES
 from vit.runs import process
 from vit.runs.check_report import CheckReport
 from vit.runs.continuity import keep_stamp, refuse_changed_data
@@ -48,19 +49,6 @@ with an unfinished run, and does nothing to a finished one.
 With -m the trials are checked and shown as a plan, then run, as many at once as the machine has
 room for (sweep.jobs=N). Their folder is runs/SWEEP (sweep.name=…, hydra.sweep.dir=…). The same
 command again resumes the sweep; vit sweep --help says how to look at one and stop it."""
-
-# Of all that was measured, what a person looks for first.
-HEADLINES = {
-    "accuracy": "accuracy",
-    "ap": "AP",
-    "ap50": "AP50",
-    "mask_ap": "mask AP",
-    "mask_ap50": "mask AP50",
-    "miou": "mIoU",
-    "pq": "PQ",
-    "exact_match": "exact match",
-    "token_accuracy": "tokens right",
-}
 
 
 def main(argv: list[str]) -> int:
@@ -152,7 +140,11 @@ def _refuse_a_rank() -> None:
 def _train(run: Composed, report: CheckReport | None, command: list[str], prepare: bool) -> int:
     folder = RunFolder(run.run_dir)
     if report is None:
+        from vit.review.run_page import has_run_page, write_run_page
+
         print(f"{run.run_dir} is done already; nothing to do.")
+        if not has_run_page(folder):  # a kill came first, or an older vit trained it
+            write_run_page(folder)
         summary(folder)
         return 0
     from vit.cli.screen import show_report

@@ -16,6 +16,7 @@ from vit.callbacks.agreement import Agreement
 from vit.callbacks.checkpoints.policy import checkpoint_callbacks, policy_of
 from vit.callbacks.checkpoints.resume import ExactResume
 from vit.callbacks.checkpoints.saving import AtomicCheckpointIO
+from vit.callbacks.device import device_name
 from vit.callbacks.heartbeat import Heartbeat
 from vit.callbacks.left_out import LeftOut
 from vit.callbacks.progress import Progress
@@ -121,7 +122,8 @@ def fit(job: Job) -> int:
         job.clocks.stop()
         if (code := _stopped(trainer, job.stopping)) is not None:
             return code
-        results = {**_results(trainer, job), "unit": data.unit}
+        device = device_name(trainer.strategy.root_device)
+        results = {**_results(trainer, job), "unit": data.unit, "device": device}
         if task.counted:
             results["counted"] = dict(task.counted)
         tables = task.tables()  # of the last validation

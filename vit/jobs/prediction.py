@@ -34,7 +34,8 @@ def predict(
     All files are opened before the model is loaded: one text file among them is refused at once,
     or left out with `skip_bad`. Images are turned upright as EXIF says, as training reads them;
     boxes and masks are in pixels of the upright image. Objects are drawn into the folder `out`,
-    and listed, where they score `threshold` or more; results.json there has them all. `opened`
+    and listed, where they score `threshold` or more; results.json there has them all. Of images
+    in which none does, `below_threshold` says how many, and the highest score in them. `opened`
     gives the image of a path, where it is no file.
     """
     opened = opened or opener(run_dir, allow_targets, INSTEAD)
@@ -48,6 +49,7 @@ def predict(
     rows: list[dict[str, Any]] = []
     drawing: Drawing | None = None
     deep: list[Deep] = []
+    missed: list[float] = []  # of images in which nothing is shown the highest score, or -1
     for start in range(0, len(paths), AT_ONCE):
         part = paths[start : start + AT_ONCE]
         images = [opened(Path(path)) for path in part]
@@ -55,7 +57,10 @@ def predict(
         for path, image, row in zip(part, images, answered(trained, images), strict=True):
             if out is not None and ("objects" in row or "class_map" in row):
                 drawing = drawing or Drawing(Path(out), trained.facts)
+                scores = [found["score"] for found in row.get("objects", ())]
                 row = drawing.add(path, image, row, threshold)
+                if row.get("objects") == []:
+                    missed.append(max(scores, default=-1.0))
             row.pop("class_map", None)  # a file, and none of the words
             rows.append({"path": path, **row})
     left_out = [str(fault) for fault in faults]
@@ -63,6 +68,9 @@ def predict(
     white = getattr(trained.transform, "white", None)
     if warnings := remarks_on(deep, f"{len(deep)} of {len(paths)} images", white):
         more["warnings"] = warnings
+    if missed:
+        highest = max(missed) if max(missed) >= 0 else None
+        more["below_threshold"] = {"images": len(missed), "highest_score": highest}
     return {"schema_version": 1, "run": run_dir, "images": rows, "left_out": left_out, **more}
 
 

@@ -21,6 +21,7 @@ from vit.callbacks.checkpoints.saving import tidy
 from vit.faults import Fault, Refused
 from vit.frozen import processes
 from vit.jobs.fitting import Job, fit
+from vit.review.run_page import write_run_page
 from vit.runs.clock import Clocks
 from vit.runs.directory import RunFolder, content_of
 from vit.runs.environment import for_the_tracker, hidden
@@ -106,6 +107,8 @@ def train(run_dir: Path, allow_targets: Iterable[str] = (), allow_changed: bool 
                         f"state.json could not be written: {problem}. {details['error']}",
                         file=sys.stderr,
                     )
+                if code == DONE:
+                    write_run_page(folder)
                 if tracking is not None:
                     _finish(tracking, 0 if state in ("pruned", "paused") else code)
         return code

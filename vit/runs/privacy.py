@@ -56,6 +56,8 @@ def held_by(config: dict[str, Any], command: list[str]) -> list[Held]:
         Held("metrics.jsonl", "numbers; metrics.json too, with the texts of some samples"),
         Held("predictions-*.npz", "what was said of each sample, without names"),
         Held("pictures/, attend/", "images of the data"),
+        Held("README.md", "command, folder, data's root, classes, numbers, processor, mistakes"),
+        Held("results.png", "curves, and names of classes"),
         Held("checkpoints/", "weights, class names; of a run on texts its vocabulary"),
         Held("trial.json, sweep.json", "of a sweep: hosts, folder, and its words as typed"),
         *_tracker(config["tracking"]),

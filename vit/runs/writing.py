@@ -93,10 +93,15 @@ def write_json(path: Path, content: Mapping[str, object] | Sequence[object]) -> 
 
 def write_text(path: Path, text: str) -> None:
     """All of it or nothing: a reader never sees half a file, a crash leaves the old one."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """The same of what is no text."""
     # Containers that share the disk may share process ids as well.
     staged = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        staged.write_text(text, encoding="utf-8")
+        staged.write_bytes(content)
         staged.replace(path)
     except OSError:  # a full disk, say
         staged.unlink(missing_ok=True)
