@@ -128,7 +128,7 @@ def test_a_run_tells_once_what_it_started_from_and_does_not_need_it_again(source
         (
             lambda path: (path / "state.json").unlink(),
             [],
-            "is not begun; wanted a run that is done",
+            "is not begun; wanted a run",
         ),
         (lambda path: shutil.rmtree(path / "checkpoints"), [], "keeps no best.ckpt or last.ckpt"),
         (lambda path: None, ["backbone.dim=12", "backbone.heads=3"], "nothing of"),

@@ -26,6 +26,7 @@ ABOUT = """Compare runs: a table here, and one HTML file that opens anywhere wit
   vit report runs                               all runs in a folder
   vit report RUN_A RUN_B --metric val/accuracy --out compared.html
   vit report runs/digits-depth --baseline depth=2
+  vit report runs --tag paper --search rope     of these only those with that tag and word
   vit report runs/digits-depth --json           all of its tables, for programs
   vit report ENTITY/PROJECT                     the runs of a W&B project, asked of its server
   vit report runs/digits-depth --log ENTITY/PROJECT --workspace ENTITY/PROJECT
@@ -51,6 +52,16 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--metric", help="default: checkpoint.monitor of the runs")
     parser.add_argument("--mode", choices=("max", "min"), help="what is better; default: as above")
     parser.add_argument("--baseline", metavar="NAME", help="a configuration or run; the first")
+    parser.add_argument(
+        "--tag",
+        action="append",
+        default=[],
+        metavar="TAG",
+        help="only runs with it; may be given again",
+    )
+    parser.add_argument(
+        "--search", metavar="WORDS", help="only runs with all of them in name, note or tags"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: report.html")
     parser.add_argument(
         "--log",
@@ -78,11 +89,14 @@ def main(argv: list[str]) -> int:
             check_target(f"--{flag}", target)
     if arguments.workspace:
         require_package()
+    from vit.review.chosen import chosen
     from vit.review.page import as_script_data, page
     from vit.review.report import build_report
     from vit.review.sources import load
 
     loaded = load(arguments.sources, cache=not arguments.no_cache)
+    if arguments.tag or arguments.search:
+        loaded = chosen(loaded, arguments.tag, arguments.search)
     chosen = {name: getattr(arguments, name) for name in ("metric", "mode", "baseline")}
     report = build_report(loaded, arguments.sources, **chosen)
     if arguments.out or arguments.log or not arguments.json:
@@ -148,11 +162,28 @@ def _show_board(board: Board, console: Console) -> None:
         console.print(Text(printable(verdict.advice)), soft_wrap=True)
     if board.per_image:
         console.print(Text(printable(_image_by_image(board.per_image))), soft_wrap=True)
+    _show_remarks(board, console)
     for note in board.notes:
         console.print(Text(f"note: {printable(note)}", style="dim"), soft_wrap=True)
     for failure in board.failures[:5]:
         line = f"{failure.state}: {failure.name}  {failure.why}"
         console.print(Text(printable(line), style="red"), soft_wrap=True)
+
+
+def _show_remarks(board: Board, console: Console) -> None:
+    """What was said of the runs, a line each; of a sweep's trials once, as they share it."""
+    from rich.text import Text
+
+    said: dict[str, list[str]] = {}
+    for run in board.runs:
+        if run.tags or run.note:
+            tags = f"[{', '.join(run.tags)}]" if run.tags else ""
+            said.setdefault("  ".join(filter(None, (tags, run.note))), []).append(run.name)
+    for text, names in list(said.items())[:MOST_ROWS]:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        console.print(Text(printable(f"{names[0]}{more}: {text}"), style="dim"), soft_wrap=True)
+    if len(said) > MOST_ROWS:
+        console.print(f"… and {len(said) - MOST_ROWS} more notes", markup=False)
 
 
 def _many(count: int, word: str) -> str:

@@ -48,17 +48,14 @@ def note_of(config: Mapping[str, Any]) -> str | None:
 def tags_of(config: Mapping[str, Any]) -> list[str]:
     """The tags in a config, each once."""
     tags = config.get("tags")
-    words = [tag[:MOST_OF_TAG] for tag in tags if isinstance(tag, str)] if _is_list(tags) else []
+    listed = tags if isinstance(tags, list | tuple) else ()
+    words = [tag[:MOST_OF_TAG] for tag in listed if isinstance(tag, str)]
     return list(dict.fromkeys(word for word in words if word.strip()))[:MOST_TAGS]
 
 
 def said(config: Mapping[str, Any]) -> dict[str, Any]:
     """Of the remarks those that a command makes."""
     return {key: config[key] for key in REMARKS if config.get(key) is not None}
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list | tuple)
 
 
 def _problem(text: str, most: int) -> str | None:

@@ -97,7 +97,8 @@ def start_from(source: Source, model: nn.Module) -> Placement:
 
 
 def _of_some(source: Source, placement: Placement, model: nn.Module) -> Placement:
-    weights = {name for name, _ in model.named_parameters()}
+    # A bias of as many numbers as there are classes fits by chance.
+    weights = {name for name, each in model.named_parameters() if each.ndim > 1}
     if weights.isdisjoint(placement.taken):
         message = (
             f"nothing of {source.run} fits this model: {placement.summary()}. Wanted a run with "

@@ -59,6 +59,10 @@ function failuresSection(data) {
 
 function runsSection(data) {
   const label = (run) => data.configurations[run.configuration].label;
+  const said = [
+    { label: "tags", kind: "wide", value: (run) => run.tags.join(", "), some: (run) => run.tags.length },
+    { label: "note", kind: "wide", value: (run) => run.note || "", some: (run) => run.note },
+  ].filter((column) => data.runs.some(column.some));
   const table = makeTable([
     { label: "run", kind: "wide", value: (run) => run.name, hint: "the name of its folder" },
     { label: "configuration", kind: "wide", value: label },
@@ -69,6 +73,7 @@ function runsSection(data) {
     { label: "time", kind: "number", value: (run) => run.costs.train_seconds, text: (run) => clock(run.costs.train_seconds) },
     { label: "samples/s", kind: "number", value: (run) => run.costs.images_per_second, text: (run) => number(run.costs.images_per_second) },
     { label: "memory, MB", kind: "number", value: (run) => run.costs.peak_memory_mb, text: (run) => number(run.costs.peak_memory_mb) },
+    ...said,
   ], [...data.runs], { name: "runs", search: "search runs" });
   return el("section", { id: "all" }, el("h2", {}, "All runs"), table.node);
 }
