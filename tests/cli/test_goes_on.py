@@ -31,7 +31,9 @@ def test_a_finished_run_is_annotated_extended_and_started_from(tmp_path):
     told = train("extend=1")
     longer = f"{name}-extend1"
     assert f"extends     {name}, which stays as it is" in told.stdout
-    assert "epochs 2 to 2; the schedule (cosine) is over, and lr" in " ".join(told.stdout.split())
+    assert "extended epoch 2; the schedule (cosine) is over, and lr" in " ".join(
+        told.stdout.split()
+    )
     assert "trained       2 epochs" in told.stdout
     assert f"{longer} is done already; nothing to do." in train("extend=1").stdout
 

@@ -61,9 +61,8 @@ def check_extension(case: Case) -> None:
     if begins != ends:
         goes = f"goes from {lr * begins:.3g} in a straight line to {lr * ends:.3g}"
     why = "" if scale is not None else f"{WHY[begins == ends]}; extend_lr_scale=… sets another"
-    case.extension = (
-        f"epochs {last - epochs + 1} to {last}; the schedule ({kind}) is over, and lr {goes}{why}"
-    )
+    added = f"epochs {last - epochs + 1} to {last}" if epochs > 1 else f"epoch {last}"
+    case.extension = f"{added}; the schedule ({kind}) is over, and lr {goes}{why}"
 
 
 def _other_classes(init: str, content: dict[str, Any], case: Case) -> list[str]:
