@@ -228,7 +228,12 @@ IDLE: dict[str, tuple[tuple[tuple[str, ...], str, int], ...]] = {
         (("mixup", "cutmix"), "mix_off_fraction", 1),
     ),
 }
-TOP: dict[str, Bound] = {"threads": Bound(1, 1_024), "seed": Bound(0, MOST_WHOLE, below=True)}
+TOP: dict[str, Bound] = {
+    "threads": Bound(1, 1_024),
+    "seed": Bound(0, MOST_WHOLE, below=True),
+    "extend": COUNT,
+    "extend_lr_scale": Bound(0, 1, above=True),
+}
 CHECKPOINT = {
     "every_n_steps": Bound(1, 1e9),
     "patience": COUNT,

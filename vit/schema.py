@@ -21,7 +21,9 @@ from vit.build import (
 )
 from vit.faults import Fault, did_you_mean
 from vit.number_faults import number_faults
+from vit.plain_keys import CHECKPOINT, PLAIN
 from vit.runs.identity import HOW_CHECKPOINTS_ARE_WRITTEN
+from vit.runs.remarks import remark_faults
 from vit.runs.shapes import SCHEMA_VERSION
 from vit.slots import SLOTS, home_of, inside, slots_of
 
@@ -47,26 +49,6 @@ GIVEN_BY_KEYWORD: dict[str, frozenset[str]] = {
 }
 GIVEN_BY_POSITION = ("backbone", "head", "task")  # slots whose parts code gives anything else
 OPTIONAL_PARTS = ("ema", "watch")  # null: this run has none
-PLAIN: dict[str, Any] = {
-    "schema_version": int,
-    "name": str,
-    "seed": int,
-    "threads": int,
-    "compile": bool,
-    "allow_targets": list[str],
-}
-CHECKPOINT: dict[str, Any] = {
-    "monitor": str,
-    "mode": typing.Literal["max", "min"],
-    "every_n_steps": int | None,
-    "patience": int | None,
-    "keep_last": int,
-    "keep_best": int,
-    "keep_every_n_steps": int | None,
-    "keep_every_n_epochs": int | None,
-    "asynchronous": bool,
-    "sharded": bool,
-}
 
 
 def schema_faults(config: Mapping[str, Any], only: Collection[str] | None = None) -> list[Fault]:
@@ -97,6 +79,7 @@ def schema_faults(config: Mapping[str, Any], only: Collection[str] | None = None
         faults += slot_faults(key, node, allowed)
     faults += _checkpoint_faults(config.get("checkpoint"))
     faults += _process_faults(config.get("trainer"))
+    faults += remark_faults(config)
     noted = {fault.where for fault in faults}
     return faults + [fault for fault in number_faults(config) if fault.where not in noted]
 

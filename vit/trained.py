@@ -25,6 +25,7 @@ from vit.runs.trust import package_faults, require_trusted
 from vit.tasks.assembly import assemble_data, assemble_model, task_spec
 from vit.tasks.inputs import answered, ready, require_several
 from vit.tasks.stored import OF_THE_MODEL, stored_config
+from vit.weights.of_run import of_model
 
 
 @dataclass
@@ -210,13 +211,6 @@ def require_fit(
     """Raises Refused naming the keys and shapes that do not fit, and whose the checkpoint is."""
     if difference := misfit(weights, model.state_dict()):
         raise Refused([Fault(str(path), f"{difference}{_whose(path, folder)}")])
-
-
-def of_model(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A task's state without what is not its model's, by the model's own names."""
-    inside = "model."
-    named = state_dict.items()
-    return {key.removeprefix(inside): value for key, value in named if key.startswith(inside)}
 
 
 def require_numbers(weights: dict[str, Tensor], path: Path) -> None:

@@ -294,6 +294,17 @@ def test_a_signal_after_the_end_changes_nothing(stopped, monkeypatch, capsys):
     assert folder.state().name == "done"
 
 
+def test_other_weights_to_start_from_are_noted(tmp_path):
+    folder = RunFolder(tmp_path)
+    first = {"created": "a", "command": "x", "init": {"run": "r", "content": "1" * 40}}
+    keep_stamp(folder, first)
+    assert keep_stamp(folder, {"created": "b"}) == []  # of a run that goes on nothing is read
+    second = {"created": "c", "init": {"run": "r", "content": "2" * 40}}
+    assert keep_stamp(folder, second) == ["the weights of init (11111111 → 22222222)"]
+    kept = read_json(folder.stamp_file)
+    assert kept["init"] == second["init"] and kept["history"][0]["init"] == first["init"]
+
+
 def test_other_code_is_noted_and_not_refused(tmp_path):
     folder = RunFolder(tmp_path)
     first = {"created": "a", "command": "x", "code": code(), "data": {"fingerprint": "1"}}

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from os import PathLike, fspath
 from typing import Any
 
+from vit.cli.quoting import quoted
 from vit.faults import Fault, Refused
-
-# What Hydra's grammar takes in an unquoted value; a blank, a comma or a bracket would mean more.
-PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:+%@?|")
 
 
 def words_of(words: tuple[Any, ...], keys: Mapping[str, Any]) -> list[str]:
@@ -47,9 +44,9 @@ def _written(key: str, value: Any) -> str:
     if isinstance(value, float):
         return repr(float(value))  # of NumPy's, too, whose own says more
     if isinstance(value, PathLike):
-        return _quoted(fspath(value))
+        return quoted(fspath(value))
     if isinstance(value, str):
-        return _quoted(value)
+        return quoted(value)
     if isinstance(value, list | tuple):
         return f"[{','.join(_written(key, each) for each in value)}]"
     if isinstance(value, Mapping):
@@ -59,20 +56,3 @@ def _written(key: str, value: Any) -> str:
         return _written(key, value.tolist())
     message = f"is a {type(value).__name__}; wanted text, a number, a path, a list, a dict or None"
     raise Refused([Fault(key, message)])
-
-
-def _quoted(text: str) -> str:
-    """As Hydra's grammar reads it back: text that would be another type there stays text."""
-    if text and set(text) <= PLAIN and not _reads_as_another_type(text):
-        return text
-    # A backslash counts as one only before a quote, so only those are doubled.
-    escaped = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + "\\'" * bool(found[2]), text)
-    return f"'{escaped}'"
-
-
-def _reads_as_another_type(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return text.lower() in ("null", "true", "false")
-    return True

@@ -79,6 +79,8 @@ class Case:
     data_report: DataReport | None = None
     settled: dict[str, str] | None = None
     changes: list[str] | None = None
+    init: dict[str, Any] | None = None
+    extension: str | None = None
 
     @property
     def allow(self) -> list[str]:
@@ -111,4 +113,6 @@ class Case:
             determinism=self.determinism,
             settled=self.settled or None,
             changes=self.changes,
+            init=self.init,
+            extension=self.extension,
         )

@@ -32,6 +32,7 @@ from vit.check.settings import (
     check_trainer,
     replace_unusable,
 )
+from vit.check.start import check_extension, check_init
 from vit.check.training_length import check_length
 from vit.check.trying import is_own_part, trying
 from vit.facts import facts_from_summary
@@ -241,10 +242,12 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     check_data,
     check_task,
     check_model,
+    check_init,
     check_machine,
     check_length,
     check_metrics,
     check_recipe,
+    check_extension,
     check_cost,
     check_batch_statistics,
     check_memory,

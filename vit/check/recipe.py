@@ -19,6 +19,7 @@ from vit.optim.groups import param_groups, table
 from vit.optim.schedules import Constant
 from vit.runs.check_report import ScheduleReport, TrainingReport
 from vit.runs.tensor_file import some
+from vit.tasks.assembly import assemble_schedule
 
 SCHEDULE_POINTS = 40
 
@@ -56,7 +57,7 @@ def _check_rates(case: Case, training: TrainingReport) -> None:
     if averages and not isinstance(schedule, Constant):
         message = f"optim.name={optim.name} wants no decay of the rate: schedule=constant"
         case.warnings.append(message)
-    factors = _factors(case, schedule, training)
+    factors = _factors(case, assemble_schedule(config, allow), training)
     if factors is None:
         return
     lr = getattr(optim, "lr", None)

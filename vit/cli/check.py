@@ -16,6 +16,7 @@ from vit.runs.check_report import CheckReport
 from vit.runs.composed import Composed
 from vit.runs.continuity import refuse_changed_data
 from vit.runs.directory import RunFolder
+from vit.runs.extension import require_parent
 from vit.runs.privacy import Held, held_by
 
 ABOUT = """Find every fault of a config and its data, and show what the run would be.
@@ -100,6 +101,8 @@ def checked(run: Composed, arguments: argparse.Namespace) -> CheckReport:
     folder = RunFolder(run.run_dir)
     try:
         folder.refuse_conflicts(run.config)
+        if run.parent is not None:
+            require_parent(RunFolder(run.parent), folder, run.config)
         if not report.faults:
             data, changes = report.sound.data, report.sound.changes or ()
             refuse_changed_data(folder, data.fingerprint, changes)

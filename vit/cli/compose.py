@@ -20,6 +20,7 @@ from vit.cli.config_files import bomb_faults, reference_faults
 from vit.cli.config_groups import Groups, choosable
 from vit.cli.grammar import is_value, read_words
 from vit.cli.override_errors import composition_errors, composition_faults
+from vit.cli.quoting import in_quotes
 from vit.cli.resolve import resolved
 from vit.cli.task_recipe import DECIDING
 from vit.faults import Fault, Refused, did_you_mean
@@ -56,8 +57,22 @@ def add_compose_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def written_out(argv: list[str]) -> list[str]:
-    """The words with the short ones as the overrides that they stand for."""
-    return ["trainer.deterministic=true" if word == DETERMINISTIC else word for word in argv]
+    """The words with the short ones as the overrides that they stand for.
+
+    A note is text as it stands: in Hydra's grammar a comma would make it several values, and a
+    bracket or a colon a fault.
+    """
+    return [_written_out(word) for word in argv]
+
+
+def _written_out(word: str) -> str:
+    if word == DETERMINISTIC:
+        return "trainer.deterministic=true"
+    key, _, text = word.partition("=")
+    plain = key in ("note", "+note", "++note") and text not in ("", "null")
+    if not plain or (len(text) > 1 and text[0] == text[-1] and text[0] in "'\""):
+        return word
+    return f"{key}={in_quotes(text)}"
 
 
 def choices() -> str:

@@ -13,7 +13,8 @@ from vit.cli.config_groups import WHOLE, Groups
 from vit.cli.declared import Declared, Parameter, declared, hint_text
 from vit.cli.key_table import Key, Section
 from vit.cli.remarks import remarks, remarks_of_file
-from vit.schema import CHECKPOINT, GIVEN_BY_KEYWORD, PLAIN
+from vit.plain_keys import CHECKPOINT, PLAIN
+from vit.schema import GIVEN_BY_KEYWORD
 
 CONTROL = ("_target_", "_partial_")
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vit.review.board import Board, ConfigurationRow
     from vit.review.per_image import PerImage
     from vit.review.report import Report
+    from vit.review.run import Runs
     from vit.review.statistics import Difference
 
 ABOUT = """Compare runs: a table here, and one HTML file that opens anywhere without a network.
@@ -26,6 +27,7 @@ ABOUT = """Compare runs: a table here, and one HTML file that opens anywhere wit
   vit report runs                               all runs in a folder
   vit report RUN_A RUN_B --metric val/accuracy --out compared.html
   vit report runs/digits-depth --baseline depth=2
+  vit report runs --tag paper --search rope     of these only those with that tag and word
   vit report runs/digits-depth --json           all of its tables, for programs
   vit report runs/digits-depth --watch          keep the page fresh while runs go on; Ctrl-C ends
   vit report ENTITY/PROJECT                     the runs of a W&B project, asked of its server
@@ -54,6 +56,16 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--metric", help="default: checkpoint.monitor of the runs")
     parser.add_argument("--mode", choices=("max", "min"), help="what is better; default: as above")
     parser.add_argument("--baseline", metavar="NAME", help="a configuration or run; the first")
+    parser.add_argument(
+        "--tag",
+        action="append",
+        default=[],
+        metavar="TAG",
+        help="only runs with it; may be given again",
+    )
+    parser.add_argument(
+        "--search", metavar="WORDS", help="only runs with all of them in name, note or tags"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: report.html")
     parser.add_argument(
         "--log",
@@ -85,6 +97,7 @@ def main(argv: list[str]) -> int:
             check_target(f"--{flag}", target)
     if arguments.workspace:
         require_package()
+    from vit.review.chosen import chosen
     from vit.review.report import build_report
 
     sources: list[str] = arguments.sources
@@ -95,16 +108,17 @@ def main(argv: list[str]) -> int:
         from vit.review.page_file import refuse_others
 
         refuse_others(out, sources)
-    chosen = {name: getattr(arguments, name) for name in ("metric", "mode", "baseline")}
+
+    def made(loaded: Runs) -> Report:
+        if arguments.tag or arguments.search:
+            loaded = chosen(loaded, arguments.tag, arguments.search)
+        asked = {name: getattr(arguments, name) for name in ("metric", "mode", "baseline")}
+        return build_report(loaded, sources, **asked)
+
     if arguments.watch:
         from vit.cli.report_watch import watch
 
-        report = watch(
-            sources,
-            out,
-            lambda loaded: build_report(loaded, sources, **chosen),
-            keep=not arguments.no_cache,
-        )
+        report = watch(sources, out, made, keep=not arguments.no_cache)
         _show(report)
         print(f"page  {out}")
         return 0
@@ -112,7 +126,7 @@ def main(argv: list[str]) -> int:
     from vit.review.page_file import end_following, write_page
     from vit.review.sources import load
 
-    report = build_report(load(sources, cache=not arguments.no_cache), sources, **chosen)
+    report = made(load(sources, cache=not arguments.no_cache))
     if is_written:
         write_page(out, page(report))
         end_following(out)  # of a watch that was killed
@@ -181,11 +195,28 @@ def _show_board(board: Board, console: Console) -> None:
         console.print(Text(printable(verdict.advice)), soft_wrap=True)
     if board.per_image:
         console.print(Text(printable(_image_by_image(board.per_image))), soft_wrap=True)
+    _show_remarks(board, console)
     for note in board.notes:
         console.print(Text(f"note: {printable(note)}", style="dim"), soft_wrap=True)
     for failure in board.failures[:5]:
         line = f"{failure.state}: {failure.name}  {failure.why}"
         console.print(Text(printable(line), style="red"), soft_wrap=True)
+
+
+def _show_remarks(board: Board, console: Console) -> None:
+    """What was said of the runs, a line each; of a sweep's trials once, as they share it."""
+    from rich.text import Text
+
+    said: dict[str, list[str]] = {}
+    for run in board.runs:
+        if run.tags or run.note:
+            tags = f"[{', '.join(run.tags)}]" if run.tags else ""
+            said.setdefault("  ".join(filter(None, (tags, run.note))), []).append(run.name)
+    for text, names in list(said.items())[:MOST_ROWS]:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        console.print(Text(printable(f"{names[0]}{more}: {text}"), style="dim"), soft_wrap=True)
+    if len(said) > MOST_ROWS:
+        console.print(f"… and {len(said) - MOST_ROWS} more notes", markup=False)
 
 
 def _many(count: int, word: str) -> str:

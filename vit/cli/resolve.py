@@ -11,6 +11,7 @@ from vit.cli.override_errors import first_line, unresolved
 from vit.faults import Fault, Refused
 from vit.runs.composed import Composed
 from vit.runs.environment import named
+from vit.runs.extension import asks_for_more, parent_config, suffix, with_epochs_added
 from vit.runs.identity import config_hash
 from vit.runs.naming import folder_faults, name_faults
 from vit.runs.trust import from_environment, untrusted_packages, used
@@ -57,8 +58,13 @@ def resolved(
         raise Refused(faults, frozen)
     if own_name is not None and not isinstance(own_name, str):
         raise Refused([Fault("name", f"is {own_name!r}; wanted text")], frozen)
+    longer = asks_for_more(frozen)
+    if longer and number is not None:
+        message = "is for one run, not for the trials of a sweep; wanted no -m beside it"
+        raise Refused([Fault("extend", message)], frozen)
     if not own_name:
-        frozen["name"] = f"{choice}-{config_hash(frozen)[:8]}"
+        whole = parent_config(frozen) if longer else frozen
+        frozen["name"] = f"{choice}-{config_hash(whole)[:8]}"
     with read_write(hydra), open_dict(composed):
         composed.name = frozen["name"]
         hydra.job.override_dirname = ",".join(
@@ -83,9 +89,19 @@ def resolved(
             folder = sweep_dir / str(hydra.sweep.subdir)
     except OmegaConfBaseException as error:
         raise Refused([Fault(where, f"does not resolve: {first_line(error)}")]) from error
+    parent = None
+    if longer:
+        try:
+            frozen = with_epochs_added(frozen)
+        except Refused as refused:
+            raise Refused(refused.faults, frozen) from None
+        frozen["name"] += suffix(frozen)
+        # Of the current folder, and of one above it, the name is not in the path.
+        parent = folder if folder.name not in ("", "..") else folder.resolve()
+        folder = parent.with_name(f"{parent.name}{suffix(frozen)}")
     if faults := folder_faults(where, folder):
         raise Refused(faults, frozen)
-    return Composed(frozen, folder, words, policy, choice, own_name, own_folder, sweep_dir)
+    return Composed(frozen, folder, words, policy, choice, own_name, own_folder, sweep_dir, parent)
 
 
 def _allowed(

@@ -41,6 +41,8 @@ def plain_console() -> Any:
 
 def show_report(report: CheckReport) -> None:
     """The check's table: what the run will be."""
+    from rich.text import Text
+
     from vit.console import PlainTable
 
     console = plain_console()
@@ -48,7 +50,7 @@ def show_report(report: CheckReport) -> None:
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
     for label, text in report_rows(report.sound):
-        table.add_row(label, text)
+        table.add_row(label, Text(text))  # paths and names may hold what rich takes for markup
     console.print(table)
     if report.sound.groups is not None:
         console.print(_groups(report.sound.groups))
@@ -77,6 +79,7 @@ def report_rows(run: RunReport) -> list[tuple[str, str]]:
         *_objects(run.data.splits),
         *(run.settled or {}).items(),
         ("parameters", f"{cost.parameters:,}"),
+        *_init(run.init),
         (f"per {unit}", f"{cost.gflops_per_image:.3g} GFLOPs forward"),
     ]
     if cost.tokens is not None:
@@ -101,7 +104,15 @@ def report_rows(run: RunReport) -> list[tuple[str, str]]:
         ("epoch", f"{training.batches_per_epoch} batches, {training.steps_per_epoch} steps"),
         ("training", f"{training.steps:,} steps"),
         ("lr", f"{plot(rates)}  up to {max(rates):.3g}"),
+        *([("extended", run.extension)] if run.extension else []),
     ]
+
+
+def _init(init: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """The weights that it starts from, and what of them does not fit."""
+    if init is None:
+        return []
+    return [("init", printable(f"{init['run']}, {init['checkpoint']}: {init['summary']}"))]
 
 
 def _amount(name: str, split: SplitReport) -> str:

@@ -22,7 +22,7 @@ from vit.cli.compose import (
 )
 from vit.faults import Fault, Refused
 from vit.metrics.headlines import HEADLINES
-from vit.runs import process
+from vit.runs import extension, process
 from vit.runs.check_report import CheckReport
 from vit.runs.continuity import keep_stamp, refuse_changed_data
 from vit.runs.counted import BEFORE, is_outdated, ways
@@ -43,8 +43,15 @@ ABOUT = """Train a model from a config that Hydra composes.
   vit train -m experiment=digits seed=1,2,3          one run for each value
   vit train experiment=digits --cfg job              show the config, train nothing
 
+  vit train experiment=digits note="why I run it" tags=[baseline,paper]
+  vit train experiment=digits init=runs/NAME         from the weights of a finished run
+  vit train experiment=digits extend=10              ten epochs more than the finished run of
+                                                     the same words without extend
+
 The run's folder is runs/NAME (hydra.run.dir=… chooses another). The same command again goes on
-with an unfinished run, and does nothing to a finished one.
+with an unfinished run, and does nothing to a finished one. A longer run (extend) is a run of its
+own, runs/NAME-extend10: the finished one stays as it is. Its added epochs run at the learning rate
+where the schedule ended; where that is 0 they begin at a tenth of optim.lr (extend_lr_scale=…).
 
 With -m the trials are checked and shown as a plan, then run, as many at once as the machine has
 room for (sweep.jobs=N). Their folder is runs/SWEEP (sweep.name=…, hydra.sweep.dir=…). The same
@@ -72,6 +79,8 @@ def main(argv: list[str]) -> int:
         folder = RunFolder(run.run_dir)
         try:
             folder.refuse_conflicts(run.config)
+            if run.parent is not None:
+                extension.require_parent(RunFolder(run.parent), folder, run.config)
         except Refused as conflict:  # the config may have faults of its own
             raise Refused(conflict.faults, run.config, conflict.hint) from None
         report = None
@@ -82,6 +91,8 @@ def main(argv: list[str]) -> int:
             if not arguments.allow_changed:
                 data, changes = report.sound.data, report.sound.changes or ()
                 refuse_changed_data(folder, data.fingerprint, changes)
+                if run.parent is not None and not folder.config_file.exists():
+                    extension.refuse_other_data(RunFolder(run.parent), data.fingerprint)
     except Refused as refused:
         raise with_faults_of_the_rest(refused, arguments) from None
     return _train(run, report, ["vit", "train", *argv], arguments.prepare)
@@ -142,7 +153,9 @@ def _train(run: Composed, report: CheckReport | None, command: list[str], prepar
     if report is None:
         from vit.review.run_page import has_run_page, write_run_page
 
-        print(f"{run.run_dir} is done already; nothing to do.")
+        noted = folder.annotate(run.config)
+        what = "; its note and tags are these now." if noted else "; nothing to do."
+        print(f"{run.run_dir} is done already{what}")
         if not has_run_page(folder):  # a kill came first, or an older vit trained it
             write_run_page(folder)
         summary(folder)
@@ -150,6 +163,8 @@ def _train(run: Composed, report: CheckReport | None, command: list[str], prepar
     from vit.cli.screen import show_report
 
     print(f"run         {run.run_dir}")
+    if run.parent is not None:
+        print(f"extends     {_shortest(run.parent)}, which stays as it is")
     if folder.last_checkpoint.exists() and not prepare:
         state = folder.state().name or "running"
         was = {
@@ -165,8 +180,14 @@ def _train(run: Composed, report: CheckReport | None, command: list[str], prepar
     record["facts"] = {name: plain[name] for name in FACTS if name in plain}
     if sound.metrics.counted is not None:
         record["counted"] = sound.metrics.counted
-    folder.freeze(run.config)
-    if changed := keep_stamp(folder, record):
+    if sound.init is not None:
+        record["init"] = sound.init
+    if run.parent is not None and not folder.config_file.exists():
+        changed = extension.begin(folder, RunFolder(run.parent), run.config, record)
+    else:
+        folder.freeze(run.config)
+        changed = keep_stamp(folder, record)
+    if changed:
         print(f"changed     since it was begun: {'; '.join(changed)}")
     if prepare:
         print(f"\nprepared; to train it: vit run {_shortest(run.run_dir)}")

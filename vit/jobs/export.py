@@ -17,7 +17,6 @@ from vit.tasks.assembly import assemble_data, assemble_model
 from vit.tasks.stored import OF_THE_MODEL, stored_config
 from vit.trained import (
     facts_of,
-    of_model,
     refusing_targets,
     require_fit,
     require_numbers,
@@ -25,6 +24,7 @@ from vit.trained import (
     without_downloads,
 )
 from vit.version import __version__
+from vit.weights.of_run import of_model
 
 SCHEMA_VERSION = 1
 TIMM_BACKBONE = "vit.models.pretrained.TimmBackbone"

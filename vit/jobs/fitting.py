@@ -12,6 +12,7 @@ import pytorch_lightning as lightning
 from pytorch_lightning import Callback
 
 from vit.build import build_slot
+from vit.callbacks.added_epochs import RatesOfNow
 from vit.callbacks.agreement import Agreement
 from vit.callbacks.checkpoints.policy import checkpoint_callbacks, policy_of
 from vit.callbacks.checkpoints.resume import ExactResume
@@ -30,6 +31,7 @@ from vit.data.core.samples import SampleData
 from vit.explain.after_training import look_back
 from vit.frozen import accumulation
 from vit.jobs.bad_batch import BadBatches
+from vit.jobs.beginning import begin_from
 from vit.jobs.going_on import accept_data, must_agree, require_checkpoint
 from vit.runs.clock import Clocks
 from vit.runs.continuity import begun, lost_checkpoint
@@ -93,6 +95,8 @@ def fit(job: Job) -> int:
     if job.rank == 0:
         write_splits(folder.path, splits_of(data))
     model = assemble_model(config, data.facts, allowed)
+    if not job.goes_on:
+        begin_from(folder, config, model, rank=job.rank)
     task = assemble_task(config, model, data, allowed)
     train_loader = job.loader(
         data, "train", accumulate=accumulation(config), mix_neighbours=task.mixes
@@ -188,6 +192,7 @@ def _callbacks(
     return [
         Agreement(must_agree(config, data) if several else {}, job.world_size),
         ExactResume(sampler, last if job.goes_on else None),
+        *([RatesOfNow()] if config.get("extend") else []),
         ScheduleFree(),
         *([build_slot("ema", config, job.allow_targets)] if config["ema"] else []),
         Progress(job.throughput, unit=data.unit, metrics=spec.ask(spec.progress_metrics, model)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(kw_only=True)
@@ -104,3 +105,34 @@ class Constant(Schedule):
         if progress <= 1 - self.cooldown or not self.cooldown:
             return 1.0
         return 1 + (self.final_lr_scale - 1) * (progress - (1 - self.cooldown)) / self.cooldown
+
+
+AGAIN = 0.1  # the scale at which a training goes on whose schedule ended at 0
+
+
+@dataclass(frozen=True)
+class Extended:
+    """A schedule that has come to its end, and the rate of the `epochs` that `extend` adds to it.
+
+    They go in a straight line from `start`, a scale as any, to where the schedule ended. None is
+    that end itself, so that the rate stays where it was; or, where that is 0 and nothing would be
+    learnt, a tenth. What came before is as if nothing followed: the same rates at the same steps.
+    """
+
+    schedule: Any  # what has `scale`, ours or the user's own
+    epochs: int
+    start: float | None = None
+
+    def scale(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
+        """As a Schedule's; `total_steps` are those of all epochs."""
+        before = self.recipe_steps(total_steps, steps_per_epoch)
+        if step < before:
+            return float(self.schedule.scale(step, before, steps_per_epoch))
+        end = float(self.schedule.scale(before - 1, before, steps_per_epoch))
+        start = (end or AGAIN) if self.start is None else self.start
+        progress = min((step - before) / max(total_steps - 1 - before, 1), 1.0)
+        return start + (end - start) * progress
+
+    def recipe_steps(self, total_steps: int, steps_per_epoch: int) -> int:
+        """Optimizer steps of the training without what was added."""
+        return total_steps - self.epochs * steps_per_epoch

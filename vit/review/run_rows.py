@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from vit.review.configurations import run_value, so_far
 from vit.review.costs import run_costs
 from vit.review.run import Run, inside
+from vit.runs.remarks import note_of, tags_of
 
 ENDED_BADLY = ("failed", "cut off", "stopped", "preempted", "pruned")
 LONGEST_LINE = 2_000  # characters of a log line on the page
@@ -33,6 +34,8 @@ class RunRow:
     epochs: int | None
     metrics: dict[str, float | int]
     costs: dict[str, float]
+    note: str | None  # why it was run, in its user's words
+    tags: list[str]
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ def run_row(run: Run, numbers: dict[str, int], metric: str, mode: str) -> RunRow
             if isinstance(value, int | float) and math.isfinite(value)
         },
         costs=run_costs(run),
+        note=note_of(run.config),
+        tags=tags_of(run.config),
     )
 
 

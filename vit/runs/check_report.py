@@ -165,6 +165,8 @@ class RunReport:
     determinism: DeterminismReport | None = None  # where it was asked for
     settled: dict[str, str] | None = None  # what the task's settings come to: label → text
     changes: list[str] | None = None  # of the data since the run was begun
+    init: dict[str, Any] | None = None  # weights it starts from: see vit/weights, with a `summary`
+    extension: str | None = None  # what the epochs of `extend` are, and their learning rate
     seconds: float | None = None  # estimated for the training, where somebody asked
 
     @classmethod
@@ -190,6 +192,8 @@ class RunReport:
             else None,
             settled=plain.get("settled"),
             changes=plain.get("changes"),
+            init=plain.get("init"),
+            extension=plain.get("extension"),
             seconds=plain.get("seconds"),
         )
 
@@ -208,7 +212,8 @@ class RunReport:
             **({} if exact is None else {"deterministic": exact.summary}),
             "data": self.data.to_plain(),
             **_without_none({"settled": self.settled}),
-            **_without_none({"changes": self.changes}),
+            **_without_none({"changes": self.changes, "init": self.init}),
+            **_without_none({"extension": self.extension}),
             "gpus": self.gpus,
             **_without_none({"seconds": self.seconds}),
         }
@@ -218,7 +223,8 @@ class RunReport:
 KEYS = frozenset(
     {
         *("faults", "lacking", "warnings", "schedule", "groups", "checkpoints", "memory"),
-        *("communication", "deterministic", "data", "settled", "changes", "gpus", "seconds"),
+        *("communication", "deterministic", "data", "settled", "changes", "init", "extension"),
+        *("gpus", "seconds"),
     }
 )
 

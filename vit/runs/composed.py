@@ -19,3 +19,4 @@ class Composed:
     own_name: str | None = None  # where the user gave one
     own_folder: bool = False  # whether the user chose hydra.sweep.subdir
     sweep_dir: Path = Path()  # of a point of a sweep
+    parent: Path | None = None  # the run that it makes longer (`extend`)

@@ -15,6 +15,7 @@ from vit.runs.files import json_of, read_json
 from vit.runs.writing import write_json
 
 GO_ON = "--allow-changed"
+PARTS = ("code", "data", "init")  # of a stamp, in which later starts may differ
 
 
 def begun(folder: RunFolder) -> bool:
@@ -141,16 +142,25 @@ def keep_stamp(folder: RunFolder, stamp: dict[str, Any]) -> list[str]:
         return []
     changes = changed_data(_fingerprint(before), _fingerprint(stamp))
     changes += changed_code(before.get("code"), stamp.get("code") or {})
+    changes += _changed_init(before.get("init"), stamp.get("init"))
     if changes:
         earlier = before.get("history")
         history = [*(earlier if isinstance(earlier, list) else []), _outdated(before, stamp)]
-        now: dict[str, Any] = {key: stamp[key] for key in ("code", "data") if key in stamp}
+        now: dict[str, Any] = {key: stamp[key] for key in PARTS if key in stamp}
         write_json(folder.stamp_file, {**before, **now, "history": history})
     return changes
 
 
+def _changed_init(before: object, now: object) -> list[str]:
+    """Of the weights it starts from; a run that goes on reads none, and its stamp tells none."""
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        return []
+    old, new = before.get("content"), now.get("content")
+    return [] if old == new else [f"the weights of init ({str(old)[:8]} → {str(new)[:8]})"]
+
+
 def _outdated(before: dict[str, Any], stamp: dict[str, Any]) -> dict[str, Any]:
-    kept: dict[str, Any] = {key: before[key] for key in ("code", "data") if key in before}
+    kept: dict[str, Any] = {key: before[key] for key in PARTS if key in before}
     return {**kept, "until": stamp.get("created"), "then": stamp.get("command")}
 
 

@@ -25,6 +25,7 @@ from vit.runs.environment import by_name, with_values
 from vit.runs.files import json_of, read_json, yaml_of
 from vit.runs.identity import WHOSE_COMMAND_IT_IS, differences
 from vit.runs.links import refuse_links
+from vit.runs.remarks import said
 from vit.runs.secrets import without_secrets
 from vit.runs.shapes import CONFIG, ORDER, RESULTS, SCHEMA_VERSION, STATE, misfit
 from vit.runs.state import Order, RunState, State, StateDetails, TrainedTime
@@ -240,22 +241,29 @@ class RunFolder:
     def freeze(self, config: dict[str, Any]) -> None:
         """Writes the config, once; the same one again changes only what no number depends on.
 
-        That is how checkpoints are written, and what the command now says of tracking and watching:
-        the folder may be a stranger's.
+        That is how checkpoints are written, what the command now says of tracking and watching (the
+        folder may be a stranger's), and its note and tags.
         """
         if self.config_file.is_file():
-            frozen = self.written_config()
             kept = ("checkpoint", *WHOSE_COMMAND_IT_IS)
-            now = {**frozen, **{key: by_name(config[key]) for key in kept if key in config}}
-            if now != frozen:
-                frozen = now
-                text = yaml.safe_dump(frozen, sort_keys=False, allow_unicode=True)
-                write_text(self.config_file, text)
+            self._rewrite({key: config[key] for key in kept if key in config} | said(config))
             return
         self.path.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(by_name(config), sort_keys=False, allow_unicode=True)
         write_text(self.config_file, text)
         self.set_state("planned")
+
+    def annotate(self, config: dict[str, Any]) -> bool:
+        """Takes over what a command says in note and tags; whether that was anything new."""
+        return self._rewrite(said(config))
+
+    def _rewrite(self, parts: dict[str, Any]) -> bool:
+        frozen = self.written_config()
+        now = {**frozen, **{key: by_name(value) for key, value in parts.items()}}
+        if now == frozen:
+            return False
+        write_text(self.config_file, yaml.safe_dump(now, sort_keys=False, allow_unicode=True))
+        return True
 
 
 def content_of(checkpoint: Path) -> str | None:

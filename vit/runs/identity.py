@@ -7,7 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-NO_NUMBER_DEPENDS_ON = ("name", "tracking", "watch", "allow_targets")
+REMARKS = ("note", "tags")  # what a person says of a run, see vit/runs/remarks.py
+NO_NUMBER_DEPENDS_ON = ("name", *REMARKS, "tracking", "watch", "allow_targets")
 # Of these what runs is of the command that is given, never of a folder that was there.
 WHOSE_COMMAND_IT_IS = ("tracking", "watch", "allow_targets")
 HOW_CHECKPOINTS_ARE_WRITTEN = (
@@ -38,6 +39,9 @@ ADDED: dict[str, Any] = {
     "task.pixel_loss": {"_target_": "vit.losses.pixels.CrossEntropy"},
     "backbone.stages": None,
     "trainer.sync_batchnorm": False,
+    "init": None,
+    "extend": None,
+    "extend_lr_scale": None,
 }
 
 

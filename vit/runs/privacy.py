@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vit.runs.environment import by_name, hidden
+from vit.runs.remarks import note_of, tags_of
 from vit.runs.secrets import BLACK, without_secrets
 from vit.runs.stamp import DIFF_SWITCH, LEFT_OUT, stamp
 
@@ -60,10 +61,17 @@ def held_by(config: dict[str, Any], command: list[str]) -> list[Held]:
         Held("results.png", "curves, and names of classes"),
         Held("checkpoints/", "weights, class names; of a run on texts its vocabulary"),
         Held("trial.json, sweep.json", "of a sweep: hosts, folder, and its words as typed"),
+        *_remarks(config),
         *_tracker(config["tracking"]),
         Held("report.html", "command, folder, commit, config, numbers, pictures, ends of logs"),
     ]
     return rows
+
+
+def _remarks(config: dict[str, Any]) -> list[Held]:
+    remarks = {"the note": note_of(config), "the tags": ", ".join(tags_of(config))}
+    where = "config.yaml, W&B, page"
+    return [Held(where, what, _short(text)) for what, text in remarks.items() if text]
 
 
 def _tracker(tracking: dict[str, Any]) -> list[Held]:

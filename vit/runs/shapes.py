@@ -213,6 +213,8 @@ STAMP = Shape(
         ),
         "data": ANY,
         "facts": mapping_of(METRIC),
+        "init": maybe(ANY),
+        "extends": maybe(ANY),
     },
 )
 CLAIM = Shape({"host": maybe(TEXT), "pid": WHOLE, "boot": maybe(TEXT)})
@@ -222,6 +224,11 @@ CONFIG = Shape(
         "name": TEXT,
         "seed": maybe(WHOLE),
         "threads": maybe(WHOLE),
+        "note": maybe(TEXT),
+        "tags": maybe(list_of(TEXT)),
+        "init": maybe(TEXT),
+        "extend": maybe(WHOLE),
+        "extend_lr_scale": maybe(NUMBER),
         "allow_targets": maybe(list_of(TEXT)),
         "compile": Kind("true or false", lambda value: value is None or isinstance(value, bool)),
         **dict.fromkeys(PARTS, ANY),

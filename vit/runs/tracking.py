@@ -10,6 +10,7 @@ from vit.runs.environment import by_name
 from vit.runs.files import read_json
 from vit.runs.identity import config_hash, group_id
 from vit.runs.links import refuse_links
+from vit.runs.remarks import note_of, tags_of
 from vit.runs.secrets import without_secrets
 from vit.runs.shapes import TEXT, Shape
 from vit.runs.wandb_links import make_relative
@@ -54,8 +55,8 @@ class Wandb:
         project: W&B's, where the run is listed.
         entity: the user or team that it belongs to; None is the one logged in.
         group: runs that are shown together.
-        tags: words to find the run by.
-        notes: a text about the run.
+        tags: words to find the run by at W&B alone, beside the run's own `tags`.
+        notes: a text about the run for W&B alone; None takes the run's own `note`.
     """
 
     mode: Literal["offline", "online", "disabled"] = "offline"
@@ -86,8 +87,8 @@ class Wandb:
             project=self.project,
             entity=self.entity,
             group=self.group or group_id(config),
-            tags=list(self.tags),
-            notes=self.notes,
+            tags=list(dict.fromkeys([*tags_of(config), *self.tags])),
+            notes=note_of(config) if self.notes is None else self.notes,
             mode=self.mode,
             resume="allow",
             job_type="train",

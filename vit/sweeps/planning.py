@@ -123,6 +123,8 @@ class Planner:
             sound = report.sound
             data = with_names(sound.data.to_plain(), hidden(run.config))
             trial.stamp = {**self._stamp, "data": data}
+            if sound.init is not None:
+                trial.stamp["init"] = sound.init
             if sound.metrics.counted is not None:
                 trial.stamp["counted"] = sound.metrics.counted
             trials.append(trial)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from vit.faults import Fault, Refused
 
 MOST_VALUES = 10_000  # of one key, and points of a grid
-NAMES_NO_SWEEP = ("hydra", "sweep", "tracking", "watch")
+NAMES_NO_SWEEP = ("hydra", "sweep", "tracking", "watch", "note", "tags")
 
 
 @dataclass(frozen=True)

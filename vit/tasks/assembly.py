@@ -16,6 +16,7 @@ from vit.build import CONTROL_KEYS, TargetError, arguments_of, build_slot, facto
 from vit.data.core.samples import SampleData
 from vit.facts import AnyFacts
 from vit.models.contract import complete
+from vit.optim.schedules import Extended
 from vit.slots import SLOTS
 from vit.tasks.spec import TaskSpec, contract_fault, settings_of
 
@@ -107,6 +108,14 @@ def shipped_spec(target: object) -> type[TaskSpec] | None:
     return getattr(importlib.import_module(f"vit.tasks.specs.{named[1]}"), f"{named[2]}Spec", None)
 
 
+def assemble_schedule(config: Mapping[str, Any], allow_targets: Iterable[str] = ()) -> Any:
+    """How the learning rate goes, through the epochs of `extend` too where there are any."""
+    schedule = build_slot("schedule", config, allow_targets)
+    if not config.get("extend"):
+        return schedule
+    return Extended(schedule, config["extend"], config.get("extend_lr_scale"))
+
+
 def assemble_task(
     config: Mapping[str, Any],
     model: nn.Module,
@@ -122,7 +131,7 @@ def assemble_task(
         model=model,
         facts=data.facts,
         optim=build_slot("optim", config, allow_targets),
-        schedule=build_slot("schedule", config, allow_targets),
+        schedule=assemble_schedule(config, allow_targets),
         seed=config["seed"],
         compile=config["compile"],
         **spec.ask(spec.from_data, data),

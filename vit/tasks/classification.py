@@ -19,7 +19,7 @@ from vit.structures import Batch
 from vit.tasks.mistakes import Name, Picture, of_classes
 from vit.tasks.mixing import Mixing
 from vit.tasks.specs.classification import ClassificationSpec, metrics_for
-from vit.tasks.task import OptimizerPart, SchedulePart, Task, total_steps
+from vit.tasks.task import OptimizerPart, SchedulePart, Task, recipe_steps, total_steps
 
 
 class Classification(Task):
@@ -99,7 +99,10 @@ class Classification(Task):
         return self.model(images)
 
     def on_train_start(self) -> None:
-        self._mix_steps = round((1 - self.mix_off_fraction) * total_steps(self.trainer))
+        off = self.mix_off_fraction
+        self._mix_steps = total_steps(self.trainer)
+        if off:  # and off it stays in the epochs that are added
+            self._mix_steps = round((1 - off) * recipe_steps(self))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, targets = self._mixed(batch, batch_idx)

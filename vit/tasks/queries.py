@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 
 from vit.models.heads.masks import MasksHead
-from vit.tasks.task import Task, total_steps
+from vit.tasks.task import Task, recipe_steps
 
 
 def tell_progress(task: Task) -> None:
     """Tells a head whose masks anneal how far the training is."""
     if isinstance(task.model.head, MasksHead):
-        task.model.head.set_progress(task.global_step / total_steps(task.trainer))
+        task.model.head.set_progress(min(task.global_step / recipe_steps(task), 1.0))
 
 
 def points_generator(task: Task, batch_idx: int, device: torch.device) -> torch.Generator:

@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from vit.facts import AnyFacts
 from vit.metrics.running import RunningMeans
+from vit.optim.schedules import Extended
 from vit.runs.distributed import sum_dtype
 from vit.runs.mistake_gallery import Album
 from vit.runs.predictions import Predictions
@@ -157,8 +158,7 @@ class Task(lightning.LightningModule):
         optimizer = self.optim.build(self.model)
         steps = total_steps(self.trainer)
         self.trainer.fit_loop.setup_data()  # else nothing is known where only max_steps is set
-        batches = self.trainer.num_training_batches
-        steps_per_epoch = max(math.ceil(batches / self.trainer.accumulate_grad_batches), 1)
+        steps_per_epoch = steps_of_epoch(self.trainer)
 
         # A function, not an object: a scheduler saves the attributes of objects.
         def scale(step: int) -> float:
@@ -219,3 +219,20 @@ def total_steps(trainer: lightning.Trainer) -> int:
             "or trainer.max_steps."
         )
     return int(steps)
+
+
+def steps_of_epoch(trainer: lightning.Trainer) -> int:
+    """Optimizer steps of one epoch."""
+    batches = trainer.num_training_batches
+    return max(math.ceil(batches / trainer.accumulate_grad_batches), 1)
+
+
+def recipe_steps(task: Task) -> int:
+    """Optimizer steps of the training that the recipe is for: without the epochs of `extend`.
+
+    Of these what goes by a share of the training is a share; it stays then as it has ended.
+    """
+    steps, schedule = total_steps(task.trainer), task.schedule
+    if isinstance(schedule, Extended):
+        return schedule.recipe_steps(steps, steps_of_epoch(task.trainer))
+    return steps

@@ -84,6 +84,10 @@ function failuresSection(data) {
 
 function runsSection(data) {
   const label = (run) => data.configurations[run.configuration].label;
+  const said = [
+    { label: "tags", kind: "wide", value: (run) => run.tags.join(", "), some: (run) => run.tags.length },
+    { label: "note", kind: "wide", value: (run) => run.note || "", some: (run) => run.note },
+  ].filter((column) => data.runs.some(column.some));
   const table = makeTable([
     { label: "run", kind: "wide", value: (run) => run.name, hint: "the name of its folder" },
     { label: "configuration", kind: "wide", value: label },
@@ -92,6 +96,7 @@ function runsSection(data) {
     { label: data.metric, kind: "number", lowFirst: data.mode === "min", value: (run) => run.value ?? run.so_far, text: (run) => (run.value === null && run.so_far !== null ? `${number(run.so_far)} so far` : number(run.value)) },
     { label: "epochs", kind: "number", value: (run) => run.epochs },
     ...costColumns(data, data.runs, (run) => run.costs, COST_COLUMNS.map(([name]) => name).filter((name) => name !== "gflops_per_image")),
+    ...said,
   ], [...data.runs], { name: "runs", search: "search runs" });
   return el("section", { id: "all" }, el("h2", {}, "All runs"), clockNote(data), table.node);
 }

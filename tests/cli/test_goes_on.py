@@ -1,0 +1,46 @@
+"""`note`, `tags`, `init` and `extend` as commands take them."""
+
+import json
+
+from commands import command
+
+WORDS = [
+    "experiment=digits",
+    "backbone.dim=8",
+    "backbone.heads=2",
+    "backbone.depth=1",
+    "schedule.warmup_epochs=0",
+    "trainer.max_epochs=1",
+    "trainer.limit_train_batches=1",
+    "trainer.limit_val_batches=1",
+    "trainer.limit_test_batches=1",
+    "tracking=none",
+]
+
+
+def test_a_finished_run_is_annotated_extended_and_started_from(tmp_path):
+    def train(*words, code=0):
+        return command("train", *WORDS, *words, code=code, cwd=tmp_path)
+
+    train("note=first, of all", "tags=[paper]")
+    (run,) = (tmp_path / "runs").iterdir()
+    name = f"runs/{run.name}"
+    assert "its note and tags are these now" in train("note=second").stdout
+    assert "note: second\ntags:\n- paper\n" in (run / "config.yaml").read_text()
+
+    told = train("extend=1")
+    longer = f"{name}-extend1"
+    assert f"extends     {name}, which stays as it is" in told.stdout
+    assert "extended epoch 2; the schedule (cosine) is over, and lr" in " ".join(
+        told.stdout.split()
+    )
+    assert "trained       2 epochs" in told.stdout
+    assert f"{longer} is done already; nothing to do." in train("extend=1").stdout
+
+    report = command("check", *WORDS, f"init={name}", "--json", cwd=tmp_path).stdout
+    init = json.loads(report)["init"]
+    assert init["run"] == name and init["new"] == init["resized"] == init["left_out"] == 0
+    faults = train("init=runs/none", "extend_lr_scale=0.5", code=2).stderr
+    assert "there is no folder 'runs/none'" in faults
+    assert "extend_lr_scale: is 0.5, and there is no extend" in faults
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {run.name, longer[5:]}
