@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 import vit
-from vit.api.command import run_command
-from vit.api.run import Run, Runs, require_success
+from vit.api.command import require_success, run_command
+from vit.api.run import Run, Runs
 from vit.faults import Refused
 
 SMALL = {

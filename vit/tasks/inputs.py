@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from PIL import Image
+from torch import Tensor
 
 from vit.data.core.images import BadImage, upright
 from vit.faults import Fault, Refused
@@ -31,6 +33,25 @@ def answered(trained: Any, inputs: Sequence[Any]) -> Iterator[dict[str, Any]]:
     for start in range(0, len(inputs), AT_ONCE):
         part = inputs[start : start + AT_ONCE]
         yield from trained.spec.ask(trained.spec.predict, trained, part)
+
+
+def images_of(
+    trained: Any, images: Sequence[Image.Image]
+) -> Float[Tensor, "batch channels height width"]:
+    """As the run's model wants them, on its device."""
+    device = next(trained.model.parameters()).device
+    return torch.stack([trained.transform(image) for image in images]).to(device)
+
+
+def padding_of(
+    trained: Any, images: Sequence[Image.Image]
+) -> Bool[Tensor, "batch height width"] | None:
+    """Which pixels only fill the images up, where the run's data say so, as in its training."""
+    if not trained.config["data"].get("padding"):
+        return None
+    frames = [trained.transform.frame(image.height, image.width) for image in images]
+    device = next(trained.model.parameters()).device
+    return torch.stack([frame.filled() for frame in frames]).to(device)
 
 
 def ready(inputs: Any, data: Any, where: str) -> list[Any]:
