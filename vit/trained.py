@@ -50,7 +50,7 @@ class Trained:
 
     @torch.inference_mode()
     def predict(self, inputs: Any) -> list[dict[str, Any]]:
-        """What the run says of each input, as the plain values that `vit predict --json` has.
+        """What the run says of each input, as the plain values that `vit predict` prints as JSON.
 
         Of a run on images the inputs are paths, Pillow images, or arrays of uint8, [height, width]
         or with the channels last; on sounds paths of .wav files, or arrays [samples] of floats at

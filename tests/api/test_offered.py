@@ -34,12 +34,19 @@ def test_a_package_keeps_its_modules_and_can_be_called(tmp_path):
 
 
 def test_importing_vit_imports_nothing_heavy():
-    code = "import sys, vit; dir(vit); print(*sys.modules)"
+    code = "import sys, time; t = time.process_time(); import vit; dir(vit); "
+    code += "print(*sys.modules, time.process_time() - t)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     heavy = {"torch", "numpy", "hydra", "omegaconf", "yaml", "vit.api", "lightning"}
-    assert not heavy & set(done.stdout.split())
+    *modules, seconds = done.stdout.split()
+    assert not heavy & set(modules) and float(seconds) < 0.1  # of CPU
+
+
+def test_completion_offers_names_and_none_of_the_files_own():
+    assert {*vit.__all__} <= {*dir(vit)} and not {"sys", "TYPE_CHECKING"} & {*dir(vit)}
+    assert {"predict", "features", "evaluate", "show"} <= {*dir(vit.LoadedRun)} & {*dir(vit.Run)}
 
 
 def test_a_vit_of_plain_numbers_is_the_class_with_these_parts():

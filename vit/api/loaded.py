@@ -40,6 +40,10 @@ class LoadedRun(Trained):
     ) -> Float[Tensor, "inputs dim"]: ...
     @overload
     def features(self, inputs: Any, *, patches: Literal[True]) -> PatchFeatures: ...
+    @overload
+    def features(
+        self, inputs: Any, *, patches: bool
+    ) -> Float[Tensor, "inputs dim"] | PatchFeatures: ...
     def features(
         self, inputs: Any, *, patches: bool = False
     ) -> Float[Tensor, "inputs dim"] | PatchFeatures:
@@ -75,8 +79,15 @@ class LoadedRun(Trained):
         >>> run.evaluate()["metrics"]
         >>> run.evaluate("data=folder", data={"root": "other_photos"}, split="val")
         """
-        own = {"checkpoint": self.checkpoint, "allow_targets": self.allow_targets}
-        return evaluated(self.run_dir, words, keys, split=split, device=device, **own)
+        return evaluated(
+            self.run_dir,
+            words,
+            keys,
+            split=split,
+            device=device,
+            checkpoint=self.checkpoint,
+            allow_targets=self.allow_targets,
+        )
 
     def show(self, inputs: Any, *, threshold: float = 0.3, most: int = 64) -> Shown:
         """Inputs with what the run says of each: a notebook shows it, `save` writes a file.

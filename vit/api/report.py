@@ -20,7 +20,7 @@ MOST_EMBEDDED = 8_000_000  # bytes of a page that a notebook keeps a copy of
 
 @dataclass(frozen=True)
 class ReportPage:
-    """The page at `path`; a notebook shows it. `tables` is all that `vit report --json` says."""
+    """The page at `path`; a notebook shows it. `tables` is what `vit report` prints as JSON."""
 
     path: Path
     tables: dict[str, Any] = field(repr=False)

@@ -85,6 +85,10 @@ class Run:
     ) -> Float[Tensor, "inputs dim"]: ...
     @overload
     def features(self, inputs: Any, *, patches: Literal[True]) -> PatchFeatures: ...
+    @overload
+    def features(
+        self, inputs: Any, *, patches: bool
+    ) -> Float[Tensor, "inputs dim"] | PatchFeatures: ...
     def features(
         self, inputs: Any, *, patches: bool = False
     ) -> Float[Tensor, "inputs dim"] | PatchFeatures:
