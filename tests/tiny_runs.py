@@ -35,7 +35,7 @@ WORDS = {
 }
 WORDS["masks"] += ["head.joint_blocks=1", *SCENES, *IMAGES]
 WORDS["captions"] += ["head.blocks.depth=1", *IMAGES]
-WORDS["texts"] += ["head.blocks.depth=1", *TINY]
+WORDS["texts"] += ["head.blocks.depth=1", "data.samples=400", "data.test_samples=20"]
 WORDS["topics"] += ["data.val_fraction=0.25", *TINY]
 WORDS["sounds"] += ["data.mels=16", "data.seconds=0.128", "data.test_fraction=0", *IMAGES]
 KINDS = tuple(WORDS)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+from pathlib import PosixPath
 
 import numpy as np
 import pytest
@@ -125,8 +126,19 @@ def test_features_are_of_evaluation_and_heads_can_learn_from_them(loaded, tiny_r
         assert not run.model.head.training
     assert run.model.head.training and not run.model.backbone.training
     run.model.eval()
-    several = run.features(files * 30)  # more than pass through at once
-    torch.testing.assert_close(several[-3:], vectors, atol=1e-5, rtol=1e-5)
+
+
+def test_many_files_are_not_held_in_memory(loaded, tiny_runs):
+    run, files = loaded("classes"), tiny_runs.pictures()
+    several = [*files * 30, np.zeros((8, 8), np.uint8)]  # more than pass through at once
+    read = ready(several, run.data, "test")
+    assert [type(each) is PosixPath for each in read.held] == [True] * 90 + [False]
+    torch.testing.assert_close(
+        run.features(several)[87:90], run.features(files), atol=1e-5, rtol=1e-5
+    )
+    assert [row["class"] for row in run.predict(several)[:3]] == [
+        row["class"] for row in run.predict(files)
+    ]
 
 
 def test_what_has_no_features_is_told(loaded):
@@ -175,7 +187,7 @@ def test_python_measures_every_task_as_the_command_does(tiny_runs, loaded, kind)
 @pytest.mark.parametrize("kind", KINDS)
 def test_inputs_are_shown_with_what_is_said_of_them(tiny_runs, loaded, tmp_path, kind):
     run, inputs = loaded(kind), tiny_runs.inputs(kind)
-    shown = run.show(inputs, threshold=0)
+    shown = run.show(inputs, threshold=0.0)
     assert shown.names == tuple(inputs) and len(shown) == len(inputs)
     row = run.predict(inputs)[0]
     first = shown.captions[0]
@@ -204,10 +216,10 @@ def test_boxes_masks_and_classes_change_the_picture(loaded):
     plain = loaded("classes").show(grey).pictures
     assert [picture.size for picture in plain] == [(240, 320), (320, 480)]
     for kind in ("boxes", "masks", "maps"):
-        marked = loaded(kind).show(grey, threshold=0).pictures
+        marked = loaded(kind).show(grey, threshold=0.0).pictures
         assert [each.size for each in marked] == [each.size for each in plain]
         assert all(a.tobytes() != b.tobytes() for a, b in zip(plain, marked, strict=True))
-    none = loaded("boxes").show(grey, threshold=1)
+    none = loaded("boxes").show(grey, threshold=1.0)
     assert none.captions == ("0 objects",) * 2
     assert none.pictures[0].tobytes() == plain[0].tobytes()
 
@@ -239,7 +251,7 @@ def test_what_is_shown_is_escaped_and_the_rest_is_counted(loaded, tmp_path):
         ([], {}, "show: got nothing; wanted a list of images"),
         ("a.png", {}, "show: got one str"),
         (["none.png"], {}, "none.png: is no file"),
-        ([None], {"threshold": 2}, "threshold: is 2; wanted 0 to 1"),
+        ([None], {"threshold": 2.0}, "threshold: is 2.0; wanted 0 to 1"),
         ([None], {"most": 0}, "most: is 0; wanted 1 or more"),
     ],
 )

@@ -100,10 +100,10 @@ class LoadedRun(Trained):
         >>> run.show(["three.png", "seven.png"])
         >>> run.show(["three.png"]).save("shown.html")
         """
-        if not 0 <= threshold <= 1:
-            raise Refused([Fault("threshold", f"is {threshold}; wanted 0 to 1")])
-        if most < 1:
-            raise Refused([Fault("most", f"is {most}; wanted 1 or more")])
+        if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+            raise Refused([Fault("threshold", f"is {threshold!r}; wanted 0 to 1")])
+        if not isinstance(most, int) or most < 1:
+            raise Refused([Fault("most", f"is {most!r}; wanted 1 or more")])
         from vit.pictures.shown import shown
 
         require_several(inputs, "show", WANTED[self._unit])

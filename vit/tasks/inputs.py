@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,19 +55,38 @@ def padding_of(
     return torch.stack([frame.filled() for frame in frames]).to(device)
 
 
-def ready(inputs: Any, data: Any, where: str) -> list[Any]:
-    """Pillow images, or texts, as `data` (a run's own) read them.
+@dataclass(frozen=True)
+class Reopened(Sequence[Any]):
+    """Many inputs: files, by their paths, are opened at each look, so that memory holds a few."""
+
+    held: list[Any]
+    opened: Callable[[Path], Image.Image]
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return [self[place] for place in range(*at.indices(len(self)))]
+        return self.opened(self.held[at]) if isinstance(self.held[at], Path) else self.held[at]
+
+
+def ready(inputs: Any, data: Any, where: str) -> Sequence[Any]:
+    """Pillow images, or texts, as `data` (a run's own) read them, each looked at once.
 
     Raises Refused with what is none of what such a run reads: each input named once, by its place.
     """
     unit = data.unit if data.unit in WANTED else "image"
     require_several(inputs, where, WANTED[unit])
-    usable, faults = [], []
+    usable: list[Any] = []
+    faults = []
+    several = len(inputs) > AT_ONCE
     for place, each in enumerate(inputs):
+        a_file = unit != "text" and isinstance(each, str | Path)
         try:
-            usable.append(_text(each) if unit == "text" else _image(each, data, unit))
+            read = _text(each) if unit == "text" else _image(each, data, unit)
+            usable.append(Path(each) if a_file and several else read)
         except (BadInput, BadImage, OSError, ValueError, SyntaxError, *TOO_LARGE) as error:
-            a_file = unit != "text" and isinstance(each, str | Path)
             named = str(each) if a_file else f"input {place}"
             message = str(error).splitlines()[0].removeprefix(f"{named}: ")
             faults.append(Fault(named[:200], message))
@@ -74,7 +94,7 @@ def ready(inputs: Any, data: Any, where: str) -> list[Any]:
         more = len(faults) - MOST_NAMED
         hint = f"{more:,} more like these" if more > 0 else ""
         raise Refused(faults[:MOST_NAMED], hint=hint)
-    return usable
+    return Reopened(usable, open_with(data)) if several else usable
 
 
 def require_several(inputs: Any, where: str, wanted: str, none: str = "nothing") -> None:
