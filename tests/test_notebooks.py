@@ -62,7 +62,7 @@ def test_the_page_on_python_runs(folder, monkeypatch):
     for module in (evaluation, report, training):
         monkeypatch.setattr(module, "run_command", warm)
     found = as_notebook(ROOT / "docs/python.md")
-    assert found["run"].path.name == composed.run_dir.rpartition("/")[2]
+    assert found["run"].path.name == composed.run_dir.name
     assert (folder / "report.html").exists()
 
 

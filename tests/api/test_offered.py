@@ -1,8 +1,10 @@
 """What `import vit` offers, and at what cost."""
 
 import importlib
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -47,6 +49,37 @@ def test_importing_vit_imports_nothing_heavy():
 def test_completion_offers_names_and_none_of_the_files_own():
     assert {*vit.__all__} <= {*dir(vit)} and not {"sys", "TYPE_CHECKING"} & {*dir(vit)}
     assert {"predict", "features", "evaluate", "show"} <= {*dir(vit.LoadedRun)} & {*dir(vit.Run)}
+
+
+TYPED = """
+import vit
+
+run = vit.train("experiment=digits")
+reveal_type(run.features([]))
+reveal_type(vit.load(run).features([], patches=True).patches)
+reveal_type(vit.runs("runs")[0].metrics)
+reveal_type(vit.report("runs"))
+reveal_type(run.show([]))
+reveal_type(vit.check("experiment=digits"))
+"""
+
+
+@pytest.mark.slow
+def test_a_type_checker_knows_what_the_names_are(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(TYPED)
+    root = Path(__file__).parents[2]  # whose settings and cache are those of `make check`
+    command = [sys.executable, "-m", "mypy", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=True)
+    told = re.findall(r'Revealed type is "(.+)"', done.stdout)
+    assert [re.sub(r"(?:\w+\.)+", "", each) for each in told] == [
+        "Tensor",
+        "list[Tensor]",
+        "dict[str, float]",
+        "ReportPage",
+        "Shown",
+        "dict[str, Any]",
+    ]
 
 
 def test_a_vit_of_plain_numbers_is_the_class_with_these_parts():

@@ -79,6 +79,8 @@ def require_success(code: int, output: str, errors: str) -> str:
     text = errors.strip() or output.strip() or f"ended with exit code {code}"
     if code == REFUSED:
         lines = [line.strip() for line in text.splitlines()]
+        if lines[0].startswith("usage: "):  # argparse's, behind which it says what is wrong
+            lines = [text.partition(": error: ")[2] or text]
         raise Refused(
             [Fault("", line) for line in lines if line and line[:7] != "refused"]
             or [Fault("", text)]
