@@ -33,7 +33,8 @@ WORDS = {
     "topics": ["task=text_classification", "head=linear", "data=text_table", "backbone=text"],
     "sounds": ["data=wav_folder", "data.sample_rate=8000", "data.window_ms=16", "data.hop_ms=8"],
 }
-WORDS["masks"] += ["head.joint_blocks=1", *SCENES, *IMAGES]
+WORDS["boxes"] += ["head.num_queries=10"]
+WORDS["masks"] += ["head.joint_blocks=1", "head.num_queries=10", *SCENES, *IMAGES]
 WORDS["captions"] += ["head.blocks.depth=1", *IMAGES]
 WORDS["texts"] += ["head.blocks.depth=1", "data.samples=400", "data.test_samples=20"]
 WORDS["topics"] += ["data.val_fraction=0.25", *TINY]

@@ -50,7 +50,7 @@ class LoadedRun(Trained):
         """One vector an input, [inputs, dim], float32 on the CPU; no gradients.
 
         Inputs are those of `predict`, and pass through the model 64 at a time. A vector is what the
-        run's own head would see: the backbone's normalised tokens, pooled as `head.pool` does it
+        run's own head would see: the backbone's normalised tokens, pooled as `head/pool` does it
         (mean, cls or attention). Heads without a pool, of detection, segmentation, captions and
         texts, see all tokens; there it is the mean of the patch tokens (of a text its tokens), of
         the backbone by itself, without what fills a batch up.
