@@ -62,7 +62,8 @@ class Shown:
         if not self.pictures:
             raise Refused([Fault("sheet", "is of pictures, and these are texts: print them")])
         captions = list(zip(self.captions, self.names, strict=True))
-        sheet = page([_squared(picture) for picture in self.pictures], captions)
+        side = max(max(picture.size) for picture in self.pictures)
+        sheet = page([_squared(picture, side) for picture in self.pictures], captions)
         if self.legend is None:
             return sheet
         size = max(sheet.width, self.legend.width), sheet.height + self.legend.height
@@ -160,9 +161,9 @@ def drawn(image: Image.Image, row: dict[str, Any], white: float | None = None) -
     return with_objects(picture, row["objects"], scale) if row.get("objects") else picture
 
 
-def _squared(picture: Image.Image) -> Image.Image:
-    whole = Image.new("RGB", (LARGEST, LARGEST), "white")
-    whole.paste(picture, ((LARGEST - picture.width) // 2, LARGEST - picture.height))
+def _squared(picture: Image.Image, side: int) -> Image.Image:
+    whole = Image.new("RGB", (side, side), "white")
+    whole.paste(picture, ((side - picture.width) // 2, side - picture.height))
     return whole
 
 
