@@ -142,9 +142,14 @@ def test_python_trains_the_run_that_the_command_trains(tmp_path, monkeypatch):
     words += ["schedule.warmup_epochs=0", "threads=1", "seed=3"]
     command = [sys.executable, "-m", "vit", "train", "experiment=digits", *words]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
-    assert [r["metrics"] for r in map(json.loads, (kept / "metrics.jsonl").open())] == [
-        r["metrics"] for r in map(json.loads, (run.path / "metrics.jsonl").open())
+    records = [
+        [
+            json.loads(line)["metrics"]
+            for line in (folder / "metrics.jsonl").read_text().splitlines()
+        ]
+        for folder in (kept, run.path)
     ]
+    assert records[0] == records[1]
     before = time.monotonic()
     assert vit.train("experiment=digits", seed=3, progress=False, **SMALL) == run
     assert time.monotonic() - before < 60

@@ -12,13 +12,18 @@ from vit.runs.checkpoint import read_checkpoint
 from vit.runs.directory import RunFolder
 
 KEYS = {
-    "trainer": {"max_epochs": 1},
+    "trainer": {"max_epochs": 1, "limit_train_batches": 8},
     "schedule": {"warmup_epochs": 0},
     "checkpoint": {"monitor": "val/loss", "mode": "min"},
     "data": {"batch_size": 4},
     "seed": 3,
 }
-WORDS = ["trainer.max_epochs=1", "schedule.warmup_epochs=0", "checkpoint.monitor=val/loss"]
+WORDS = [
+    "trainer.max_epochs=1",
+    "trainer.limit_train_batches=8",
+    "schedule.warmup_epochs=0",
+    "checkpoint.monitor=val/loss",
+]
 WORDS += ["checkpoint.mode=min", "data.batch_size=4", "seed=3"]
 
 
@@ -35,7 +40,7 @@ def test_python_trains_every_task_as_the_command_does(tiny_runs, tmp_path, monke
     other = RunFolder(tmp_path / "command" / run.path)
     assert own.config() == other.config() and run.state == "done"
     rows = [
-        [json.loads(line)["metrics"] for line in folder.metrics_file.open()]
+        [json.loads(line)["metrics"] for line in folder.metrics_file.read_text().splitlines()]
         for folder in (own, other)
     ]
     assert rows[0] == rows[1] and len(rows[0]) > 1
