@@ -87,3 +87,11 @@ def the_environment_is_left_as_it_was():
 def ctrl_c_counts():
     """A shell that starts pytest in the background has SIGINT ignored; here it is Python's own."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def tiny_runs(tmp_path_factory):
+    """A run of each task: see tests/tiny_runs.py."""
+    from tiny_runs import TinyRuns
+
+    return TinyRuns(tmp_path_factory.mktemp("tiny"))

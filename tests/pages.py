@@ -1,5 +1,6 @@
 """The pages that people read, taken apart for the tests of them."""
 
+import ast
 import importlib
 import re
 import sys
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import jaxtyping
 
@@ -41,12 +43,31 @@ def links(text):
     return re.findall(r"\[[^\]]*\]\(([^)\s]+)\)", re.sub(r"`[^`]*`", "code", prose(text)))
 
 
+def python_blocks(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), flags=re.M | re.S)
+
+
+def as_notebook(page: Path) -> dict[str, Any]:
+    """Runs the Python blocks of a page in order, as a notebook's cells; gives what they named.
+
+    A block whose last line is an expression shows it, as a table or a picture where it can.
+    """
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for number, block in enumerate(python_blocks(page), start=1):
+        cell = ast.parse(block)
+        last = cell.body.pop() if isinstance(cell.body[-1], ast.Expr) else None
+        file = f"{page.name}, block {number}"
+        exec(compile(cell, file, "exec"), names)
+        if last is not None:
+            shown = eval(compile(ast.Expression(last.value), file, "eval"), names)
+            getattr(shown, "_repr_html_", shown.__repr__)()
+    return names
+
+
 @contextmanager
 def module_of(page: str, name: str, folder: Path) -> Iterator[ModuleType]:
     """All Python blocks of `page`, as the module `name` in `folder`, without checks of types."""
-    blocks = re.findall(
-        r"^```python\n(.*?)^```", (ROOT / "docs" / page).read_text("utf-8"), re.M | re.S
-    )
+    blocks = python_blocks(ROOT / "docs" / page)
     (folder / f"{name}.py").write_text("\n\n".join(blocks), encoding="utf-8")
     sys.path.insert(0, str(folder))
     checked = jaxtyping.config.jaxtyping_disable

@@ -1,6 +1,5 @@
 """`vit.load` of a run of any task says what `vit predict --json` says, and of bad input what is."""
 
-import dataclasses
 import functools
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ import torch
 import yaml
 from PIL import Image
 from scipy.io import wavfile
+from tiny_runs import WORDS
 
 import vit
 from vit.cli.compose import compose
@@ -25,63 +25,15 @@ from vit.runs.checkpoint import read_checkpoint, write_checkpoint
 from vit.runs.directory import RunFolder
 from vit.tasks.assembly import assemble_data, assemble_model
 
-TINY = ["backbone.dim=16", "backbone.depth=2", "backbone.heads=2", "tracking=none", "threads=1"]
-IMAGES = [*TINY, "backbone.patch_size=8"]
-SCENES = ["data.train_scenes=4", "data.val_scenes=2", "data.test_scenes=2", "data.image_size=32"]
-SCENES += ["data.digit_size=[8,16]"]
-WORDS = {
-    "classes": ["data=digits", "data.image_size=32", *IMAGES],
-    "boxes": ["task=detection", "head=detr", "data=digit_scenes", *SCENES, *IMAGES],
-    "masks": ["task=detection", "head=masks", "data=digit_scenes", "data.masks=true"],
-    "maps": ["task=segmentation", "head=semantic", "data=digit_scenes_semantic", *SCENES, *IMAGES],
-    "captions": ["task=captioning", "head=caption_decoder", "data=digit_captions", *SCENES],
-    "texts": [
-        "task=text_to_text",
-        "head=text_decoder",
-        "data=number_words",
-        "backbone=text",
-        *TINY,
-    ],
-}
-WORDS["masks"] += ["head.joint_blocks=1", *SCENES, *IMAGES]
-WORDS["captions"] += ["head.blocks.depth=1", *IMAGES]
-WORDS["texts"] += ["head.blocks.depth=1", *TINY]
+
+@pytest.fixture(scope="module")
+def runs(tiny_runs):
+    return tiny_runs
 
 
 @pytest.fixture(scope="module")
-def sounds(tmp_path_factory):
-    root = tmp_path_factory.mktemp("sounds")
-    seconds = np.arange(1024) / 8000
-    for name, hertz in (("high", 2500), ("low", 400)):
-        (root / name).mkdir()
-        for take in range(6):
-            tone = 16000 * np.sin(2 * np.pi * (hertz + 20 * take) * seconds)
-            wavfile.write(root / name / f"{take}.wav", 8000, tone.astype(np.int16))
-    return root
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory, sounds):
-    """Folders as a training leaves them, of models that were not trained."""
-    made = {}
-    heard = ["data=wav_folder", f"data.root={sounds}", "data.sample_rate=8000"]
-    heard += ["data.window_ms=16", "data.hop_ms=8", "data.mels=16", "data.seconds=0.128"]
-    heard += ["data.test_fraction=0", *IMAGES]
-
-    def run(kind: str):
-        if kind not in made:
-            folder = RunFolder(tmp_path_factory.mktemp(kind) / "run")
-            folder.freeze(compose(heard if kind == "sounds" else WORDS[kind]))
-            facts = assemble_data(folder.config()).facts
-            torch.manual_seed(3)
-            state = assemble_model(folder.config(), facts).state_dict()
-            weights = {f"model.{key}": value for key, value in state.items()}
-            content = {"state_dict": weights, "facts": dataclasses.asdict(facts)}
-            write_checkpoint(content, folder.best_checkpoint)
-            made[kind] = folder.path
-        return made[kind]
-
-    return run
+def sounds(tiny_runs):
+    return tiny_runs.sounds()
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +42,8 @@ def trained(runs):
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    root, draw = tmp_path_factory.mktemp("files"), np.random.default_rng(1)
-    for name, shape in (("a.png", (40, 30, 3)), ("b.jpg", (20, 50, 3)), ("c.png", (32, 32))):
-        Image.fromarray(draw.integers(0, 256, shape, dtype=np.uint8)).save(root / name)
-    return [str(path) for path in sorted(root.iterdir())]
+def files(tiny_runs):
+    return tiny_runs.pictures()
 
 
 @pytest.mark.parametrize("kind", ["classes", "boxes", "masks", "maps", "captions"])

@@ -24,33 +24,43 @@ from vit.version import __version__  # noqa: E402 - after the path is what it sh
 if TYPE_CHECKING:
     from typing import Any
 
+    from vit.api.loaded import LoadedRun, load
     from vit.api.models import vision_transformer as ViT
+    from vit.api.report import ReportPage, report
     from vit.api.run import Run, Runs, runs
     from vit.api.training import check, sweep, train
     from vit.faults import Refused
-    from vit.trained import load
+    from vit.pictures.shown import Shown
 
 # Name → module:name, or a package that is called (see vit/callable_package.py). Each is imported
 # when it is asked for, so that `vit --help` and `import vit` stay quick.
 _OFFERED = {
+    "LoadedRun": "vit.api.loaded:LoadedRun",
     "Refused": "vit.faults:Refused",
+    "ReportPage": "vit.api.report:ReportPage",
     "Run": "vit.api.run:Run",
     "Runs": "vit.api.run:Runs",
+    "Shown": "vit.pictures.shown:Shown",
     "ViT": "vit.api.models:vision_transformer",
     "check": "vit.check",
-    "load": "vit.trained:load",
+    "load": "vit.api.loaded:load",
+    "report": "vit.api.report:report",
     "runs": "vit.runs",
     "sweep": "vit.api.training:sweep",
     "train": "vit.api.training:train",
 }
 __all__ = [
+    "LoadedRun",
     "Refused",
+    "ReportPage",
     "Run",
     "Runs",
+    "Shown",
     "ViT",
     "__version__",
     "check",
     "load",
+    "report",
     "runs",
     "sweep",
     "train",
@@ -68,4 +78,5 @@ def __getattr__(name: str) -> "Any":
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    own = {"sys", "TYPE_CHECKING"}  # of this file's, and nothing that vit offers
+    return sorted({*globals(), *__all__} - own)

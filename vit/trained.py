@@ -23,7 +23,7 @@ from vit.runs.links import is_inside, kind_of_path, link_problem
 from vit.runs.tensor_file import bad_values
 from vit.runs.trust import package_faults, require_trusted
 from vit.tasks.assembly import assemble_data, assemble_model, task_spec
-from vit.tasks.inputs import answered, ready, require_several
+from vit.tasks.inputs import answered, images_of, ready, require_several
 from vit.tasks.stored import OF_THE_MODEL, stored_config
 from vit.weights.of_run import of_model
 
@@ -51,7 +51,7 @@ class Trained:
 
     @torch.inference_mode()
     def predict(self, inputs: Any) -> list[dict[str, Any]]:
-        """What the run says of each input, as the plain values that `vit predict --json` has.
+        """What the run says of each input, as the plain values that `vit predict` prints as JSON.
 
         Of a run on images the inputs are paths, Pillow images, or arrays of uint8, [height, width]
         or with the channels last; on sounds paths of .wav files, or arrays [samples] of floats at
@@ -79,9 +79,7 @@ class Trained:
             if wrong := [each for each in images if not isinstance(each, Image.Image)]:
                 message = f"got a {type(wrong[0]).__name__}; wanted Pillow images, or use .predict"
                 raise Refused([Fault("probabilities", message)])
-            device = next(self.model.parameters()).device
-            batch = torch.stack([self.transform(image) for image in images]).to(device)
-            logits = self.model(batch)
+            logits = self.model(images_of(self, images))
         if not isinstance(logits, Tensor):
             target = str(self.config["task"].get("_target_", "its task")).rpartition(".")[2]
             message = f"are of image classification; this run's task is {target}: use .predict"

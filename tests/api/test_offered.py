@@ -1,8 +1,10 @@
 """What `import vit` offers, and at what cost."""
 
 import importlib
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -34,12 +36,50 @@ def test_a_package_keeps_its_modules_and_can_be_called(tmp_path):
 
 
 def test_importing_vit_imports_nothing_heavy():
-    code = "import sys, vit; dir(vit); print(*sys.modules)"
+    code = "import sys, time; t = time.process_time(); import vit; dir(vit); "
+    code += "print(*sys.modules, time.process_time() - t)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     heavy = {"torch", "numpy", "hydra", "omegaconf", "yaml", "vit.api", "lightning"}
-    assert not heavy & set(done.stdout.split())
+    *modules, seconds = done.stdout.split()
+    assert not heavy & set(modules) and float(seconds) < 0.1  # of CPU
+
+
+def test_completion_offers_names_and_none_of_the_files_own():
+    assert {*vit.__all__} <= {*dir(vit)} and not {"sys", "TYPE_CHECKING"} & {*dir(vit)}
+    assert {"predict", "features", "evaluate", "show"} <= {*dir(vit.LoadedRun)} & {*dir(vit.Run)}
+
+
+TYPED = """
+import vit
+
+run = vit.train("experiment=digits")
+reveal_type(run.features([]))
+reveal_type(vit.load(run).features([], patches=True).patches)
+reveal_type(vit.runs("runs")[0].metrics)
+reveal_type(vit.report("runs"))
+reveal_type(run.show([]))
+reveal_type(vit.check("experiment=digits"))
+"""
+
+
+@pytest.mark.slow
+def test_a_type_checker_knows_what_the_names_are(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(TYPED)
+    root = Path(__file__).parents[2]  # whose settings and cache are those of `make check`
+    command = [sys.executable, "-m", "mypy", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=True)
+    told = re.findall(r'Revealed type is "(.+)"', done.stdout)
+    assert [re.sub(r"(?:\w+\.)+", "", each) for each in told] == [
+        "Tensor",
+        "list[Tensor]",
+        "dict[str, float]",
+        "ReportPage",
+        "Shown",
+        "dict[str, Any]",
+    ]
 
 
 def test_a_vit_of_plain_numbers_is_the_class_with_these_parts():

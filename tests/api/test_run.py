@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -6,10 +7,12 @@ import time
 
 import pytest
 import yaml
+from commands import command
 
 import vit
-from vit.api.command import run_command
-from vit.api.run import Run, Runs, require_success
+from vit.api import report
+from vit.api.command import Ended, require_success, run_command
+from vit.api.run import Run, Runs
 from vit.faults import Refused
 
 SMALL = {
@@ -69,6 +72,66 @@ def test_a_command_that_refuses_raises_its_faults():
         require_success(1, "", "failed: it broke")
 
 
+@pytest.fixture
+def warm(monkeypatch):
+    """The command of vit.report, in the warm process of the tests."""
+
+    def run(words, **_):
+        done = command(*words, code=None)
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    monkeypatch.setattr(report, "run_command", run)
+
+
+def test_a_report_is_the_commands_page(made, tmp_path, warm, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made("a", 2, 0.5), made("b", 4, 0.75)
+    keys = {"metric": "val/accuracy", "mode": "max", "baseline": "b", "no_cache": True}
+    page = vit.report("runs", out="it's.html", **keys)
+    words = ["--metric=val/accuracy", "--mode=max", "--baseline=b", "--no-cache"]
+    told = command("report", "runs", *words, "--json", "--out=other.html").stdout
+    assert undated(page.path.read_text()) == undated((tmp_path / "other.html").read_text())
+    assert undated(json.dumps(page.tables)) == undated(json.dumps(json.loads(told)))
+    assert "tables" not in repr(page) and "boards" in page.tables
+    assert vit.report(vit.runs("runs"), Run(tmp_path / "runs" / "a")).path.name == "report.html"
+
+
+def undated(text):
+    return re.sub(r'("created": ?)"[^"]+"', r"\1", text)
+
+
+def test_a_report_is_shown_in_a_frame_that_reaches_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "javascript:<b>.html"
+    file.write_text('<p>"page"</p><script>1</script>')
+    shown = vit.ReportPage(file, {})._repr_html_()
+    assert 'sandbox="allow-scripts"' in shown and "<script" not in shown and "<b>" not in shown
+    assert 'href="./javascript%3A%3Cb%3E.html"' in shown and "&quot;page&quot;" in shown
+    monkeypatch.setattr(report, "MOST_EMBEDDED", 3)
+    assert "<iframe" not in vit.ReportPage(file, {})._repr_html_()
+    assert "No such file" in vit.ReportPage(tmp_path / "gone.html", {})._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("sources", "keys", "told"),
+    [
+        (["no/such/folder"], {}, "no/such/folder"),
+        (["runs"], {"metric": "val/acuracy"}, "val/acuracy"),
+        (["runs"], {"mode": "best"}, "^argument --mode: invalid choice: 'best'"),
+        (["runs"], {"out": "page.pdf"}, r"wanted a name that ends in \.html"),
+        ([""], {}, "got ''; wanted a folder, a Run"),
+    ],
+)
+def test_a_report_is_refused_as_the_command_refuses(
+    made, tmp_path, warm, monkeypatch, sources, keys, told
+):
+    monkeypatch.chdir(tmp_path)
+    made("a", 2, 0.5)
+    with pytest.raises(Refused, match=told):
+        vit.report(*sources, **keys)
+    assert not [*tmp_path.glob("*.html")]
+
+
 @pytest.mark.slow
 def test_python_trains_the_run_that_the_command_trains(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -79,9 +142,14 @@ def test_python_trains_the_run_that_the_command_trains(tmp_path, monkeypatch):
     words += ["schedule.warmup_epochs=0", "threads=1", "seed=3"]
     command = [sys.executable, "-m", "vit", "train", "experiment=digits", *words]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
-    assert [r["metrics"] for r in map(json.loads, (kept / "metrics.jsonl").open())] == [
-        r["metrics"] for r in map(json.loads, (run.path / "metrics.jsonl").open())
+    records = [
+        [
+            json.loads(line)["metrics"]
+            for line in (folder / "metrics.jsonl").read_text().splitlines()
+        ]
+        for folder in (kept, run.path)
     ]
+    assert records[0] == records[1]
     before = time.monotonic()
     assert vit.train("experiment=digits", seed=3, progress=False, **SMALL) == run
     assert time.monotonic() - before < 60

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from vit.faults import Fault, Refused
 from vit.terminal import printable
 
 REFUSED, STOPPED = 2, 130
@@ -69,3 +70,19 @@ def _follow(output: Iterable[str], said: list[str], progress: bool) -> None:
             shown = len(text)
     if shown:
         sys.stdout.write("\n")
+
+
+def require_success(code: int, output: str, errors: str) -> str:
+    """`output`. Raises Refused with the command's own faults, or RuntimeError where it failed."""
+    if code == 0:
+        return output
+    text = errors.strip() or output.strip() or f"ended with exit code {code}"
+    if code == REFUSED:
+        lines = [line.strip() for line in text.splitlines()]
+        if lines[0].startswith("usage: "):  # argparse's, behind which it says what is wrong
+            lines = [text.partition(": error: ")[2] or text]
+        raise Refused(
+            [Fault("", line) for line in lines if line and line[:7] != "refused"]
+            or [Fault("", text)]
+        )
+    raise RuntimeError(text)

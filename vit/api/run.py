@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from vit.api.command import run_command
-from vit.api.words import words_of
+from vit.api.evaluation import evaluated
 from vit.data.core.file_names import expanded
 from vit.faults import Fault, Refused
 from vit.runs.directory import RunFolder
 from vit.runs.record import read_records
 
 if TYPE_CHECKING:
-    from vit.trained import Trained
+    import torch
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from vit.api.loaded import LoadedRun
+    from vit.pictures.shown import Shown
+    from vit.tasks.features import PatchFeatures
 
 
 @dataclass(frozen=True)
@@ -55,24 +60,55 @@ class Run:
         records = read_records(RunFolder(self.path).metrics_file)
         return [{"step": r.step, "epoch": r.epoch, **r.metrics} for r in records]
 
-    def load(self, **options: Any) -> Trained:
-        """The trained model; see `vit.load` for the options."""
-        from vit.trained import load
+    def __fspath__(self) -> str:
+        return str(self.path)
 
-        return load(self.path, **options)
+    def load(
+        self,
+        *,
+        checkpoint: str | os.PathLike[str] = "best",
+        device: str | torch.device = "cpu",
+        allow_targets: Iterable[str] = (),
+    ) -> LoadedRun:
+        """The trained model, for several calls; `vit.load` says what the options are."""
+        from vit.api.loaded import load
+
+        return load(self, checkpoint=checkpoint, device=device, allow_targets=allow_targets)
 
     def predict(self, inputs: Any) -> list[dict[str, Any]]:
-        """What the trained model says of each input; see `vit.load(run).predict`."""
+        """What the trained model says of each input: `LoadedRun.predict`."""
         return self.load().predict(inputs)
 
-    def evaluate(self, *words: str, split: str | None = None, **keys: Any) -> dict[str, Any]:
+    @overload
+    def features(
+        self, inputs: Any, *, patches: Literal[False] = False
+    ) -> Float[Tensor, "inputs dim"]: ...
+    @overload
+    def features(self, inputs: Any, *, patches: Literal[True]) -> PatchFeatures: ...
+    @overload
+    def features(
+        self, inputs: Any, *, patches: bool
+    ) -> Float[Tensor, "inputs dim"] | PatchFeatures: ...
+    def features(
+        self, inputs: Any, *, patches: bool = False
+    ) -> Float[Tensor, "inputs dim"] | PatchFeatures:
+        """A vector an input, and with `patches=True` its map: `LoadedRun.features`."""
+        return self.load().features(inputs, patches=patches)
+
+    def show(self, inputs: Any, *, threshold: float = 0.3, most: int = 64) -> Shown:
+        """Inputs with what the trained model says of them: `LoadedRun.show`."""
+        return self.load().show(inputs, threshold=threshold, most=most)
+
+    def evaluate(
+        self, *words: str, split: str | None = None, device: str = "auto", **keys: Any
+    ) -> dict[str, Any]:
         """`vit evaluate` of this run, on its own data or on others (`"data=folder"`, `data={…}`).
 
         Gives `metrics`, the `tables` by class, and the number of `images`. Raises Refused.
+
+        >>> run.evaluate(split="val")["metrics"]
         """
-        asked = ["evaluate", str(self.path), *words_of(words, keys), "--json"]
-        ended = run_command([*asked, *(["--split", split] if split else [])])
-        return json.loads(require_success(ended.code, ended.output, ended.errors))
+        return evaluated(self.path, words, keys, split=split, device=device)
 
     def _repr_html_(self) -> str:
         rows = {"state": self.state, **{k: f"{v:.4f}" for k, v in _numbers(self.metrics).items()}}
@@ -154,20 +190,6 @@ def runs(*folders: str | Path) -> Runs:
     for folder in folders or ("runs",):
         paths.update(dict.fromkeys(find_runs(expanded(folder))))
     return Runs([Run(path) for path in paths])
-
-
-def require_success(code: int, output: str, errors: str) -> str:
-    """`output`. Raises Refused with the command's own faults, or RuntimeError where it failed."""
-    if code == 0:
-        return output
-    text = errors.strip() or output.strip() or f"ended with exit code {code}"
-    if code == 2:
-        lines = [line.strip() for line in text.splitlines()]
-        raise Refused(
-            [Fault("", line) for line in lines if line and line[:7] != "refused"]
-            or [Fault("", text)]
-        )
-    raise RuntimeError(text)
 
 
 def _numbers(metrics: dict[str, Any]) -> dict[str, float]:

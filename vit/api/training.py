@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vit.api.command import REFUSED, STOPPED, run_command
-from vit.api.run import Run, Runs, require_success, runs
+from vit.api.command import REFUSED, STOPPED, require_success, run_command
+from vit.api.run import Run, Runs, runs
 from vit.api.words import words_of
 from vit.cli.compose import compose_runs
 from vit.cli.train import parsed

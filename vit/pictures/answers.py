@@ -56,14 +56,7 @@ class Drawing:
             return {**row, "picture": str(file), "classes_picture": str(classes)}
         self._results += [self._result(path, found) for found in row["objects"]]
         shown = [found for found in row["objects"] if found["score"] >= threshold]
-        masks = [torch.from_numpy(pixels_of(found)) for found in shown if "segmentation" in found]
-        annotated(
-            image,
-            torch.tensor([found["box_xyxy"] for found in shown]).reshape(-1, 4),
-            [found["label"] for found in shown],
-            [f"{found['class']} {found['score']:.0%}" for found in shown],
-            torch.stack(masks) if masks else None,
-        ).save(file)
+        with_objects(image, shown).save(file)
         return {**row, "objects": shown, "picture": str(file)}
 
     def _result(self, path: str, found: dict[str, Any]) -> dict[str, Any]:
@@ -93,6 +86,20 @@ class Drawing:
             name = f"{stem}-{count}.png"
         self._names.add(name)
         return name
+
+
+def with_objects(
+    image: Image.Image, objects: Sequence[Mapping[str, Any]], scale: float = 1.0
+) -> Image.Image:
+    """The image with objects as a task says them, whose boxes are in its pixels times `scale`."""
+    masks = [torch.from_numpy(pixels_of(found)) for found in objects if "segmentation" in found]
+    return annotated(
+        image,
+        torch.tensor([found["box_xyxy"] for found in objects]).reshape(-1, 4) / scale,
+        [found["label"] for found in objects],
+        [f"{found['class']} {found['score']:.0%}" for found in objects],
+        torch.stack(masks) if masks else None,
+    )
 
 
 def pixels_of(found: Mapping[str, Any]) -> np.ndarray:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from PIL import Image
+from torch import Tensor
 
 from vit.data.core.images import BadImage, upright
 from vit.faults import Fault, Refused
@@ -33,19 +36,57 @@ def answered(trained: Any, inputs: Sequence[Any]) -> Iterator[dict[str, Any]]:
         yield from trained.spec.ask(trained.spec.predict, trained, part)
 
 
-def ready(inputs: Any, data: Any, where: str) -> list[Any]:
-    """Pillow images, or texts, as `data` (a run's own) read them.
+def images_of(
+    trained: Any, images: Sequence[Image.Image]
+) -> Float[Tensor, "batch channels height width"]:
+    """As the run's model wants them, on its device."""
+    device = next(trained.model.parameters()).device
+    return torch.stack([trained.transform(image) for image in images]).to(device)
+
+
+def padding_of(
+    trained: Any, images: Sequence[Image.Image]
+) -> Bool[Tensor, "batch height width"] | None:
+    """Which pixels only fill the images up, where the run's data say so, as in its training."""
+    if not trained.config["data"].get("padding"):
+        return None
+    frames = [trained.transform.frame(image.height, image.width) for image in images]
+    device = next(trained.model.parameters()).device
+    return torch.stack([frame.filled() for frame in frames]).to(device)
+
+
+@dataclass(frozen=True)
+class Reopened(Sequence[Any]):
+    """Many inputs: files, by their paths, are opened at each look, so that memory holds a few."""
+
+    held: list[Any]
+    opened: Callable[[Path], Image.Image]
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return [self[place] for place in range(*at.indices(len(self)))]
+        return self.opened(self.held[at]) if isinstance(self.held[at], Path) else self.held[at]
+
+
+def ready(inputs: Any, data: Any, where: str) -> Sequence[Any]:
+    """Pillow images, or texts, as `data` (a run's own) read them, each looked at once.
 
     Raises Refused with what is none of what such a run reads: each input named once, by its place.
     """
     unit = data.unit if data.unit in WANTED else "image"
     require_several(inputs, where, WANTED[unit])
-    usable, faults = [], []
+    usable: list[Any] = []
+    faults = []
+    several = len(inputs) > AT_ONCE
     for place, each in enumerate(inputs):
+        a_file = unit != "text" and isinstance(each, str | Path)
         try:
-            usable.append(_text(each) if unit == "text" else _image(each, data, unit))
+            read = _text(each) if unit == "text" else _image(each, data, unit)
+            usable.append(Path(each) if a_file and several else read)
         except (BadInput, BadImage, OSError, ValueError, SyntaxError, *TOO_LARGE) as error:
-            a_file = unit != "text" and isinstance(each, str | Path)
             named = str(each) if a_file else f"input {place}"
             message = str(error).splitlines()[0].removeprefix(f"{named}: ")
             faults.append(Fault(named[:200], message))
@@ -53,7 +94,7 @@ def ready(inputs: Any, data: Any, where: str) -> list[Any]:
         more = len(faults) - MOST_NAMED
         hint = f"{more:,} more like these" if more > 0 else ""
         raise Refused(faults[:MOST_NAMED], hint=hint)
-    return usable
+    return Reopened(usable, open_with(data)) if several else usable
 
 
 def require_several(inputs: Any, where: str, wanted: str, none: str = "nothing") -> None:

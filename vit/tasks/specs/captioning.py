@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from PIL import Image
 
 from vit.data.formats.tokenizing import Tokenizer
 from vit.facts import CaptionFacts
 from vit.faults import Misfit
+from vit.tasks.inputs import images_of
 from vit.tasks.specs.sequence import TextToTextSpec, write
 
 
@@ -37,8 +37,7 @@ class CaptioningSpec(TextToTextSpec):
         length_penalty: float = 1.0,
     ) -> list[dict[str, Any]]:
         """Of each image the `text` that the model writes."""
-        device = next(trained.model.parameters()).device
-        batch = torch.stack([trained.transform(image) for image in inputs]).to(device)
         facts = trained.facts
+        batch = images_of(trained, inputs)
         rows = write(trained.model, batch, facts.max_target_tokens, beams, length_penalty)
         return [{"text": text} for text in Tokenizer(facts.tokenizer).decode(rows.tolist())]

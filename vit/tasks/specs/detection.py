@@ -20,6 +20,7 @@ from vit.models.detector import Detector
 from vit.models.heads.masks import MasksHead
 from vit.models.protocols import PixelHead
 from vit.structures import Detections
+from vit.tasks.inputs import images_of, padding_of
 from vit.tasks.postprocess import postprocess
 from vit.tasks.spec import TaskSpec
 from vit.tasks.specs.detector import build_detector, squared_answer
@@ -69,14 +70,10 @@ class DetectionSpec(TaskSpec):
         Of a head that answers with masks also `segmentation`, COCO's run lengths.
         """
         model, transform, facts = trained.model, trained.transform, trained.facts
-        device = next(model.parameters()).device
-        batch = torch.stack([transform(image) for image in inputs]).to(device)
         frames = [transform.frame(image.height, image.width) for image in inputs]
-        padding = None
-        if trained.config["data"].get("padding"):  # as in training and evaluation
-            padding = torch.stack([frame.filled() for frame in frames]).to(device)
+        answer = model(images_of(trained, inputs), padding_of(trained, inputs))
         images = list(range(len(inputs)))
-        found = postprocess(model(batch, padding), model, images, frames, most=100)
+        found = postprocess(answer, model, images, frames, most=100)
         answers: list[dict[str, Any]] = [{"objects": []} for _ in inputs]
         masks: Sequence[Any] = found.masks if found.masks else (None,) * len(found.image)
         rows = zip(found.image, found.score, found.label, found.boxes_xyxy, masks, strict=True)
