@@ -38,6 +38,13 @@ ADDED: dict[str, Any] = {
     "task.pixel_loss": {"_target_": "vit.losses.pixels.CrossEntropy"},
     "backbone.stages": None,
     "trainer.sync_batchnorm": False,
+    "backbone.input_norm": False,
+    "backbone.output_norm": "tokens",
+    "backbone.prefix_positions": 0,
+    "backbone.partial_patches": False,
+    "backbone.weights": None,
+    "backbone.position.resize": "bicubic_antialias",
+    "backbone.mlp.width": None,
 }
 
 
