@@ -11,7 +11,8 @@ from torch import Tensor
 
 # Weights give the same numbers at another size only by the rule of their source:
 #   bicubic_antialias   timm, Hugging Face's DINOv2 with registers
-#   bicubic             Hugging Face's ViT, DeiT, CLIP, SigLIP, DINOv2
+#   bicubic             Hugging Face's ViT, DeiT, CLIP, SigLIP
+#   bicubic_float32     Hugging Face's DINOv2: computed in float32, whatever the model is in
 #   bicubic_aligned     torchvision: the corners of both grids lie upon one another
 #   bicubic_offset      DINOv2's own code without registers: by the factor (side + 0.1) / old side
 #   bilinear_antialias  SigLIP 2's NaFlex models
@@ -19,6 +20,7 @@ from torch import Tensor
 Resize = Literal[
     "bicubic_antialias",
     "bicubic",
+    "bicubic_float32",
     "bicubic_aligned",
     "bicubic_offset",
     "bilinear_antialias",
@@ -34,13 +36,15 @@ def resized(
 ) -> Float[Tensor, "new_rows new_cols dim"]:
     """The table at another grid; itself where it has that grid.
 
-    timm's way always computes in float32, the others in the table's own type, at least float32.
+    With antialiasing it is computed in float32, as all do; else in the table's own type, but for
+    bicubic_float32, and at least in that.
     """
     if table.shape[:2] == grid:
         return table
     mode, _, rule = how.partition("_")
     wide = torch.promote_types(table.dtype, torch.float32)
-    stacked = table.to(torch.float32 if rule == "antialias" else wide).permute(2, 0, 1)[None]
+    wide = torch.float32 if rule in ("antialias", "float32") else wide
+    stacked = table.to(wide).permute(2, 0, 1)[None]
     options: dict[str, Any] = {"mode": mode, "size": tuple(grid)}
     if rule == "antialias":
         options["antialias"] = True

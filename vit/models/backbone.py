@@ -269,7 +269,7 @@ class ViT(nn.Module):
         kept: Int[Tensor, "batch kept"] | None = None,
     ) -> Features:
         """Normalises, and parts the patch tokens from all that stand before them."""
-        pooled = self.norm if self.output_norm == "pooled" else None
+        pooled: Any = self.norm if self.output_norm == "pooled" else None
         if self.norm is not None and pooled is None:
             tokens = self.norm(tokens)
         extra = tokens.shape[1] - self._num_patches(grid, kept)
@@ -296,7 +296,8 @@ class ViT(nn.Module):
 
     def _prefix(self) -> list[Tensor]:
         """Class token and registers, with the positions that some of them have."""
-        parts = [part for part in (self.class_token, self.registers) if part is not None]
+        tokens = (self.class_token, self.registers)
+        parts: list[Tensor] = [part for part in tokens if part is not None]
         if self.prefix_position is None:
             return parts
         prefix = torch.cat(parts, dim=1)

@@ -6,12 +6,15 @@ timm's own model. What is in here is imported when it is asked for.
 
     origin       what no tensor of a file tells of a model, and the keys of ours that follow
     rules        from their names to ours and back, as tables
-    timm_models…, torchvision_models, hf_models   one source each: its origin and its rules
-    conversion   the functions above
+    timm_names, torchvision_names, hf_names   one source each: its origin and its rules
+    assuming     the origin of a file with nothing beside it
+    conversion   between their tensors and ours
+    exchange     the functions above
     reading      files, of whatever wrapping, and the config beside them
     sources      timm:NAME, hf:NAME, torchvision:NAME, file:PATH, run:RUN_DIR
     fitting      to other images and other channels
-    starting     a backbone that starts from them; keys.py: a config that does
+    starting     a backbone that starts from them, and what is said of it
+    keys         a config that names them: what follows, what contradicts
 """
 
 from importlib import import_module

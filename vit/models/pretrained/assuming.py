@@ -10,6 +10,7 @@ from torch import Tensor
 from vit.models.pretrained.origin import Origin, Unfit
 
 HEAD = 64  # channels: of nearly every published vision transformer
+WIDTH_OF_H = 1280  # ViT-H, whose heads have 80
 
 
 def assumed_timm_origin(state: Mapping[str, Tensor], source: str) -> Origin:
@@ -34,7 +35,7 @@ def assumed_timm_origin(state: Mapping[str, Tensor], source: str) -> Origin:
             raise Unfit(f"{source} has {count} positions, of no square image; wanted a config.json")
         rows, embedded = next(iter(sides.items()))
     final = "norm.weight" if "norm.weight" in state else "fc_norm.weight"
-    heads = max(1, dim // HEAD)
+    heads = max(1, dim // (80 if dim == WIDTH_OF_H else HEAD))
     return Origin(
         source,
         heads=heads,
@@ -44,6 +45,25 @@ def assumed_timm_origin(state: Mapping[str, Tensor], source: str) -> Origin:
         prefix_positions=embedded,
         output_norm="pooled" if final == "fc_norm.weight" and final in state else "tokens",
         assumed=(f"heads={heads}", "norm.eps=1e-6", "mlp.gelu=exact"),
+    )
+
+
+def assumed_torchvision_origin(state: Mapping[str, Tensor], source: str) -> Origin:
+    """The same of a file by torchvision's names, of whose models there are few."""
+    dim, channels, patch, _ = state["conv_proj.weight"].shape
+    count = state["encoder.pos_embedding"].shape[1] - 1
+    if not _is_square(count):
+        raise Unfit(f"{source} has {count} positions of patches, of no square image")
+    heads = max(1, dim // (80 if dim == WIDTH_OF_H else HEAD))
+    return Origin(
+        source,
+        heads=heads,
+        patch_size=patch,
+        channels=channels,
+        image_size=(isqrt(count) * patch, isqrt(count) * patch),
+        prefix_positions=1,
+        resize="bicubic_aligned",
+        assumed=(f"heads={heads}",),
     )
 
 

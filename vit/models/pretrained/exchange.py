@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
 from vit.build import build
 from vit.models.backbone import ViT
-from vit.models.pretrained.conversion import Converted, timm_converted, timm_state
+from vit.models.pretrained.conversion import (
+    Converted,
+    hf_converted,
+    hf_state,
+    hf_tower,
+    timm_converted,
+    timm_state,
+    torchvision_converted,
+    torchvision_state,
+)
 from vit.models.pretrained.origin import Unfit
 from vit.runs.checkpoint import misfit
 
@@ -30,6 +40,30 @@ def to_timm(backbone: ViT, model_or_name: Any) -> dict[str, Tensor]:
     ValueError.
     """
     return timm_state(backbone, model_or_name)
+
+
+def from_torchvision(model_or_state: Any, name: str = "") -> ViT:
+    """As `from_timm`, of one of torchvision's ViTs (`vit_b_16`, …)."""
+    return made(torchvision_converted(model_or_state, name))
+
+
+def to_torchvision(backbone: ViT, model_or_name: Any) -> dict[str, Tensor]:
+    """As `to_timm`, by torchvision's names."""
+    return torchvision_state(backbone, model_or_name)
+
+
+def from_hf(model_or_state: Any, config: Mapping[str, Any] | None = None) -> ViT:
+    """As `from_timm`, of a ViT, DeiT, DINOv2, DINOv3, CLIP or SigLIP of transformers'.
+
+    Takes the model, or its tensors with its config, as `config.json` has it; of models with a head
+    or with texts their vision tower.
+    """
+    return made(hf_converted(model_or_state, config))
+
+
+def to_hf(backbone: ViT, model: Any) -> dict[str, Tensor]:
+    """As `to_timm`, by the names of the bare vision transformer inside of transformers' `model`."""
+    return hf_state(backbone, hf_tower(model))
 
 
 def made(found: Converted) -> ViT:

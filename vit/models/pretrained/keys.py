@@ -6,13 +6,16 @@ import copy
 import functools
 import inspect
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from vit.faults import Fault
 from vit.models.backbone import ViT
+from vit.models.pretrained.conversion import Converted
 from vit.models.pretrained.sources import read_source
+from vit.models.pretrained.starting import summary
 
 # Of parts, what may be chosen though the weights say another: no tensor depends on it.
 FREE = {"resize", "shift", "jitter", "rescale", "eps", "dropout", "start"}
@@ -20,17 +23,26 @@ PARTS = ("patch", "position", "norm", "mlp", "attention")
 
 
 @functools.lru_cache(maxsize=8)
-def _read(weights: str) -> tuple[dict[str, Any], dict[str, str]]:
+def _outline(weights: str) -> Converted:
+    """The weights without their values, which are many."""
     with torch.device("cpu"):
         found = read_source(weights)
-    guesses = dict(each.partition("=")[::2] for each in found.origin.assumed)
-    return found.keys, guesses
+    state = {name: tensor.to("meta") for name, tensor in found.state.items()}
+    return replace(found, state=state)
 
 
-def source_keys(weights: str) -> tuple[dict[str, Any], dict[str, str]]:
+def source_keys(weights: str) -> tuple[dict[str, Any], list[str]]:
     """The keys of the architecture of such weights, and those of them that were guessed."""
-    keys, guesses = _read(weights)
-    return dict(keys), guesses
+    found = _outline(weights)
+    return dict(found.keys), [each.partition("=")[0] for each in found.origin.assumed]
+
+
+def stamped(backbone: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run's stamp keeps of the weights that its backbone names; `facts` of its images."""
+    height, width = facts["image_size"]
+    position = backbone["position"]
+    resize = position.get("added", position).get("resize")
+    return summary(_outline(backbone["weights"]), (height, width), facts["channels"], resize)
 
 
 def contradictions(

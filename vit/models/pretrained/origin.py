@@ -40,6 +40,7 @@ class Origin:
     gelu: Gelu = "exact"
     gated: bool = False  # SwiGLU
     separate: bool = False  # queries, keys and values by matrices of their own
+    key_bias: bool = True  # whether the keys have one, where these are apart
     split_gate: bool = False  # and so gate and value
     prefix_positions: int = 0
     output_norm: Literal["tokens", "pooled", "none"] = "tokens"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vit.models.pretrained.origin import Unfit
@@ -41,6 +42,7 @@ class WeightsFile:
     config: dict[str, Any] = field(default_factory=dict)  # config.json beside it
     beside: list[str] = field(default_factory=list)  # tensors of the file that are none of these
     sha256: str = ""
+    header: dict[str, str] = field(default_factory=dict)  # of safetensors
 
 
 def read_weights(path: Path) -> WeightsFile:
@@ -70,7 +72,8 @@ def read_weights(path: Path) -> WeightsFile:
     if fault := bad_values(state):
         raise Unfit(f"file:{path} holds {fault}")
     beside = [name for name in every if not name.startswith(prefix)]
-    return WeightsFile(path, layout, state, config_beside(path), beside, sha256(path))
+    config, header = config_beside(path), header_of(path)
+    return WeightsFile(path, layout, state, config, beside, sha256(path), header)
 
 
 def unwrapped(content: Any) -> Any:
@@ -95,6 +98,15 @@ def unwrapped(content: Any) -> Any:
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def header_of(path: Path) -> dict[str, str]:
+    """What the header of a safetensors file says besides names; {} for other files."""
+    try:
+        with safe_open(path, "pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError):
+        return {}
 
 
 def config_beside(path: Path) -> dict[str, Any]:

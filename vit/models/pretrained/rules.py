@@ -57,9 +57,14 @@ def stacked(ours: str, theirs: Sequence[str]) -> list[Rule]:
     return [Rule((ours,), tuple(theirs), _stack, parted)]
 
 
-def swapped(ours: str, theirs: str) -> list[Rule]:
-    """One tensor whose halves stand the other way round."""
-    return [Rule((ours,), (theirs,), _swap, _swap)]
+def queries(ours: str, parts: Sequence[str], origin: Origin) -> list[Rule]:
+    """The matrices of queries, keys and values, `parts`, of an attention `ours`."""
+    weights = stacked(f"{ours}.qkv.weight", [f"{part}.weight" for part in parts])
+    if origin.key_bias:
+        return [*weights, *stacked(f"{ours}.qkv.bias", [f"{part}.bias" for part in parts])]
+    query, _, value = parts
+    of_query = same(f"{ours}.query_bias", f"{query}.bias")
+    return [*weights, *of_query, *same(f"{ours}.value_bias", f"{value}.bias")]
 
 
 def positions(theirs: str, origin: Origin, batched: bool = True) -> list[Rule]:
@@ -131,11 +136,6 @@ def _as_kernel(tensors: Tensors, origin: Origin) -> Tensors:
 
 def _stack(tensors: Tensors, origin: Origin) -> Tensors:
     return [torch.cat(tensors)]
-
-
-def _swap(tensors: Tensors, origin: Origin) -> Tensors:
-    first, second = tensors[0].chunk(2)
-    return [torch.cat([second, first])]
 
 
 def _as_table(tensors: Tensors, origin: Origin) -> Tensors:

@@ -42,3 +42,27 @@ def remarks(found: Converted, done: list[str]) -> list[str]:
         guessed = ", ".join(found.origin.assumed)
         said.append(f"assumed, since nothing beside the file tells: {guessed}")
     return [f"backbone.weights={found.origin.source}: {each}" for each in said]
+
+
+def summary(
+    found: Converted, image_size: tuple[int, int], channels: int, resize: Any = None
+) -> dict[str, Any]:
+    """What a run's stamp keeps of the weights that it started from, as plain values.
+
+    Values of tensors are not looked at: they may be on the meta device.
+    """
+    origin = found.origin
+    _, done = fitted(found, image_size, channels, resize)
+    return {
+        "source": origin.source,
+        "sha256": found.sha256 or None,
+        "licence": origin.licence,
+        "loaded": len(found.state),
+        "parameters": sum(tensor.numel() for tensor in found.state.values()),
+        "image_size": list(origin.image_size),
+        "resize": resize or origin.resize,
+        "resized": done,
+        "left_out": found.left_out,
+        "assumed": list(origin.assumed),
+        "new": ["head"],
+    }

@@ -10,6 +10,7 @@ from vit.models.pretrained.rules import (
     kernel,
     layer,
     positions,
+    queries,
     same,
     stacked,
 )
@@ -79,6 +80,7 @@ def timm_origin(model: Any, source: str) -> Origin:
         gelu="tanh" if approximate else GELU[activation],  # type: ignore[arg-type]
         gated=gated,
         separate=getattr(attention, "qkv", None) is None,
+        key_bias=getattr(getattr(attention, "k_proj", None), "bias", None) is not None,
         split_gate=type(mlp).__name__ == "SwiGLU",
         prefix_positions=embedded,
         output_norm=_output_norm(model),
@@ -123,14 +125,7 @@ def _queries(origin: Origin, ours: str, theirs: str) -> list[Rule]:
     ]
     if not origin.separate:
         return [*layer(f"{ours}.qkv", f"{theirs}.qkv"), *apart]
-    parts = [f"{theirs}.{part}_proj" for part in "qkv"]
-    whole = stacked(f"{ours}.qkv.bias", [f"{part}.bias" for part in parts])
-    return [
-        *stacked(f"{ours}.qkv.weight", [f"{part}.weight" for part in parts]),
-        *same(f"{ours}.query_bias", f"{parts[0]}.bias"),
-        *same(f"{ours}.value_bias", f"{parts[2]}.bias"),
-        *whole,
-    ]
+    return queries(ours, [f"{theirs}.{part}_proj" for part in "qkv"], origin)
 
 
 def _mlp(origin: Origin, ours: str, theirs: str) -> list[Rule]:
