@@ -54,3 +54,11 @@ def is_sharded(config: Mapping[str, Any]) -> bool:
     strategy = config["trainer"].get("strategy")
     target = strategy.get("_target_", "") if isinstance(strategy, dict) else ""
     return target.endswith(".ModelParallelStrategy")
+
+
+def without_weights(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config whose backbone starts from no weights: those of a checkpoint come next."""
+    backbone = config["backbone"]
+    if not backbone.get("weights"):
+        return dict(config)
+    return {**config, "backbone": {**backbone, "weights": None}}

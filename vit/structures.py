@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypedDict, TypeVar, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 # The first entries of every vocabulary: what fills up, begins and ends a text, what is unknown.
 PAD, START, END, UNKNOWN = range(4)
@@ -29,6 +29,8 @@ class Features:
     and register tokens (width 0 on the tokens axis where there are none); `blocks` the patch
     tokens after each block that was asked for, not normalised, in the order asked. Of texts the
     patches are the tokens, in one row, and `mask` is false where a shorter one was filled up.
+    Of a backbone whose last norm is for pooled vectors, `pooled_norm` is that norm, for whoever
+    pools them; the tokens are not normalised then.
     """
 
     patches: Float[Tensor, "batch tokens dim"]
@@ -36,6 +38,7 @@ class Features:
     prefix: Float[Tensor, "batch prefix dim"]
     blocks: tuple[Tensor, ...] = ()
     mask: Bool[Tensor, "batch tokens"] | None = None
+    pooled_norm: nn.Module | None = None
 
 
 M = TypeVar("M", bound="Moved")  # typing.Self, which beartype does not take in functions

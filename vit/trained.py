@@ -176,6 +176,7 @@ def without_downloads(config: dict[str, Any]) -> dict[str, Any]:
         ("pretrained", False),
         ("checkpoint", None),
         ("checkpoint_prefix", None),
+        ("weights", None),
     ):
         if key in backbone:
             backbone[key] = value

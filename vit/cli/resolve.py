@@ -8,6 +8,7 @@ from typing import Any
 
 from vit.build import is_own
 from vit.cli.override_errors import first_line, unresolved
+from vit.cli.pretrained_keys import with_architecture
 from vit.faults import Fault, Refused
 from vit.runs.composed import Composed
 from vit.runs.environment import named
@@ -50,6 +51,9 @@ def resolved(
     frozen["allow_targets"], faults = _allowed(frozen, policy, trusted)
     if faults:
         raise Refused(faults, frozen)
+    frozen, faults = with_architecture(frozen, words)
+    if faults:
+        raise Refused(faults, {**frozen, "name": frozen.get("name") or "run"})
     hydra = composed.hydra
     choice = Path(str(hydra.runtime.choices.get("experiment") or "run")).name
     own_folder = OmegaConf.to_container(hydra.sweep, resolve=False)["subdir"] != SUBDIR  # type: ignore[index,call-overload]

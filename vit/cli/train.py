@@ -178,6 +178,10 @@ def _train(run: Composed, report: CheckReport | None, command: list[str], prepar
     data = with_names(sound.data.to_plain(), hidden(run.config))
     record = stamp(command, data, sound.gpus)
     record["facts"] = {name: plain[name] for name in FACTS if name in plain}
+    if run.config["backbone"].get("weights"):
+        from vit.models.pretrained.keys import stamped
+
+        record["weights"] = stamped(run.config["backbone"], record["facts"])
     if sound.metrics.counted is not None:
         record["counted"] = sound.metrics.counted
     if sound.init is not None:

@@ -29,7 +29,7 @@ from vit.callbacks.watch import Watch
 from vit.data.core.membership import splits_of
 from vit.data.core.samples import SampleData
 from vit.explain.after_training import look_back
-from vit.frozen import accumulation
+from vit.frozen import accumulation, without_weights
 from vit.jobs.bad_batch import BadBatches
 from vit.jobs.beginning import begin_from
 from vit.jobs.going_on import accept_data, must_agree, require_checkpoint
@@ -94,7 +94,8 @@ def fit(job: Job) -> int:
         accept_data(folder, data, rank=job.rank, allow_changed=job.allow_changed)
     if job.rank == 0:
         write_splits(folder.path, splits_of(data))
-    model = assemble_model(config, data.facts, allowed)
+    started = without_weights(config) if job.goes_on else config  # a checkpoint brings its own
+    model = assemble_model(started, data.facts, allowed)
     if not job.goes_on:
         begin_from(folder, config, model, rank=job.rank)
     task = assemble_task(config, model, data, allowed)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
@@ -126,3 +127,15 @@ class ConvStem(nn.Module):
             height, width = height // 2, width // 2
             total += 2 * height * width * conv.get_parameter("weight").numel()
         return total + 2 * height * width * self.proj.weight.numel()
+
+
+def drop_patches(
+    tokens: Float[Tensor, "batch tokens dim"], num_prefix: int, rate: float
+) -> tuple[Float[Tensor, "batch kept_tokens dim"], Int[Tensor, "batch kept"]]:
+    """A random choice of the patches of each image, and their numbers; all prefix tokens stay."""
+    batch, count, dim = tokens.shape
+    num_patches = count - num_prefix
+    keep = max(1, round(num_patches * (1 - rate)))
+    kept = torch.rand(batch, num_patches, device=tokens.device).argsort(1)[:, :keep]
+    chosen = (kept + num_prefix)[:, :, None].expand(-1, -1, dim)
+    return torch.cat([tokens[:, :num_prefix], tokens.gather(1, chosen)], dim=1), kept

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from vit.layers.attention import Rotate
 from vit.layers.parts import PositionPart
+from vit.layers.table_resize import Resize, resized
 
 
 class NoPosition(nn.Module):
@@ -46,19 +47,31 @@ class NoPosition(nn.Module):
 
 
 class LearnedPosition(NoPosition):
-    """A learned vector per patch, added. Class and register tokens have none: theirs would only
-    be a second parameter added to their own.
+    """A learned vector per patch, added. Class and register tokens have none here: theirs would
+    only be a second parameter added to their own (see `prefix_positions` of the backbone).
+
+    Args:
+        resize: how the table is brought to another grid; weights of others keep the way of their
+            source, see vit.layers.table_resize.
     """
 
-    def __init__(self, dim: int, heads: int, grid: tuple[int, int]):
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        grid: tuple[int, int],
+        *,
+        resize: Resize = "bicubic_antialias",
+    ):
         super().__init__(dim, heads, grid)
+        self.resize = resize
         self.table = nn.Parameter(torch.zeros(*self.grid, dim))
         nn.init.trunc_normal_(self.table, std=0.02)
 
     def forward(
         self, patches: Float[Tensor, "batch tokens dim"], grid: tuple[int, int]
     ) -> Float[Tensor, "batch tokens dim"]:
-        return patches + resized(self.table, grid).flatten(0, 1)
+        return patches + resized(self.table, grid, self.resize).flatten(0, 1)
 
 
 class SinCosPosition(NoPosition):
@@ -97,17 +110,6 @@ class SinCosPosition(NoPosition):
         return patches + resized(self.table, grid).flatten(0, 1)
 
 
-def resized(
-    table: Float[Tensor, "rows cols dim"], grid: tuple[int, int]
-) -> Float[Tensor, "new_rows new_cols dim"]:
-    """The table at another grid: bicubic with antialiasing, as timm does (others differ)."""
-    if table.shape[:2] == grid:
-        return table
-    stacked = table.float().permute(2, 0, 1)[None]  # [1, dim, rows, cols]
-    stacked = F.interpolate(stacked, size=tuple(grid), mode="bicubic", antialias=True)
-    return stacked[0].permute(1, 2, 0).to(table.dtype)
-
-
 class Rotation:
     """Rotates pairs of channels, half a head apart, by an angle per token.
 
@@ -124,6 +126,30 @@ class Rotation:
         first, second = x.chunk(2, dim=-1)
         turned = torch.cat([-second, first], dim=-1)
         return (x * self.cos + turned * self.sin).to(x.dtype)
+
+
+def after_prefix(
+    cos: Float[Tensor, "tokens head_dim"],
+    sin: Float[Tensor, "tokens head_dim"],
+    prefix: int,
+    kept: Int[Tensor, "batch kept"] | None,
+) -> tuple[Tensor, Tensor]:
+    """The angles of `prefix` tokens, which are not turned, and of those patches that are there."""
+    if kept is not None:
+        cos, sin = cos[kept][:, None], sin[kept][:, None]  # [batch, 1, kept, head_dim]
+    if prefix:  # an angle of zero leaves a token as it is
+        cos = F.pad(cos, (0, 0, prefix, 0), value=1.0)
+        sin = F.pad(sin, (0, 0, prefix, 0), value=0.0)
+    return cos, sin
+
+
+def require_quarters(dim: int, heads: int) -> None:
+    """Raises ValueError unless a head has pairs of channels for both axes."""
+    if (dim // heads) % 4:
+        raise ValueError(
+            f"rotary positions need a head width that 4 divides; dim={dim} over "
+            f"heads={heads} gives {dim // heads}. Change backbone.dim or backbone.heads."
+        )
 
 
 class AxialRope(NoPosition):
@@ -157,11 +183,7 @@ class AxialRope(NoPosition):
     ):
         super().__init__(dim, heads, grid)
         self.head_dim = dim // heads
-        if self.head_dim % 4:
-            raise ValueError(
-                f"rotary positions need a head width that 4 divides; dim={dim} over "
-                f"heads={heads} gives {self.head_dim}. Change backbone.dim or backbone.heads."
-            )
+        require_quarters(dim, heads)
         for name, factor in (("jitter", jitter), ("rescale", rescale)):
             if factor is not None and factor < 1.0:
                 raise ValueError(f"{name}={factor} is a largest factor; it must be at least 1.")
@@ -176,23 +198,22 @@ class AxialRope(NoPosition):
         prefix: int,
         kept: Int[Tensor, "batch kept"] | None = None,
     ) -> Rotation | None:
-        cos, sin = self._tables(grid)  # [tokens, head_dim]
-        if kept is not None:
-            cos, sin = cos[kept][:, None], sin[kept][:, None]  # [batch, 1, kept, head_dim]
-        if prefix:  # an angle of zero leaves a token as it is
-            cos = F.pad(cos, (0, 0, prefix, 0), value=1.0)
-            sin = F.pad(sin, (0, 0, prefix, 0), value=0.0)
-        return Rotation(cos, sin)
+        return Rotation(*after_prefix(*self._tables(grid), prefix, kept))
 
     def _tables(self, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
         moved = self.training and (self.shift or self.jitter or self.rescale)
-        if tuple(grid) == self.grid and not moved:
+        exact = self._dtype() == torch.float64  # the tables were made in float32
+        if tuple(grid) == self.grid and not moved and not exact:
             return self.cos, self.sin
         coordinates = self._coordinates(grid, self.cos.device)
         if moved:
             coordinates = self._moved(coordinates)
         angles = self._angles(coordinates)
         return angles.cos(), angles.sin()
+
+    def _dtype(self) -> torch.dtype:
+        made = self._buffers.get("cos")
+        return torch.float32 if made is None else made.dtype
 
     def _coordinates(self, grid: tuple[int, int], device: torch.device | None) -> Tensor:
         rows, cols = (
@@ -214,7 +235,9 @@ class AxialRope(NoPosition):
     def _angles(self, coordinates: Tensor) -> Tensor:
         quarter = self.head_dim // 4
         steps = torch.arange(quarter, dtype=torch.float32, device=coordinates.device) / quarter
-        angles = 2 * math.pi * coordinates[:, :, None] / self.base**steps  # [tokens, 2, quarter]
+        wide = torch.promote_types(self._dtype(), torch.float32)  # of a model in float64, that
+        periods = (self.base**steps).to(wide)
+        angles = 2 * math.pi * coordinates[:, :, None].to(wide) / periods  # [tokens, 2, quarter]
         return angles.flatten(1).repeat(1, 2)  # [tokens, head_dim]
 
 

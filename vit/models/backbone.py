@@ -16,10 +16,11 @@ from vit.layers.block import Block
 from vit.layers.mlp import Mlp
 from vit.layers.norm import LayerNorm
 from vit.layers.parts import AttentionPart, MlpPart, NormPart, PatchPart, PositionPart
-from vit.layers.patch import LinearPatch
+from vit.layers.patch import LinearPatch, drop_patches
 from vit.layers.position import LearnedPosition
 from vit.models.backbone_head import block_depths, vectors_and
-from vit.models.backbone_keys import build_part, check_rate, require_all
+from vit.models.backbone_keys import build_part, check_count, check_rate, require_all
+from vit.models.pretrained.starting import start_from
 from vit.structures import Features, Grid
 
 
@@ -32,7 +33,9 @@ class ViT(nn.Module):
     and patches, or walk part of the way by `advance` and end with `finish`.
 
     `image_size` (height, width in pixels) fixes the grid of the position table; any other image
-    whose sides divide by `patch_size` works too. The parts `patch`, `position`, `norm`, `mlp` and
+    whose sides divide by `patch_size` works too. With `weights` it starts from those: the keys
+    must then be those of their architecture, which `vit train backbone.weights=…` and
+    `vit.models.pretrained` see to. The parts `patch`, `position`, `norm`, `mlp` and
     `attention` are called with what the backbone knows (see vit.layers.parts). Rates are off at 0,
     `layer_scale` at None: then there is no module, and the numbers are the plain model's.
     `drop_path` is the rate of the last block, rising from 0 in the first, or that of all blocks
@@ -59,6 +62,13 @@ class ViT(nn.Module):
         attention_dropout: rate of attention weights left out, in training.
         patch_dropout: share of the patches that training leaves out.
         gradient_checkpointing: compute blocks anew in the backward pass: less memory, more time.
+        input_norm: a norm before the first block, as in CLIP.
+        output_norm: what the last norm is for: every token, the vector that a head pools of them
+            (which leaves the tokens as they are), or nothing: then there is none.
+        prefix_positions: how many of the tokens before the patches have a learned position, too.
+        partial_patches: leave out the rows and columns of pixels that fill no whole patch.
+        weights: what to start from, `timm:NAME`, `hf:NAME`, `torchvision:NAME`, `file:PATH` or
+            `run:RUN_DIR`; see vit.models.pretrained.
 
     Raises ValueError where sizes do not divide, or a rate is out of range.
     """
@@ -92,6 +102,11 @@ class ViT(nn.Module):
         attention_dropout: float = 0.0,
         patch_dropout: float = 0.0,
         gradient_checkpointing: bool = False,
+        input_norm: bool = False,
+        output_norm: Literal["tokens", "pooled", "none"] = "tokens",
+        prefix_positions: int = 0,
+        partial_patches: bool = False,
+        weights: str | None = None,
     ):
         super().__init__()
         hidden = int(dim * mlp_ratio)
@@ -105,6 +120,7 @@ class ViT(nn.Module):
         self.has_class_token = class_token
         self.num_prefix = int(class_token) + registers
         self.dropout, self.patch_dropout = dropout, patch_dropout
+        self.output_norm, self.partial_patches = output_norm, partial_patches
         self.gradient_checkpointing = gradient_checkpointing
         rates = {
             "dropout": dropout,
@@ -115,6 +131,7 @@ class ViT(nn.Module):
         require_all(
             partial(check_heads, dim, heads),
             partial(self.grid, *image_size),
+            partial(check_count, "prefix_positions", prefix_positions, self.num_prefix),
             *(partial(check_rate, name, rate) for name, rate in rates.items()),
         )
         grid = self.grid(*image_size)
@@ -126,6 +143,9 @@ class ViT(nn.Module):
         for tokens in (self.class_token, self.registers):
             if tokens is not None:
                 nn.init.normal_(tokens, std=1e-6)
+        count = prefix_positions
+        self.prefix_position = nn.Parameter(torch.zeros(1, count, dim)) if count else None
+        self.input_norm = norm(dim) if input_norm else None
         constant = drop_path_mode == "constant"
         self.blocks: Any = nn.ModuleList(
             Block(
@@ -149,15 +169,20 @@ class ViT(nn.Module):
             )
             for number in range(depth)
         )
-        self.norm = norm(dim)
+        self.norm = None if output_norm == "none" else norm(dim)
+        self.remarks: list[str] = []  # for whoever checks the model
+        if weights is not None:
+            self.remarks = start_from(self, weights, image_size, channels)
 
     def grid(self, height: int, width: int) -> Grid:
         """The patches of an image of this many pixels; ValueError where it does not divide."""
         size = self.patch_size
-        if height < size or width < size or height % size or width % size:
+        partial = bool(height % size or width % size) and not self.partial_patches
+        if height < size or width < size or partial:
             raise ValueError(
                 f"image is {height}x{width} px; both sides must divide by patch_size={size}. "
-                "Change data.image_size, or backbone.patch_size."
+                "Change data.image_size or backbone.patch_size, or set "
+                "backbone.partial_patches=true to leave the rest of the pixels out."
             )
         return Grid(height // size, width // size)
 
@@ -168,7 +193,7 @@ class ViT(nn.Module):
         tokens, grid = self.embed(images)
         kept = None
         if self.patch_dropout and self.training:
-            tokens, kept = self._drop_patches(tokens)
+            tokens, kept = drop_patches(tokens, self.num_prefix, self.patch_dropout)
         return self.encode(tokens, grid, blocks, kept=kept)
 
     def embed(
@@ -176,13 +201,17 @@ class ViT(nn.Module):
     ) -> tuple[Float[Tensor, "batch tokens dim"], Grid]:
         """Prefix and patch tokens with their positions, before the first block."""
         grid = self.grid(*images.shape[-2:])
+        if self.partial_patches:
+            size = self.patch_size
+            images = images[..., : grid.rows * size, : grid.cols * size]
         tokens = self.position(self.patch(images), grid)
-        prefix = [part for part in (self.class_token, self.registers) if part is not None]
-        if prefix:
-            expanded = [part.expand(len(images), -1, -1) for part in prefix]
+        if self.num_prefix:
+            expanded = [part.expand(len(images), -1, -1) for part in self._prefix()]
             tokens = torch.cat([*expanded, tokens], dim=1)
         if self.dropout:
             tokens = nn.functional.dropout(tokens, self.dropout, self.training)
+        if self.input_norm is not None:
+            tokens = self.input_norm(tokens)
         return tokens, grid
 
     def encode(
@@ -240,9 +269,12 @@ class ViT(nn.Module):
         kept: Int[Tensor, "batch kept"] | None = None,
     ) -> Features:
         """Normalises, and parts the patch tokens from all that stand before them."""
-        tokens = self.norm(tokens)
+        pooled: Any = self.norm if self.output_norm == "pooled" else None
+        if self.norm is not None and pooled is None:
+            tokens = self.norm(tokens)
         extra = tokens.shape[1] - self._num_patches(grid, kept)
-        return Features(patches=tokens[:, extra:], grid=grid, prefix=tokens[:, :extra])
+        patches, prefix = tokens[:, extra:], tokens[:, :extra]
+        return Features(patches=patches, grid=grid, prefix=prefix, pooled_norm=pooled)
 
     def flops(self, height: int, width: int) -> int:
         """Matrix products of one forward pass for one image; one multiply and add are two."""
@@ -262,14 +294,15 @@ class ViT(nn.Module):
         """Biases, norms, gains, and tokens and positions that are learned one by one."""
         return vectors_and(self, _UNDECAYED)
 
-    def _drop_patches(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Keeps a random choice of the patches of each image, and all prefix tokens."""
-        batch, count, dim = tokens.shape
-        num_patches = count - self.num_prefix
-        keep = max(1, round(num_patches * (1 - self.patch_dropout)))
-        kept = torch.rand(batch, num_patches, device=tokens.device).argsort(1)[:, :keep]
-        chosen = (kept + self.num_prefix)[:, :, None].expand(-1, -1, dim)
-        return torch.cat([tokens[:, : self.num_prefix], tokens.gather(1, chosen)], dim=1), kept
+    def _prefix(self) -> list[Tensor]:
+        """Class token and registers, with the positions that some of them have."""
+        tokens = (self.class_token, self.registers)
+        parts: list[Tensor] = [part for part in tokens if part is not None]
+        if self.prefix_position is None:
+            return parts
+        prefix = torch.cat(parts, dim=1)
+        count = self.prefix_position.shape[1]
+        return [prefix[:, :count] + self.prefix_position, prefix[:, count:]]
 
     def _num_patches(self, grid: Grid, kept: Tensor | None) -> int:
         return grid.rows * grid.cols if kept is None else kept.shape[1]
@@ -284,4 +317,4 @@ class ViT(nn.Module):
 
 
 # By the first word of a parameter's name.
-_UNDECAYED = ("class_token", "registers", "position")
+_UNDECAYED = ("class_token", "registers", "position", "prefix_position")

@@ -27,6 +27,14 @@ def check_rate(name: str, rate: float) -> None:
         )
 
 
+def check_count(name: str, count: int, most: int) -> None:
+    if not 0 <= count <= most:
+        raise ValueError(
+            f"{name} is {count}; there are {most} tokens before the patches (class_token, "
+            f"registers). Change backbone.{name}."
+        )
+
+
 def build_part(key: str, part: Callable[..., Part], **given: object) -> Part:
     """Calls a part with what the backbone decides, which a config must not decide once more."""
     twice = sorted(set(getattr(part, "keywords", ())) & set(given))

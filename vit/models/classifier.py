@@ -46,6 +46,8 @@ class Head(nn.Module):
     def forward(self, features: Features) -> Float[Tensor, "batch classes"]:
         masked = () if features.mask is None else (features.mask,)
         x = self.pool(features.patches, features.prefix, *masked)
+        if features.pooled_norm is not None:
+            x = features.pooled_norm(x)
         if self.dropout:
             x = F.dropout(x, self.dropout, self.training)
         return self.linear(x)

@@ -42,6 +42,13 @@ ADDED: dict[str, Any] = {
     "init": None,
     "extend": None,
     "extend_lr_scale": None,
+    "backbone.input_norm": False,
+    "backbone.output_norm": "tokens",
+    "backbone.prefix_positions": 0,
+    "backbone.partial_patches": False,
+    "backbone.weights": None,
+    "backbone.position.resize": "bicubic_antialias",
+    "backbone.mlp.width": None,
 }
 
 
