@@ -93,7 +93,8 @@ def test_a_report_is_the_commands_page(made, tmp_path, warm, monkeypatch):
     assert undated(page.path.read_text()) == undated((tmp_path / "other.html").read_text())
     assert undated(json.dumps(page.tables)) == undated(json.dumps(json.loads(told)))
     assert "tables" not in repr(page) and "boards" in page.tables
-    assert vit.report(vit.runs("runs"), Run(tmp_path / "runs" / "a")).path.name == "report.html"
+    several = vit.report(vit.runs("runs")[:1], Run(tmp_path / "runs" / "b"), **keys)
+    assert several.path.name == "report.html" and several.path.exists()
 
 
 def undated(text):
