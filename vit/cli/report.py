@@ -89,14 +89,14 @@ def main(argv: list[str]) -> int:
             check_target(f"--{flag}", target)
     if arguments.workspace:
         require_package()
-    from vit.review.chosen import chosen
+    from vit.review.chosen import those_with
     from vit.review.page import as_script_data, page
     from vit.review.report import build_report
     from vit.review.sources import load
 
     loaded = load(arguments.sources, cache=not arguments.no_cache)
     if arguments.tag or arguments.search:
-        loaded = chosen(loaded, arguments.tag, arguments.search)
+        loaded = those_with(loaded, arguments.tag, arguments.search)
     chosen = {name: getattr(arguments, name) for name in ("metric", "mode", "baseline")}
     report = build_report(loaded, arguments.sources, **chosen)
     if arguments.out or arguments.log or not arguments.json:
