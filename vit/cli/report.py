@@ -97,7 +97,7 @@ def main(argv: list[str]) -> int:
             check_target(f"--{flag}", target)
     if arguments.workspace:
         require_package()
-    from vit.review.chosen import chosen
+    from vit.review.chosen import those_with
     from vit.review.report import build_report
 
     sources: list[str] = arguments.sources
@@ -111,7 +111,7 @@ def main(argv: list[str]) -> int:
 
     def made(loaded: Runs) -> Report:
         if arguments.tag or arguments.search:
-            loaded = chosen(loaded, arguments.tag, arguments.search)
+            loaded = those_with(loaded, arguments.tag, arguments.search)
         asked = {name: getattr(arguments, name) for name in ("metric", "mode", "baseline")}
         return build_report(loaded, sources, **asked)
 

@@ -13,7 +13,7 @@ from vit.runs.remarks import note_of, tags_of
 MOST_KNOWN = 20  # tags in a message
 
 
-def chosen(loaded: Runs, tags: Sequence[str] = (), words: str | None = None) -> Runs:
+def those_with(loaded: Runs, tags: Sequence[str] = (), words: str | None = None) -> Runs:
     """The runs that have all of the tags, and each of the words in their name, note or tags.
 
     Capital letters do not matter. Raises Refused where none is left.
