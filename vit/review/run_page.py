@@ -129,7 +129,8 @@ def _facts(
     best, monitor = results.get("best") or {}, inside(config, "checkpoint", "monitor")
     if isinstance(best.get("epoch"), int):
         way = "lowest" if inside(config, "checkpoint", "mode") == "min" else "highest"
-        chosen = f"epoch {best['epoch'] + 1}, step {text(best.get('step'))}, for the {way} {text(monitor)}"
+        at = f"epoch {best['epoch'] + 1}, step {text(best.get('step'))}"
+        chosen = f"{at}, for the {way} {text(monitor)}"
     else:
         chosen = "the last"
     lines.append(f"**selected checkpoint**: {chosen}")
