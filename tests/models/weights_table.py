@@ -8,7 +8,6 @@ by names and shapes; tests/models/test_from_timm.py compares what they answer.
 
 from __future__ import annotations
 
-import re
 import sys
 import warnings
 from collections import defaultdict
@@ -24,6 +23,10 @@ from vit.runs.checkpoint import misfit
 DOCS = Path(__file__).parents[2] / "docs" / "weights.md"
 BEGIN, END = "<!-- table -->\n", "<!-- /table -->"
 FAMILIES = ("vit_*", "deit*", "eva*", "beit*", "flexivit*", "samvit*", "test_vit*", "*cait*")
+
+KINDS = (
+    "dinov2 dinov3 pe_core pe_lang pe_spatial siglip clip eva02 eva deit3 distilled deit flexivit"
+)
 
 
 def names() -> list[str]:
@@ -51,7 +54,7 @@ def table(every: list[str]) -> str:
     taken, refused = [], defaultdict(list)
     for name in every:
         why = reason(name)
-        taken.append(name) if why is None else refused[why].append(name)
+        (taken if why is None else refused[why]).append(name)
     lines = [
         f"{len(taken)} of {len(every)} models of timm {timm.__version__} ({_listed(FAMILIES)}):",
         "",
@@ -67,12 +70,7 @@ def table(every: list[str]) -> str:
 
 
 def family_of(name: str) -> str:
-    known = "dinov2 dinov3 pe_core pe_lang pe_spatial siglip clip eva02 eva deit3 distilled deit flexivit"
-    words = re.sub(r"[^a-z0-9_]", "", name)
-    for each in known.split():
-        if each in words:
-            return each
-    return "vit"
+    return next((each for each in KINDS.split() if each in name), "vit")
 
 
 def _listed(found) -> str:
