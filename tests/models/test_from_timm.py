@@ -27,6 +27,77 @@ FAMILIES = {
 }
 
 
+# And these by a slow test: every family, its sizes, its years.
+MORE = [
+    "vit_tiny_patch16_384",
+    "vit_small_patch32_224",
+    "vit_small_patch16_224",
+    "vit_small_patch8_224",
+    "vit_base_patch32_224",
+    "vit_base_patch16_224",
+    "vit_base_patch16_384",
+    "vit_base_patch8_224",
+    "vit_large_patch16_224",
+    "vit_large_patch14_224",
+    "vit_huge_patch14_224",
+    "vit_giant_patch14_224",
+    "vit_base_patch16_224_miil",
+    "vit_base_patch16_gap_224",
+    "vit_medium_patch16_gap_240",
+    "vit_small_patch14_dinov2",
+    "vit_base_patch14_dinov2",
+    "vit_large_patch14_dinov2",
+    "vit_base_patch14_reg4_dinov2",
+    "vit_giant_patch14_reg4_dinov2",
+    "deit_tiny_patch16_224",
+    "deit_small_patch16_224",
+    "deit_base_patch16_224",
+    "deit_base_patch16_384",
+    "deit_small_distilled_patch16_224",
+    "deit_base_distilled_patch16_224",
+    "deit3_medium_patch16_224",
+    "deit3_base_patch16_224",
+    "deit3_large_patch16_224",
+    "deit3_huge_patch14_224",
+    "vit_base_patch32_clip_224",
+    "vit_base_patch16_clip_224",
+    "vit_base_patch16_clip_384",
+    "vit_large_patch14_clip_224",
+    "vit_large_patch14_clip_336",
+    "vit_huge_patch14_clip_224",
+    "vit_base_patch32_clip_quickgelu_224",
+    "vit_large_patch14_clip_quickgelu_224",
+    "vit_base_patch32_siglip_256",
+    "vit_base_patch16_siglip_224",
+    "vit_base_patch16_siglip_256",
+    "vit_base_patch16_siglip_384",
+    "vit_large_patch16_siglip_256",
+    "vit_large_patch16_siglip_gap_256",
+    "vit_so400m_patch14_siglip_224",
+    "vit_so400m_patch14_siglip_378",
+    "vit_so400m_patch16_siglip_256",
+    "vit_giantopt_patch16_siglip_256",
+    "vit_base_patch16_dinov3",
+    "vit_large_patch16_dinov3",
+    "vit_huge_plus_patch16_dinov3",
+    "vit_7b_patch16_dinov3",
+    "vit_small_patch16_dinov3_qkvb",
+    "vit_base_patch16_dinov3_qkvb",
+    "eva02_small_patch14_224",
+    "eva02_large_patch14_224",
+    "eva02_base_patch16_clip_224",
+    "eva02_large_patch14_clip_224",
+    "eva_large_patch14_196",
+    "eva_giant_patch14_224",
+    "vit_pe_core_small_patch16_384",
+    "vit_pe_core_base_patch16_224",
+    "vit_pe_core_large_patch14_336",
+    "vit_pe_lang_large_patch14_448",
+    "vit_pe_spatial_small_patch16_512",
+    "vit_pe_spatial_base_patch16_512",
+]
+
+
 def theirs_of(name, **more):
     return randomised(timm.create_model(name, **{**SMALL, **more}))
 
@@ -36,7 +107,9 @@ def tokens_of(ours, images):
     return torch.cat([features.prefix, features.patches], dim=1)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(
+    "name", [*FAMILIES, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE)]
+)
 def test_the_tokens_are_timms_and_the_way_back_is_byte_for_byte(name):
     theirs = theirs_of(name)
     ours = from_timm(theirs, name)

@@ -181,7 +181,7 @@ def _train(run: Composed, report: CheckReport | None, command: list[str], prepar
     if run.config["backbone"].get("weights"):
         from vit.models.pretrained.keys import stamped
 
-        record["weights"] = stamped(run.config["backbone"], record["facts"])
+        record["weights"] = stamped(run.config["backbone"], plain)
     if sound.metrics.counted is not None:
         record["counted"] = sound.metrics.counted
     if sound.init is not None:

@@ -17,6 +17,7 @@ from vit.models.pretrained.rules import (
 
 PLAIN = ("VisionTransformer", "VisionTransformerDistilled", "Eva")
 BLOCKS = ("Block", "EvaBlock")
+ATTENTIONS = ("Attention", "EvaAttention", "AttentionRope")
 PATCHES = ("PatchEmbed",)
 GELU = {"GELU": "exact", "GELUTanh": "tanh", "QuickGELU": "quick", "SiLU": "exact"}
 NORMS = {"LayerNorm": False, "LayerNormFp32": False, "RmsNorm": True}
@@ -35,9 +36,11 @@ def timm_origin(model: Any, source: str) -> Origin:
     if kind not in PLAIN:
         raise unfit(f"timm's class {kind}; wanted one of {', '.join(PLAIN)}")
     block = model.blocks[0]
+    if type(block).__name__ not in BLOCKS:
+        raise unfit(f"blocks of timm's class {type(block).__name__}")
     attention, mlp, norm = block.attn, block.mlp, block.norm1
     for part, known, what in (
-        (block, BLOCKS, "blocks"),
+        (attention, ATTENTIONS, "attention"),
         (model.patch_embed, PATCHES, "patches"),
         (norm, NORMS, "norms"),
         (mlp, MLPS, "an mlp"),
