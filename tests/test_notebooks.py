@@ -9,6 +9,7 @@ import pytest
 from commands import command
 from pages import GUIDE, LINKING, ROOT, as_notebook, name_of, python_blocks
 from PIL import Image
+from scipy.io import wavfile
 from tiny_runs import freeze
 
 from vit.api import evaluation, report, training
@@ -19,8 +20,13 @@ from vit.cli.train import parsed
 # Page → the file of the test that runs its Python blocks.
 RUN_BY = {
     "README.md": "tests/test_notebooks.py",
+    "docs/detection.md": "tests/test_notebooks.py",
     "docs/images.md": "tests/test_notebooks.py",
     "docs/python.md": "tests/test_notebooks.py",
+    "docs/segmentation.md": "tests/test_notebooks.py",
+    "docs/sounds.md": "tests/test_notebooks.py",
+    "docs/start.md": "tests/test_notebooks.py",
+    "docs/texts.md": "tests/test_notebooks.py",
     "docs/parts.md": "tests/test_parts_page.py",
     "docs/task.md": "tests/tasks/test_spec.py",
     "vit/models/article.md": "tests/models/test_article.py",
@@ -37,16 +43,29 @@ def test_the_blocks_of_every_page_are_run_by_a_test():
 def folder(tmp_path, monkeypatch):
     """Where a reader would be: pictures of digits lie in it."""
     monkeypatch.chdir(tmp_path)
-    for name in ("three", "five", "seven"):
+    for name in ("three", "five", "seven", "scene"):
         values = np.random.default_rng(len(name)).integers(0, 256, (8, 8), dtype=np.uint8)
         Image.fromarray(values).save(f"{name}.png")
+    wave = np.random.default_rng(0).integers(-9000, 9000, 4000, dtype=np.int16)
+    wavfile.write("word.wav", 8000, wave)
     return tmp_path
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/images.md"])
-def test_a_page_on_a_trained_run_runs(tiny_runs, folder, page):
-    shutil.copytree(tiny_runs("classes"), folder / "runs" / "digits-…")
-    assert as_notebook(ROOT / page)["run"].class_names == tuple("0123456789")
+@pytest.mark.parametrize(
+    ("page", "kind", "name"),
+    [
+        ("README.md", "classes", "digits"),
+        ("docs/start.md", "classes", "digits"),
+        ("docs/images.md", "classes", "digits"),
+        ("docs/detection.md", "boxes", "digit_scenes"),
+        ("docs/segmentation.md", "maps", "digit_segments"),
+        ("docs/texts.md", "texts", "number_words"),
+        ("docs/sounds.md", "sounds", "spoken_digits"),
+    ],
+)
+def test_a_page_on_a_trained_run_runs(tiny_runs, folder, page, kind, name):
+    shutil.copytree(tiny_runs(kind), folder / "runs" / f"{name}-…")
+    assert as_notebook(ROOT / page)["run"].run_dir.name == f"{name}-…"
 
 
 def test_the_page_on_python_runs(folder, monkeypatch):

@@ -50,19 +50,22 @@ class Trained:
         return self.spec.ask(self.spec.independent_classes, self.facts)
 
     @torch.inference_mode()
-    def predict(self, inputs: Any) -> list[dict[str, Any]]:
+    def predict(self, inputs: Any, *, maps: bool = False) -> list[dict[str, Any]]:
         """What the run says of each input, as the plain values that `vit predict` prints as JSON.
 
         Of a run on images the inputs are paths, Pillow images, or arrays of uint8, [height, width]
         or with the channels last; on sounds paths of .wav files, or arrays [samples] of floats at
         data.sample_rate; on texts strings. Rows are `classes`, `objects` (all of them, whatever
         their score), `shares` or `text`, by the run's task; those of files begin with their
-        `path`, of texts with the `input`. Raises Refused where an input is none of these.
+        `path`, of texts with the `input`. With `maps` rows of segmentation have `class_map` too, an
+        array [height, width] of numbers in `class_names`. Raises Refused where an input is none of
+        these.
         """
         read = ready(inputs, self.data, "predict")
         rows = []
         for each, row in zip(inputs, answered(self, read), strict=True):
-            row.pop("class_map", None)  # the command writes it as a picture
+            if not maps:
+                row.pop("class_map", None)  # the command writes it as a picture
             named = {"input" if self.data.unit == "text" else "path": str(each)}
             rows.append({**named, **row} if isinstance(each, str | Path) else row)
         return rows

@@ -75,9 +75,9 @@ class Run:
 
         return load(self, checkpoint=checkpoint, device=device, allow_targets=allow_targets)
 
-    def predict(self, inputs: Any) -> list[dict[str, Any]]:
+    def predict(self, inputs: Any, *, maps: bool = False) -> list[dict[str, Any]]:
         """What the trained model says of each input: `LoadedRun.predict`."""
-        return self.load().predict(inputs)
+        return self.load().predict(inputs, maps=maps)
 
     @overload
     def features(
