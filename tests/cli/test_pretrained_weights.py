@@ -1,4 +1,4 @@
-"""`backbone.weights=file:…` on the command line: the architecture follows, contradictions do not."""
+"""`backbone.weights=file:…` as a word: the architecture follows, contradictions are refused."""
 
 import json
 import shutil
