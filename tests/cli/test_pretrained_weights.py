@@ -1,4 +1,4 @@
-"""`backbone.weights=file:…`: the architecture follows, contradictions are refused."""
+"""`backbone.weights=file:…` as a word: the architecture follows, contradictions are refused."""
 
 import json
 import shutil
