@@ -18,6 +18,28 @@ timm's own model. What is in here is imported when it is asked for.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what readers of source, and of types, follow
+    from vit.models.pretrained.exchange import (
+        from_hf,
+        from_timm,
+        from_torchvision,
+        to_hf,
+        to_timm,
+        to_torchvision,
+    )
+    from vit.models.pretrained.timm_backbone import TimmBackbone
+
+__all__ = [
+    "TimmBackbone",
+    "from_hf",
+    "from_timm",
+    "from_torchvision",
+    "to_hf",
+    "to_timm",
+    "to_torchvision",
+]
 
 WHERE = {
     "TimmBackbone": "timm_backbone",
