@@ -1,6 +1,7 @@
 """`note`, `tags`, `init` and `extend` as commands take them."""
 
 import json
+import shlex
 
 from commands import command
 
@@ -27,6 +28,10 @@ def test_a_finished_run_is_annotated_extended_and_started_from(tmp_path):
     name = f"runs/{run.name}"
     assert "its note and tags are these now" in train("note=second").stdout
     assert "note: second\ntags:\n- paper\n" in (run / "config.yaml").read_text()
+    typed = shlex.join(["note=first, of all", "tags=[paper]"])
+    assert json.loads((run / "stamp.json").read_text())["command"].endswith(typed)
+    page = (run / "README.md").read_text()
+    assert typed in page and "- **note**: second\n- **tags**: paper\n" in page
 
     told = train("extend=1")
     longer = f"{name}-extend1"

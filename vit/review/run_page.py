@@ -27,6 +27,7 @@ from vit.runs.files import read_json, reading
 from vit.runs.left_out import left_out_summary
 from vit.runs.mistake_gallery import read_album
 from vit.runs.record import read_records
+from vit.runs.remarks import MOST_OF_NOTE, note_of, tags_of
 from vit.runs.secrets import without_secrets
 from vit.runs.shapes import STAMP, TRIAL
 from vit.runs.writing import write_bytes, write_text
@@ -137,6 +138,10 @@ def _facts(
     lines.append(f"**trained**: {_ended(config, results, stamp)}")
     if left_out := left_out_summary(results.get("left_out"), unit):
         lines.append(f"**left out**: {text(left_out)}")
+    if note := note_of(config):
+        lines.append(f"**note**: {text(note, MOST_OF_NOTE)}")
+    if tags := tags_of(config):
+        lines.append(f"**tags**: {', '.join(map(text, tags))}")
     return lines
 
 
