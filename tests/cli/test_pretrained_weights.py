@@ -1,4 +1,4 @@
-"""`backbone.weights=file:…` on the command line: the architecture follows, contradictions do not."""
+"""`backbone.weights=file:…` on the command line: the architecture follows, nothing contradicts."""
 
 import json
 import shutil

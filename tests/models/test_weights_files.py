@@ -137,6 +137,20 @@ def test_tensors_of_no_known_model_are_refused_in_words(tmp_path, tensors):
         read_source(f"file:{tmp_path / 'w.pth'}")
 
 
+def test_a_config_beside_a_file_leads_to_no_other(tmp_path, theirs):
+    save_file(theirs.state_dict(), tmp_path / "model.safetensors")
+    torch.save(theirs.state_dict(), tmp_path / "other.pth")
+    config = {"architecture": "vit_tiny_patch16_224"}
+    for wrong, message in (
+        ({"checkpoint_path": str(tmp_path / "other.pth")}, "sets checkpoint_path"),
+        ([1], "no mapping"),
+        ({"embed_dim": "x"}, "not as such weights are made"),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps({**config, "model_args": wrong}))
+        with pytest.raises(Unfit, match=message):
+            read_source(f"file:{tmp_path}")
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [("config", '{"backbone": "x"}'), ("config", "[" * 100_000), ("image_size", "8")],
@@ -145,7 +159,7 @@ def test_a_header_of_anybody_is_refused_in_words(tmp_path, key, value):
     ours = {"config": '{"backbone": {"_target_": "vit.models.backbone.ViT"}}', "channels": "1"}
     header = {**ours, "image_size": "[8, 8]", "mean": "[0]", "std": "[1]", key: value}
     save_file({"patch.proj.weight": torch.ones(8, 4)}, tmp_path / "w.safetensors", header)
-    with pytest.raises(Unfit, match="^file:"):
+    with pytest.raises(Unfit, match=r"^file:"):
         read_source(f"file:{tmp_path / 'w.safetensors'}")
 
 

@@ -36,6 +36,10 @@ OF_TRAINING = (
     *("gradient_checkpointing", "weights"),
 )
 FACTS = ("image_size", "channels", "mean", "std")
+# Arguments of timm's that name other files than the one that was given.
+LEADS_ELSEWHERE = frozenset(
+    ("checkpoint_path", "cache_dir", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay")
+)
 # What is raised on the way through names, shapes and configs that are of no known model.
 MISSHAPEN = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError)
 MOST_SAID = 300  # letters
@@ -97,11 +101,22 @@ def _timm_file(file: WeightsFile) -> Converted:
     source = f"file:{file.path}"
     if isinstance(name, str):
         check_name(name)
-        arguments = dict(file.config.get("model_args") or {})
+        arguments = _sizes(file)
         model, _ = create(name, arguments, file=Foreign(str(file.path), file.state, file.state))
         return timm_converted(model, name)
     origin = assumed_timm_origin(file.state, source)
     return converted(file.state, timm_rules(origin), origin, BESIDE)
+
+
+def _sizes(file: WeightsFile) -> dict[str, Any]:
+    """The arguments of timm's that the config beside a file sets, which may be anybody's."""
+    found = file.config.get("model_args") or {}
+    if not isinstance(found, Mapping):
+        raise Unfit(f"file:{file.path}: model_args in its config.json is no mapping")
+    if named := sorted(LEADS_ELSEWHERE.intersection(found)):
+        message = f"model_args in its config.json sets {', '.join(named)}; wanted sizes of a model"
+        raise Unfit(f"file:{file.path}: {message}. Take that out of it")
+    return dict(found)
 
 
 def _torchvision_file(file: WeightsFile) -> Converted:
