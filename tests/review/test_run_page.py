@@ -1,6 +1,7 @@
 """README.md and results.png of a finished run: its own numbers, and names that break nothing."""
 
 import json
+import os
 import re
 
 import pytest
@@ -86,6 +87,13 @@ def test_note_and_tags_are_shown_as_words(run):
     page = (run.path / "README.md").read_text()
     assert r"- **note**: &lt;script&gt;a\|b \[x\](http\://evil) \$\{x\}" in page
     assert r"\!" * 300 + "\n" in page and "- **tags**: &lt;i&gt;, \\#1\n" in page
+
+
+def test_what_lies_in_place_of_one_file_keeps_the_other_from_nobody(run, caplog):
+    os.mkfifo(run.path / "results.png")
+    subject.write_run_page(run)
+    assert "no results.png: " in caplog.text and "is a pipe" in caplog.text
+    assert "selected checkpoint" in (run.path / "README.md").read_text()
 
 
 def test_names_of_anybody_stay_words(run):
