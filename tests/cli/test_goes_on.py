@@ -5,6 +5,9 @@ import shlex
 
 from commands import command
 
+from vit.cli.train import _note_death
+from vit.runs.directory import RunFolder
+
 WORDS = [
     "experiment=digits",
     "backbone.dim=8",
@@ -17,6 +20,16 @@ WORDS = [
     "trainer.limit_test_batches=1",
     "tracking=none",
 ]
+
+
+def test_a_run_that_another_command_trains_is_not_called_failed(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.set_state("running")
+    with folder.locked():
+        _note_death(folder, 2)
+        assert folder.state().name == "running"
+    _note_death(folder, 2)
+    assert folder.state().name == "failed"
 
 
 def test_a_finished_run_is_annotated_extended_and_started_from(tmp_path):

@@ -204,12 +204,18 @@ def _train(run: Composed, report: CheckReport | None, command: list[str], prepar
         summary(folder, time.monotonic() - started)
         return 0
     code = code or 1  # an exit code of 0 proves nothing
-    if folder.state().name in ("planned", "running"):
-        # The process died without a word: out of memory, or killed.
-        with suppress(OSError):  # a full disk, most likely, as was said
-            folder.set_state("failed", exit_code=code, error=_death(code))
+    _note_death(folder, code)
     failure(folder, code)
     return code
+
+
+def _note_death(folder: RunFolder, code: int) -> None:
+    """Of a process that died without a word: out of memory, or killed."""
+    # OSError: a full disk, most likely, as was said. Refused: another command has begun to train it
+    # meanwhile, and what the state says is of that one.
+    with suppress(OSError, Refused), folder.locked():
+        if folder.state().name in ("planned", "running"):
+            folder.set_state("failed", exit_code=code, error=_death(code))
 
 
 def _death(code: int) -> str:
