@@ -95,6 +95,11 @@ def test_a_report_is_the_commands_page(made, tmp_path, warm, monkeypatch):
     assert "tables" not in repr(page) and "boards" in page.tables
     several = vit.report(vit.runs("runs")[:1], Run(tmp_path / "runs" / "b"), **keys)
     assert several.path.name == "report.html" and several.path.exists()
+    with pytest.raises(Refused, match="wanted a name that is free"):
+        vit.report("runs/a", out=several.path)
+    del keys["baseline"]
+    replaced = vit.report("runs/a", out=several.path, force=True, **keys)
+    assert "boards" in replaced.tables
 
 
 def undated(text):

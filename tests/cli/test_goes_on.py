@@ -1,8 +1,12 @@
 """`note`, `tags`, `init` and `extend` as commands take them."""
 
 import json
+import shlex
 
 from commands import command
+
+from vit.cli.train import _note_death
+from vit.runs.directory import RunFolder
 
 WORDS = [
     "experiment=digits",
@@ -18,6 +22,16 @@ WORDS = [
 ]
 
 
+def test_a_run_that_another_command_trains_is_not_called_failed(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.set_state("running")
+    with folder.locked():
+        _note_death(folder, 2)
+        assert folder.state().name == "running"
+    _note_death(folder, 2)
+    assert folder.state().name == "failed"
+
+
 def test_a_finished_run_is_annotated_extended_and_started_from(tmp_path):
     def train(*words, code=0):
         return command("train", *WORDS, *words, code=code, cwd=tmp_path)
@@ -27,6 +41,10 @@ def test_a_finished_run_is_annotated_extended_and_started_from(tmp_path):
     name = f"runs/{run.name}"
     assert "its note and tags are these now" in train("note=second").stdout
     assert "note: second\ntags:\n- paper\n" in (run / "config.yaml").read_text()
+    typed = shlex.join(["note=first, of all", "tags=[paper]"])
+    assert json.loads((run / "stamp.json").read_text())["command"].endswith(typed)
+    page = (run / "README.md").read_text()
+    assert typed in page and "- **note**: second\n- **tags**: paper\n" in page
 
     told = train("extend=1")
     longer = f"{name}-extend1"

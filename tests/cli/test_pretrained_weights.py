@@ -15,6 +15,7 @@ from vit.faults import Refused
 from vit.models.pretrained.sources import read_source
 from vit.trained import load
 
+WEIGHTS = "backbone.weights"
 SIZES = {"img_size": 16, "patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 2}
 
 
@@ -66,6 +67,15 @@ def test_what_is_no_file_is_a_fault_of_that_key(tmp_path):
     assert "does not exist" in faults(*words(tmp_path / "none.pth"))["backbone.weights"]
     found = faults("data=digits", "backbone.weights=vit_tiny_patch16_224")
     assert "wanted timm:NAME" in found["backbone.weights"]
+
+
+def test_nothing_else_is_said_of_a_model_whose_weights_are_not_known(weights):
+    given = words(weights / "none", "optim.lr=-1")
+    with pytest.raises(Refused, match="does not exist") as raised:
+        compose(given)
+    assert raised.value.rest is None
+    assert "names no weights; wanted timm:NAME" in faults("backbone.weights=run:")[WEIGHTS]
+    assert faults("backbone.weights=rum:x")[WEIGHTS].endswith("RUN_DIR. Did you mean 'run'?")
 
 
 def test_keys_that_words_set():

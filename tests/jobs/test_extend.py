@@ -217,6 +217,14 @@ def test_only_what_ends_by_epochs_gets_more_of_them(tmp_path, words, message):
         composed(tmp_path, *words, "extend=2")
 
 
+@pytest.mark.parametrize("epochs", ["0", "-1", "1e9", "abc", "true", "1.5", "[1]"])
+def test_what_is_no_number_of_epochs_is_refused_at_once(epochs):
+    with pytest.raises(Refused, match="wanted a whole number of epochs from 1 on") as raised:
+        compose_runs(parsed([*WORDS, f"extend={epochs}"]))
+    assert [fault.where for fault in raised.value.faults] == ["extend"]
+    assert raised.value.rest["extend"] is None  # no further fault comes of it
+
+
 def test_a_sweep_is_not_extended(tmp_path):
     with pytest.raises(Refused, match="not for the trials of a sweep"):
         compose_runs(parsed([*WORDS, "-m", "seed=1,2", "extend=2"]))

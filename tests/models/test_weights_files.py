@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from vit.models.backbone import ViT
 from vit.models.pretrained.fitting import fitted
+from vit.models.pretrained.origin import Unfit
 from vit.models.pretrained.sources import read_source
 
 TIMM = {"img_size": 32, "patch_size": 8, "embed_dim": 64, "depth": 2, "num_heads": 1}
@@ -118,6 +119,48 @@ def refused(tmp_path, content, name="w.pth"):
     with pytest.raises(ValueError) as raised:
         read(path)
     return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"patch_embed.proj.weight": torch.ones(8, 3)},
+        {"patch_embed.proj.weight": torch.ones(8, 3, 2, 2), "cls_token": torch.ones(())},
+        {"patch_embed.proj.weight": torch.ones(8, 3, 2, 2), "pos_embed": torch.ones(2)},
+        {"patch_embed.proj.weight": torch.ones(8, 3, 2, 2)},
+        {"conv_proj.weight": torch.ones(8, 3, 2, 2)},
+    ],
+)
+def test_tensors_of_no_known_model_are_refused_in_words(tmp_path, tensors):
+    torch.save(tensors, tmp_path / "w.pth")
+    with pytest.raises(Unfit, match=r"^file:"):
+        read_source(f"file:{tmp_path / 'w.pth'}")
+
+
+def test_a_config_beside_a_file_leads_to_no_other(tmp_path, theirs):
+    save_file(theirs.state_dict(), tmp_path / "model.safetensors")
+    torch.save(theirs.state_dict(), tmp_path / "other.pth")
+    config = {"architecture": "vit_tiny_patch16_224"}
+    for wrong, message in (
+        ({"checkpoint_path": str(tmp_path / "other.pth")}, "sets checkpoint_path"),
+        ([1], "no mapping"),
+        ({"embed_dim": "x"}, "not as such weights are made"),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps({**config, "model_args": wrong}))
+        with pytest.raises(Unfit, match=message):
+            read_source(f"file:{tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("config", '{"backbone": "x"}'), ("config", "[" * 100_000), ("image_size", "8")],
+)
+def test_a_header_of_anybody_is_refused_in_words(tmp_path, key, value):
+    ours = {"config": '{"backbone": {"_target_": "vit.models.backbone.ViT"}}', "channels": "1"}
+    header = {**ours, "image_size": "[8, 8]", "mean": "[0]", "std": "[1]", key: value}
+    save_file({"patch.proj.weight": torch.ones(8, 4)}, tmp_path / "w.safetensors", header)
+    with pytest.raises(Unfit, match=r"^file:"):
+        read_source(f"file:{tmp_path / 'w.safetensors'}")
 
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 12345\n"

@@ -1,9 +1,11 @@
 """README.md and results.png of a finished run: its own numbers, and names that break nothing."""
 
 import json
+import os
 import re
 
 import pytest
+import yaml
 from PIL import Image
 
 from vit.pictures.plots import FINER, SIZE
@@ -76,6 +78,22 @@ def test_the_page_tells_the_numbers_of_the_selected_checkpoint(run):
     assert "ViT (dim 16) and Head, 12,345 parameters" in page
     assert "vit predict runs/odd IMAGE" in page and "(results.png)" in page
     assert len(page.splitlines()) < 50
+
+
+def test_note_and_tags_are_shown_as_words(run):
+    put = {**CONFIG, "note": "<script>a|b [x](http://evil) ${x}" + "!" * 300, "tags": ["<i>", "#1"]}
+    (run.path / "config.yaml").write_text(yaml.safe_dump(put))
+    subject.write_run_page(run)
+    page = (run.path / "README.md").read_text()
+    assert r"- **note**: &lt;script&gt;a\|b \[x\](http\://evil) \$\{x\}" in page
+    assert r"\!" * 300 + "\n" in page and "- **tags**: &lt;i&gt;, \\#1\n" in page
+
+
+def test_what_lies_in_place_of_one_file_keeps_the_other_from_nobody(run, caplog):
+    os.mkfifo(run.path / "results.png")
+    subject.write_run_page(run)
+    assert "no results.png: " in caplog.text and "is a pipe" in caplog.text
+    assert "selected checkpoint" in (run.path / "README.md").read_text()
 
 
 def test_names_of_anybody_stay_words(run):

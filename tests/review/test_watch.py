@@ -94,6 +94,22 @@ def test_it_ends_with_the_runs_or_by_hand_in_words(runs, tmp_path, capsys, monke
     assert "3 runs, none in training any more" in capsys.readouterr().out
 
 
+def test_a_page_that_cannot_be_written_ends_it_at_once_and_runs_that_are_gone_do_in_time(
+    runs, tmp_path
+):
+    out = tmp_path / "pages" / "page.html"
+    with pytest.raises(Refused, match="cannot be written"):
+        next(watch(runs, tmp_path / "runs" / "live" / "config.yaml" / "page.html").looks())
+    out.parent.mkdir()
+    looks = (watched := watch(runs, out)).looks(sleep=lambda seconds: None)
+    next(looks)
+    runs.rename(tmp_path / "away")
+    with pytest.raises(Refused, match="runs"):
+        next(looks)
+    watched.end(keep=True)
+    assert [each.name for each in out.parent.iterdir()] == ["page.html"] and not runs.exists()
+
+
 def test_what_does_not_go_with_it_is_refused(runs, tmp_path):
     with pytest.raises(Refused, match="does not go with --watch"):
         main([str(runs), "--watch", "--json"])

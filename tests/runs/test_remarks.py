@@ -39,6 +39,15 @@ def test_a_note_is_text_as_it_stands_on_the_command_line(configs):
     assert schema_faults(configs[1]) == []
 
 
+@pytest.mark.parametrize(
+    "note", ["${oc.env:HOME}", "${", r"\${seed} \\${seed} $ {", "'a' and 'b'", "'it's'", '"x" "y"']
+)
+def test_nothing_in_a_note_is_looked_up_or_read_as_grammar(note):
+    said = written_out([f"note={note}"])
+    assert written_out(said) == said
+    assert compose(["experiment=digits", *said])["note"] == note
+
+
 def test_note_and_tags_make_no_other_run(configs):
     plain, said = configs
     assert plain["name"] == said["name"] and config_hash(plain) == config_hash(said)

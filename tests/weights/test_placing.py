@@ -13,6 +13,8 @@ from vit.cli.compose import compose
 from vit.faults import Refused
 from vit.jobs.beginning import begin_from
 from vit.jobs.training import train
+from vit.models.pretrained.origin import Unfit
+from vit.models.pretrained.sources import read_source
 from vit.runs.checkpoint import read_checkpoint, write_checkpoint
 from vit.runs.directory import RunFolder
 from vit.runs.identity import config_hash
@@ -152,6 +154,59 @@ def test_weights_that_are_no_numbers_are_refused(source, tmp_path):
     write_checkpoint(spoilt, given / "checkpoints/best.ckpt")
     with pytest.raises(Refused, match="not finite in 1 of"):
         start_from(source_of(str(given)), model_of(compose(WORDS)))
+
+
+def unfinished(path):
+    (path / "state.json").write_text('{"state": "running"}')
+
+
+def linked(path):
+    best = path / "checkpoints/best.ckpt"
+    best.rename(path.parent / "elsewhere.ckpt")
+    best.symlink_to(path.parent / "elsewhere.ckpt")
+
+
+def without_numbers(path):
+    best = path / "checkpoints/best.ckpt"
+    spoilt = read_checkpoint(best)
+    spoilt["state_dict"]["model.backbone.norm.weight"][:] = torch.nan
+    best.unlink()  # last.ckpt may be the same file
+    write_checkpoint(spoilt, best)
+
+
+def without_sizes(path):
+    best = path / "checkpoints/best.ckpt"
+    content = read_checkpoint(best)
+    del content["facts"]
+    best.unlink()
+    write_checkpoint(content, best)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (shutil.rmtree, "there is no folder"),
+        (unfinished, "is running; wanted a run that is done"),
+        (linked, "is a link that leads out of"),
+        (without_numbers, "holds numbers that are not finite"),
+        (without_sizes, r"is not as such weights are made \(KeyError: 'facts'\)"),
+    ],
+)
+def test_weights_of_a_run_are_as_safe_as_those_of_init(source, tmp_path, spoil, message):
+    given = tmp_path / "given"
+    shutil.copytree(source.path, given)
+    assert read_source(f"run:{given}").keys["dim"] == 8
+    spoil(given)
+    with pytest.raises(Unfit, match=message) as raised:
+        read_source(f"run:{given}")
+    assert str(raised.value).count(f"run:{given}") == (spoil is not without_numbers)
+
+
+def test_weights_that_init_replaces_are_told(source):
+    both = [f"backbone.weights=run:{source.path}", f"init={source.path}", "head/pool=attention"]
+    report = preflight(compose([*WORDS, *both]))
+    assert report.faults == []
+    assert any("put over the weights of backbone.weights=run:" in w for w in report.warnings)
 
 
 def test_init_is_part_of_a_run_and_null_is_not(source):

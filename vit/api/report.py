@@ -49,6 +49,7 @@ def report(
     baseline: str | None = None,
     log: str | None = None,
     workspace: str | None = None,
+    force: bool = False,
     no_cache: bool = False,
 ) -> ReportPage:
     """`vit report`: compares runs, and writes one page that opens anywhere; a notebook shows it.
@@ -56,15 +57,16 @@ def report(
     `sources` are folders (`runs` if none is named), a `Run`, `Runs`, or "ENTITY/PROJECT" of W&B.
     `metric` and `mode` (max or min) say what is better, by default the runs' own
     checkpoint.monitor; `baseline` is a configuration or a run; `out` the page's file. `log` and
-    `workspace` name a W&B project to send the page to, or a workspace made of it; `no_cache` reads
-    everything anew. Runs in a process of its own. Raises Refused with the command's own faults.
+    `workspace` name a W&B project to send the page to, or a workspace made of it; `force` replaces
+    a page of other runs, or whatever file is there; `no_cache` reads everything anew. Runs in a
+    process of its own. Raises Refused with the command's own faults.
 
     >>> vit.report("runs/digits-depth", out="depth.html", metric="val/accuracy")
     """
     given = {"metric": metric, "mode": mode, "baseline": baseline, "log": log}
     given |= {"workspace": workspace, "out": os.fspath(out)}
     options = [f"--{name}={value}" for name, value in given.items() if value is not None]
-    options += ["--json", *(["--no-cache"] if no_cache else [])]
+    options += ["--json", *(["--no-cache"] * no_cache), *(["--force"] * force)]
     ended = run_command(["report", *options, "--", *_folders(sources or ("runs",))])
     said = require_success(ended.code, ended.output, ended.errors)
     return ReportPage(Path(out), json.loads(said))

@@ -83,6 +83,6 @@ def _other_classes(init: str, content: dict[str, Any], case: Case) -> list[str]:
 def _overwritten(case: Case) -> list[str]:
     """Weights that are fetched or read first, and then replaced."""
     backbone = case.config["backbone"]
-    asked = [key for key in ("pretrained", "checkpoint") if backbone.get(key)]
+    asked = [key for key in ("pretrained", "checkpoint", "weights") if backbone.get(key)]
     words = " and ".join(f"backbone.{key}={backbone[key]}" for key in asked)
     return [f"init is put over the weights of {words}"] if asked else []

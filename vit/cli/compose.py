@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,8 @@ from vit.sweeps.words import Words, grid, sweep_name
 
 HYDRA_SHOWS = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc")
 DETERMINISTIC = "--deterministic"
+# One whole text in the quotes of Hydra's grammar.
+IN_QUOTES = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 
 
 def config_folder() -> Path:
@@ -59,8 +62,8 @@ def add_compose_arguments(parser: argparse.ArgumentParser) -> None:
 def written_out(argv: list[str]) -> list[str]:
     """The words with the short ones as the overrides that they stand for.
 
-    A note is text as it stands: in Hydra's grammar a comma would make it several values, and a
-    bracket or a colon a fault.
+    A note is text as it stands: in Hydra's grammar a comma would make it several values, a bracket
+    or a colon a fault, and `${…}` the value of another key or of a variable.
     """
     return [_written_out(word) for word in argv]
 
@@ -70,9 +73,10 @@ def _written_out(word: str) -> str:
         return "trainer.deterministic=true"
     key, _, text = word.partition("=")
     plain = key in ("note", "+note", "++note") and text not in ("", "null")
-    if not plain or (len(text) > 1 and text[0] == text[-1] and text[0] in "'\""):
+    if not plain or IN_QUOTES.fullmatch(text):
         return word
-    return f"{key}={in_quotes(text)}"
+    as_it_stands = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)  # no interpolation, nor half of one
+    return f"{key}={in_quotes(as_it_stands)}"
 
 
 def choices() -> str:

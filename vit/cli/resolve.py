@@ -53,7 +53,10 @@ def resolved(
         raise Refused(faults, frozen)
     frozen, faults = with_architecture(frozen, words)
     if faults:
-        raise Refused(faults, {**frozen, "name": frozen.get("name") or "run"})
+        # Without the weights nothing is known of the model, and what was found of it would mislead.
+        unknown = any(fault.where == "backbone.weights" for fault in faults)
+        rest = None if unknown else {**frozen, "name": frozen.get("name") or "run"}
+        raise Refused(faults, rest)
     hydra = composed.hydra
     choice = Path(str(hydra.runtime.choices.get("experiment") or "run")).name
     own_folder = OmegaConf.to_container(hydra.sweep, resolve=False)["subdir"] != SUBDIR  # type: ignore[index,call-overload]
@@ -63,6 +66,9 @@ def resolved(
     if own_name is not None and not isinstance(own_name, str):
         raise Refused([Fault("name", f"is {own_name!r}; wanted text")], frozen)
     longer = asks_for_more(frozen)
+    if not longer and (epochs := frozen.get("extend")) is not None:
+        message = f"is {epochs!r}; wanted a whole number of epochs from 1 on, or null"
+        raise Refused([Fault("extend", message)], {**frozen, "extend": None})
     if longer and number is not None:
         message = "is for one run, not for the trials of a sweep; wanted no -m beside it"
         raise Refused([Fault("extend", message)], frozen)

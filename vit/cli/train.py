@@ -59,14 +59,14 @@ command again resumes the sweep; vit sweep --help says how to look at one and st
 
 
 def main(argv: list[str]) -> int:
-    argv = written_out(argv)
+    typed, argv = argv, written_out(argv)
     if any(word.split("=")[0] in HYDRA_SHOWS for word in argv):
         from vit.cli.shell import show
 
         return show("train", argv)
     arguments = parsed(argv)
     if arguments.multirun:
-        return sweep(arguments, argv)
+        return sweep(arguments, typed)
     _refuse_a_rank()
     process.warm_up()
     plans = {"--dry-run": arguments.dry_run}
@@ -95,7 +95,7 @@ def main(argv: list[str]) -> int:
                     extension.refuse_other_data(RunFolder(run.parent), data.fingerprint)
     except Refused as refused:
         raise with_faults_of_the_rest(refused, arguments) from None
-    return _train(run, report, ["vit", "train", *argv], arguments.prepare)
+    return _train(run, report, ["vit", "train", *typed], arguments.prepare)
 
 
 def parsed(argv: list[str]) -> argparse.Namespace:
@@ -156,7 +156,8 @@ def _train(run: Composed, report: CheckReport | None, command: list[str], prepar
         noted = folder.annotate(run.config)
         what = "; its note and tags are these now." if noted else "; nothing to do."
         print(f"{run.run_dir} is done already{what}")
-        if not has_run_page(folder):  # a kill came first, or an older vit trained it
+        # A kill came first, or an older vit trained it, or the page has another note.
+        if noted or not has_run_page(folder):
             write_run_page(folder)
         summary(folder)
         return 0
@@ -203,12 +204,18 @@ def _train(run: Composed, report: CheckReport | None, command: list[str], prepar
         summary(folder, time.monotonic() - started)
         return 0
     code = code or 1  # an exit code of 0 proves nothing
-    if folder.state().name in ("planned", "running"):
-        # The process died without a word: out of memory, or killed.
-        with suppress(OSError):  # a full disk, most likely, as was said
-            folder.set_state("failed", exit_code=code, error=_death(code))
+    _note_death(folder, code)
     failure(folder, code)
     return code
+
+
+def _note_death(folder: RunFolder, code: int) -> None:
+    """Of a process that died without a word: out of memory, or killed."""
+    # OSError: a full disk, most likely, as was said. Refused: another command has begun to train it
+    # meanwhile, and what the state says is of that one.
+    with suppress(OSError, Refused), folder.locked():
+        if folder.state().name in ("planned", "running"):
+            folder.set_state("failed", exit_code=code, error=_death(code))
 
 
 def _death(code: int) -> str:

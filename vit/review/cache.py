@@ -129,11 +129,10 @@ class Cache:
         }
         staged = self._file.with_name(f"{self._file.name}.{secrets.token_hex(4)}")
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
             with staged.open("wb") as opened:
                 np.savez(opened, **arrays)  # type: ignore[arg-type]
             staged.replace(self._file)
-        except OSError:  # a folder of somebody else's, a full disk
+        except OSError:  # a folder of somebody else's, or one that is gone; a full disk
             with suppress(OSError):
                 staged.unlink(missing_ok=True)
 

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -61,6 +61,8 @@ def load_project(project: str, *, cache: bool = True) -> list[Run]:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             runs = list(pool.map(lambda run: _read(project, run, kept), listed))
     if kept:
+        with suppress(OSError):
+            _cache_file(project).parent.mkdir(parents=True, exist_ok=True)
         kept.save()
     if not runs:
         raise Refused([Fault(project, "this project holds no runs")])

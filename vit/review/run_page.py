@@ -27,6 +27,7 @@ from vit.runs.files import read_json, reading
 from vit.runs.left_out import left_out_summary
 from vit.runs.mistake_gallery import read_album
 from vit.runs.record import read_records
+from vit.runs.remarks import MOST_OF_NOTE, note_of, tags_of
 from vit.runs.secrets import without_secrets
 from vit.runs.shapes import STAMP, TRIAL
 from vit.runs.writing import write_bytes, write_text
@@ -44,29 +45,34 @@ log = logging.getLogger("vit")
 
 def write_run_page(folder: RunFolder) -> None:
     """Writes both files; whatever goes wrong is said and not raised, since the run is done."""
-    try:
-        _write(folder)
-    except (Refused, OSError) as error:
-        log.warning("no %s or no %s: %s", PAGE, PICTURE, error)
-    except Exception:  # a bug is logged in full
-        log.warning("%s and %s could not be written", PAGE, PICTURE, exc_info=True)
+    for name, write in ((PICTURE, _write_picture), (PAGE, _write_page)):
+        try:
+            write(folder)
+        except (Refused, OSError) as error:
+            log.warning("no %s: %s", name, error)
+        except Exception:  # a bug is logged in full
+            log.warning("%s could not be written", name, exc_info=True)
 
 
 def has_run_page(folder: RunFolder) -> bool:
     return all(os.path.lexists(folder.path / name) for name in (PAGE, PICTURE))
 
 
-def _write(folder: RunFolder) -> None:
-    config, results = folder.written_config(), folder.results()
-    picture, page = folder.path / PICTURE, folder.path / PAGE
+def _write_picture(folder: RunFolder) -> None:
+    picture = folder.path / PICTURE
     if _may_write(picture, PICTURE_MARK, 4096):
-        shown = results_picture(config, results, read_records(folder.metrics_file))
+        records = read_records(folder.metrics_file)
+        shown = results_picture(folder.written_config(), folder.results(), records)
         content, marks = io.BytesIO(), PngInfo()
         marks.add_text("Software", "vit")
         shown.save(content, "PNG", pnginfo=marks)
         write_bytes(picture, content.getvalue())
+
+
+def _write_page(folder: RunFolder) -> None:
+    page = folder.path / PAGE
     if _may_write(page, MARK.encode(), 1 << 20):
-        write_text(page, run_page(folder, config, results))
+        write_text(page, run_page(folder, folder.written_config(), folder.results()))
 
 
 def _may_write(path: Path, mark: bytes, most: int) -> bool:
@@ -137,6 +143,10 @@ def _facts(
     lines.append(f"**trained**: {_ended(config, results, stamp)}")
     if left_out := left_out_summary(results.get("left_out"), unit):
         lines.append(f"**left out**: {text(left_out)}")
+    if note := note_of(config):
+        lines.append(f"**note**: {text(note, MOST_OF_NOTE)}")
+    if tags := tags_of(config):
+        lines.append(f"**tags**: {', '.join(map(text, tags))}")
     return lines
 
 

@@ -20,6 +20,7 @@ from vit.runs.claim import owner
 LOOK_SECONDS = 2.0
 SHARE = 0.1  # of one core that looking and writing may take in the long run
 NUMBERS = 10_000_000  # after which they begin anew
+MOST_FAILED = 15  # looks, one after the other, that found nothing or could not be written
 
 Seen = tuple[list[dict[str, Signature]], list[tuple[Path, str]]]
 
@@ -51,18 +52,23 @@ class Watch:
         """One after the other, until nothing goes on any more; the page is fresh at each.
 
         Twice nothing must go on: between two trials of a sweep, or while a file of the one run in
-        training cannot be read, it may seem so. Raises Refused as `load` and `build` do, the first
-        time; later what is there stays, since a run may be reading as half written for a moment.
+        training cannot be read, it may seem so. Raises Refused as `load` and `build` do, or where
+        the page cannot be written, the first time; later what is there stays, since a run may be
+        reading as half written for a moment, and it is raised where many looks have failed in a
+        row: the folder is gone, or the disk is full.
         """
-        ended = False
+        ended, failed = False, MOST_FAILED
         while True:
             began = time.process_time()
             try:
                 look = self._look()
             except Refused:
-                if self._report is None:
+                failed += 1
+                if failed > MOST_FAILED:
                     raise
                 look = None
+            else:
+                failed = 0
             if look is not None:
                 yield look
                 if ended and not look.going_on:
@@ -75,9 +81,11 @@ class Watch:
 
         With `keep` what was read is kept in the folders for the next report.
         """
-        if self._report is not None:
-            write_page(self._out, page(self._report))
-        end_following(self._out)
+        try:
+            if self._report is not None:
+                write_page(self._out, page(self._report))
+        finally:
+            end_following(self._out)
         for cache in self._memory.values() if keep else ():
             cache.save()
 

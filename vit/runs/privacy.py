@@ -70,7 +70,7 @@ def held_by(config: dict[str, Any], command: list[str]) -> list[Held]:
 
 def _remarks(config: dict[str, Any]) -> list[Held]:
     remarks = {"the note": note_of(config), "the tags": ", ".join(tags_of(config))}
-    where = "config.yaml, W&B, page"
+    where = "config.yaml, W&B, pages"
     return [Held(where, what, _short(text)) for what, text in remarks.items() if text]
 
 

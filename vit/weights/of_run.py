@@ -1,4 +1,7 @@
-"""`init=RUN_DIR`: the weights that a finished run has selected, as what another starts from."""
+"""The weights that a finished run has selected, as what another starts from: `init=RUN_DIR`.
+
+`backbone.weights=run:RUN_DIR` finds them in the same way.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,7 @@ class Source:
 
     run: str  # as the config names it
     checkpoint: Path
+    config: dict[str, Any]  # of that run
     content: str | None
 
     def look(self) -> dict[str, Any]:
@@ -48,31 +52,31 @@ class Source:
         return {**named, **placement.to_plain()}
 
 
-def source_of(run: str) -> Source:
-    """The selected checkpoint of the run in a folder.
+def source_of(run: str, where: str = WHERE) -> Source:
+    """The selected checkpoint of the run in a folder; `where` is the key that names it.
 
     Raises Refused where the folder is no run, its run has not finished, or it leads elsewhere.
     """
-    folder = RunFolder(Path(run))
+    folder = RunFolder(Path(run).expanduser())
     if not folder.path.is_dir():
-        message = "wanted the folder of a finished run, such as init=runs/digits-1a2b3c4d"
-        raise Refused([Fault(WHERE, f"there is no folder {run!r}; {message}")])
+        message = "wanted the folder of a finished run, such as runs/digits-1a2b3c4d"
+        raise Refused([Fault(where, f"there is no folder {run!r}; {message}")])
     try:
         refuse_links(folder.path)
-        folder.config()
+        config = folder.config()
     except Refused as refused:
-        raise Refused([Fault(WHERE, str(fault)) for fault in refused.faults]) from refused
+        raise Refused([Fault(where, str(fault)) for fault in refused.faults]) from refused
     if not folder.is_done():
         message = f"{run} is {folder.state().name or 'not begun'}"
         if folder.state().name == "done":
             lost = folder.lost_results() or "another checkpoint lies in place of its last"
             message = f"{run} has ended, but {lost}"
-        raise Refused([Fault(WHERE, f"{message}; wanted a run that is done. Finish it first")])
+        raise Refused([Fault(where, f"{message}; wanted a run that is done. Finish it first")])
     kept = [path for path in (folder.best_checkpoint, folder.last_checkpoint) if path.is_file()]
     if not kept:
         message = f"{run} keeps no best.ckpt or last.ckpt any more; wanted a run with its weights"
-        raise Refused([Fault(WHERE, message)])
-    return Source(run, kept[0], content_of(kept[0]))
+        raise Refused([Fault(where, message)])
+    return Source(run, kept[0], config, content_of(kept[0]))
 
 
 def fitting(source: Source, content: Mapping[str, Any], model: nn.Module) -> Placement:

@@ -18,7 +18,7 @@ def assumed_timm_origin(state: Mapping[str, Tensor], source: str) -> Origin:
 
     Raises Unfit where they leave none, and for RoPE and gates, of which too much would be guessed.
     """
-    dim, channels, patch, _ = state["patch_embed.proj.weight"].shape
+    dim, channels, patch = _kernel(state, "patch_embed.proj.weight", source)
     if any(".fc1_g." in name or "rope" in name or "q_proj" in name for name in state):
         raise Unfit(
             f"{source} is of a family (EVA-02, DINOv3) that its tensors alone do not tell; put the "
@@ -50,7 +50,7 @@ def assumed_timm_origin(state: Mapping[str, Tensor], source: str) -> Origin:
 
 def assumed_torchvision_origin(state: Mapping[str, Tensor], source: str) -> Origin:
     """The same of a file by torchvision's names, of whose models there are few."""
-    dim, channels, patch, _ = state["conv_proj.weight"].shape
+    dim, channels, patch = _kernel(state, "conv_proj.weight", source)
     count = state["encoder.pos_embedding"].shape[1] - 1
     if not _is_square(count):
         raise Unfit(f"{source} has {count} positions of patches, of no square image")
@@ -65,6 +65,14 @@ def assumed_torchvision_origin(state: Mapping[str, Tensor], source: str) -> Orig
         resize="bicubic_aligned",
         assumed=(f"heads={heads}",),
     )
+
+
+def _kernel(state: Mapping[str, Tensor], name: str, source: str) -> tuple[int, int, int]:
+    """Width, channels and patch size, as the kernel of a patch embedding has them."""
+    shape = tuple(state[name].shape)
+    if len(shape) != 4 or 0 in shape:
+        raise Unfit(f"{source}: {name} is {shape}; wanted [dim, channels, rows, cols]")
+    return shape[:3]
 
 
 def _is_square(count: int) -> bool:

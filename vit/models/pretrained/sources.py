@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from vit.faults import did_you_mean
+from vit.faults import Refused, did_you_mean
 from vit.models.foreign import Foreign
 from vit.models.pretrained.assuming import assumed_timm_origin, assumed_torchvision_origin
 from vit.models.pretrained.conversion import (
@@ -27,8 +27,8 @@ from vit.models.pretrained.timm_names import BESIDE, timm_rules
 from vit.models.pretrained.torchvision_names import BESIDE as TORCHVISION_BESIDE
 from vit.models.pretrained.torchvision_names import torchvision_rules
 from vit.models.timm_models import check_name, create, fetched
-from vit.runs.checkpoint import read_checkpoint
-from vit.runs.directory import RunFolder
+from vit.runs.tensor_file import bad_values
+from vit.weights.of_run import of_model, source_of
 
 # Keys of a backbone that its weights do not depend on.
 OF_TRAINING = (
@@ -36,6 +36,13 @@ OF_TRAINING = (
     *("gradient_checkpointing", "weights"),
 )
 FACTS = ("image_size", "channels", "mean", "std")
+# Arguments of timm's that name other files than the one that was given.
+LEADS_ELSEWHERE = frozenset(
+    ("checkpoint_path", "cache_dir", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay")
+)
+# What is raised on the way through names, shapes and configs that are of no known model.
+MISSHAPEN = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError)
+MOST_SAID = 300  # letters
 WANTED = "wanted timm:NAME, hf:NAME, torchvision:NAME, file:PATH or run:RUN_DIR"
 
 
@@ -43,8 +50,15 @@ def read_source(weights: str) -> Converted:
     """The weights that a config names, by our names. Raises ValueError that begins with them."""
     kind, _, name = weights.partition(":")
     if kind not in SOURCES or not name:
-        raise Unfit(f"{weights!r} names no weights{did_you_mean(kind, SOURCES)}; {WANTED}")
-    found = SOURCES[kind](name)
+        meant = did_you_mean(kind, SOURCES) if kind not in SOURCES else ""
+        raise Unfit(f"{weights!r} names no weights; {WANTED}.{meant}")
+    try:
+        found = SOURCES[kind](name)
+    except Unfit:
+        raise
+    except MISSHAPEN as error:
+        what = f"{type(error).__name__}: {' '.join(str(error).split())}"[:MOST_SAID]
+        raise Unfit(f"{weights} is not as such weights are made ({what}); take others") from error
     return replace(found, origin=replace(found.origin, source=weights))
 
 
@@ -87,11 +101,22 @@ def _timm_file(file: WeightsFile) -> Converted:
     source = f"file:{file.path}"
     if isinstance(name, str):
         check_name(name)
-        arguments = dict(file.config.get("model_args") or {})
+        arguments = _sizes(file)
         model, _ = create(name, arguments, file=Foreign(str(file.path), file.state, file.state))
         return timm_converted(model, name)
     origin = assumed_timm_origin(file.state, source)
     return converted(file.state, timm_rules(origin), origin, BESIDE)
+
+
+def _sizes(file: WeightsFile) -> dict[str, Any]:
+    """The arguments of timm's that the config beside a file sets, which may be anybody's."""
+    found = file.config.get("model_args") or {}
+    if not isinstance(found, Mapping):
+        raise Unfit(f"file:{file.path}: model_args in its config.json is no mapping")
+    if named := sorted(LEADS_ELSEWHERE.intersection(found)):
+        message = f"model_args in its config.json sets {', '.join(named)}; wanted sizes of a model"
+        raise Unfit(f"file:{file.path}: {message}. Take that out of it")
+    return dict(found)
 
 
 def _torchvision_file(file: WeightsFile) -> Converted:
@@ -122,11 +147,16 @@ def _exported(file: WeightsFile) -> Converted:
 
 
 def _of_run(name: str) -> Converted:
-    folder = RunFolder(Path(name).expanduser())
-    path = folder.best_checkpoint
-    content = read_checkpoint(path if path.exists() else folder.last_checkpoint)
-    state = _inside(content["state_dict"], "model.backbone.")
-    return _own(state, folder.config()["backbone"], content["facts"], f"run:{name}")
+    where = f"run:{name}"
+    try:
+        source = source_of(name, where)
+        content = source.read()
+    except Refused as refused:
+        raise Unfit(str(refused)) from refused
+    state = _inside(of_model(content["state_dict"]), "backbone.")
+    if fault := bad_values(state):
+        raise Unfit(f"{source.checkpoint} holds {fault}. Take another run")
+    return _own(state, source.config["backbone"], content["facts"], where)
 
 
 def _own(
