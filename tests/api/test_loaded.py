@@ -153,6 +153,7 @@ def test_a_run_is_loaded_by_itself_and_does_what_its_model_does(tiny_runs, loade
     run, files = Run(tiny_runs("classes")), tiny_runs.pictures()
     again = vit.load(run)
     assert isinstance(again, vit.LoadedRun) and again.class_names == loaded("classes").class_names
+    assert repr(again) == f"LoadedRun({str(run.path)!r}, Classification, 10 classes)"
     assert torch.equal(run.features(files), loaded("classes").features(files))
     assert run.features(files, patches=True).patches[0].shape == (4, 4, 16)
     assert run.show(files).captions == loaded("classes").show(files).captions

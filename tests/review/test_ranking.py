@@ -45,6 +45,15 @@ def test_settings_that_change_together_are_one_factor(tmp_path):
     ]
 
 
+def test_a_machines_setting_is_no_cause_where_another_changes_with_it(tmp_path):
+    for workers, limit in ((0, 1.0), (2, 3)):
+        more = {"data": {"num_workers": workers}, "trainer": {"limit_train_batches": limit}}
+        make_run(tmp_path / f"{workers}", more=more)
+    found, factors = gather(load([tmp_path]).runs)
+    assert [(f.short, f.also) for f in factors] == [("limit_train_batches", ("data.num_workers",))]
+    assert found[1].label == "limit_train_batches=3"
+
+
 def test_what_only_one_kind_of_part_has_is_no_factor_beside_it(tmp_path):
     rope = {"_target_": "vit.layers.position.Rope", "base": 100}
     parts = [{"_target_": "vit.layers.position.Learned"}, rope, {**rope, "mixed": 1}]

@@ -34,6 +34,13 @@ class LoadedRun(Trained):
     checkpoint: str | os.PathLike[str] = "best"
     allow_targets: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        """`LoadedRun('runs/digits-1a2b3c4d', Classification, 10 classes)`: not its every module."""
+        task = str(self.config["task"].get("_target_", "")).rpartition(".")[2]
+        names = getattr(self.facts, "class_names", ())
+        classes = f", {len(names)} classes" if names else ""
+        return f"LoadedRun({str(self.run_dir)!r}, {task}{classes})"
+
     @overload
     def features(
         self, inputs: Any, *, patches: Literal[False] = False

@@ -258,7 +258,8 @@ def summary(folder: RunFolder, seconds: float | None = None) -> None:
         for key, value in metrics.items():
             print(f"{key}  {_figure(value, '.4f')}")
     train_seconds = results.get("timing", {}).get("train_seconds", 0.0)
-    whole = f" ({seconds:.0f} s in all)" if seconds is not None else ""
+    # Of what goes on the training counts every start, and the clock of this command the last alone.
+    whole = f" ({seconds:.0f} s in all)" if (seconds or 0.0) >= train_seconds else ""
     count = results.get("epochs") or 0
     epochs = f"{count} epoch{'s' if count != 1 else ''}"
     print(f"trained       {epochs} in {train_seconds:.0f} s{whole}")

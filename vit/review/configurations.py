@@ -26,6 +26,8 @@ IGNORED = {
     *(f"checkpoint.{key}" for key in HOW_CHECKPOINTS_ARE_WRITTEN),
     *(f"data.{key}" for key in PATHS),
 }
+# By what machine a run is fed and computed: named as a cause only where nothing else differs.
+OF_THE_MACHINE = ("data.num_workers", "threads", "trainer.devices", "trainer.num_nodes")
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,7 @@ def _factors(leaves: list[dict[str, object]], swept: set[str]) -> list[Factor]:
             together,
             key=lambda key: (
                 key not in swept,
+                key in OF_THE_MACHINE,
                 key == FINGERPRINT,
                 key not in parts,
                 key.count("."),

@@ -23,6 +23,12 @@ ENOUGH = 2  # folders with images that look like classes
 NAMED = 6  # classes that are spelt out
 
 
+def _are_of_splits(names: list[str]) -> bool:
+    """`train trainannot val valannot`: each begins with the name of a split that is there."""
+    splits = [name.lower() for name in names if split_of(name)]
+    return bool(splits) and all(name.lower().startswith(tuple(splits)) for name in names)
+
+
 def class_folders(listing: Listing) -> list[Layout]:
     splits, doubled = splits_in(listing.top.folders)
     deep = {split: name for split, name in splits.items() if _classes(listing, name)}
@@ -33,7 +39,7 @@ def class_folders(listing: Listing) -> list[Layout]:
         return [inner]
     if len(classes) < ENOUGH or all(split_of(name) for name in classes):
         return []
-    if all(PARTS.fullmatch(name) for name in classes):
+    if all(PARTS.fullmatch(name) for name in classes) or _are_of_splits(classes):
         return []
     data = ("data=folder", word("data.root", listing.shown))
     parts = [name for name in classes if PARTS.fullmatch(name)]
