@@ -150,8 +150,8 @@ class DetectionData(ImageData[M], Generic[M]):
         what = "a mosaic" if self.mosaic and fullest == "train" else "an image"
         return (
             f"{what} of {fullest} holds {most[fullest]} objects, more than the {num_queries} "
-            "queries: some are never learnt or found. Take more by head.num_queries; heads that pick "
-            "their queries among the tokens want a larger data.image_size for that."
+            "queries: some are never learnt or found. Take more by head.num_queries; heads that "
+            "pick their queries among the tokens want a larger data.image_size for that."
         )
 
     def _identity(self) -> Any:
