@@ -259,7 +259,8 @@ def summary(folder: RunFolder, seconds: float | None = None) -> None:
             print(f"{key}  {_figure(value, '.4f')}")
     train_seconds = results.get("timing", {}).get("train_seconds", 0.0)
     # Of what goes on the training counts every start, and the clock of this command the last alone.
-    whole = f" ({seconds:.0f} s in all)" if (seconds or 0.0) >= train_seconds else ""
+    all_of_it = seconds is not None and seconds >= train_seconds
+    whole = f" ({seconds:.0f} s in all)" if all_of_it else ""
     count = results.get("epochs") or 0
     epochs = f"{count} epoch{'s' if count != 1 else ''}"
     print(f"trained       {epochs} in {train_seconds:.0f} s{whole}")
