@@ -85,8 +85,6 @@ MORE = [
     "vit_base_patch16_dinov3_qkvb",
     "eva02_small_patch14_224",
     "eva02_large_patch14_224",
-    "eva02_base_patch16_clip_224",
-    "eva02_large_patch14_clip_224",
     "eva_large_patch14_196",
     "eva_giant_patch14_224",
     "vit_pe_core_small_patch16_384",
@@ -115,13 +113,14 @@ def test_the_tokens_are_timms_and_the_way_back_is_byte_for_byte(name):
     ours = from_timm(theirs, name)
     images = torch.randn(1, 3, *theirs.patch_embed.img_size)
     with torch.no_grad():
+        single = tokens_of(ours, images)
+        theirs, ours, images = theirs.double(), ours.double(), images.double()
         expected = theirs.forward_features(images)
         scale = expected.abs().mean()
         assert scale > 0.1
-        single = (tokens_of(ours, images) - expected).abs().max()
-        assert single / scale < 1e-5
-        theirs, ours, images = theirs.double(), ours.double(), images.double()
-        assert (tokens_of(ours, images) - theirs.forward_features(images)).abs().max() < 1e-9
+        assert (tokens_of(ours, images) - expected).abs().max() < 1e-9
+        # Against the function itself: timm's own float32 is up to 2.8e-5 away from it.
+        assert (single - expected).abs().max() / scale < 1e-5
     given = to_timm(ours, theirs)
     assert all(torch.equal(tensor, theirs.state_dict()[name]) for name, tensor in given.items())
     assert not theirs.load_state_dict(given, strict=False).unexpected_keys
