@@ -40,6 +40,19 @@ WORDS["texts"] += ["head.blocks.depth=1", "data.samples=400", "data.test_samples
 WORDS["topics"] += ["data.val_fraction=0.25", *TINY]
 WORDS["sounds"] += ["data.mels=16", "data.seconds=0.128", "data.test_fraction=0", *IMAGES]
 KINDS = tuple(WORDS)
+# A training of one step, for what comes before it and after.
+BRIEF = [
+    "experiment=digits",
+    "backbone.dim=8",
+    "backbone.heads=2",
+    "backbone.depth=1",
+    "schedule.warmup_epochs=0",
+    "trainer.max_epochs=1",
+    "trainer.limit_train_batches=1",
+    "trainer.limit_val_batches=1",
+    "trainer.limit_test_batches=1",
+    "tracking=none",
+]
 
 
 class TinyRuns:

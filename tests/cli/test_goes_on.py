@@ -4,22 +4,10 @@ import json
 import shlex
 
 from commands import command
+from tiny_runs import BRIEF
 
 from vit.cli.train import _note_death
 from vit.runs.directory import RunFolder
-
-WORDS = [
-    "experiment=digits",
-    "backbone.dim=8",
-    "backbone.heads=2",
-    "backbone.depth=1",
-    "schedule.warmup_epochs=0",
-    "trainer.max_epochs=1",
-    "trainer.limit_train_batches=1",
-    "trainer.limit_val_batches=1",
-    "trainer.limit_test_batches=1",
-    "tracking=none",
-]
 
 
 def test_a_run_that_another_command_trains_is_not_called_failed(tmp_path):
@@ -34,7 +22,7 @@ def test_a_run_that_another_command_trains_is_not_called_failed(tmp_path):
 
 def test_a_finished_run_is_annotated_extended_and_started_from(tmp_path):
     def train(*words, code=0):
-        return command("train", *WORDS, *words, code=code, cwd=tmp_path)
+        return command("train", *BRIEF, *words, code=code, cwd=tmp_path)
 
     train("note=first, of all", "tags=[paper]")
     (run,) = (tmp_path / "runs").iterdir()
@@ -55,7 +43,7 @@ def test_a_finished_run_is_annotated_extended_and_started_from(tmp_path):
     assert "trained       2 epochs" in told.stdout
     assert f"{longer} is done already; nothing to do." in train("extend=1").stdout
 
-    report = command("check", *WORDS, f"init={name}", "--json", cwd=tmp_path).stdout
+    report = command("check", *BRIEF, f"init={name}", "--json", cwd=tmp_path).stdout
     init = json.loads(report)["init"]
     assert init["run"] == name and init["new"] == init["resized"] == init["left_out"] == 0
     faults = train("init=runs/none", "extend_lr_scale=0.5", code=2).stderr

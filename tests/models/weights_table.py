@@ -17,7 +17,7 @@ import timm
 import torch
 
 from vit.build import build
-from vit.models.pretrained.conversion import timm_converted
+from vit.models.pretrained.conversion import TIMM
 from vit.runs.checkpoint import misfit
 
 DOCS = Path(__file__).parents[2] / "docs" / "weights.md"
@@ -40,7 +40,7 @@ def reason(name: str) -> str | None:
     try:
         with torch.device("meta"):
             model = timm.create_model(name, pretrained=False)
-            found = timm_converted(model, name)
+            found = TIMM.converted(model, name)
             origin = found.origin
             ours = build(found.keys, (), image_size=origin.image_size, channels=origin.channels)
         if difference := misfit(found.state, ours.state_dict()):

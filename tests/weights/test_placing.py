@@ -6,6 +6,7 @@ import warnings
 
 import pytest
 import torch
+from tiny_runs import BRIEF
 from torch import nn
 
 from vit.check.preflight import preflight
@@ -22,19 +23,6 @@ from vit.tasks.assembly import assemble_data, assemble_model
 from vit.weights.of_run import of_model, source_of, start_from
 from vit.weights.placing import placed, put
 
-WORDS = [
-    "experiment=digits",
-    "backbone.dim=8",
-    "backbone.heads=2",
-    "backbone.depth=1",
-    "schedule.warmup_epochs=0",
-    "trainer.max_epochs=1",
-    "trainer.limit_train_batches=1",
-    "trainer.limit_val_batches=1",
-    "trainer.limit_test_batches=1",
-    "tracking=none",
-]
-
 
 def trained(folder):
     with warnings.catch_warnings():
@@ -45,7 +33,7 @@ def trained(folder):
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     folder = RunFolder(tmp_path_factory.mktemp("runs") / "source")
-    folder.freeze(compose([*WORDS, "head/pool=attention"]))
+    folder.freeze(compose([*BRIEF, "head/pool=attention"]))
     assert trained(folder) == 0
     return folder
 
@@ -84,7 +72,7 @@ def test_a_count_is_no_place_for_a_weight():
 
 
 def test_init_takes_the_selected_weights_bit_for_bit(source, tmp_path):
-    config = compose([*WORDS, "backbone.depth=2", "seed=5", f"init={source.path}"])
+    config = compose([*BRIEF, "backbone.depth=2", "seed=5", f"init={source.path}"])
     model, fresh = model_of(config), model_of(config)
     fresh.load_state_dict(model.state_dict())
     begin_from(RunFolder(tmp_path), config, model, rank=0)
@@ -99,7 +87,7 @@ def test_init_takes_the_selected_weights_bit_for_bit(source, tmp_path):
 def test_a_run_tells_once_what_it_started_from_and_does_not_need_it_again(source, tmp_path):
     given = tmp_path / "given"
     shutil.copytree(source.path, given)
-    config = compose([*WORDS, "trainer.max_epochs=2", f"init={given}"])
+    config = compose([*BRIEF, "trainer.max_epochs=2", f"init={given}"])
     folder = RunFolder(tmp_path / "run")
     report = preflight(config, str(folder.path))
     init = report.sound.init
@@ -140,7 +128,7 @@ def test_what_nothing_can_be_taken_from_is_refused(source, tmp_path, spoil, word
     given = tmp_path / "given"
     shutil.copytree(source.path, given)
     spoil(given)
-    config = compose([*WORDS, *words, f"init={given}"])
+    config = compose([*BRIEF, *words, f"init={given}"])
     (fault,) = preflight(config).faults
     assert fault.where == "init" and message in fault.message
 
@@ -153,7 +141,7 @@ def test_weights_that_are_no_numbers_are_refused(source, tmp_path):
     spoilt["state_dict"][name][:] = torch.nan
     write_checkpoint(spoilt, given / "checkpoints/best.ckpt")
     with pytest.raises(Refused, match="not finite in 1 of"):
-        start_from(source_of(str(given)), model_of(compose(WORDS)))
+        start_from(source_of(str(given)), model_of(compose(BRIEF)))
 
 
 def unfinished(path):
@@ -204,13 +192,13 @@ def test_weights_of_a_run_are_as_safe_as_those_of_init(source, tmp_path, spoil, 
 
 def test_weights_that_init_replaces_are_told(source):
     both = [f"backbone.weights=run:{source.path}", f"init={source.path}", "head/pool=attention"]
-    report = preflight(compose([*WORDS, *both]))
+    report = preflight(compose([*BRIEF, *both]))
     assert report.faults == []
     assert any("put over the weights of backbone.weights=run:" in w for w in report.warnings)
 
 
 def test_init_is_part_of_a_run_and_null_is_not(source):
-    plain, null = compose(WORDS), compose([*WORDS, "init=null"])
+    plain, null = compose(BRIEF), compose([*BRIEF, "init=null"])
     old = {key: value for key, value in plain.items() if key not in ("init", "extend")}
     assert config_hash(plain) == config_hash(null) == config_hash(old)
-    assert config_hash(compose([*WORDS, f"init={source.path}"])) != config_hash(plain)
+    assert config_hash(compose([*BRIEF, f"init={source.path}"])) != config_hash(plain)

@@ -35,7 +35,7 @@ def assumed_timm_origin(state: Mapping[str, Tensor], source: str) -> Origin:
             raise Unfit(f"{source} has {count} positions, of no square image; wanted a config.json")
         rows, embedded = next(iter(sides.items()))
     final = "norm.weight" if "norm.weight" in state else "fc_norm.weight"
-    heads = max(1, dim // (80 if dim == WIDTH_OF_H else HEAD))
+    heads = _heads(dim)
     return Origin(
         source,
         heads=heads,
@@ -54,7 +54,7 @@ def assumed_torchvision_origin(state: Mapping[str, Tensor], source: str) -> Orig
     count = state["encoder.pos_embedding"].shape[1] - 1
     if not _is_square(count):
         raise Unfit(f"{source} has {count} positions of patches, of no square image")
-    heads = max(1, dim // (80 if dim == WIDTH_OF_H else HEAD))
+    heads = _heads(dim)
     return Origin(
         source,
         heads=heads,
@@ -65,6 +65,10 @@ def assumed_torchvision_origin(state: Mapping[str, Tensor], source: str) -> Orig
         resize="bicubic_aligned",
         assumed=(f"heads={heads}",),
     )
+
+
+def _heads(dim: int) -> int:
+    return max(1, dim // (80 if dim == WIDTH_OF_H else HEAD))
 
 
 def _kernel(state: Mapping[str, Tensor], name: str, source: str) -> tuple[int, int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,16 +50,6 @@ def converted(
     return Converted(ours, keys_of(ours, origin), origin, left)
 
 
-def timm_converted(model_or_state: Any, name: str = "") -> Converted:
-    """A model of timm, or the tensors of one whose `name` timm knows."""
-    if isinstance(model_or_state, Mapping):
-        state, model = model_or_state, timm_outline(name)
-    else:
-        state, model = model_or_state.state_dict(), model_or_state
-    origin = timm_origin(model, f"timm:{name or type(model).__name__}")
-    return converted(state, timm_rules(origin), origin, TIMM_BESIDE)
-
-
 def timm_outline(name: str, arguments: Mapping[str, Any] | None = None) -> Any:
     """timm's model without any values, which tells what no tensor does."""
     import timm
@@ -71,16 +61,6 @@ def timm_outline(name: str, arguments: Mapping[str, Any] | None = None) -> Any:
         return timm.create_model(name, pretrained=False, **(arguments or {}))
 
 
-def torchvision_converted(model_or_state: Any, name: str = "") -> Converted:
-    """One of torchvision's ViTs, or the tensors of one whose `name` it knows."""
-    if isinstance(model_or_state, Mapping):
-        state, model = model_or_state, torchvision_outline(name)
-    else:
-        state, model = model_or_state.state_dict(), model_or_state
-    origin = torchvision_origin(model, f"torchvision:{name or type(model).__name__}")
-    return converted(state, torchvision_rules(origin), origin, TORCHVISION_BESIDE)
-
-
 def torchvision_outline(name: str) -> Any:
     """torchvision's model without any values."""
     from torchvision.models import get_model, list_models
@@ -90,6 +70,43 @@ def torchvision_outline(name: str) -> Any:
         raise Unfit(f"torchvision has no model {name!r}.{did_you_mean(name, known)}")
     with torch.device("meta"):
         return get_model(name)
+
+
+@dataclass(frozen=True)
+class Library:
+    """One whose models are known by a name, and told apart by what they are built of."""
+
+    name: str
+    outline: Callable[[str], Any]  # a model by its name, without values
+    origin: Callable[[Any, str], Origin]  # of a model, and what to call it
+    rules: Callable[[Origin], list[Rule]]
+    beside: tuple[str, ...]
+
+    def converted(self, model_or_state: Any, name: str = "") -> Converted:
+        """One of its models, or the tensors of one whose `name` it knows."""
+        if isinstance(model_or_state, Mapping):
+            state, model = model_or_state, self.outline(name)
+        else:
+            state, model = model_or_state.state_dict(), model_or_state
+        origin = self.origin(model, f"{self.name}:{name or type(model).__name__}")
+        return converted(state, self.rules(origin), origin, self.beside)
+
+    def state_of(self, backbone: Any, model_or_name: Any) -> dict[str, Tensor]:
+        """Weights of ours by its names, for the model of it that they are of, without a head."""
+        named = isinstance(model_or_name, str)
+        outline = self.outline(model_or_name) if named else model_or_name
+        origin = self.origin(outline, f"{self.name}'s model")
+        return _returned(backbone, self.rules(origin), origin, outline, self.beside)
+
+
+TIMM = Library("timm", timm_outline, timm_origin, timm_rules, TIMM_BESIDE)
+TORCHVISION = Library(
+    "torchvision",
+    torchvision_outline,
+    torchvision_origin,
+    torchvision_rules,
+    TORCHVISION_BESIDE,
+)
 
 
 def hf_converted(
@@ -124,23 +141,8 @@ def tower_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return inner if isinstance(inner, Mapping) else config
 
 
-def timm_state(backbone: Any, model_or_name: Any) -> dict[str, Tensor]:
-    """Weights of ours by timm's names, for the model of timm's that they are of, without a head."""
-    outline = timm_outline(model_or_name) if isinstance(model_or_name, str) else model_or_name
-    rules = timm_rules(origin := timm_origin(outline, "timm's model"))
-    return _returned(backbone, rules, origin, outline, TIMM_BESIDE)
-
-
-def torchvision_state(backbone: Any, model_or_name: Any) -> dict[str, Tensor]:
-    """The same by torchvision's names."""
-    is_name = isinstance(model_or_name, str)
-    outline = torchvision_outline(model_or_name) if is_name else model_or_name
-    rules = torchvision_rules(origin := torchvision_origin(outline, "torchvision's model"))
-    return _returned(backbone, rules, origin, outline, TORCHVISION_BESIDE)
-
-
 def hf_state(backbone: Any, model: Any) -> dict[str, Tensor]:
-    """The same by the names of transformers' vision transformer `model`."""
+    """Weights of ours by the names of transformers' vision transformer `model`."""
     plain = model.config.to_dict()
     origin = hf_origin(plain, "transformers' model")
     rules = hf_rules(origin, str(plain.get("model_type")))

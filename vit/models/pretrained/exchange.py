@@ -10,14 +10,12 @@ from torch import Tensor
 from vit.build import build
 from vit.models.backbone import ViT
 from vit.models.pretrained.conversion import (
+    TIMM,
+    TORCHVISION,
     Converted,
     hf_converted,
     hf_state,
     hf_tower,
-    timm_converted,
-    timm_state,
-    torchvision_converted,
-    torchvision_state,
 )
 from vit.models.pretrained.origin import Unfit
 from vit.runs.checkpoint import misfit
@@ -30,7 +28,7 @@ def from_timm(model_or_state: Any, name: str = "") -> ViT:
     sizes are served as timm does. Heads are left out; `Features.pooled_norm` is timm's `fc_norm`.
     Raises ValueError that names what our backbone cannot be.
     """
-    return made(timm_converted(model_or_state, name))
+    return made(TIMM.converted(model_or_state, name))
 
 
 def to_timm(backbone: ViT, model_or_name: Any) -> dict[str, Tensor]:
@@ -39,17 +37,17 @@ def to_timm(backbone: ViT, model_or_name: Any) -> dict[str, Tensor]:
     `model_or_name` says of which model: all its tensors but those of heads must be there, else
     ValueError.
     """
-    return timm_state(backbone, model_or_name)
+    return TIMM.state_of(backbone, model_or_name)
 
 
 def from_torchvision(model_or_state: Any, name: str = "") -> ViT:
     """As `from_timm`, of one of torchvision's ViTs (`vit_b_16`, …)."""
-    return made(torchvision_converted(model_or_state, name))
+    return made(TORCHVISION.converted(model_or_state, name))
 
 
 def to_torchvision(backbone: ViT, model_or_name: Any) -> dict[str, Tensor]:
     """As `to_timm`, by torchvision's names."""
-    return torchvision_state(backbone, model_or_name)
+    return TORCHVISION.state_of(backbone, model_or_name)
 
 
 def from_hf(model_or_state: Any, config: Mapping[str, Any] | None = None) -> ViT:

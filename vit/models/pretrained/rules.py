@@ -31,6 +31,10 @@ class Rule:
     there: Change = _same
     back: Change = _same
 
+    def turned(self) -> Rule:
+        """The same rule, from ours to theirs."""
+        return Rule(self.theirs, self.ours, self.back, self.there)
+
 
 def same(ours: str, theirs: str) -> list[Rule]:
     """One tensor by another name."""
@@ -87,9 +91,10 @@ def there(
     """Their tensors by our names, and those names of theirs that no rule takes."""
     ours: dict[str, Tensor] = {}
     left = set(state)
-    for rule in _of_blocks(rules, state, lambda rule: rule.theirs):
+    for rule in _of_blocks(rules, state):
         if all(name in state for name in rule.theirs):
-            ours |= zip(rule.ours, rule.there([state[n] for n in rule.theirs], origin), strict=True)
+            made = rule.there([state[name] for name in rule.theirs], origin)
+            ours |= zip(rule.ours, made, strict=True)
             left -= set(rule.theirs)
     return ours, sorted(left)
 
@@ -98,23 +103,14 @@ def back(
     state: Mapping[str, Tensor], rules: Sequence[Rule], origin: Origin
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Our tensors by their names, and those names of ours that no rule takes."""
-    theirs: dict[str, Tensor] = {}
-    left = set(state)
-    for rule in _of_blocks(rules, state, lambda rule: rule.ours):
-        if all(name in state for name in rule.ours):
-            made = rule.back([state[name] for name in rule.ours], origin)
-            theirs |= zip(rule.theirs, made, strict=True)
-            left -= set(rule.ours)
-    return theirs, sorted(left)
+    return there(state, [rule.turned() for rule in rules], origin)
 
 
-def _of_blocks(
-    rules: Sequence[Rule], state: Mapping[str, Tensor], side: Callable[[Rule], tuple[str, ...]]
-) -> list[Rule]:
+def _of_blocks(rules: Sequence[Rule], state: Mapping[str, Tensor]) -> list[Rule]:
     """The rules, those of blocks once for each block that the state has."""
     found = []
     for rule in rules:
-        name = side(rule)[0]
+        name = rule.theirs[0]
         if "{}" not in name:
             found.append(rule)
             continue

@@ -14,11 +14,11 @@ from vit.faults import Refused, did_you_mean
 from vit.models.foreign import Foreign
 from vit.models.pretrained.assuming import assumed_timm_origin, assumed_torchvision_origin
 from vit.models.pretrained.conversion import (
+    TIMM,
+    TORCHVISION,
     Converted,
     converted,
     hf_converted,
-    timm_converted,
-    torchvision_converted,
     torchvision_outline,
 )
 from vit.models.pretrained.origin import Origin, Unfit
@@ -65,14 +65,14 @@ def read_source(weights: str) -> Converted:
 def _of_timm(name: str) -> Converted:
     check_name(name)
     model, _ = create(name, {}, fetched(name))
-    return timm_converted(model, name)
+    return TIMM.converted(model, name)
 
 
 def _of_torchvision(name: str) -> Converted:
     torchvision_outline(name)  # refused by name before anything is fetched
     from torchvision.models import get_model
 
-    return torchvision_converted(get_model(name, weights="DEFAULT"), name)
+    return TORCHVISION.converted(get_model(name, weights="DEFAULT"), name)
 
 
 def _of_hf(name: str) -> Converted:
@@ -103,7 +103,7 @@ def _timm_file(file: WeightsFile) -> Converted:
         check_name(name)
         arguments = _sizes(file)
         model, _ = create(name, arguments, file=Foreign(str(file.path), file.state, file.state))
-        return timm_converted(model, name)
+        return TIMM.converted(model, name)
     origin = assumed_timm_origin(file.state, source)
     return converted(file.state, timm_rules(origin), origin, BESIDE)
 
