@@ -27,6 +27,7 @@ ALLOWED = (
     "vit.metrics.",
     "vit.data.",
     "vit.callbacks.",
+    "vit.tuning.",
     "vit.optim.",
     "vit.tasks.",  # of these the tasks alone: see `locate`
     "vit.runs.tracking.",

@@ -138,6 +138,7 @@ WORDS: dict[str, Bound] = {
     "num_blocks": LAYERS,
     "bottlenecks": FEW,
     "expansion": Bound(0.001, 100),
+    "rank": SIZE,
     "scales": Bound(0.001, 100),
     # recipe
     "lr": Bound(0, 1e4, above=True),
@@ -196,6 +197,7 @@ AREA = {"scale": Bound(0.001, 1)}  # a share of it
 OF_ONE_PART: dict[str, dict[str, Bound]] = {
     "vit.data.augment.RandomResizedCrop": AREA,
     "vit.data.augment_boxes.BoxCrop": AREA,
+    "vit.tuning.lora.Lora": {"alpha": Bound(0, 1e6, above=True)},
     "pytorch_lightning.Trainer": {
         "max_epochs": Bound(-1, 1_000_000),
         "min_epochs": SOME,

@@ -29,7 +29,7 @@ from vit.slots import SLOTS, home_of, inside, slots_of
 
 PARTS = (
     *("backbone", "head", "data", "task", "optim", "schedule", "ema", "trainer", "tracking"),
-    "watch",
+    *("watch", "tuning"),
 )
 # The two exceptions from the rule that what code gives is positional: a data set is a dataclass, in
 # which a positional field with a default would forbid those after it; the Trainer is Lightning's.
@@ -48,7 +48,7 @@ GIVEN_BY_KEYWORD: dict[str, frozenset[str]] = {
     ),
 }
 GIVEN_BY_POSITION = ("backbone", "head", "task")  # slots whose parts code gives anything else
-OPTIONAL_PARTS = ("ema", "watch")  # null: this run has none
+OPTIONAL_PARTS = ("ema", "watch", "tuning")  # null: this run has none
 
 
 def schema_faults(config: Mapping[str, Any], only: Collection[str] | None = None) -> list[Fault]:
@@ -294,4 +294,7 @@ def readable(hint: Any) -> str:
         return {"int": "a whole number", "float": "a number", "str": "text"}.get(
             hint.__name__, "true or false" if hint is bool else hint.__name__
         )
+    if typing.get_origin(hint) in (list, tuple) and (items := typing.get_args(hint)):
+        each = dict.fromkeys(readable(item) for item in items if item is not Ellipsis)
+        return f"a list, each {' or '.join(each)}"
     return str(hint).replace("typing.", "")

@@ -47,6 +47,7 @@ SLOTS: dict[str, Takes] = {
     "head": Takes(("torch.nn.Module",)),
     "optim": Takes(("vit.optim.optimizer.Optim",), own=("vit.tasks.task.OptimizerPart",)),
     "schedule": Takes(("vit.optim.schedules.Schedule",), own=("vit.tasks.task.SchedulePart",)),
+    "tuning": Takes(("vit.tuning.freezing.Tuning",)),
     "ema": Takes(
         ("vit.callbacks.ema.Ema", "pytorch_lightning.callbacks.WeightAveraging"),
         own=("pytorch_lightning.Callback",),

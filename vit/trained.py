@@ -25,6 +25,7 @@ from vit.runs.trust import package_faults, require_trusted
 from vit.tasks.assembly import assemble_data, assemble_model, task_spec
 from vit.tasks.inputs import answered, images_of, ready, require_several
 from vit.tasks.stored import OF_THE_MODEL, stored_config
+from vit.tuning.of_config import merge_tuning
 from vit.weights.of_run import of_model
 
 
@@ -128,6 +129,7 @@ def load(
         model = assemble_model(without_downloads(config), facts, allowed)
         spec = task_spec(config, allowed)
     load_weights(model, content["state_dict"], path, folder)
+    merge_tuning(model, config, allowed)
     return Trained(model.eval().to(place), transform, facts, config, folder.path, data, spec)
 
 

@@ -55,10 +55,14 @@ def warn_of_padding(traffic: TrafficReport, warnings: list[str]) -> None:
 
 @dataclass(frozen=True)
 class Unit:
-    """Weights that are gathered together, in bytes: as they are, and padded to equal shards."""
+    """Weights that are gathered together, in bytes: as they are, and padded to equal shards.
+
+    `trained` are those of the padded bytes whose gradients are summed.
+    """
 
     unpadded: int
     padded: int
+    trained: int
 
 
 def units(model: Any, count: int, bytes_each: int = 4) -> tuple[list[Unit], Unit]:
@@ -74,10 +78,14 @@ def units(model: Any, count: int, bytes_each: int = 4) -> tuple[list[Unit], Unit
 
 
 def _unit(parameters: list[nn.Parameter], count: int, bytes_each: int) -> Unit:
-    count_of_all = sum(p.numel() for p in parameters)
-    rows = [(p.shape[0] if p.ndim else 1, p.numel()) for p in parameters]
-    padded = sum(math.ceil(first / count) * count * numel // max(first, 1) for first, numel in rows)
-    return Unit(count_of_all * bytes_each, padded * bytes_each)
+    unpadded = padded = trained = 0
+    for each in parameters:
+        first = each.shape[0] if each.ndim else 1
+        filled = math.ceil(first / count) * count * each.numel() // max(first, 1)
+        unpadded += each.numel()
+        padded += filled
+        trained += filled if each.requires_grad else 0
+    return Unit(unpadded * bytes_each, padded * bytes_each, trained * bytes_each)
 
 
 def sharded_traffic(
@@ -90,7 +98,7 @@ def sharded_traffic(
     """
     of_blocks = sum(block.padded for block in blocks)
     gathered = micro_batches * (rest.padded + 2 * of_blocks)
-    scattered = micro_batches * (rest.padded + of_blocks)
+    scattered = micro_batches * (rest.trained + sum(block.trained for block in blocks))
     return TrafficReport(0, gathered, scattered, (gathered + scattered) * (count - 1) // count)
 
 

@@ -47,7 +47,8 @@ def warn_of_memory(trainer: Mapping[str, Any], needed: int, warnings: list[str])
 
 def require_room(run_dir: Path, model: nn.Module, checkpoints: int, faults: list[Fault]) -> None:
     """Weights, two optimizer moments and perhaps an average, in each checkpoint that is kept."""
-    needed = sum(p.numel() for p in model.parameters()) * 4 * 4 * checkpoints + 50_000_000
+    numbers = sum(p.numel() * (4 if p.requires_grad else 1) for p in model.parameters())
+    needed = numbers * 4 * checkpoints + 50_000_000
     nearest = next(path for path in (run_dir, *run_dir.absolute().parents) if path.exists())
     disk = shutil.disk_usage(nearest)
     if not disk.total:

@@ -46,15 +46,15 @@ def training_memory(
             parameters=parameters,
             gradients=gradients,
             optimizer=state,
-            average=parameters if config["ema"] else 0,
+            average=gradients if config["ema"] else 0,
             # DistributedDataParallel's buckets hold the gradients once more.
             communication=gradients if processes > 1 else 0,
             activations=max(step.peak - parameters - gradients, 0),
         )
     blocks, rest = sharded
-    largest = max((block.padded for block in blocks), default=0)
     # Of a block: its weights, what they are gathered in, its gradients, what these are summed in.
-    communication = rest.padded + 4 * largest
+    largest = max((2 * (block.padded + block.trained) for block in blocks), default=0)
+    communication = rest.padded + largest
     gradients //= processes
     # When most activations are held there are no gradients yet; when all of these, no activations.
     worst = max(step.saved + communication, gradients + rest.padded)
@@ -85,7 +85,9 @@ def a_step(
     from torch.distributed._tools.mem_tracker import MemTracker
 
     with FakeTensorMode(allow_non_fake_inputs=True):
+        weights = sum(p.nbytes for p in model.parameters())
         fake = model.to_empty(device="cpu")
+        _frozen_as_buffers(fake)
         tracker = MemTracker()
         tracker.track_external(fake)
         with tracker:
@@ -93,7 +95,16 @@ def a_step(
             forward = _total(tracker.get_tracker_snapshot("current"))
             loss.backward()
         peak = _total(tracker.get_tracker_snapshot("peak"))
-    return Step(peak, forward - sum(p.nbytes for p in model.parameters()))
+    return Step(peak, forward - weights)
+
+
+def _frozen_as_buffers(model: nn.Module) -> None:
+    """The tracker waits for a gradient of every parameter, and refuses those that have none."""
+    for module in model.modules():
+        for name, p in list(module.named_parameters(recurse=False)):
+            if not p.requires_grad:
+                delattr(module, name)
+                module.register_buffer(name, p.data)
 
 
 def _total(snapshot: Mapping[Any, Mapping[Any, int]]) -> int:

@@ -19,6 +19,7 @@ from vit.models.contract import complete, declaration_fault, features_fault
 from vit.runs.check_report import CostReport, DataReport
 from vit.slots import SLOTS
 from vit.tasks.assembly import assemble_data, assemble_model, task_spec
+from vit.tuning.freezing import Untunable, trained_parameters
 
 HALF = "the model cannot be computed with weights of half precision; wanted bf16-mixed, or 32-true"
 
@@ -91,6 +92,8 @@ def checked_model(
                 if (half := weight_dtype(config)) != torch.float32:
                     model.to(half)(*data.facts.example(2, half))
                     model.float()
+    except Untunable as error:
+        return None, [Fault("tuning", str(error))], []
     except (ValueError, TypeError, ImportError, OSError, RuntimeError) as error:
         precision = part == "trainer.precision"
         message = f"{HALF} ({error})" if precision else error_message(error, allow)
@@ -137,7 +140,8 @@ def cost_of(model: Any, data: SampleData) -> CostReport:
         height, width = size[:2]
         tokens = (height // patch) * (width // patch) + model.backbone.num_prefix
     return CostReport(
-        parameters=sum(p.numel() for p in model.parameters()),
+        parameters=(count := sum(p.numel() for p in model.parameters())),
+        trained=None if (trained := trained_parameters(model)) == count else trained,
         gflops_per_image=float(model.flops(*size)) / 1e9,
         unit=data.unit,
         facts=data.facts.summary(),

@@ -112,10 +112,11 @@ def check_model(case: Case) -> None:
     config, spec, data = case.config, case.spec, case.data
     if data is None or spec is None or not case.takes_data:
         return
-    if not case.usable("backbone", "head"):
+    if not case.usable("backbone", "head", "tuning"):
         return
     target, settings = config["task"]["_target_"], spec.model_settings()
-    case.model_parts = [config["data"], config["backbone"], config["head"], target, settings]
+    parts = [config["data"], config["backbone"], config["head"], target, settings]
+    case.model_parts = [*parts, config.get("tuning")]
     look = partial(checked_model, config, data, case.allow)
     case.model, faults, warnings = case.shared.find(["model", *case.model_parts], look)
     case.faults += faults

@@ -41,8 +41,10 @@ def check_small_parts(case: Case) -> None:
         if case.usable(key) and trying_own(key, case.faults, allow, make) is None:
             case.unusable.add(key)
     for key in OPTIONAL_PARTS:
-        if config.get(key) is not None and case.usable(key):
-            trying(key, case.faults, partial(build_slot, key, config, allow))
+        if config.get(key) is None or not case.usable(key):
+            continue
+        if trying(key, case.faults, partial(build_slot, key, config, allow)) is None:
+            case.unusable.add(key)
 
 
 def check_checkpoints(case: Case) -> None:

@@ -17,6 +17,7 @@ ABOUT = """Write a trained run's weights as one safetensors file: no pickle, no 
   vit export RUN_DIR --checkpoint last --out a.safetensors
   vit export RUN_DIR --no-ema             the weights that were trained, not their average
   vit export RUN_DIR --timm               a timm backbone by timm's names, without the head
+  vit export RUN_DIR --adapters           of tuning=lora the adapters and the head alone
 
 The header holds the class names, image size, mean, std and the run's config, as JSON. A run of
 backbone=timm starts from such a file with backbone.checkpoint=FILE, whichever names it has."""
@@ -36,6 +37,9 @@ def main(argv: list[str]) -> int:
         help="averaged weights or trained ones; default: the average where the run has one",
     )
     parser.add_argument("--timm", action="store_true", help="the backbone alone, by timm's names")
+    parser.add_argument(
+        "--adapters", action="store_true", help="what tuning=lora trained, not what it left frozen"
+    )
     parser.add_argument("--allow-target", action="append", default=[], metavar="PACKAGE")
     arguments = parser.parse_args(argv)
     out: Path = arguments.out or arguments.run_dir / "model.safetensors"
@@ -46,6 +50,8 @@ def main(argv: list[str]) -> int:
         raise Refused([Fault("--out", f"there is no folder {out.absolute().parent}")])
     if not os.access(out.absolute().parent, os.W_OK):
         raise Refused([Fault("--out", f"no permission to write in {out.absolute().parent}")])
+    if arguments.adapters and arguments.timm:
+        raise Refused([Fault("--adapters", "and --timm exclude one another; leave one out")])
     process.warm_up()
     result = process.call(
         "vit.jobs.export:export",
@@ -54,6 +60,7 @@ def main(argv: list[str]) -> int:
         arguments.checkpoint,
         arguments.ema,
         arguments.timm,
+        arguments.adapters,
         allowed,
     )
     kind = "averaged weights" if result["averaged"] else "weights as trained"

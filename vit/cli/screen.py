@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vit.faults import Refused
-from vit.runs.check_report import CheckReport, RunReport, SplitReport, TrafficReport
+from vit.runs.check_report import CheckReport, CostReport, RunReport, SplitReport, TrafficReport
 from vit.terminal import printable, steerable
 
 NAMES_SHOWN = 12  # of classes
@@ -71,6 +71,13 @@ def _groups(rows: list[dict[str, Any]]) -> Any:
     return table
 
 
+def _trained(cost: CostReport) -> str:
+    """What `tuning` leaves to train; nothing where that is all."""
+    if cost.trained is None:
+        return ""
+    return f", of which {cost.trained:,} ({cost.trained / cost.parameters:.2%}) are trained"
+
+
 def report_rows(run: RunReport) -> list[tuple[str, str]]:
     training, cost, unit = run.training, run.cost, run.cost.unit
     splits = ", ".join(_amount(name, split) for name, split in run.data.splits.items())
@@ -78,7 +85,7 @@ def report_rows(run: RunReport) -> list[tuple[str, str]]:
         ("data", f"{splits}; {_kind(cost.facts)}"),
         *_objects(run.data.splits),
         *(run.settled or {}).items(),
-        ("parameters", f"{cost.parameters:,}"),
+        ("parameters", f"{cost.parameters:,}{_trained(cost)}"),
         *_init(run.init),
         (f"per {unit}", f"{cost.gflops_per_image:.3g} GFLOPs forward"),
     ]

@@ -23,6 +23,8 @@ from vit.trained import (
     selected,
     without_downloads,
 )
+from vit.tuning.lora import ADAPTERS, adapters_of
+from vit.tuning.of_config import merged_state
 from vit.version import __version__
 from vit.weights.of_run import of_model
 
@@ -36,12 +38,15 @@ def export(
     checkpoint: str = "best",
     average: bool | None = None,
     timm_names: bool = False,
+    adapters: bool = False,
     allow_targets: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Writes `out`; returns what it holds.
 
     The names are the model's (`backbone.…`, `head.…`); with `timm_names` the backbone's alone, as
-    timm has them. `average` asks for averaged weights or for those that were trained; None takes
+    timm has them. Adapters of `tuning=lora` are merged into the weights that they change; with
+    `adapters` the file holds them as they are, with the head, and not what was frozen.
+    `average` asks for averaged weights or for those that were trained; None takes
     what the run evaluates. The header's values are JSON, but for `format` and the versions.
     Raises Refused where the run has no such checkpoint, no average, or no backbone of timm's.
     """
@@ -60,6 +65,7 @@ def export(
             model = assemble_model(without_downloads(config), facts, allow_targets)
         require_fit(weights, model, source, folder)
     require_numbers(weights, source)
+    weights = _adapters(weights) if adapters else merged_state(config, weights)
     if timm_names:
         weights = _as_timm(weights, config)
     described = {
@@ -95,6 +101,13 @@ def _weights(content: dict[str, Any], average: bool | None) -> tuple[dict[str, t
     chosen = content["state_dict"] if averaged else {**content["state_dict"], **(trained or {})}
     # Tied weights share memory, which the format does not know.
     return {key: each.contiguous().clone() for key, each in of_model(chosen).items()}, averaged
+
+
+def _adapters(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    if not any(key.rpartition(".")[2] in ADAPTERS for key in weights):
+        message = "is for runs of tuning=lora; this one has no adapters. Leave it out"
+        raise Refused([Fault("--adapters", message)])
+    return adapters_of(weights)
 
 
 def _as_timm(weights: dict[str, torch.Tensor], config: dict[str, Any]) -> dict[str, torch.Tensor]:

@@ -209,7 +209,7 @@ class ViT(nn.Module):
             expanded = [part.expand(len(images), -1, -1) for part in self._prefix()]
             tokens = torch.cat([*expanded, tokens], dim=1)
         if self.dropout:
-            tokens = nn.functional.dropout(tokens, self.dropout, self.training)
+            tokens = nn.functional.dropout(tokens, self.dropout, self.patch.training)
         if self.input_norm is not None:
             tokens = self.input_norm(tokens)
         return tokens, grid
@@ -255,7 +255,7 @@ class ViT(nn.Module):
         extra = tokens.shape[1] - self._num_patches(grid, kept)
         rotate = self.position.rotation(grid, extra, kept)
         for block in self.blocks[start:stop]:
-            if self.gradient_checkpointing and self.training:
+            if self.gradient_checkpointing and block.training:
                 tokens = checkpoint(block, tokens, mask, rotate=rotate, use_reentrant=False)
             else:
                 tokens = block(tokens, mask, rotate=rotate)

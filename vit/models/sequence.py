@@ -182,7 +182,9 @@ class TokenTransformer(nn.Module):
         x = self.position(x * self.scale if self.scale != 1.0 else x, start)
         if self.embedding_norm is not None:
             x = self.embedding_norm(x)
-        return F.dropout(x, self.dropout, self.training) if self.dropout else x
+        # A table that tuning has frozen is in evaluation mode, and then nothing of it is dropped.
+        training = self.training if self.table is None else self.table.training
+        return F.dropout(x, self.dropout, training) if self.dropout else x
 
     def flops(self, tokens: int, context_tokens: int = 0) -> int:
         """Matrix products of one forward pass for one sequence; one multiply and add are two."""

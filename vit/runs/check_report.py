@@ -58,12 +58,13 @@ class CostReport:
     unit: str  # what a sample is called: image, text, …
     facts: dict[str, Any]  # AnyFacts.summary()
     tokens: int | None = None
+    trained: int | None = None  # parameters, where `tuning` freezes some
 
     def to_plain(self) -> dict[str, Any]:
         plain = _without_none(vars(self))
         del plain["facts"]
-        tokens = {"tokens": plain.pop("tokens")} if "tokens" in plain else {}
-        return {**plain, **self.facts, **tokens}
+        last = {key: plain.pop(key) for key in ("tokens", "trained") if key in plain}
+        return {**plain, **self.facts, **last}
 
 
 @dataclass

@@ -49,6 +49,7 @@ ADDED: dict[str, Any] = {
     "backbone.weights": None,
     "backbone.position.resize": "bicubic_antialias",
     "backbone.mlp.width": None,
+    "tuning": None,
 }
 
 

@@ -232,7 +232,7 @@ CONFIG = Shape(
         "allow_targets": maybe(list_of(TEXT)),
         "compile": Kind("true or false", lambda value: value is None or isinstance(value, bool)),
         **dict.fromkeys(PARTS, ANY),
-        **{key: maybe(ANY) for key in ("ema", "head", "watch", "debug")},
+        **{key: maybe(ANY) for key in ("ema", "head", "tuning", "watch", "debug")},
     },
     needed=("schema_version",),
 )

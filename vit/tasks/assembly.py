@@ -19,6 +19,7 @@ from vit.models.contract import complete
 from vit.optim.schedules import Extended
 from vit.slots import SLOTS
 from vit.tasks.spec import TaskSpec, contract_fault, settings_of
+from vit.tuning.of_config import apply_tuning
 
 if TYPE_CHECKING:  # Lightning, which whoever only looks at a trained model need not import
     from vit.tasks.task import Task
@@ -32,11 +33,13 @@ def assemble_data(config: Mapping[str, Any], allow_targets: Iterable[str] = ()) 
 def assemble_model(
     config: Mapping[str, Any], facts: AnyFacts, allow_targets: Iterable[str] = ()
 ) -> Any:
-    """Backbone and head, fitted to what the data set says of itself."""
+    """Backbone and head, fitted to the data set, and what of them is to be trained."""
     given = facts.for_backbone()
     backbone = complete(build_slot("backbone", config, allow_targets, **given), given)
     spec = task_spec(config, allow_targets)
-    return spec.ask(spec.build_model, backbone, Unbuilt("head", config, allow_targets), facts)
+    model = spec.ask(spec.build_model, backbone, Unbuilt("head", config, allow_targets), facts)
+    apply_tuning(model, config, allow_targets)
+    return model
 
 
 class Unbuilt:

@@ -21,6 +21,7 @@ from vit.runs.distributed import sum_dtype
 from vit.runs.mistake_gallery import Album
 from vit.runs.predictions import Predictions
 from vit.tasks.spec import TaskSpec
+from vit.tuning.freezing import keep_still
 
 
 @runtime_checkable
@@ -138,6 +139,12 @@ class Task(lightning.LightningModule):
         Asked of the first process only, which knows the samples of all.
         """
         return None
+
+    def train(self, mode: bool = True) -> Task:
+        """As any module's; what `tuning` has frozen stays in evaluation mode."""
+        super().train(mode)
+        keep_still(self)
+        return self
 
     @property
     def mixes(self) -> bool:

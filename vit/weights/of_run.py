@@ -17,6 +17,7 @@ from vit.runs.checkpoint import look_at_checkpoint, read_checkpoint
 from vit.runs.directory import RunFolder, content_of
 from vit.runs.links import refuse_links
 from vit.runs.tensor_file import bad_values
+from vit.tuning.of_config import merged_state
 from vit.weights.placing import Placement, placed, put
 
 INSIDE = "model."  # what a task's state has before its model's own names
@@ -45,6 +46,10 @@ class Source:
     def read(self) -> dict[str, Any]:
         """All of it, on the CPU. Raises Refused."""
         return read_checkpoint(self.checkpoint)
+
+    def tensors(self, content: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The model's weights, adapters merged; `content` is what `look` or `read` gave."""
+        return merged_state(self.config, of_model(content["state_dict"]))
 
     def record(self, placement: Placement) -> dict[str, Any]:
         """What a run's stamp keeps of where its weights came from."""
@@ -84,7 +89,7 @@ def fitting(source: Source, content: Mapping[str, Any], model: nn.Module) -> Pla
 
     Raises Refused where nothing fits.
     """
-    return _of_some(source, placed(of_model(content["state_dict"]), model), model)
+    return _of_some(source, placed(source.tensors(content), model), model)
 
 
 def start_from(source: Source, model: nn.Module) -> Placement:
@@ -92,7 +97,7 @@ def start_from(source: Source, model: nn.Module) -> Placement:
 
     Raises Refused where nothing fits, or what does holds numbers that are not finite.
     """
-    tensors = of_model(source.read()["state_dict"])
+    tensors = source.tensors(source.read())
     placement = _of_some(source, placed(tensors, model), model)
     if problem := bad_values({name: tensors[name] for name in placement.taken}):
         message = f"{source.checkpoint} holds {problem}. Take another run"

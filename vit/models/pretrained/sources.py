@@ -28,7 +28,7 @@ from vit.models.pretrained.torchvision_names import BESIDE as TORCHVISION_BESIDE
 from vit.models.pretrained.torchvision_names import torchvision_rules
 from vit.models.timm_models import check_name, create, fetched
 from vit.runs.tensor_file import bad_values
-from vit.weights.of_run import of_model, source_of
+from vit.weights.of_run import source_of
 
 # Keys of a backbone that its weights do not depend on.
 OF_TRAINING = (
@@ -151,9 +151,10 @@ def _of_run(name: str) -> Converted:
     try:
         source = source_of(name, where)
         content = source.read()
+        tensors = source.tensors(content)
     except Refused as refused:
         raise Unfit(str(refused)) from refused
-    state = _inside(of_model(content["state_dict"]), "backbone.")
+    state = _inside(tensors, "backbone.")
     if fault := bad_values(state):
         raise Unfit(f"{source.checkpoint} holds {fault}. Take another run")
     return _own(state, source.config["backbone"], content["facts"], where)
