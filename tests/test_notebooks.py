@@ -27,6 +27,7 @@ RUN_BY = {
     "docs/sounds.md": "tests/test_notebooks.py",
     "docs/start.md": "tests/test_notebooks.py",
     "docs/texts.md": "tests/test_notebooks.py",
+    "docs/tuning.md": "tests/tuning/test_tuning.py",
     "docs/weights.md": "tests/test_notebooks.py",
     "docs/parts.md": "tests/test_parts_page.py",
     "docs/task.md": "tests/tasks/test_spec.py",

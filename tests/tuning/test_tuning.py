@@ -5,6 +5,7 @@ import copy
 import pytest
 import pytorch_lightning as lightning
 import torch
+from pages import ROOT, python_blocks
 from safetensors.torch import save_file
 from torch import nn
 
@@ -257,3 +258,17 @@ def test_a_models_own_frozen_parts_are_not_woken():
     assert model.backbone.blocks[0].norm1.weight.requires_grad
     copied = copy.deepcopy(model)
     assert copied.backbone.norm.bias.requires_grad
+
+
+def test_the_block_of_the_page_is_run(images, tmp_path, monkeypatch):
+    trained_model = classifier().eval()
+    tuning = Lora(rank=8)
+    tuning.apply(trained_model)
+    randomised(trained_model)
+    monkeypatch.chdir(tmp_path)
+    save_file(adapters_of(trained_model.state_dict()), "adapters.safetensors")
+    (block,) = python_blocks(ROOT / "docs" / "tuning.md")
+    model = classifier().eval()
+    exec(compile(block, "tuning.md", "exec"), {"model": model})
+    torch.testing.assert_close(model(images), trained_model(images), rtol=0, atol=1e-5)
+    assert not any("lora" in name for name, _ in model.named_parameters())
