@@ -63,7 +63,8 @@ class CostReport:
     def to_plain(self) -> dict[str, Any]:
         plain = _without_none(vars(self))
         del plain["facts"]
-        last = {key: plain.pop(key) for key in ("tokens", "trained") if key in plain}
+        names = ("tokens", "trained")
+        last: dict[str, Any] = {key: plain.pop(key) for key in names if key in plain}
         return {**plain, **self.facts, **last}
 
 
