@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from vit.cli.compose import compose
 from vit.cli.pretrained_keys import said
 from vit.faults import Refused
+from vit.models.pretrained.keys import other_normalisation
 from vit.models.pretrained.sources import read_source
 from vit.trained import load
 
@@ -81,6 +82,18 @@ def test_nothing_else_is_said_of_a_model_whose_weights_are_not_known(weights):
 def test_keys_that_words_set():
     assert said("backbone.depth=3") == "depth" and said("+backbone.mlp.width=8") == "mlp.width"
     assert said("backbone/position=rope") == "position" and said("data.root=x") == ""
+
+
+def test_images_that_are_normalised_otherwise_than_the_weights_know_are_said(weights):
+    colours = ["data=cifar10", "threads=1", f"backbone.weights=file:{weights}"]
+    assert other_normalisation(f"file:{weights}", [0.5] * 3, [0.5] * 3) is None
+    said = other_normalisation(f"file:{weights}", [0.485, 0.456, 0.406], [0.5] * 3)
+    assert said is not None and "data.mean=[0.5,0.5,0.5] normalises as there" in said
+    assert "data.std is [0.2, 0.5, 0.5]" in other_normalisation(
+        f"file:{weights}", [0.5] * 3, [0.2, 0.5, 0.5]
+    )
+    assert other_normalisation(f"file:{weights}", [0.1], [0.2]) is None  # of grey images
+    assert compose(colours)["backbone"]["dim"] == 32
 
 
 def test_a_run_starts_from_them_and_needs_them_no_more(weights, tmp_path):

@@ -105,8 +105,18 @@ def checked_model(
     spec = task_spec(config, allow)
     if message := spec.ask(spec.check_output, output, 2, data):
         return None, [Fault("head", message)], []
-    remarks = list(getattr(backbone, "remarks", []))
+    remarks = [*getattr(backbone, "remarks", []), *_normalised_otherwise(config, data)]
     return model.train(), [], [*remarks, *spec.ask(spec.data_warnings, data, output)]
+
+
+def _normalised_otherwise(config: Mapping[str, Any], data: SampleData) -> list[str]:
+    weights = config["backbone"].get("weights")
+    if not weights or not hasattr(data.facts, "mean"):
+        return []
+    from vit.models.pretrained.keys import other_normalisation
+
+    warning = other_normalisation(weights, data.facts.mean, data.facts.std)
+    return [] if warning is None else [f"backbone.weights={weights}: {warning}"]
 
 
 def backbone_for(config: Mapping[str, Any], data: SampleData, allow: list[str]) -> Any:

@@ -18,6 +18,9 @@ ABOUT = """Write a trained run's weights as one safetensors file: no pickle, no 
   vit export RUN_DIR --no-ema             the weights that were trained, not their average
   vit export RUN_DIR --timm               a timm backbone by timm's names, without the head
   vit export RUN_DIR --adapters           of tuning=lora the adapters and the head alone
+  vit export RUN_DIR --as timm            RUN_DIR/timm, with a linear head where it has one:
+                                          timm.create_model("local-dir:…/timm", pretrained=True)
+  vit export RUN_DIR --as hf              RUN_DIR/hf, for transformers' AutoModel.from_pretrained
 
 The header holds the class names, image size, mean, std and the run's config, as JSON. A run of
 backbone=timm starts from such a file with backbone.checkpoint=FILE, whichever names it has."""
@@ -28,7 +31,12 @@ def main(argv: list[str]) -> int:
         prog="vit export", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run_dir", type=Path)
-    parser.add_argument("--out", type=Path, metavar="FILE", help="ends in .safetensors")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="ends in .safetensors; of --as a folder"
+    )
+    parser.add_argument(
+        "--as", dest="library", choices=("timm", "hf"), help="a folder that this library loads"
+    )
     parser.add_argument("--checkpoint", default="best", help="best, last or a file; default: best")
     parser.add_argument(
         "--ema",
@@ -42,8 +50,10 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--allow-target", action="append", default=[], metavar="PACKAGE")
     arguments = parser.parse_args(argv)
-    out: Path = arguments.out or arguments.run_dir / "model.safetensors"
     allowed = require_trusted(RunFolder(arguments.run_dir).config(), arguments.allow_target)
+    if arguments.library:
+        return _for_library(arguments, allowed)
+    out: Path = arguments.out or arguments.run_dir / "model.safetensors"
     if out.suffix != ".safetensors":
         raise Refused([Fault("--out", f"is {out}; wanted a name that ends in .safetensors")])
     if not out.absolute().parent.is_dir():
@@ -67,3 +77,26 @@ def main(argv: list[str]) -> int:
     size = f"{result['parameters']:,} parameters, {result['bytes'] / 1e6:.1f} MB"
     print(f"{result['file']}  {size}, {kind}, step {result['step']}")
     return 0
+
+
+def _for_library(arguments: argparse.Namespace, allowed: tuple[str, ...]) -> int:
+    out: Path = arguments.out or arguments.run_dir / arguments.library
+    together = [name for name in ("ema", "timm", "adapters") if getattr(arguments, name)]
+    if together or arguments.ema is False:
+        named = f"--{(together or ['no-ema'])[0]}"
+        raise Refused([Fault(named, "does not go with --as; leave one of them out")])
+    if out.is_symlink() or (out.exists() and not (out.is_dir() and _is_ours(out))):
+        message = f"{out} is there already and no folder of such an export; name another by --out"
+        raise Refused([Fault("--out", message)])
+    if not os.access(out.absolute().parent, os.W_OK):
+        raise Refused([Fault("--out", f"no permission to write in {out.absolute().parent}")])
+    process.warm_up()
+    words = (str(arguments.run_dir), str(out), arguments.checkpoint, arguments.library, allowed)
+    said = process.call("vit.jobs.publishing:publish", *words)
+    print(f"{out}  {said}")
+    return 0
+
+
+def _is_ours(folder: Path) -> bool:
+    names = {each.name for each in folder.iterdir()}
+    return names <= {"config.json", "model.safetensors", "preprocessor_config.json"}

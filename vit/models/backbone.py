@@ -136,7 +136,9 @@ class ViT(nn.Module):
         )
         grid = self.grid(*image_size)
 
-        self.patch: Any = build_part("patch", patch, channels=channels, dim=dim, patch_size=patch_size)
+        self.patch: Any = build_part(
+            "patch", patch, channels=channels, dim=dim, patch_size=patch_size
+        )
         self.position = build_part("position", position, dim=dim, heads=heads, grid=grid)
         self.class_token = nn.Parameter(torch.zeros(1, 1, dim)) if class_token else None
         self.registers = nn.Parameter(torch.zeros(1, registers, dim)) if registers else None

@@ -152,10 +152,12 @@ def hf_state(backbone: Any, model: Any) -> dict[str, Tensor]:
 def _returned(
     backbone: Any, rules: Sequence[Rule], origin: Origin, outline: Any, beside: tuple[str, ...]
 ) -> dict[str, Tensor]:
-    theirs, left = back(backbone.state_dict(), rules, origin)
     wanted = {
         name: each for name, each in outline.state_dict().items() if not name.startswith(beside)
     }
+    # Only names that this model has: a tensor of ours for which it has none is not to get lost.
+    known = [rule for rule in rules if all(n.replace("{}", "0") in wanted for n in rule.theirs)]
+    theirs, left = back(backbone.state_dict(), known, origin)
     theirs = {name: tensor for name, tensor in theirs.items() if name in wanted}
     theirs |= {name: each for name, each in wanted.items() if not each.numel()}
     lacking = sorted(wanted.keys() - theirs.keys())

@@ -19,6 +19,7 @@ from vit.models.pretrained.starting import summary
 
 # Of parts, what may be chosen though the weights say another: no tensor depends on it.
 FREE = {"resize", "shift", "jitter", "rescale", "eps", "dropout", "start"}
+ALIKE = 0.01  # of means and deviations, which are about 0.5 and 0.2
 PARTS = ("patch", "position", "norm", "mlp", "attention")
 
 
@@ -43,6 +44,25 @@ def stamped(backbone: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, 
     position = backbone["position"]
     resize = position.get("added", position).get("resize")
     return summary(_outline(backbone["weights"]), (height, width), facts["channels"], resize)
+
+
+def other_normalisation(weights: str, mean: Iterable[float], std: Iterable[float]) -> str | None:
+    """A warning where images are normalised otherwise than those the weights have seen."""
+    origin = _outline(weights).origin
+    for name, seen, given in (("mean", origin.mean, mean), ("std", origin.std, std)):
+        wanted, values = [float(each) for each in seen], [float(each) for each in given]
+        if len(wanted) != len(values) or max(map(_apart, wanted, values), default=0.0) <= ALIKE:
+            continue  # of other channels, or nothing is known
+        shown = [round(each, 4) for each in wanted]
+        return (
+            f"data.{name} is {[round(each, 4) for each in values]}, and these weights have seen "
+            f"images of {shown}: data.{name}={str(shown).replace(' ', '')} normalises as there"
+        )
+    return None
+
+
+def _apart(one: float, other: float) -> float:
+    return abs(one - other)
 
 
 def contradictions(
