@@ -14,7 +14,8 @@ START = """# Keys
 
 What `vit keys` prints of the defaults, and of the parts of detection, segmentation and tuning. It
 prints the same of any other choice: `vit keys data=folder`, `vit keys head=detr`,
-`vit keys optim=muon`; `vit keys` alone lists the groups. A key with a plus is one that the class takes and no file sets.
+`vit keys optim=muon`; `vit keys` alone lists the groups. A key with a plus is one that the class
+takes and no file sets.
 How they are set: [config.md](config.md). (This page is made by `tests/keys_page.py`.)
 """
 PARTS = {
