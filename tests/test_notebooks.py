@@ -21,6 +21,7 @@ from vit.cli.train import parsed
 RUN_BY = {
     "README.md": "tests/test_notebooks.py",
     "docs/detection.md": "tests/test_notebooks.py",
+    "docs/fit.md": "tests/api/test_fit.py",
     "docs/images.md": "tests/test_notebooks.py",
     "docs/python.md": "tests/test_notebooks.py",
     "docs/segmentation.md": "tests/test_notebooks.py",

@@ -24,6 +24,7 @@ from vit.version import __version__  # noqa: E402 - after the path is what it sh
 if TYPE_CHECKING:
     from typing import Any
 
+    from vit.api.fit import Fitted, fit
     from vit.api.loaded import LoadedRun, load
     from vit.api.models import vision_transformer as ViT
     from vit.api.report import ReportPage, report
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 # Name → module:name, or a package that is called (see vit/callable_package.py). Each is imported
 # when it is asked for, so that `vit --help` and `import vit` stay quick.
 _OFFERED = {
+    "Fitted": "vit.api.fit:Fitted",
     "LoadedRun": "vit.api.loaded:LoadedRun",
     "Refused": "vit.faults:Refused",
     "ReportPage": "vit.api.report:ReportPage",
@@ -43,6 +45,7 @@ _OFFERED = {
     "Shown": "vit.pictures.shown:Shown",
     "ViT": "vit.api.models:vision_transformer",
     "check": "vit.check",
+    "fit": "vit.api.fit:fit",
     "load": "vit.api.loaded:load",
     "report": "vit.api.report:report",
     "runs": "vit.runs",
@@ -50,6 +53,7 @@ _OFFERED = {
     "train": "vit.api.training:train",
 }
 __all__ = [
+    "Fitted",
     "LoadedRun",
     "Refused",
     "ReportPage",
@@ -59,6 +63,7 @@ __all__ = [
     "ViT",
     "__version__",
     "check",
+    "fit",
     "load",
     "report",
     "runs",

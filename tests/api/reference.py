@@ -16,8 +16,8 @@ import vit
 
 PAGE = Path(__file__).parents[2] / "docs/python.md"
 BEGINS = "## Reference\n"
-FUNCTIONS = ("train", "sweep", "check", "runs", "report", "load", "ViT")
-CLASSES = ("Run", "Runs", "LoadedRun", "Shown", "ReportPage", "Refused")
+FUNCTIONS = ("train", "sweep", "check", "runs", "report", "load", "fit", "ViT")
+CLASSES = ("Run", "Runs", "LoadedRun", "Fitted", "Shown", "ReportPage", "Refused")
 
 
 def offered(name: str) -> Any:
