@@ -54,10 +54,10 @@ def test_the_same_seed_gives_the_same_weights_and_frozen_ones_stay():
 def test_a_model_that_gives_logits_is_trained_as_it_is():
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
     trainer = lightning.Trainer(
-        max_steps=3, logger=False, enable_checkpointing=False, enable_progress_bar=False
+        max_steps=4, logger=False, enable_checkpointing=False, enable_progress_bar=False
     )
     fitted = vit.fit(model, data(), data(4), trainer=trainer, batch_size=4, mixup=0.2, **NAMES)
-    assert fitted.model is model and trainer.global_step == 3
+    assert fitted.model is model and trainer.global_step == 4
     assert {"train/loss", "train/accuracy", "val/loss", "val/accuracy"} <= fitted.metrics.keys()
 
 
