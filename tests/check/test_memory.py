@@ -36,8 +36,11 @@ def planned(words, size=32, batch=16, classes=10, processes=1):
         (SMALL, 32, 256),
         ([*TI, *OTHER], 160, 32),
         ([*SMALL, "head/pool=attention", "optim=sgd"], 64, 64),
+        ([*S, "tuning=lora"], 224, 8),
+        ([*S, "tuning=head"], 224, 8),
+        ([*TI, "tuning=last_blocks", "tuning.blocks=3"], 224, 16),
     ],
-    ids=["ti", "s", "b", "small", "variants", "sgd"],
+    ids=["ti", "s", "b", "small", "variants", "sgd", "lora", "head", "last_blocks"],
 )
 def test_the_estimate_is_within_15_percent_of_what_the_system_measures(words, size, batch):
     config, facts, *_ = planned(words, size, batch, classes=100)
