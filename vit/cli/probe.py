@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--probes", default=",".join(READERS), help="knn,linear,logistic")
     parser.add_argument("--neighbours", metavar="K,…", help="10,20,100,200")
     parser.add_argument("--temperature", type=float, default=0.07, help="of kNN's votes (0.07)")
-    parser.add_argument("--rates", metavar="RATE,…", help="for batches of 256; 1e-5 to 0.1")
+    parser.add_argument("--rates", metavar="RATE,…", help="for batches of 256; 1e-5 to 1")
     parser.add_argument("--blocks", metavar="N,…", help="of how many last blocks; 1,4")
     parser.add_argument("--strengths", metavar="C,…", help="of the regression; 1e-6 to 1e5")
     parser.add_argument("--held-out", type=float, default=0.1, help="share of train to choose by")

@@ -160,7 +160,9 @@ def _grid(frozen: Frozen, settings: dict[str, Any]) -> Grid:
             require_blocks(frozen, count)
     blocks = tuple(n for n in linear.BLOCKS if n <= most_blocks(backbone))
     if blocks != linear.BLOCKS and "blocks" not in given and "linear" in given["readers"]:
-        frozen.remarks.append("the backbone does not tell of its last 4 blocks: the last alone")
+        most = most_blocks(backbone)
+        has = f"has {most} blocks" if most > 1 else "tells of its last block alone"
+        frozen.remarks.append(f"linear without the last 4 blocks: the backbone {has}")
     grid = Grid(**{"blocks": blocks, **given, "pool": pool, "pools": pools})
     if "neighbours" not in given and "knn" in grid.readers:
         left = int(frozen.data.lengths["train"] * (1 - grid.held_out)) - len(frozen.class_names)

@@ -11,12 +11,17 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-# DINOv2's, for a batch of 256; eval/linear.py.
-RATES = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1)
+# For a batch of 256: DINOv2's, to 0.1, and larger ones, since small sets have fewer steps.
+RATES = (
+    *(1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1),
+    0.2,
+    0.5,
+    1.0,
+)
 BLOCKS = (1, 4)
 MOMENTUM = 0.9
 START = 0.01  # deviation of the first weights
-LARGEST_BATCH, SMALLEST_BATCH = 1024, 16
+LARGEST_BATCH, SMALLEST_BATCH = 1024, 256
 EPOCHS = 10
 FEWEST_STEPS = 500  # where ten epochs of a small set are fewer
 
