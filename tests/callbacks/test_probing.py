@@ -120,7 +120,7 @@ def test_it_is_off_unless_asked_for_and_refuses_what_it_cannot_do():
     from vit.data.digit_scenes import DigitScenes
 
     scenes = DigitScenes(train_scenes=4, val_scenes=2, test_scenes=2, image_size=64)
-    with pytest.raises(Refused, match="watch.probe_every: is for images that have a class each"):
+    with pytest.raises(Refused, match=r"watch\.probe_every: is for images that have a class each"):
         Watch(probe_every=1).probing(scenes)
     assert "DigitScenes has other targets" in probing_fault(scenes).message
     for key in ("probe_every", "probe_neighbours"):

@@ -57,8 +57,8 @@ class Probing(Callback):
             task.log(f"val/{name}", exact, logger=False, reduce_fx="max", sync_dist=True)
 
     def is_due(self, trainer: Trainer) -> bool:
-        """Whether this validation, the last of its epoch, is the first after so many more epochs, or
-        the last of all. A function of the place in the training, so a resumed run does the same."""
+        """Whether this validation, the last of its epoch, is the first after so many more epochs,
+        or the last of all: a function of the place in the training, as a resumed run needs it."""
         left = trainer.num_training_batches - trainer.fit_loop.batch_idx - 1
         if left >= trainer.val_check_batch:  # another one follows in this epoch
             return False
