@@ -73,12 +73,15 @@ class Found:
     seconds: float = 0.0
 
     def edges(self) -> list[str]:
-        """The settings of the choice that are the first or the last of several that were tried."""
+        """The settings of the choice that are the first or the last of several that were tried, and
+        better than all within: beyond them might be a better one."""
         found = []
         for name, value in self.chosen.items():
             tried = sorted({each[name] for each in self.tried})
-            if not isinstance(value, str) and len(tried) > 2 and value in (tried[0], tried[-1]):
-                found.append(name)
+            if isinstance(value, str) or len(tried) < 3 or value not in (tried[0], tried[-1]):
+                continue
+            others = [each["held_out"] for each in self.tried if each[name] != value]
+            found += [name] if max(others) < self.held_out else []
         return found
 
     def to_plain(self) -> dict[str, Any]:
