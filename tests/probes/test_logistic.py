@@ -43,9 +43,9 @@ def test_every_c_on_the_path_is_near_what_it_is_alone_and_the_penalty_tells():
 
 def test_separable_classes_and_the_largest_c_stay_finite():
     seen, labels = clouds(40, spread=0.01)
-    found = logistic.fit(seen, labels, 4, 1e5, tolerance=logistic.ROUGH)
-    assert found.weights.isfinite().all()
-    assert (found.logits(seen).argmax(1) == labels).all()
+    for found in (logistic.fit(seen, labels, 4, 1e5), *logistic.path(seen, labels, 4, (1.0, 1e5))):
+        assert found.weights.isfinite().all()
+        assert (found.logits(seen).argmax(1) == labels).all()
 
 
 def test_the_loss_of_the_wrong_class_is_as_in_the_formula():
