@@ -60,7 +60,8 @@ class Probing(Callback):
         """Whether this validation, the last of its epoch, is the first after so many more epochs,
         or the last of all: a function of the place in the training, as a resumed run needs it."""
         left = trainer.num_training_batches - trainer.fit_loop.batch_idx - 1
-        if left >= trainer.val_check_batch:  # another one follows in this epoch
+        every = trainer.val_check_batch
+        if every is not None and left >= every:  # another one follows in this epoch
             return False
         done = trainer.current_epoch + 1
         before = done - (trainer.check_val_every_n_epoch or 1)
@@ -126,7 +127,8 @@ def encoded(model: Any, images: Tensor, names: Sequence[str], head: Any) -> dict
 
     Where its weights lie in shards, they are together only while the whole model is passed through.
     """
-    if not isinstance(model, FSDPModule):
+    sharded = isinstance(model, FSDPModule)
+    if not sharded:
         return vectors(model.backbone, images, names, head)
     found: dict[str, Tensor] = {}
 

@@ -107,7 +107,7 @@ def _show(result: dict[str, Any]) -> None:
     table.add_column("held out", justify="right")
     for split in result["reported"]:
         table.add_column(split, justify="right")
-    table.add_column("log loss", justify="right")
+    table.add_column(f"log loss, {[*result['reported']][-1]}", justify="right")
     table.add_column("seconds", justify="right")
     for each in result["probes"]:
         chosen = ", ".join(

@@ -64,8 +64,8 @@ def predict_split(
             return source.read(by_name[str(path)], channels=3)
 
     more = (allow_targets, skip_bad, out, threshold)
-    asked = {"opened": opened, "vectors": vectors}
-    return {**predict(run_dir, paths, checkpoint, device, *more, **asked), "split": split}
+    answer = predict(run_dir, paths, checkpoint, device, *more, opened=opened, vectors=vectors)
+    return {**answer, "split": split}
 
 
 def _recorded(run_dir: Path, data: SampleData) -> Splits:
