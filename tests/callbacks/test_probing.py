@@ -13,10 +13,13 @@ import torch
 import torch.multiprocessing as processes
 from toy import LIGHTNING_TALKS
 
+from vit.callbacks.heartbeat import Heartbeat
 from vit.callbacks.probing import Probing, encoded, probing_fault
 from vit.callbacks.record import Record
 from vit.callbacks.throughput import Throughput
 from vit.callbacks.watch import Watch
+from vit.check.preflight import preflight
+from vit.cli.compose import compose
 from vit.data.digits import Digits
 from vit.faults import Refused
 from vit.models.backbone import ViT
@@ -113,6 +116,30 @@ def test_several_validations_in_an_epoch_have_one_probe(tmp_path):
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     steps = [json.loads(line)["step"] for line in lines if "knn" in line]
     assert steps == [4, 9]  # 5 batches an epoch, a validation after the 2nd and 4th
+
+
+def test_a_long_pass_over_train_is_no_hanging_training(tmp_path):
+    """Each batch of it is a sign of life, of those that others wait for."""
+    beats = []
+
+    class Counted(Heartbeat):
+        def on_validation_batch_end(self, trainer, pl_module, outputs, batch, *_):
+            beats.append(len(batch))
+
+    data = digits()
+    more = {"num_sanity_val_steps": 0}
+    trained(
+        tmp_path, data, 1, [*Watch(probe_every=1).probing(data), Counted(tmp_path / "b")], **more
+    )
+    assert (
+        sum(beats) == 300 + 2 * data.lengths["val"]
+    )  # train and val for the probe, and val itself
+
+
+def test_the_check_tells_of_data_that_cannot_be_probed():
+    words = ["experiment=digit_scenes_small", "watch.probe_every=1", "data.train_scenes=4"]
+    faults = preflight(compose([*words, "data.val_scenes=2", "data.test_scenes=2"])).faults
+    assert [fault.where for fault in faults] == ["watch.probe_every"]
 
 
 def test_it_is_off_unless_asked_for_and_refuses_what_it_cannot_do():

@@ -11,6 +11,8 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
+from vit.callbacks.hanging import Hanging
+from vit.callbacks.heartbeat import Heartbeat
 from vit.data.kinds.classification import ClassificationData
 from vit.faults import Fault, Refused
 from vit.probes import linear
@@ -71,15 +73,21 @@ class Probing(Callback):
         backbone, head = task.model.backbone, getattr(task.model, "head", None)
         pool = usual_pool(backbone, head)
         names = parts_of(pool, 1)
+        # A pass over train may take longer than a training is given to show that it is alive.
+        signs = [each for each in trainer.callbacks if isinstance(each, Heartbeat | Hanging)]
 
         def encode(images: Tensor) -> dict[str, Tensor]:
             return encoded(task.model, trainer.precision_plugin.convert_input(images), names, head)
+
+        def alive(batch: Any, number: int) -> None:
+            for each in signs:
+                each.on_validation_batch_end(trainer, task, None, batch, number)
 
         def of(split: str) -> Vectors:
             ranks = {"rank": trainer.global_rank, "world_size": trainer.world_size}
             batches = self._data.still_loader(split, **ranks)
             with torch.no_grad(), trainer.precision_plugin.forward_context():
-                return collected(encode, batches, task.device)
+                return collected(encode, batches, task.device, after=alive)
 
         place = task.device
         train, own = of_all_ranks(of("train"), place).to(place), of("val")

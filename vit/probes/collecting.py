@@ -52,20 +52,22 @@ def collected(
     *,
     told: str | None = None,
     total: int = 0,
+    after: Callable[[Any, int], None] = lambda batch, number: None,
 ) -> Vectors:
-    """The vectors of all batches of this process, on the CPU.
+    """The vectors of all batches of this process, on the CPU; `after` is called with each batch.
 
     With `told` a line on stderr says every few seconds how far it is of `total` samples.
     """
     found: list[dict[str, Tensor]] = []
     labels, index = [], []
     done, spoke = 0, time.monotonic()
-    for batch in batches:
+    for number, batch in enumerate(batches):
         vectors = encode(batch.images.to(device, non_blocking=True))
         found.append({name: each.cpu() for name, each in vectors.items()})
         labels.append(batch.targets)
         index.append(batch.index)
         done += len(batch)
+        after(batch, number)
         if told and time.monotonic() - spoke > TOLD_EVERY:
             spoke = time.monotonic()
             print(f"features of {told}: {done:,} of {total:,}", file=sys.stderr, flush=True)
