@@ -74,7 +74,8 @@ class Probing(Callback):
         pool = usual_pool(backbone, head)
         names = parts_of(pool, 1)
         # A pass over train may take longer than a training is given to show that it is alive.
-        signs = [each for each in trainer.callbacks if isinstance(each, Heartbeat | Hanging)]
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        signs = [each for each in callbacks if isinstance(each, Heartbeat | Hanging)]
 
         def encode(images: Tensor) -> dict[str, Tensor]:
             return encoded(task.model, trainer.precision_plugin.convert_input(images), names, head)
