@@ -34,6 +34,7 @@ def write_features(
 ) -> dict[str, Any]:
     """Writes the vectors of the splits (none named: of all) into a file; plain values for the
     screen. `asked` are the fields of Asked. Raises Refused."""
+    require_ending(Path(out))
     frozen = freeze(Asked(**asked))
     splits = _splits(frozen, splits)
     chosen = pool or usual_pool(frozen.backbone, frozen.head)
@@ -43,7 +44,6 @@ def write_features(
     elif blocks > 1:
         message = "several are joined of --pool cls, mean or cls+mean; a head pools the last block"
         raise Refused([Fault("--blocks", message)])
-    require_ending(Path(out))
     names = parts_of(chosen, blocks)
     tables = {}
     labelled = bool(frozen.class_names)
@@ -93,6 +93,9 @@ def run_probes(
     train = frozen.vectors("train", grid.names())
     others = {name: frozen.vectors(name, grid.names()) for name in reported}
     require_classes(train.labels, frozen.class_names)
+    if frozen.place.type == "cuda":
+        train = train.to(frozen.place)
+        others = {name: own.to(frozen.place) for name, own in others.items()}
     found = probe(train, others, frozen.class_names, grid)
     described = about(frozen)
     result = {
