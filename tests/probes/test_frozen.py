@@ -199,8 +199,8 @@ def test_the_choice_is_made_without_a_look_at_what_is_reported(weights, digits, 
     assert len(linear["tried"]) == 2 * 2 * 16 and linear["chosen"]["blocks"] in (1, 4)
     for each in told["probes"]:
         best = max(row["held_out"] for row in each["tried"])
-        assert best == each["held_out_accuracy"] > 0.2
-        assert 0.2 < each["splits"]["test"]["accuracy"] < 1
+        assert best == each["held_out_accuracy"] > 0.1  # of features that nobody has trained
+        assert 0.15 < each["splits"]["test"]["accuracy"] < 1
     for file in (tmp_path / "cache").rglob("t*t/samples.safetensors"):
         samples = load_file(file)
         save_file({**samples, "labels": (samples["labels"] + 1) % 10}, file)
