@@ -230,6 +230,14 @@ def test_other_data_may_have_other_classes_than_the_run(tiny_runs, tmp_path):
     assert told["class_names"] == ["high", "low"] and told["transform"]["image_size"] == [32, 32]
 
 
+def test_runs_of_every_task_on_images_can_be_probed_on_other_data(tiny_runs, digits, tmp_path):
+    settings = {"readers": ("knn",), "held_out": 0.1, "neighbours": (5,)}
+    for kind in ("boxes", "maps", "captions"):
+        told = run_probes(asked(tiny_runs(kind), digits), settings, "val", str(tmp_path))
+        assert told["pool"] == "mean" and told["class_names"] == list("0123456789")
+        assert told["transform"]["image_size"] == [32, 32]
+
+
 def bad_of_probes(tiny_runs, weights, digits, tmp_path):
     """What is asked, and what the refusal says."""
     out = str(tmp_path)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from vit.build import TargetError, build
 from vit.data.core.images import BadImage
 from vit.data.kinds.classification import ClassificationData
+from vit.facts import Facts
 from vit.faults import Fault, Refused
 from vit.models.pretrained.exchange import made
 from vit.models.pretrained.fitting import fitted
@@ -144,8 +145,8 @@ def _of_run(asked: Asked, place: torch.device) -> Frozen:
     if not isinstance(backbone, nn.Module):
         message = f"is of a {type(model).__name__}, which has no backbone; take another run"
         raise Refused([Fault(asked.source, message)])
-    if trained.facts.kind != "images":
-        message = f"reads {trained.facts.kind}; features are taken of images that have classes"
+    if not isinstance(trained.facts, Facts):
+        message = f"reads {trained.facts.kind}; features are taken of images"
         raise Refused([Fault(asked.source, message)])
     config = trained.config
     node = asked.data or config["data"]
