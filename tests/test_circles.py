@@ -16,7 +16,7 @@ STOREYS = (
     {"sweeps"},
     {"tasks"},
     {"callbacks"},
-    {"pictures"},
+    {"pictures", "probes"},
     {"models", "losses", "metrics", "optim"},
     {"data"},
 )

@@ -157,6 +157,8 @@ WORDS: dict[str, Bound] = {
     "weights_every": Bound(1, 1e9),
     "hang_seconds": Bound(1, 1e8),
     "pictures": Bound(0, 24),
+    "probe_every": SOME,
+    "probe_neighbours": COUNT,
     "attention": Bound(0, 24),
     # tasks
     "label_smoothing": RATE,

@@ -59,10 +59,10 @@ def test_what_came_with_an_upgrade_may_be_missing(tmp_path, monkeypatch):
 def test_other_values_of_data_keep_what_comes_from_the_environment():
     root, split = FromEnvironment("/photos", "${oc.env:PHOTOS}"), {"a": [1]}
     config = {"data": {"root": root, "batch_size": 4, "other": [root], "map": split}}
-    told = evaluate._data(config, ["data.batch_size=8"], ())
+    told = evaluate.changed_data(config, ["data.batch_size=8"], ())
     assert told == {"root": "/photos", "batch_size": 8, "other": ["/photos"], "map": split}
     assert told["root"] is root and told["other"][0] is root
-    assert type(evaluate._data(config, ["data.root=/other"], ())["root"]) is str
+    assert type(evaluate.changed_data(config, ["data.root=/other"], ())["root"]) is str
 
 
 def test_exported_weights_hold_no_value_of_a_variable_and_no_key(tmp_path, monkeypatch):

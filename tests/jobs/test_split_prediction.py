@@ -19,7 +19,7 @@ from vit.tasks.assembly import assemble_data
 def planned(tmp_path, monkeypatch):
     """A run's folder as training leaves it but for the model, and what predicting is asked."""
 
-    def predict(run_dir, paths, *_, opened=None):
+    def predict(run_dir, paths, *_, opened=None, vectors=None):
         images = [{"path": path, "size": opened(Path(path)).size} for path in paths]
         return {"images": images, "left_out": []}
 

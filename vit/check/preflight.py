@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from vit.callbacks.probing import probing_fault
 from vit.check.batch_statistics import batch_statistics
 from vit.check.case import Case, Shared
 from vit.check.changed import changes_of
@@ -96,6 +97,9 @@ def check_data(case: Case) -> None:
     case.data, faults = case.shared.find(["data", config["data"]], look)
     case.data_is_sound = not faults
     case.faults += faults
+    probed = case.usable("watch") and (config.get("watch") or {}).get("probe_every")
+    if probed and case.data_is_sound and (fault := probing_fault(case.data)):
+        case.faults.append(fault)
 
 
 def check_task(case: Case) -> None:

@@ -68,7 +68,7 @@ def main(argv: list[str]) -> int:
     config = without_fetching(RunFolder(arguments.run_dir).config())
     allowed = require_trusted(config, arguments.allow_target)
     process.warm_up()
-    data = _data(config, arguments.overrides, allowed)
+    data = changed_data(config, arguments.overrides, allowed)
     result = process.call(
         "vit.jobs.evaluation:evaluate",
         str(arguments.run_dir),
@@ -86,7 +86,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _data(
+def changed_data(
     config: dict[str, Any], overrides: list[str], allowed: tuple[str, ...]
 ) -> dict[str, Any] | None:
     """The run's data with the overrides applied; another kind starts from its own config."""
@@ -95,7 +95,7 @@ def _data(
     wrong = [word for word in overrides if word.lstrip("+~").split("=")[0].split(".")[0] != "data"]
     wrong = [word for word in wrong if not word.startswith("data/")]
     if wrong:
-        raise Refused([Fault(word, "only data can differ in evaluation") for word in wrong])
+        raise Refused([Fault(word, "only data can differ here") for word in wrong])
     if any(word.startswith("data=") for word in overrides):
         return compose(overrides, allowed)["data"]
     unknown = [

@@ -18,6 +18,8 @@ COMMANDS = {
     "data": "draw augmented batches with their targets as a picture",
     "evaluate": "measure a trained run: vit evaluate RUN_DIR [data=…]",
     "predict": "what a run says of images, sounds or texts: vit predict RUN_DIR FILE…",
+    "features": "write a frozen backbone's vectors of a data set: vit features RUN_DIR|WEIGHTS",
+    "probe": "what a frozen backbone is worth: kNN, linear, logistic: vit probe RUN_DIR|WEIGHTS",
     "attend": "draw what a run looks at: vit attend RUN_DIR IMAGE…",
     "export": "write a run's weights as a safetensors file",
     "report": "compare runs: which is best, and is it really; one page: vit report runs/SWEEP",

@@ -26,10 +26,12 @@ ABOUT = """What a trained run says of images, sounds or texts.
   vit predict RUN_DIR --split test           samples of the run's own, as in its splits.json
   vit predict RUN_DIR --text "forty two" --text "seven"
   vit predict RUN_DIR --file texts.txt                 a text a line; .tsv, .jsonl and .gz too
+  vit predict RUN_DIR folder/ --features     the backbone's vectors, too
 
 A detector's answers are drawn too: pictures, and results.json as COCO's tools read it, in
-RUN_DIR/predictions or where --out says. Photos are turned upright as their EXIF says; boxes
-and pictures are of the upright image."""
+RUN_DIR/predictions or where --out says, as features.safetensors is. Photos are turned upright as
+their EXIF says; boxes and pictures are of the upright image."""
+VECTORS = "features.safetensors"
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 
 
@@ -55,6 +57,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--allow-target", action="append", default=[], metavar="PACKAGE")
     parser.add_argument("--skip-bad", action="store_true", help="leave out what is no image")
     parser.add_argument("--json", action="store_true", help="print JSON, all classes")
+    parser.add_argument("--features", action="store_true", help="write the backbone's vectors, too")
     parser.add_argument("--out", type=Path, help="folder for pictures; RUN_DIR/predictions")
     parser.add_argument(
         "--threshold", type=float, default=0.3, help="lowest score of an object to show (0.3)"
@@ -74,16 +77,19 @@ def main(argv: list[str]) -> int:
         arguments.text += _texts_in(arguments.file, config["data"])
     paths = image_files(arguments.images)
     out = require_folder(arguments.out, arguments.run_dir, "predictions")
+    vectors = str(out / VECTORS) if arguments.features else None
     process.warm_up()
     if of_text:
         asked = str(arguments.run_dir), arguments.text, arguments.checkpoint, arguments.device
         return _show_texts(
-            process.call("vit.jobs.prediction:predict_texts", *asked, allowed), arguments
+            process.call("vit.jobs.prediction:predict_texts", *asked, allowed, vectors), arguments
         )
     function = "vit.jobs.prediction:predict"
     given: Any = [str(path) for path in paths]
+    last: tuple[Any, ...] = (None, vectors)  # images are opened as the run's data open them
     if arguments.split is not None:
         function, given = "vit.jobs.split_prediction:predict_split", arguments.split
+        last = (vectors,)
     result = process.call(
         function,
         str(arguments.run_dir),
@@ -94,6 +100,7 @@ def main(argv: list[str]) -> int:
         arguments.skip_bad,
         str(out),
         arguments.threshold,
+        *last,
     )
     if "texts" in result:
         return _show_texts(result, arguments)
@@ -107,6 +114,7 @@ def main(argv: list[str]) -> int:
         _show(result, arguments.top)
         if "pictures" in result:
             print(f"drawn in {result['pictures']}")
+        _tell_features(result)
     if hint := _nothing_shown(result, arguments.threshold):
         print(hint, file=sys.stderr if arguments.json else sys.stdout)
     return 0
@@ -130,7 +138,13 @@ def _show_texts(result: dict[str, Any], arguments: argparse.Namespace) -> int:
         ranked = row.get("classes", [])[: arguments.top]
         likely = ", ".join(f"{item['class']} {item['probability']:.1%}" for item in ranked)
         print(f"{row['input']}  →  {row.get('text', likely or ', '.join(_named_values(row)))}")
+    _tell_features(result)
     return 0
+
+
+def _tell_features(result: dict[str, Any]) -> None:
+    if "features" in result:
+        print(f"features in {result['features']}")
 
 
 def image_files(words: list[str]) -> list[Path]:

@@ -195,6 +195,7 @@ def _callbacks(
         ExactResume(sampler, last if job.goes_on else None),
         *([RatesOfNow()] if config.get("extend") else []),
         ScheduleFree(),
+        *job.watch.probing(data),
         *([build_slot("ema", config, job.allow_targets)] if config["ema"] else []),
         Progress(job.throughput, unit=data.unit, metrics=spec.ask(spec.progress_metrics, model)),
         Heartbeat(folder.heartbeat_file),

@@ -28,6 +28,7 @@ def predict_split(
     skip_bad: bool = False,
     out: str | None = None,
     threshold: float = 0.0,
+    vectors: str | None = None,
 ) -> dict[str, Any]:
     """As `predict` and `predict_texts` of these samples, in the split's order; `split` besides.
 
@@ -48,7 +49,7 @@ def predict_split(
     answer: dict[str, Any]
     if data.unit == "text":
         texts = [source.texts[at] for at in positions.tolist()]
-        answer = predict_texts(run_dir, texts, checkpoint, device, allow_targets)
+        answer = predict_texts(run_dir, texts, checkpoint, device, allow_targets, vectors)
         for row, position in zip(answer["texts"], positions.tolist(), strict=True):
             row["sample"] = source.name(position)
         return {**answer, "split": split}
@@ -63,7 +64,8 @@ def predict_split(
             return source.read(by_name[str(path)], channels=3)
 
     more = (allow_targets, skip_bad, out, threshold)
-    return {**predict(run_dir, paths, checkpoint, device, *more, opened=opened), "split": split}
+    answer = predict(run_dir, paths, checkpoint, device, *more, opened=opened, vectors=vectors)
+    return {**answer, "split": split}
 
 
 def _recorded(run_dir: Path, data: SampleData) -> Splits:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vit.faults import Fault, Refused
 from vit.models.detector import Detector
 from vit.models.heads.valid_patches import encode_padded
+from vit.probes.vectors import pool_of, pooled
 from vit.structures import Features
 from vit.tasks.inputs import AT_ONCE, images_of, padding_of
 from vit.tasks.texts import tokens_of
@@ -44,7 +45,7 @@ def features(trained: Any, inputs: Sequence[Any], *, patches: bool = False) -> P
     with evaluating(model), torch.no_grad():  # unlike in inference mode, heads can learn from them
         for start in range(0, len(inputs), AT_ONCE):
             found, real = _encoded(trained, inputs[start : start + AT_ONCE])
-            vectors.append(_pooled(model, found, real).float().cpu())
+            vectors.append(pooled(found, pool_of(model.head), real).float().cpu())
             maps += _maps(found) if patches else []
     return PatchFeatures(torch.cat(vectors), maps)
 
@@ -63,18 +64,6 @@ def _encoded(
         return found, found.mask
     found, frame = encode_padded(backbone, images, padding_of(trained, inputs))
     return found, frame.valid
-
-
-def _pooled(
-    model: Any, found: Features, real: Bool[Tensor, "batch tokens"] | None
-) -> Float[Tensor, "batch dim"]:
-    pool = getattr(model.head, "pool", None)
-    if isinstance(pool, nn.Module):
-        return pool(found.patches, found.prefix, *(() if real is None else (real,)))
-    if real is None:
-        return found.patches.mean(1)
-    kept = real[:, :, None].to(found.patches.dtype)
-    return (found.patches * kept).sum(1) / kept.sum(1).clamp(min=1)
 
 
 def _maps(found: Features) -> list[Tensor]:

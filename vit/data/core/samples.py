@@ -117,11 +117,23 @@ class SampleData(ABC, Generic[T]):
         come as Views of batches where there are several. Other splits come in order, each sample
         once over all ranks. `len()` counts the batches of this rank in a whole epoch.
         """
-        training = split == "train"
         sampler = self._sampler(split, rank, world_size, accumulate, mix_neighbours)
+        return self._loader(self.dataset(split, training=split == "train", views=views), sampler)
+
+    def still_loader(self, split: str, *, rank: int = 0, world_size: int = 1) -> DataLoader:
+        """Batches of a split as evaluation sees it, of train too: in order, each sample once over
+        all ranks, nothing augmented."""
+        self._require(split)
+        size = self.eval_batch_size or max(self.batch_size // world_size, 1)
+        sampler = EvaluationSampler(self.lengths[split], size, rank=rank, world_size=world_size)
+        return self._loader(self.dataset(split, training=False), sampler)
+
+    def _loader(
+        self, dataset: Split[Any, Any, Any], sampler: EpochSampler | EvaluationSampler
+    ) -> DataLoader:
         workers = self.num_workers
         return DataLoader(
-            self.dataset(split, training=training, views=views),
+            dataset,
             batch_sampler=sampler,
             collate_fn=whole,
             num_workers=workers,

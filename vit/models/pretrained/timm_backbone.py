@@ -149,6 +149,27 @@ class TimmBackbone(nn.Module):
             blocks=tuple(by_number[number] for number in wanted),
         )
 
+    @property
+    def known_blocks(self) -> int:
+        """Of how many last blocks `last_features` tells: all, or of a model of maps the last."""
+        return self.depth if self.maps is None else 1
+
+    def last_features(
+        self, images: Float[Tensor, "batch channels height width"], count: int
+    ) -> list[Features]:
+        """After each of the last blocks, the last first, what a model that ends there says."""
+        grid = self.grid(*images.shape[-2:])
+        taken = self.model.forward_intermediates(
+            images,
+            indices=count,
+            return_prefix_tokens=True,
+            norm=True,
+            output_fmt="NLC",
+            intermediates_only=True,
+        )
+        norm = self.model.fc_norm if isinstance(self.model.norm, nn.Identity) else nn.Identity()
+        return [Features(norm(patches), grid, norm(prefix)) for patches, prefix in reversed(taken)]
+
     def embed(self, images: Tensor) -> NoReturn:
         self._refuse("embed")
 
