@@ -175,44 +175,31 @@ def read_folders(
 ) -> tuple[dict[str, Source], tuple[str, ...]]:
     """Split → its files with their classes; and the names of the classes, sorted.
 
-    The class folders of train are the classes, the empty ones too: the check tells those. Raises
-    Unsound naming every class folder elsewhere that train does not have. Files that are left
-    out, for their endings or since they lie in no class folder, are counted into `warnings`.
+    The class folders of all splits are the classes, the empty ones too: the check tells those, and
+    those that train lacks. Files that are left out, for their endings or since they lie in no class
+    folder, are counted into `warnings`. Raises ValueError where train has none.
     """
     train = folders["train"]
-    class_names = tuple(folder.name for folder in subfolders(train))
-    if not class_names:
+    here = {split: [each.name for each in subfolders(folder)] for split, folder in folders.items()}
+    class_names = tuple(sorted({name for names in here.values() for name in names}))
+    if not here["train"]:
         loose = sum(1 for _ in image_files(train, ""))
         raise ValueError(
             f"{train} holds {loose} images but no folder; wanted a folder per class, "
             "ROOT/CLASS/*.jpg, or a table of paths and labels (data=table)."
         )
     sources: dict[str, Source] = {}
-    faults: list[Fault] = []
     for split, folder in folders.items():
-        here = {entry.name for entry in subfolders(folder)}
-        unknown = sorted(here - set(class_names))
-        if unknown:
-            near = did_you_mean(unknown[0], class_names)
-            message = (
-                f"{folder} has classes that {train} lacks: {shorten(unknown)}."
-                f"{near} Every class must have training images."
-            )
-            faults.append(Fault(str(folder), message))
-            continue
         others: Counter[str] = Counter()
-        files = {
-            name: sorted(image_files(folder, name, others)) for name in class_names if name in here
-        }
+        files = {name: sorted(image_files(folder, name, others)) for name in here[split]}
         warnings += left_out(folder, others)
-        names = [name for group in files.values() for name in group]
+        names = [name for group in class_names for name in files.get(group, ())]
         counts = [len(files.get(name, ())) for name in class_names]
         sources[split] = FileSource(
             root=folder,
             names=np.array(names, dtype=bytes),
             labels=np.repeat(np.arange(len(class_names)), counts),
         )
-    require_sound(faults)
     return sources, class_names
 
 

@@ -15,7 +15,6 @@ from vit.data.formats.column_checks import better_columns, looks_odd, without_he
 from vit.data.formats.text_files import Column, Rows, rows_of
 from vit.data.kinds.label_checks import alike, each_its_own, like_gaps
 from vit.data.kinds.text import TextData, TextSource
-from vit.faults import Fault, did_you_mean
 
 
 @dataclass(kw_only=True, eq=False)
@@ -66,7 +65,7 @@ class TextTable(TextData):
                 for name, (texts, others) in read.items()
             }
             return Contents(sources, origin=origin, warnings=warnings)
-        names = sorted_names(read["train"][1])
+        names = sorted_names(label for _, labels in read.values() for label in labels)
         faults = same_numbers(names, self.train)
         warnings += [*alike(names), *like_gaps(names)]
         if self.header and (twice := set(tables["train"].names) & set(names)):
@@ -77,16 +76,7 @@ class TextTable(TextData):
         sources = {}
         number = {name: position for position, name in enumerate(names)}
         for split, (texts, labels) in read.items():
-            unknown = [at for at, label in enumerate(labels) if label not in number]
-            if unknown:
-                label = labels[unknown[0]]
-                message = (
-                    f"{files[split]}, row {tables[split].numbers[unknown[0]]}: the class {label!r} "
-                    f"is not in {self.train}.{did_you_mean(label, names)} {len(unknown)} rows have "
-                    "such classes."
-                )
-                faults.append(Fault("data", message))
-            numbers = np.array([number.get(label, 0) for label in labels], dtype=np.int64)
+            numbers = np.array([number[label] for label in labels], dtype=np.int64)
             sources[split] = TextSource(texts, numbers, None, row)
         return Contents(sources, class_names=names, origin=origin, warnings=warnings, faults=faults)
 

@@ -93,7 +93,10 @@ class SampleData(ABC, Generic[T]):
     def splits(self) -> dict[str, tuple[str, np.ndarray]]:
         """Split → the name of its source and the positions of its samples there."""
         fractions = {"test": self.test_fraction, "val": self.val_fraction}
-        return split_members(self.contents.sources, fractions, self.split_seed, self.train_limit)
+        contents = self.contents
+        return split_members(
+            contents.sources, fractions, self.split_seed, self.train_limit, contents.unused
+        )
 
     @property
     def lengths(self) -> dict[str, int]:

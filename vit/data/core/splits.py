@@ -14,14 +14,18 @@ def split_members(
     fractions: Mapping[str, float],
     seed: int,
     train_limit: int | None = None,
+    unused: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, tuple[str, np.ndarray]]:
     """Split → the name of its source and the positions of its samples there.
 
     Splits without a source of their own are set aside from train, by `fractions` and in their
-    order; of what is left, `train_limit` samples are drawn. Raises ValueError where there are not
+    order; of what is left, `train_limit` samples are drawn. `unused` are positions of each source
+    that belong to no split. Raises ValueError where there are not
     so many.
     """
     found = {name: (name, np.arange(len(source))) for name, source in sources.items()}
+    for name, positions in (unused or {}).items():
+        found[name] = (name, np.setdiff1d(found[name][1], positions))
     members = found["train"][1]
     for name, fraction in fractions.items():
         if name in found or fraction == 0:
