@@ -19,6 +19,7 @@ from vit.facts import AnyFacts
 from vit.faults import Fault, Refused
 from vit.pictures.answers import with_objects
 from vit.pictures.drawing import SMALLEST, coloured, legend
+from vit.pictures.nothing_found import nothing_found
 from vit.pictures.sheets import page
 from vit.runs.writing import write_text
 
@@ -41,7 +42,8 @@ class Shown:
 
     Of each input its `names` (a file, or the text itself), the `captions`, and of images and
     sounds the `pictures`, of Pillow, at most 480 pixels wide or high. `legend` says which colour
-    is which class, of maps of classes. `left` is the number of inputs beyond those shown.
+    is which class, of maps of classes. `left` is the number of inputs beyond those shown, `hint`
+    what to do where the threshold hides all objects of some.
     """
 
     names: tuple[str, ...]
@@ -49,6 +51,7 @@ class Shown:
     pictures: tuple[Image.Image, ...] = ()
     legend: Image.Image | None = None
     left: int = 0
+    hint: str = ""
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -62,8 +65,8 @@ class Shown:
         if not self.pictures:
             raise Refused([Fault("sheet", "is of pictures, and these are texts: print them")])
         captions = list(zip(self.captions, self.names, strict=True))
-        side = max(max(picture.size) for picture in self.pictures)
-        sheet = page([_squared(picture, side) for picture in self.pictures], captions)
+        width, height = (max(sides) for sides in zip(*(p.size for p in self.pictures), strict=True))
+        sheet = page([_framed(each, width, height) for each in self.pictures], captions)
         if self.legend is None:
             return sheet
         size = max(sheet.width, self.legend.width), sheet.height + self.legend.height
@@ -104,7 +107,8 @@ class Shown:
         return f'<div style="{place}">{figures}</div>{colours}{rest}'
 
     def _rest(self) -> list[str]:
-        return [f"and {self.left:,} more"] if self.left else []
+        more = [f"and {self.left:,} more"] if self.left else []
+        return [*more, self.hint] if self.hint else more
 
 
 def shown(
@@ -118,16 +122,23 @@ def shown(
 ) -> Shown:
     """What a task says (`rows`) of Pillow images or texts, objects from `threshold` on."""
     captions, pictures, maps = [], [], False
+    hidden: list[float] = []  # of inputs in which nothing is shown the highest score, or -1
     white = getattr(facts, "white", None)
     for row, given in zip(rows, inputs, strict=True):
         if "objects" in row:
             certain = [found for found in row["objects"] if found["score"] >= threshold]
+            if not certain:
+                hidden.append(max((found["score"] for found in row["objects"]), default=-1.0))
             row = {**row, "objects": certain}
         maps = maps or "class_map" in row
         captions.append(caption(row))
         pictures += [drawn(given, row, white)] if isinstance(given, Image.Image) else []
     colours = legend(facts.class_names) if maps else None
-    return Shown(tuple(names), tuple(captions), tuple(pictures), colours, left)
+    hint = ""
+    if hidden:
+        highest = max(hidden) if max(hidden) >= 0 else None
+        hint = nothing_found(len(hidden), len(captions), highest, threshold, "threshold=")
+    return Shown(tuple(names), tuple(captions), tuple(pictures), colours, left, hint)
 
 
 def caption(row: dict[str, Any]) -> str:
@@ -161,9 +172,10 @@ def drawn(image: Image.Image, row: dict[str, Any], white: float | None = None) -
     return with_objects(picture, row["objects"], scale) if row.get("objects") else picture
 
 
-def _squared(picture: Image.Image, side: int) -> Image.Image:
-    whole = Image.new("RGB", (side, side), "white")
-    whole.paste(picture, ((side - picture.width) // 2, side - picture.height))
+def _framed(picture: Image.Image, width: int, height: int) -> Image.Image:
+    """The picture on white, above its caption, so that all of a sheet are of one size."""
+    whole = Image.new("RGB", (width, height), "white")
+    whole.paste(picture, ((width - picture.width) // 2, height - picture.height))
     return whole
 
 
