@@ -101,7 +101,8 @@ class LoadedRun(Trained):
 
         Images have their classes or texts below them, boxes and masks drawn on them, maps of
         classes as colours with a legend; sounds are spectrograms, texts a table. Of `inputs` the
-        first `most` are looked at; objects are drawn from the score `threshold` on.
+        first `most` are looked at; objects are drawn from the score `threshold` on,
+        and where that hides all of them, it says which threshold to try.
         Raises Refused where there is nothing to show, or an input is none that the run reads.
 
         >>> run.show(["three.png", "seven.png"])
