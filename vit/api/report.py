@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -47,6 +47,8 @@ def report(
     metric: str | None = None,
     mode: str | None = None,
     baseline: str | None = None,
+    tag: str | Iterable[str] | None = None,
+    search: str | None = None,
     log: str | None = None,
     workspace: str | None = None,
     force: bool = False,
@@ -56,16 +58,19 @@ def report(
 
     `sources` are folders (`runs` if none is named), a `Run`, `Runs`, or "ENTITY/PROJECT" of W&B.
     `metric` and `mode` (max or min) say what is better, by default the runs' own
-    checkpoint.monitor; `baseline` is a configuration or a run; `out` the page's file. `log` and
-    `workspace` name a W&B project to send the page to, or a workspace made of it; `force` replaces
-    a page of other runs, or whatever file is there; `no_cache` reads everything anew. Runs in a
-    process of its own. Raises Refused with the command's own faults.
+    checkpoint.monitor; `baseline` is a configuration or a run; `out` the page's file. `tag` leaves
+    only runs with it, or with each of several, `search` only those with all of its words in name,
+    note or tags. `log` and `workspace` name a W&B project to send the page to, or a workspace made
+    of it; `force` replaces a page of other runs, or whatever file is there; `no_cache` reads
+    everything anew. Runs in a process of its own. Raises Refused with the command's own faults.
 
     >>> vit.report("runs/digits-depth", out="depth.html", metric="val/accuracy")
     """
     given = {"metric": metric, "mode": mode, "baseline": baseline, "log": log}
-    given |= {"workspace": workspace, "out": os.fspath(out)}
+    given |= {"workspace": workspace, "out": os.fspath(out), "search": search}
     options = [f"--{name}={value}" for name, value in given.items() if value is not None]
+    tags = [tag] if isinstance(tag, str) else list(tag or ())
+    options += [f"--tag={each}" for each in tags]
     options += ["--json", *(["--no-cache"] * no_cache), *(["--force"] * force)]
     ended = run_command(["report", *options, "--", *_folders(sources or ("runs",))])
     said = require_success(ended.code, ended.output, ended.errors)
