@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from vit.data.annotations.box_rows import ImageNames, columns_of, records_of
 from vit.data.annotations.files import AnnotatedFiles, contents_of
 from vit.data.annotations.raw import Bad, ImageRecord, from_records, size_or_none
 from vit.data.annotations.unseen_objects import without_unseen_objects
 from vit.data.core.class_names import same_numbers, sorted_names
 from vit.data.core.file_names import expanded
+from vit.data.core.groups import shared_groups
 from vit.data.core.sources import Contents
 from vit.data.core.split_names import counterparts
 from vit.data.core.unseen_classes import UnseenClasses
@@ -37,6 +40,7 @@ class BoxTable(DetectionData[AnnotatedFiles]):
         image_column, class_column: names of columns; None takes those of the two forms.
         box_columns: of left, top, right, bottom; None takes xmin, ymin, xmax, ymax or x1, ….
         split_column: a column of train, val and test in the table of train; None: all is train.
+        group_column: of what belongs together, such as a camera: no group is in two splits.
         classes: all class names in order; None takes those of train, sorted.
         on_unseen_class: stop at classes of val or test that train lacks, or leave their boxes out;
             with `classes` None.
@@ -54,6 +58,7 @@ class BoxTable(DetectionData[AnnotatedFiles]):
     class_column: str | None = None
     box_columns: tuple[str, ...] | None = None
     split_column: str | None = None
+    group_column: str | None = None
     classes: tuple[str, ...] | None = None
     on_unseen_class: UnseenClasses = "error"
     first_pixel: Literal[0, 1] = 0
@@ -105,6 +110,13 @@ class BoxTable(DetectionData[AnnotatedFiles]):
         ids = tuple(range(1, len(names) + 1))
         contents = contents_of(ready, tuple(names), ids, False, faults)
         contents.warnings += warnings
+        if self.group_column is not None:
+            # An image without a row is a group of its own.
+            contents.groups = {
+                split: np.array([one.group or f"\0{one.name}" for one in records])
+                for split, records in splits.items()
+            }
+            contents.faults += shared_groups(contents.groups, self.group_column)
         return contents
 
     def _tables(self) -> dict[str, Path]:
@@ -138,9 +150,8 @@ class BoxTable(DetectionData[AnnotatedFiles]):
     ) -> dict[str, list[ImageRecord]]:
         """The images of a table, by their splits where it has such a column."""
         table = read_columns(file)
-        columns, wrong = columns_of(
-            [*table], self.image_column, self.class_column, self.box_columns, self.split_column
-        )
+        asked = self.image_column, self.class_column, self.box_columns
+        columns, wrong = columns_of([*table], *asked, self.split_column, self.group_column)
         if columns is None:
             faults += [Fault(str(file), line) for line in wrong]
             return {}

@@ -9,6 +9,7 @@ import numpy as np
 
 from vit.data.core.class_names import same_numbers, sorted_names
 from vit.data.core.file_names import expanded
+from vit.data.core.groups import shared_groups
 from vit.data.core.sources import Contents
 from vit.data.formats.cells import cells
 from vit.data.formats.column_checks import better_columns, looks_odd, without_header
@@ -26,6 +27,8 @@ class TextTable(TextData):
             of train is set aside (val_fraction, test_fraction).
         target: what the second column holds: "class" for classification, "text" for writing.
         input_column, target_column: of a .tsv the number of the column, from 0; of a .jsonl a key.
+        group_column: likewise of what belongs together, such as an author: no group is in two
+            splits; null for none.
         header: whether the first row of a .tsv names its columns, which then serve as numbers do.
     """
 
@@ -35,6 +38,7 @@ class TextTable(TextData):
     target: Literal["class", "text"] = "class"
     input_column: int | str = 0
     target_column: int | str = 1
+    group_column: int | str | None = None
     header: bool = False
 
     def read(self) -> Contents[TextSource]:
@@ -52,6 +56,12 @@ class TextTable(TextData):
             others, bad_others = _column(rows, what, self.target_column)
             read[split] = texts, others
             wrong += bad + bad_others
+        groups: dict[str, np.ndarray] = {}
+        for split, rows in tables.items() if self.group_column is not None else ():
+            assert self.group_column is not None
+            each, bad = _column(rows, "group", self.group_column)
+            groups[split] = np.array(each)
+            wrong += bad
         if not wrong and self.target == "class":
             wrong = self._class_faults(tables["train"], read["train"][1])
         if wrong:
@@ -64,9 +74,15 @@ class TextTable(TextData):
                 name: TextSource(texts, np.zeros(len(texts), dtype=np.int64), others, row)
                 for name, (texts, others) in read.items()
             }
-            return Contents(sources, origin=origin, warnings=warnings)
+            return Contents(
+                sources,
+                groups=groups,
+                origin=origin,
+                warnings=warnings,
+                faults=shared_groups(groups, self.group_column),
+            )
         names = sorted_names(label for _, labels in read.values() for label in labels)
-        faults = same_numbers(names, self.train)
+        faults = same_numbers(names, self.train) + shared_groups(groups, self.group_column)
         warnings += [*alike(names), *like_gaps(names)]
         if self.header and (twice := set(tables["train"].names) & set(names)):
             warnings.append(
@@ -78,7 +94,14 @@ class TextTable(TextData):
         for split, (texts, labels) in read.items():
             numbers = np.array([number[label] for label in labels], dtype=np.int64)
             sources[split] = TextSource(texts, numbers, None, row)
-        return Contents(sources, class_names=names, origin=origin, warnings=warnings, faults=faults)
+        return Contents(
+            sources,
+            class_names=names,
+            groups=groups,
+            origin=origin,
+            warnings=warnings,
+            faults=faults,
+        )
 
     def _rows(self, name: str, key: str) -> Rows:
         file = expanded(name)

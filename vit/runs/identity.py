@@ -27,6 +27,8 @@ PATHS = ("root", "path", "image_root", "cache_dir")
 ADDED: dict[str, Any] = {
     "data.class_sampling": 0.0,
     "data.on_unseen_class": "error",
+    "data.group_column": None,
+    "data.split_by_group": False,
     "data.split_files": None,
     "data.first_pixel": 1,
     "data.image_suffix": "",
