@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 
 from vit.cli.screen import scaled
+from vit.data.recognition.layout import word
 from vit.faults import Fault, Refused
 from vit.runs import process
 from vit.runs.claim import owner
@@ -67,7 +68,7 @@ def _clean_run(folder: RunFolder, keep: int | None, dry_run: bool) -> int:
     else:
         freed = process.call("vit.jobs.cleaning:clean", str(folder.path))
     if rows:
-        start = f"a new run can start from its weights: init={shlex.quote(str(folder.path))}"
+        start = f"a new run can start from its weights: {shlex.quote(word('init', folder.path))}"
         print(f"without that state extend= (more epochs) is not possible; {start}")
     _tell(freed, dry_run)
     return 0
