@@ -64,6 +64,20 @@ def test_empty_class_folders_are_all_named(photos):
     assert "broken.jpg" in said  # one fault hides no other
 
 
+def test_images_beside_their_masks_are_pointed_at(tmp_path, write_images):
+    write_images(tmp_path / "a" / "images", 6)
+    write_images(tmp_path / "a" / "masks", 6)
+    (line,) = [
+        line for line in Folder(root=str(tmp_path / "a")).warnings() if "mask_folder" in line
+    ]
+    assert "task=segmentation data=mask_folder data.images=images data.masks=masks" in line
+    write_images(tmp_path / "b" / "cat", 6)
+    write_images(tmp_path / "b" / "masks", 6)
+    for file in (tmp_path / "b" / "masks").iterdir():
+        file.rename(file.with_stem(f"other{file.stem}"))
+    assert "mask_folder" not in "".join(Folder(root=str(tmp_path / "b")).warnings())
+
+
 def test_a_class_may_be_called_train(photos, write_images):
     write_images(photos / "train", 5)
     assert Folder(root=str(photos)).facts.class_names == ("cat", "dog", "owl", "train")
@@ -99,7 +113,7 @@ def test_a_class_that_train_lacks_is_refused_with_the_nearest(photos, tmp_path):
     (tmp_path / "root" / "val" / "owl").rename(tmp_path / "root" / "val" / "owls")
     fault, *_ = Folder(root=str(tmp_path / "root")).faults()
     assert "owls. Did you mean 'owl'?" in str(fault)
-    assert "data.on_unseen_class=skip leaves their 10 images out, such as owls/" in str(fault)
+    assert "data.on_unseen_class=skip leaves their 6 images out, such as owls/" in str(fault)
 
 
 def test_classes_that_train_lacks_are_said_of_val_and_test_at_once(photos, tmp_path):

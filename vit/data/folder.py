@@ -1,10 +1,11 @@
 """Any folder of images: ROOT/CLASS/*.jpg, or ROOT/{train,val,test}/CLASS/*.jpg."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from vit.faults import Fault, did_you_mean, shorten
 PHOTO_MEAN = (0.485, 0.456, 0.406)
 PHOTO_STD = (0.229, 0.224, 0.225)
 OF_THE_KERNEL = ("/proc/", "/sys/")  # whose links lead all over the disk
+MASKS = re.compile(r"mask|label|annot|segm|^gt$|truth", re.I)  # what people call such folders
 LITTER = ("thumbs.db", "desktop.ini")  # what Windows leaves in folders of images
 
 
@@ -200,7 +202,28 @@ def read_folders(
             names=np.array(names, dtype=bytes),
             labels=np.repeat(np.arange(len(class_names)), counts),
         )
+    warnings += _like_masks(train, class_names, sources["train"])
     return sources, class_names
+
+
+def _like_masks(train: Path, class_names: tuple[str, ...], source: Source) -> list[str]:
+    """A warning where one of two classes is called as masks are, and has the other's file names."""
+    masks = [name for name in class_names if MASKS.search(name)]
+    if len(class_names) != 2 or len(masks) != 1 or not isinstance(source, FileSource):
+        return []
+    stems: dict[str, set[str]] = {name: set() for name in class_names}
+    for name in source.names.tolist():
+        path = PurePosixPath(os.fsdecode(name))
+        stems[path.parts[0]].add(path.with_suffix("").relative_to(path.parts[0]).as_posix())
+    one, other = stems.values()
+    if not one or len(one & other) < len(one | other) / 2:
+        return []
+    images = next(name for name in class_names if name not in masks)
+    return [
+        f"{train}: {images!r} and {masks[0]!r} are taken for two classes, and their files have the "
+        f"same names; if {masks[0]!r} holds masks: task=segmentation data=mask_folder "
+        f"data.images={images} data.masks={masks[0]}"
+    ]
 
 
 def subfolders(folder: Path) -> list[Path]:
