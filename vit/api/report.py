@@ -14,6 +14,7 @@ from urllib.parse import quote
 from vit.api.command import require_success, run_command
 from vit.api.run import Runs
 from vit.faults import Fault, Refused
+from vit.terminal import in_html
 
 MOST_EMBEDDED = 8_000_000  # bytes of a page that a notebook keeps a copy of
 
@@ -28,12 +29,12 @@ class ReportPage:
     def _repr_html_(self) -> str:
         """The page in a frame of its own, whose script reaches nothing of the notebook's."""
         near = os.path.relpath(self.path)
-        link = f'<a href="./{quote(near)}" target="_blank">{escape(near)}</a>'
+        link = f'<a href="./{quote(os.fsencode(near))}" target="_blank">{in_html(near)}</a>'
         try:
             size = self.path.stat().st_size
             page = self.path.read_text(encoding="utf-8") if size <= MOST_EMBEDDED else ""
         except OSError as error:
-            return f"<p>{link}: {escape(str(error.strerror))}</p>"
+            return f"<p>{link}: {in_html(str(error.strerror))}</p>"
         frame = "width:100%;height:40em;border:1px solid #8884"
         inside = (
             f'<iframe sandbox="allow-scripts" style="{frame}" srcdoc="{escape(page)}"></iframe>'

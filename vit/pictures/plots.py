@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from vit.terminal import printable
+from vit.terminal import one_line
 
 SIZE = (480, 340)  # pixels of a panel
 FINER = 2  # drawn so many times as large, and shrunk: smooth edges
@@ -77,7 +77,7 @@ class Panel:
 
     def fitted(self, words: str, width: Number) -> str:
         """A name in one line, as much of it as has room."""
-        words = " ".join(printable(words).split())[:200]
+        words = one_line(words)
         if self.small.getlength(words) <= width:
             return words
         while words and self.small.getlength(f"{words}…") > width:

@@ -6,7 +6,6 @@ import base64
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,11 @@ from vit.pictures.drawing import SMALLEST, coloured, legend
 from vit.pictures.nothing_found import nothing_found
 from vit.pictures.sheets import page
 from vit.runs.writing import write_text
+from vit.terminal import in_html, printable
 
 LARGEST = 480  # pixels of the longer side of a picture in a notebook
 MOST_CLASSES = 3
+MOST_OF_TEXT = 5_000  # letters, of a text or of what is said of one
 NAMED = ("path", "input")  # keys of a row that name its input
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 PAGE = """<!doctype html>
@@ -58,7 +59,7 @@ class Shown:
 
     def __repr__(self) -> str:
         lines = [f"{a}  →  {b}" for a, b in zip(self.names, self.captions, strict=True)]
-        return "\n".join([*lines, *self._rest()])
+        return printable("\n".join([*lines, *self._rest()]))
 
     def sheet(self) -> Image.Image:
         """All pictures on one, each over its caption and its name. Raises Refused for texts."""
@@ -94,7 +95,7 @@ class Shown:
         return file
 
     def _repr_html_(self) -> str:
-        rest = "".join(f"<p>{escape(line)}</p>" for line in self._rest())
+        rest = "".join(f"<p>{in_html(line)}</p>" for line in self._rest())
         if not self.pictures:
             rows = "".join(
                 f"<tr>{_cell(name)}{_cell(caption)}</tr>"
@@ -180,7 +181,9 @@ def _framed(picture: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def _figure(picture: Image.Image, caption: str, name: str) -> str:
-    words = f"<b>{escape(caption)}</b><br>{escape(name)}" if name else f"<b>{escape(caption)}</b>"
+    words = (
+        f"<b>{in_html(caption)}</b><br>{in_html(name)}" if name else f"<b>{in_html(caption)}</b>"
+    )
     under = f"max-width:{picture.width}px;overflow-wrap:anywhere"
     return (
         f'<figure style="margin:0">{_img(picture)}'
@@ -195,4 +198,4 @@ def _img(picture: Image.Image) -> str:
 
 
 def _cell(text: str) -> str:
-    return f'<td style="text-align:left">{escape(text)}</td>'
+    return f'<td style="text-align:left">{in_html(text, MOST_OF_TEXT)}</td>'
