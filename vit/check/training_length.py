@@ -69,7 +69,6 @@ def _warn_of_limits(case: Case) -> None:
             few.append(f"trainer.{key}={share}")
     if few:
         case.warnings.append(
-            f"{' and '.join(few)}: only the first {case.data.unit if case.data else 'sample'}s of "
-            "a split are evaluated, perhaps of few classes; such numbers show that it runs, not "
-            "how good it is"
+            f"{' and '.join(few)}: only the first {case.data.unit if case.data else 'sample'}s are "
+            "evaluated; the numbers show that it runs, not how good it is"
         )
