@@ -108,9 +108,9 @@ def grey(*shape, dtype=np.uint8):
 @pytest.mark.parametrize(
     ("kind", "given", "told"),
     [
-        ("classes", [], "got nothing; wanted a list of images"),
-        ("classes", "a.png", "got one str; wanted a list of images"),
-        ("classes", Image.new("L", (8, 8)), "got one Image; wanted a list of images"),
+        ("classes", [], "got nothing; wanted one or a list of images"),
+        ("classes", "a.png", "a.png: is no file"),
+        ("classes", b"a.png", "got one bytes; wanted one or a list of images"),
         ("classes", ["seven"], "seven: is no file; the run reads images"),
         ("classes", [None], "input 0: is a NoneType"),
         ("classes", [grey(8, 8, dtype=np.float32)], r"an array \[8, 8\] of float32; wanted images"),
@@ -125,7 +125,7 @@ def grey(*shape, dtype=np.uint8):
         ("sounds", [np.full(900, np.nan)], "no numbers"),
         ("texts", [Image.new("L", (8, 8))], "is a Image; the run reads texts"),
         ("texts", ["seven", " "], "input 1: is empty"),
-        ("texts", "seven", "got one str; wanted a list of texts"),
+        ("texts", " ", "input 0: is empty"),
     ],
 )
 def test_what_a_run_does_not_read_is_one_clear_error(trained, kind, given, told):
@@ -148,12 +148,23 @@ def test_probabilities_of_nothing_are_refused(trained):
     assert run.probabilities([Image.new("L", (8, 8))]).shape == (1, 10)
 
 
+def test_one_input_alone_is_a_list_of_itself(trained, files, sounds):
+    run = trained("classes")
+    for one in (files[0], Path(files[0]), grey(8, 8), grey(8, 9, 3), torch.zeros(8, 9).byte()):
+        assert run.predict(one) == run.predict([one])  # rows of an array are no images
+    image = Image.open(files[0])
+    assert run.predict(image) == run.predict([image])
+    assert torch.equal(run.probabilities(image), run.probabilities([image]))
+    assert trained("texts").predict("seven") == trained("texts").predict(["seven"])
+    heard = wavfile.read(next(sounds.rglob("*.wav")))[1] / 32768
+    assert trained("sounds").predict(heard) == trained("sounds").predict([heard])
+
+
 @pytest.mark.parametrize("method", ["predict", "probabilities"])
-def test_one_thing_in_place_of_a_list_is_told(trained, method):
-    """In a list of nothing but rows each would be taken for an image."""
+def test_what_is_neither_an_input_nor_several_is_told(trained, method):
     look = getattr(trained("classes"), method)
-    for one in ("a.png", Image.new("L", (8, 8)), None, grey(32, 32, 3), np.array(1)):
-        with pytest.raises(Refused, match=r"got one .*wanted a list of"):
+    for one in (None, np.array(1), (each for each in "ab"), grey(0, 8)):
+        with pytest.raises(Refused, match=r"got (one|no).*wanted one or a list of"):
             look(one)
 
 

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from html import escape
 from typing import Any
 
 # Beside C0, DEL and C1: what turns the direction of writing, ends a line, or is half a letter, as
@@ -39,6 +40,18 @@ _SHOWN = _Shown()
 def printable(text: str) -> str:
     r"""The text with what would steer a terminal as `\u001b`, which JSON too reads as the same."""
     return text if text.isprintable() else text.translate(_SHOWN)
+
+
+def one_line(text: str, most: int = 200) -> str:
+    """The text in a single line, `printable`, and at most so many letters of it."""
+    words = " ".join(printable(text[: 8 * most]).split())
+    return words if len(words) <= most else f"{words[: most - 1]}…"
+
+
+def in_html(text: str, most: int = 500) -> str:
+    """The text as HTML shows it letter for letter; `printable`, and at most so many letters."""
+    shown = printable(text[:most])
+    return escape(shown if len(text) <= most else f"{shown}…")
 
 
 _passing: list[Any] = []  # the terminal that shows a line which goes when anything follows

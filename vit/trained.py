@@ -23,7 +23,7 @@ from vit.runs.links import is_inside, kind_of_path, link_problem
 from vit.runs.tensor_file import bad_values
 from vit.runs.trust import package_faults, require_trusted
 from vit.tasks.assembly import assemble_data, assemble_model, task_spec
-from vit.tasks.inputs import answered, images_of, ready, require_several
+from vit.tasks.inputs import answered, as_several, images_of, ready, unit_of
 from vit.tasks.stored import OF_THE_MODEL, stored_config
 from vit.tuning.of_config import merge_tuning
 from vit.weights.of_run import of_model
@@ -54,7 +54,8 @@ class Trained:
     def predict(self, inputs: Any, *, maps: bool = False) -> list[dict[str, Any]]:
         """What the run says of each input, as the plain values that `vit predict` prints as JSON.
 
-        Of a run on images the inputs are paths, Pillow images, or arrays of uint8, [height, width]
+        One input, or several in a list, of which each gets a row, also where there is one alone.
+        Of a run on images they are paths, Pillow images, or arrays of uint8, [height, width]
         or with the channels last; on sounds paths of .wav files, or arrays [samples] of floats at
         data.sample_rate; on texts strings. Rows are `classes`, `objects` (all of them, whatever
         their score), `shares` or `text`, by the run's task; those of files begin with their
@@ -62,6 +63,7 @@ class Trained:
         array [height, width] of numbers in `class_names`. Raises Refused where an input is none of
         these.
         """
+        inputs = as_several(inputs, unit_of(self.data), "predict")
         read = ready(inputs, self.data, "predict")
         rows = []
         for each, row in zip(inputs, answered(self, read), strict=True):
@@ -77,7 +79,7 @@ class Trained:
 
         Raises Refused where there is no image, or the run's task gives no classes of images.
         """
-        require_several(images, "probabilities", "Pillow images", "no images")
+        images = as_several(images, "image", "probabilities", "Pillow images", "no images")
         logits: Any = None
         if self.facts.kind == "images":
             if wrong := [each for each in images if not isinstance(each, Image.Image)]:

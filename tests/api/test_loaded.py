@@ -142,7 +142,7 @@ def test_many_files_are_not_held_in_memory(loaded, tiny_runs):
 
 
 def test_what_has_no_features_is_told(loaded):
-    with pytest.raises(Refused, match="features: got nothing; wanted a list of images"):
+    with pytest.raises(Refused, match="features: got nothing; wanted one or a list of images"):
         loaded("classes").features([])
     other = dataclasses.replace(loaded("classes"), model=torch.nn.Linear(1, 1))
     with pytest.raises(Refused, match="features: are of a model's backbone, and a Linear has none"):
@@ -222,6 +222,12 @@ def test_boxes_masks_and_classes_change_the_picture(loaded):
         assert all(a.tobytes() != b.tobytes() for a, b in zip(plain, marked, strict=True))
     none = loaded("boxes").show(grey, threshold=1.0)
     assert none.captions == ("0 objects",) * 2
+    scores = [found["score"] for row in loaded("boxes").predict(grey) for found in row["objects"]]
+    assert none.hint.startswith("nothing above 1 in 2 of 2 images; the highest score there is ")
+    assert none.hint in none._repr_html_() and none.hint in repr(none)
+    lower = float(none.hint.rpartition("threshold=")[2])
+    again = loaded("boxes").show(grey, threshold=lower)
+    assert lower <= max(scores) and again.captions != none.captions
     assert none.pictures[0].tobytes() == plain[0].tobytes()
 
 
@@ -233,6 +239,14 @@ def test_boxes_lie_where_they_were_found_on_a_picture_made_smaller():
     rows, cols = np.nonzero((np.asarray(picture) != 255).any(-1))
     assert picture.size == (240, 480) and abs(cols.min() - 25) <= 2 and abs(cols.max() - 125) <= 2
     assert abs(rows.max() - 400) <= 2
+
+
+def test_wide_pictures_have_no_white_field_on_a_sheet(loaded):
+    wide = [np.zeros((20, 80), np.uint8)] * 4
+    sheet = loaded("classes").show(wide).sheet()
+    rows = (np.asarray(sheet)[:, 10] == 0).all(-1).nonzero()[0]  # black ones of the first column
+    gaps = np.diff(rows)[np.diff(rows) > 1]
+    assert len(rows) >= 160 and gaps.max(initial=0) < 50  # two lines of words between two
 
 
 def test_what_is_shown_is_escaped_and_the_rest_is_counted(loaded, tmp_path):
@@ -249,8 +263,8 @@ def test_what_is_shown_is_escaped_and_the_rest_is_counted(loaded, tmp_path):
 @pytest.mark.parametrize(
     ("given", "keys", "told"),
     [
-        ([], {}, "show: got nothing; wanted a list of images"),
-        ("a.png", {}, "show: got one str"),
+        ([], {}, "show: got nothing; wanted one or a list of images"),
+        ("a.png", {}, "a.png: is no file"),
         (["none.png"], {}, "none.png: is no file"),
         ([None], {"threshold": 2.0}, "threshold: is 2.0; wanted 0 to 1"),
         ([None], {"most": 0}, "most: is 0; wanted 1 or more"),

@@ -1,3 +1,4 @@
+import io
 import json
 import re
 import shutil
@@ -11,7 +12,7 @@ from commands import command
 
 import vit
 from vit.api import report
-from vit.api.command import Ended, require_success, run_command
+from vit.api.command import Ended, _follow, require_success, run_command
 from vit.api.run import Run, Runs
 from vit.faults import Refused
 
@@ -81,6 +82,47 @@ def warm(monkeypatch):
         return Ended(done.returncode, done.stdout, done.stderr)
 
     monkeypatch.setattr(report, "run_command", run)
+
+
+def test_a_report_of_tags_and_words_is_the_commands(made, tmp_path, warm, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, tags, note in (("a", ["x"], "one two"), ("b", ["x", "y"], "two"), ("c", [], "x")):
+        file = made(name, 2, 0.5).path / "config.yaml"
+        told = {**yaml.safe_load(file.read_text()), "tags": tags, "note": note}
+        file.write_text(yaml.safe_dump(told))
+
+    def names(**keys):
+        keys |= {"metric": "val/accuracy", "mode": "max"}
+        page = vit.report("runs", no_cache=True, force=True, **keys)
+        return sorted(run["name"] for run in page.tables["runs"])
+
+    assert names(tag="x") == names(tag=["x"]) == ["a", "b"]
+    assert names(tag=("x", "y")) == ["b"] and names(search="two") == ["a", "b"]
+    assert names(tag="x", search="one") == ["a"]
+    with pytest.raises(Refused, match="no run has the tag 'z'"):
+        names(tag="z")
+
+
+def test_progress_is_a_line_that_changes_on_a_screen_and_lines_elsewhere(monkeypatch):
+    class Screen(io.StringIO):
+        def isatty(self):
+            return True
+
+    class Notebook(io.StringIO):
+        pass
+
+    Notebook.__module__ = "ipykernel.iostream"
+    output = ["epoch 1/2  loss 2.0\n", "run  runs/x\n", "epoch 2/2\n"]
+    monkeypatch.setenv("TERM", "xterm")
+    shown = {}
+    for stream in (io.StringIO(), Screen(), Notebook()):
+        monkeypatch.setattr(sys, "stdout", stream)
+        said = []
+        _follow(output, said, True)
+        assert said == output
+        shown[type(stream)] = stream.getvalue()
+    assert shown[io.StringIO] == "epoch 1/2  loss 2.0\nepoch 2/2\n"
+    assert shown[Screen] == "\repoch 1/2  loss 2.0\repoch 2/2          \n" == shown[Notebook]
 
 
 def test_a_report_is_the_commands_page(made, tmp_path, warm, monkeypatch):

@@ -33,6 +33,15 @@ def test_any_head_goes_on_an_experiment_that_chooses_a_pool(experiment):
     )
 
 
+def test_any_backbone_goes_on_an_experiment_that_sets_its_own():
+    config = compose([*SMALL, "backbone=timm", "backbone.name=resnet18"])
+    assert schema_faults(config) == [] and "dim" not in config["backbone"]
+    assert config["backbone"]["drop_path"] == 0.0 and config["optim"]["lr"] == 0.01
+    words = [*SMALL, "backbone=timm", "backbone.name=resnet18", "backbone.depth=3"]
+    faults = schema_faults(compose(words))
+    assert [fault.where for fault in faults] == ["backbone.depth"]  # a word of one's own stays
+
+
 OWN = {
     "head/mine.yaml": "_target_: torch.nn.Identity\npool: {mine: 1}\n",
     "experiment/based.yaml": "# @package _global_\ndefaults:\n  - imagenet_deit\n"

@@ -104,12 +104,14 @@ def test_no_part_is_imported_for_it():
 
 
 def test_help_and_completion_have_it_and_offer_no_bases(capsys, monkeypatch):
-    from vit.cli.compose import choices
+    from vit.cli.all_choices import choices
     from vit.cli.main import main as vit
 
     assert vit(["--help"]) == 0 and "\n  keys " in capsys.readouterr().out
     lines = choices().splitlines()
     assert not any("base" in line or "small_" in line for line in lines)
+    assert "  head/pool=attention, cls, mean (with head=linear)" in lines
+    assert "  sweep/executor=local, ray, slurm" in lines  # which every choice of sweep has
     line = "vit keys data="
     monkeypatch.setenv("COMP_LINE", line)
     monkeypatch.setenv("COMP_POINT", str(len(line)))

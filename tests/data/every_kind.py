@@ -15,6 +15,7 @@ import numpy as np
 
 from vit.data.augment import Affine
 from vit.data.augment_boxes import Flip, ScaleJitter
+from vit.data.box_table import BoxTable
 from vit.data.coco import Coco
 from vit.data.coco_panoptic import CocoPanoptic
 from vit.data.core.samples import SampleData
@@ -178,6 +179,19 @@ def voc(root: Path) -> Voc:
     return Voc(root=str(root), image_size=(24, 32), batch_size=2, augment_boxes=Flip())
 
 
+def box_table(root: Path) -> BoxTable:
+    names = pictures(root / "images", range(9))
+    rows = [
+        f"{name},{WIDTH},{HEIGHT},{('cat', 'dog')[k]},{2 + 8 * k},3,{9 + at + 8 * k},{8 + k}"
+        for at, name in enumerate(names)
+        for k in range(2)
+    ]
+    heading = "filename,width,height,class,xmin,ymin,xmax,ymax"
+    (root / "train.csv").write_text("\n".join([heading, *rows, f"{names[0]},,,,,,,"]) + "\n")
+    more = {"image_size": 32, "batch_size": 3, "augment_boxes": Flip(), "val_fraction": 0.3}
+    return BoxTable(train=str(root / "train.csv"), root=str(root / "images"), **more)
+
+
 def yolo(root: Path) -> Yolo:
     for split, numbers in (("train", range(4)), ("val", range(4, 6))):
         names = pictures(root / "images" / split, numbers)
@@ -219,6 +233,7 @@ EVERY: dict[str, Callable[[Path], SampleData[Any]]] = {
     "coco_panoptic": panoptic,
     "voc": voc,
     "yolo": yolo,
+    "box_table": box_table,
     "digit_scenes": lambda root: DigitScenes(augment_boxes=ScaleJitter(), **SCENES),
     "mask_folder": masks,
     "digit_scenes_semantic": lambda root: DigitScenesSemantic(augment_maps=Flip(), **SCENES),

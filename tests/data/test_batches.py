@@ -14,6 +14,7 @@ KEPT = {
     "coco_panoptic": ["images", *OBJECTS, "masks"],
     "voc": ["images", *OBJECTS],
     "yolo": ["images", *OBJECTS],
+    "box_table": ["images", *OBJECTS],
     "digit_scenes": ["images", *OBJECTS],
     "mask_folder": ["images", "labels"],
     "digit_scenes_semantic": ["images", "labels"],

@@ -177,8 +177,8 @@ def test_unknown_classes_of_other_splits_are_counted(write, tmp_path):
     val = tmp_path / "val.tsv"
     val.write_text("x\tA\ny\tb\nz\tA\n")
     data = write("tsv", [(text(n), "ab"[n % 2]) for n in range(30)], val=str(val))
-    assert "val.tsv, row 1: the class 'A' is not in" in messages_of(data)
-    assert "2 rows have such classes" in messages_of(data)
+    assert "val.tsv: classes that train lacks: A. Nothing teaches them" in messages_of(data)
+    assert "leaves their 2 texts out, such as row 1" in messages_of(data)
 
 
 # Tables of images.

@@ -99,8 +99,8 @@ def test_labels_out_of_range_and_classes_without_images_are_faults():
     (fault,) = data.faults()
     assert "image 7: label 12 is out of range; wanted 0 to 9" in fault.message
     data = Digits()
-    labels = data.contents.sources["train"].labels
-    labels[labels == 4] = 5
+    for source in data.contents.sources.values():
+        source.labels[source.labels == 4] = 5
     (fault,) = data.faults()
     assert "no training image has the class 4" in fault.message
 

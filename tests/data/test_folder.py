@@ -64,6 +64,20 @@ def test_empty_class_folders_are_all_named(photos):
     assert "broken.jpg" in said  # one fault hides no other
 
 
+def test_images_beside_their_masks_are_pointed_at(tmp_path, write_images):
+    write_images(tmp_path / "a" / "images", 6)
+    write_images(tmp_path / "a" / "masks", 6)
+    (line,) = [
+        line for line in Folder(root=str(tmp_path / "a")).warnings() if "mask_folder" in line
+    ]
+    assert "task=segmentation data=mask_folder data.images=images data.masks=masks" in line
+    write_images(tmp_path / "b" / "cat", 6)
+    write_images(tmp_path / "b" / "masks", 6)
+    for file in (tmp_path / "b" / "masks").iterdir():
+        file.rename(file.with_stem(f"other{file.stem}"))
+    assert "mask_folder" not in "".join(Folder(root=str(tmp_path / "b")).warnings())
+
+
 def test_a_class_may_be_called_train(photos, write_images):
     write_images(photos / "train", 5)
     assert Folder(root=str(photos)).facts.class_names == ("cat", "dog", "owl", "train")
@@ -72,7 +86,7 @@ def test_a_class_may_be_called_train(photos, write_images):
 def test_a_split_folder_without_images_is_a_fault(photos, tmp_path):
     shutil.copytree(photos, tmp_path / "root" / "train")
     (tmp_path / "root" / "val").mkdir()
-    (fault,) = Folder(root=str(tmp_path / "root")).faults()
+    fault, *_ = Folder(root=str(tmp_path / "root")).faults()
     assert "val holds no image" in fault.message
     assert "root/val" in fault.message
 
@@ -97,9 +111,9 @@ def test_a_class_that_train_lacks_is_refused_with_the_nearest(photos, tmp_path):
     shutil.copytree(photos, tmp_path / "root" / "train")
     shutil.copytree(photos, tmp_path / "root" / "val")
     (tmp_path / "root" / "val" / "owl").rename(tmp_path / "root" / "val" / "owls")
-    said = refusal(root=str(tmp_path / "root"))
-    assert "classes that" in said
-    assert "owls. Did you mean 'owl'?" in said
+    fault, *_ = Folder(root=str(tmp_path / "root")).faults()
+    assert "owls. Did you mean 'owl'?" in str(fault)
+    assert "data.on_unseen_class=skip leaves their 6 images out, such as owls/" in str(fault)
 
 
 def test_classes_that_train_lacks_are_said_of_val_and_test_at_once(photos, tmp_path):
@@ -157,7 +171,8 @@ def test_names_that_differ_by_their_unicode_form_are_reported_so(photos, tmp_pat
     for split, name in (("train", "caf\u00e9"), ("val", "cafe\u0301")):
         shutil.copytree(photos, tmp_path / "root" / split)
         (tmp_path / "root" / split / "owl").rename(tmp_path / "root" / split / name)
-    assert "differs from it by its Unicode form alone" in refusal(root=str(tmp_path / "root"))
+    fault, *_ = Folder(root=str(tmp_path / "root")).faults()
+    assert "differs from it by its Unicode form alone" in str(fault)
 
 
 def test_a_class_that_the_limit_leaves_out_is_reported_so(photos):

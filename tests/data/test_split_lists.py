@@ -105,3 +105,17 @@ def test_a_line_means_the_nearest_file(tmp_path):
     names = [b"a/1.jpg", b"b/1.jpg", b"a/2.png"]
     found = members({"train": "t"}, tmp_path, names, faults, warnings)
     assert found["train"].tolist() == [0, 1, 2] and faults == warnings == []
+
+
+def test_names_with_blanks_are_found_whole_and_before_further_words(tmp_path):
+    for name in ("my cat.jpg", "my.jpg", "a  b 1.jpg", "c.jpg"):
+        photo(tmp_path / "cat" / name)
+    photo(tmp_path / "dog" / "d.jpg")
+    lines = ["cat/my cat.jpg", "my.jpg 0", "cat/a  b 1.jpg 3 dog/d.jpg", "d"]
+    (tmp_path / "train.txt").write_text("\n".join(lines) + "\n")
+    (tmp_path / "val.txt").write_text("c 7\n")
+    data = Folder(root=str(tmp_path), split_files=LISTS, image_size=16)
+    _ = data.contents
+    found = [data.sample_name("train", at) for at in range(data.lengths["train"])]
+    assert found == ["cat/my cat.jpg", "cat/my.jpg", "cat/a  b 1.jpg", "dog/d.jpg"]
+    assert data.sample_name("val", 0) == "cat/c.jpg"

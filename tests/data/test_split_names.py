@@ -314,7 +314,7 @@ def test_labels_that_are_one_number_hide_no_fault_of_texts(tmp_path):
     data = TextTable(train=str(tmp_path / "t.tsv"), val=str(tmp_path / "v.tsv"))
     message = said(data)
     assert "'007' and '07' are one number" in message
-    assert "the class '8' is not in" in message
+    assert "classes that train lacks: 8" in message
     with pytest.raises(ValueError, match="are one number"):
         data.dataset("train", training=True)
 

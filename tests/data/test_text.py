@@ -191,7 +191,7 @@ def test_broken_files_are_reported(tmp_path, tsv):
         (
             {"train": str(tsv), "val": str(tmp_path / "d.tsv")}
             | {"input_column": 2, "target_column": 0},
-            "d.tsv, row 2: the class 'net' is not in",
+            "d.tsv: classes that train lacks: net",
         ),
         ({"train": str(tmp_path / "f.tsv"), "target": "text"}, "9 of 27 rows have no text"),
     ):

@@ -32,6 +32,11 @@ def test_shipped_config_files_gain_no_key_without_its_neutral_value():
     assert {name: now.get(name) for name in before} == before
 
 
+def test_every_shipped_config_file_is_pinned():
+    new = pins.keys().keys() - pinned("keys").keys()
+    assert not new, "python tests/guards/pins.py adds them; look at the diff"
+
+
 def test_a_key_without_its_neutral_value_is_noticed(monkeypatch):
     """The guard itself can fail, and a value in the table satisfies it."""
     whole = pins._leaves

@@ -59,6 +59,7 @@ def test_the_weights_stay_and_what_goes_is_as_much_as_was_told(run):
     assert one.samefile(other)
     assert run.is_done() and run.state().train_seconds == 3.0
     assert cleaning.plan(str(run.path)) == [] and cleaning.clean(str(run.path)) == 0
+    assert run.state().cleaned
 
 
 def test_where_the_last_is_the_selected_one_it_stays_and_the_run_is_done(run):
@@ -163,6 +164,7 @@ def test_the_command_tells_what_goes_before_it_goes(run, monkeypatch, capsys):
     assert "last.ckpt" in names(run)
     assert main(["clean", str(run.path)]) == 0
     assert capsys.readouterr().out == told.replace("would be", "were")
+    assert "extend= (more epochs) is not possible; a new run can start from its weights: " in told
     assert main(["clean", str(run.path), "--keep", "1"]) == 2
     assert "is for a sweep" in capsys.readouterr().err
     assert main(["clean", str(run.path)]) == 0

@@ -17,6 +17,7 @@ from vit.callbacks.heartbeat import Heartbeat
 from vit.cli.compose import compose_runs
 from vit.cli.train import parsed
 from vit.faults import Refused
+from vit.jobs.cleaning import clean
 from vit.jobs.training import train
 from vit.optim.schedules import Constant, Cosine, Extended
 from vit.runs.checkpoint import read_checkpoint
@@ -181,6 +182,7 @@ def _state(path, state):
         (lambda path: _state(path, "stopped"), [], "is stopped; wanted a finished run"),
         (lambda path: (path / "trial.json").write_text("{}"), [], "is a trial of a sweep"),
         (lambda path: (path / "checkpoints/last.ckpt").unlink(), [], "last.ckpt is gone"),
+        (lambda path: clean(str(path)), [], "short was cleaned (vit clean), which keeps weights"),
         (lambda path: (path / "metrics.json").unlink(), [], "metrics.json is not there"),
         (lambda path: _results(path, epochs=1), [], "ended after 1 of 2 epochs (patience)"),
         (lambda path: None, ["seed=3"], "another config; it differs in seed: 0, now 3"),

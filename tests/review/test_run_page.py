@@ -4,10 +4,12 @@ import json
 import os
 import re
 
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
+from vit.pictures import plots
 from vit.pictures.plots import FINER, SIZE
 from vit.review import run_page as subject
 from vit.review.markdown import code, text
@@ -204,3 +206,19 @@ def test_steps_of_an_epoch_do_not_count_an_epoch_that_was_cut_short():
     assert steps_per_epoch({"steps": 23, "epochs": 2}, records) == 10
     assert steps_per_epoch({"steps": 8, "epochs": 1}, [StepRecord(8, 0)]) == 8
     assert steps_per_epoch({}, []) is None
+
+
+@pytest.mark.parametrize("low", [0.00012, 0.0123, 0.31, 12_000.2, 1.2e7])
+@pytest.mark.parametrize("spread", [1e-6, 0.01, 3.0])
+def test_no_two_ticks_of_a_scale_have_the_same_words(low, spread):
+    values = np.array([low, low * (1 + spread)])
+    ticks = plots._scale(values, powers=False)[2]
+    words = plots._numbers(ticks)
+    assert len(ticks) > 1 and len(set(words)) == len(ticks)
+    assert [float(each.replace(",", "")) for each in words] == pytest.approx(ticks, rel=0.05)
+
+
+def test_ticks_are_as_short_as_can_be():
+    assert plots._numbers([0.0, 0.1, 0.2]) == ["0", "0.1", "0.2"]
+    assert plots._numbers([1.2e-4, 1.4e-4]) == ["1.2e-4", "1.4e-4"]
+    assert plots._numbers([1e-4, 2e-4]) == ["1e-4", "2e-4"]

@@ -1,19 +1,24 @@
 """What a process leaves in the temporary folder: nothing."""
 
+import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+from multiprocessing.connection import Listener
 from pathlib import Path
 
 import pytest
 
+from vit.faults import Refused
 from vit.runs import temporary
 from vit.runs.temporary import (
     COMPILED,
     PREFIX,
     apart_from_the_compiled,
     clear_temporary_folders,
+    give_sockets_room,
     own_temporary_folder,
     remove_if_nothing_was_compiled,
 )
@@ -65,6 +70,42 @@ def test_a_warm_parent_imports_beside_the_folder_of_what_was_compiled(shared):
     done = subprocess.run([sys.executable, "-c", WARM], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(temporary.compiled_folder()), "None"]
     assert list(shared.iterdir()) == []
+
+
+@pytest.fixture
+def without_sockets(monkeypatch):
+    """A process that has made no folder for them yet."""
+    config = dict(multiprocessing.current_process()._config)
+    config.pop("tempdir", None)
+    monkeypatch.setattr(multiprocessing.current_process(), "_config", config)
+    return config
+
+
+def test_sockets_have_room_whatever_the_temporary_folder_is_called(
+    shared, without_sockets, monkeypatch
+):
+    monkeypatch.setattr(temporary, "SHORT_FOLDERS", [str(shared / "none"), "/tmp"])
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+    give_sockets_room()
+    assert "tempdir" not in without_sockets  # multiprocessing's own way
+    long = shared / ("x" * 90)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    give_sockets_room()
+    folder = Path(without_sockets["tempdir"])
+    assert folder.parent == Path("/tmp") and list(long.iterdir()) == []
+    with Listener(family="AF_UNIX") as listener:
+        assert Path(listener.address).parent == folder
+    give_sockets_room()
+    assert without_sockets["tempdir"] == str(folder)
+    shutil.rmtree(folder)
+
+
+def test_no_room_for_sockets_is_refused_in_words(shared, without_sockets, monkeypatch):
+    monkeypatch.setattr(temporary, "SHORT_FOLDERS", [str(shared / "none")])
+    monkeypatch.setattr(tempfile, "tempdir", str(shared / ("x" * 90)))
+    with pytest.raises(Refused, match=r"TMPDIR: is .* leave no room for the name of a socket"):
+        give_sockets_room()
 
 
 def test_nobody_takes_away_the_folder_that_another_process_holds(shared):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,7 +30,7 @@ class Ended:
 
 
 def run_command(words: list[str], *, progress: bool = False) -> Ended:
-    """`vit WORDS…` to its end; with `progress` how far it is, on one line that changes.
+    """`vit WORDS…` to its end; with `progress` how far it is, as `_follow` shows it.
 
     Ctrl-C, or a notebook's stop button, reaches the command as Ctrl-C: it saves, and ends.
     """
@@ -60,16 +61,30 @@ def run_command(words: list[str], *, progress: bool = False) -> Ended:
 
 
 def _follow(output: Iterable[str], said: list[str], progress: bool) -> None:
+    """On a screen one line that changes; into a file or a pipe a line each."""
+    changes = _line_can_change()
+    widest = min(shutil.get_terminal_size((120, 24)).columns - 1, 120) if changes else None
     shown = 0
     for line in output:
         said.append(line)
         if progress and line.startswith(SHOWN):
-            text = printable(line.rstrip())[:120]
-            sys.stdout.write(f"\r{text:<{shown}}")
+            text = printable(line.rstrip())[:widest]
+            sys.stdout.write(f"\r{text:<{shown}}" if changes else f"{text}\n")
             sys.stdout.flush()
-            shown = len(text)
+            shown = len(text) if changes else 0
     if shown:
         sys.stdout.write("\n")
+
+
+def _line_can_change() -> bool:
+    """Whether what follows a carriage return is written over the line: on a terminal, and in a
+    notebook, whose stream is none but knows it."""
+    if type(sys.stdout).__module__.partition(".")[0] == "ipykernel":
+        return True
+    try:
+        return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    except (AttributeError, ValueError):  # of whoever put another stream there, or closed it
+        return False
 
 
 def require_success(code: int, output: str, errors: str) -> str:

@@ -17,7 +17,7 @@ from vit import trained
 from vit.api.evaluation import evaluated
 from vit.faults import Fault, Refused
 from vit.tasks.features import PatchFeatures, features
-from vit.tasks.inputs import WANTED, answered, ready, require_several
+from vit.tasks.inputs import answered, as_several, ready, unit_of
 from vit.trained import Trained
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ class LoadedRun(Trained):
 
         Images have their classes or texts below them, boxes and masks drawn on them, maps of
         classes as colours with a legend; sounds are spectrograms, texts a table. Of `inputs` the
-        first `most` are looked at; objects are drawn from the score `threshold` on.
+        first `most` are looked at; objects are drawn from the score `threshold` on,
+        and where that hides all of them, it says which threshold to try.
         Raises Refused where there is nothing to show, or an input is none that the run reads.
 
         >>> run.show(["three.png", "seven.png"])
@@ -113,19 +114,17 @@ class LoadedRun(Trained):
             raise Refused([Fault("most", f"is {most!r}; wanted 1 or more")])
         from vit.pictures.shown import shown
 
-        require_several(inputs, "show", WANTED[self._unit])
+        unit = unit_of(self.data)
+        inputs = as_several(inputs, unit, "show")
         first = list(islice(inputs, most))
         read = ready(first, self.data, "show")
-        texts = self._unit == "text"
-        names = [str(each) if texts or isinstance(each, str | Path) else "" for each in first]
+        names = [
+            str(each) if unit == "text" or isinstance(each, str | Path) else "" for each in first
+        ]
         with torch.inference_mode():
             rows = list(answered(self, read))
         left = len(inputs) - len(first)
         return shown(rows, read, names, self.facts, threshold=threshold, left=left)
-
-    @property
-    def _unit(self) -> str:
-        return self.data.unit if self.data.unit in WANTED else "image"
 
 
 def load(

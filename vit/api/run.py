@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -14,6 +13,9 @@ from vit.data.core.file_names import expanded
 from vit.faults import Fault, Refused
 from vit.runs.directory import RunFolder
 from vit.runs.record import read_records
+from vit.terminal import in_html, printable
+
+MOST_ROWS = 500  # of a table in a notebook
 
 if TYPE_CHECKING:
     import torch
@@ -113,10 +115,10 @@ class Run:
     def _repr_html_(self) -> str:
         rows = {"state": self.state, **{k: f"{v:.4f}" for k, v in _numbers(self.metrics).items()}}
         cells = "".join(
-            f"<tr><th style='text-align:left'>{escape(key)}</th><td>{escape(value)}</td></tr>"
+            f"<tr><th style='text-align:left'>{in_html(key)}</th><td>{in_html(value)}</td></tr>"
             for key, value in rows.items()
         )
-        return f"<table><caption>{escape(str(self.path))}</caption>{cells}</table>"
+        return f"<table><caption>{in_html(str(self.path))}</caption>{cells}</table>"
 
 
 class Runs(Sequence[Run]):
@@ -139,7 +141,8 @@ class Runs(Sequence[Run]):
         return iter(self._runs)
 
     def __repr__(self) -> str:
-        return "\n".join([f"{len(self)} runs", *(f"  {run.path}  {run.state}" for run in self)])
+        lines = [f"{len(self)} runs", *(f"  {run.path}  {run.state}" for run in self)]
+        return printable("\n".join(lines))
 
     def rows(self) -> list[dict[str, Any]]:
         """A plain row a run: its path, state, the keys in which the runs differ, its metrics."""
@@ -171,12 +174,13 @@ class Runs(Sequence[Run]):
     def _repr_html_(self) -> str:
         rows = self.rows()
         columns = list(dict.fromkeys(key for row in rows for key in row))
-        head = "".join(f"<th>{escape(key)}</th>" for key in columns)
+        head = "".join(f"<th>{in_html(key)}</th>" for key in columns)
         body = "".join(
-            f"<tr>{''.join(f'<td>{escape(_shown(row.get(key)))}</td>' for key in columns)}</tr>"
-            for row in rows
+            f"<tr>{''.join(f'<td>{in_html(_shown(row.get(key)))}</td>' for key in columns)}</tr>"
+            for row in rows[:MOST_ROWS]
         )
-        return f"<table><tr>{head}</tr>{body}</table>"
+        more = f"<p>and {len(self) - MOST_ROWS:,} more</p>" if len(self) > MOST_ROWS else ""
+        return f"<table><tr>{head}</tr>{body}</table>{more}"
 
 
 def runs(*folders: str | Path) -> Runs:

@@ -21,8 +21,9 @@ def train(*words: str, progress: bool = True, **keys: Any) -> Run:
 
     The same run as `vit train` with the same words: the same folder, the same numbers. One that is
     done already is given at once, one that was interrupted goes on. `progress` shows one line that
-    changes. Raises Refused with every fault before anything is trained, RuntimeError where the
-    training fails, KeyboardInterrupt where it was stopped (its checkpoint is saved).
+    changes, or where the output goes into a file a line an epoch. Raises Refused with every fault
+    before anything is trained, RuntimeError where the training fails, KeyboardInterrupt where it
+    was stopped (its checkpoint is saved).
 
     >>> run = vit.train("experiment=digits", seed=1, backbone={"depth": 6})
     >>> run = vit.train("data=folder", "backbone=vit_ti", data={"root": "photos"})

@@ -23,6 +23,7 @@ from vit.check.machine import lacking_for, require_room, warn_of_memory
 from vit.check.memory import memory_or_none
 from vit.check.misfits import check_misfit
 from vit.check.models import checked_cost, checked_data, checked_model, data_report, settled
+from vit.check.never_reached import check_reach
 from vit.check.recipe import check_recipe, optimizer_faults
 from vit.check.selection import directions, monitor_faults, signed
 from vit.check.settings import (
@@ -252,6 +253,7 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     check_length,
     check_metrics,
     check_recipe,
+    check_reach,
     check_extension,
     check_cost,
     check_batch_statistics,

@@ -8,6 +8,7 @@ from typing import Any
 from vit.faults import Fault, did_you_mean
 from vit.frozen import accumulation, micro_batches
 from vit.metrics.direction import best_at_zero, mode_of, without_direction, wrong_direction
+from vit.runs.check_report import TrainingReport
 from vit.tasks.spec import TaskSpec
 
 NOT_SELECTED = "; nothing is selected, and the test's numbers are those of the last step"
@@ -94,3 +95,22 @@ def validation_faults(
         f"the training ends after {trained} batches and would validate after {first}{NOT_SELECTED}"
     )
     return []
+
+
+def validations(config: Mapping[str, Any], training: TrainingReport) -> int | None:
+    """How many times a training looks at val; None where the clock decides."""
+    trainer = config["trainer"]
+    every, interval = trainer.get("check_val_every_n_epoch", 1), trainer.get("val_check_interval")
+    interval = 1.0 if interval is None else interval
+    if trainer.get("limit_val_batches", 1.0) == 0:
+        return 0
+    if isinstance(interval, str | dict):
+        return None
+    epoch = micro_batches(config, training.batches_per_epoch)
+    within = interval if isinstance(interval, int) else max(1, int(epoch * interval))
+    trained = training.steps * accumulation(config)
+    if every is None:
+        return trained // within
+    whole, rest = divmod(trained, epoch)
+    last = rest // within if (whole + 1) % every == 0 else 0
+    return whole // every * (epoch // within) + last

@@ -58,14 +58,17 @@ def check_length(case: Case) -> None:
 
 
 def _warn_of_limits(case: Case) -> None:
-    """Where evaluation sees nothing, or the first images only."""
+    """Where evaluation sees nothing, or the first samples only."""
+    few = []
     for key in ("limit_val_batches", "limit_test_batches"):
         share = case.config["trainer"].get(key)
         if share == 0:
             rest = NOT_SELECTED if key == "limit_val_batches" else ""
             case.warnings.append(f"trainer.{key}=0: there is no {key.split('_')[1]} at all{rest}")
         elif share is not None and (isinstance(share, int) or share != 1.0):  # 1 is one batch
-            case.warnings.append(
-                f"trainer.{key}: evaluation sees the first images only, which may be of few "
-                "classes; its numbers then tell that it runs, and no more"
-            )
+            few.append(f"trainer.{key}={share}")
+    if few:
+        case.warnings.append(
+            f"{' and '.join(few)}: only the first {case.data.unit if case.data else 'sample'}s are "
+            "evaluated; the numbers show that it runs, not how good it is"
+        )

@@ -2,7 +2,7 @@
 
 `experiment=digits` may choose `head/pool=cls`, and a user any head for it: one without a pool has
 no such choice, and Hydra would refuse the experiment's. Such a choice is for the part that the
-experiment itself would have taken; it goes with that part, and so do settings: other_head.py.
+experiment itself would have taken; it goes with that part, and so do settings: other_part.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from functools import partial
 from typing import Any
 
-from vit.cli.other_head import settings_of_other_head
+from vit.cli.other_part import settings_of_other_parts
 from vit.cli.task_recipe import with_recipe
 
 UNMATCHED = re.compile(r"^(?:In '(?P<file>[^']+)': )?Could not override '(?P<key>[^']+)'")
@@ -29,10 +29,10 @@ def words_added(config_name: str, words: list[str]) -> list[str]:
 
 
 def _with_parts_that_fit(config_name: str, words: list[str]) -> tuple[Any, list[str]]:
-    """The composition, and the words it adds: a task's recipe, less the settings of other heads."""
+    """The composition, and the words it adds: a task's recipe, less the settings of other parts."""
     compose = partial(_composed, config_name)
     composed, brought = with_recipe(words, compose)
-    left_out = settings_of_other_head(composed, [*brought, *words], compose)
+    left_out = settings_of_other_parts(composed, [*brought, *words], compose)
     added = [*brought, *left_out]
     return (compose([*words, *added]) if left_out else composed), added
 

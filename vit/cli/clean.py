@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from pathlib import Path
 
 from vit.cli.screen import scaled
+from vit.data.recognition.layout import word
 from vit.faults import Fault, Refused
 from vit.runs import process
 from vit.runs.claim import owner
@@ -22,7 +24,8 @@ ABOUT = """Free the disk that checkpoints take.
 
 A run keeps its selected checkpoint, and those of checkpoint.keep_…, with their weights alone: the
 optimizer's state goes, and so does last.ckpt where another is the selected one. predict, evaluate,
-attend, report and export answer as before. A run that is not done is refused.
+attend, report and export answer as before; only extend= (more epochs) is not possible any
+more; init=DIR still is. A run that is not done is refused.
 
   vit clean runs/digits-depth --keep 3 --dry-run
   vit clean runs/digits-depth --keep 3               the checkpoints of a sweep's ended trials go,
@@ -64,6 +67,9 @@ def _clean_run(folder: RunFolder, keep: int | None, dry_run: bool) -> int:
         freed = sum(row["before"] - row["after"] for row in rows)
     else:
         freed = process.call("vit.jobs.cleaning:clean", str(folder.path))
+    if rows:
+        start = f"a new run can start from its weights: {shlex.quote(word('init', folder.path))}"
+        print(f"without that state extend= (more epochs) is not possible; {start}")
     _tell(freed, dry_run)
     return 0
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import copy
 import re
-import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 from vit.cli.choices import hydra_composed, words_added
 from vit.cli.config_circles import circle_fault
 from vit.cli.config_files import bomb_faults, reference_faults
-from vit.cli.config_groups import Groups, choosable
+from vit.cli.config_groups import Groups
 from vit.cli.grammar import is_value, read_words
 from vit.cli.override_errors import composition_errors, composition_faults
 from vit.cli.quoting import in_quotes
@@ -77,20 +76,6 @@ def _written_out(word: str) -> str:
         return word
     as_it_stands = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)  # no interpolation, nor half of one
     return f"{key}={in_quotes(as_it_stands)}"
-
-
-def choices() -> str:
-    """Every config group with its options, for a command's help."""
-    shipped = config_folder()
-    lines = ["choices, one of each group (vit keys GROUP lists the keys of one):"]
-    for folder in sorted(path for path in shipped.rglob("*") if path.is_dir()):
-        name = folder.relative_to(shipped).as_posix()
-        if options := choosable([shipped], name, (path.stem for path in folder.glob("*.yaml"))):
-            text = f"{name}={', '.join(options)}"
-            wrapped = textwrap.wrap(text, 96, subsequent_indent="      ")
-            lines += [f"  {line}" for line in wrapped]
-    lines.append("task=… brings a head, a metric and epochs unless chosen (recipe=, conf/recipe)")
-    return "\n".join(lines)
 
 
 def compose(argv: list[str], allow_targets: Iterable[str] = ()) -> dict[str, Any]:

@@ -90,6 +90,27 @@ def _bases(text: str) -> list[str]:
     ]
 
 
+def those_with(folders: Iterable[Path], group: str) -> list[str]:
+    """The choices of the group above in which one chooses of this one, themselves or by a base."""
+    places = tuple(folders)
+    above, _, leaf = group.rpartition("/")
+    if not above:
+        return []
+    chooses = re.compile(rf"^ *- (?:optional )?{re.escape(leaf)}(?:@_here_)?:", re.MULTILINE)
+
+    def has(place: str, option: str, hops: int = MOST_HOPS) -> bool:
+        path = _path(places, place, option)
+        if path is None or not hops:
+            return False
+        text = _text(path)
+        if place == above and chooses.search(text):
+            return True
+        return any(has(*_place(place, base), hops - 1) for base in _bases(text))
+
+    files = [file for folder in places for file in (folder / above).glob("*.yaml")]
+    return choosable(places, above, {file.stem for file in files if has(above, file.stem)})
+
+
 class Groups:
     """The options of config groups, from the shipped configs and from the folders beside them.
 
@@ -113,11 +134,7 @@ class Groups:
 
     def having(self, group: str) -> list[str]:
         """The choices of the group above that let one choose of this one: `head/pool` → linear."""
-        above, _, leaf = group.rpartition("/")
-        files = [file for folder in self.folders for file in (folder / above).glob("*.yaml")]
-        chooses = re.compile(rf"^ *- (?:optional )?{re.escape(leaf)}(?:@_here_)?:", re.MULTILINE)
-        found = {file.stem for file in files if chooses.search(_text(file))}
-        return choosable(self.folders, above, found) if above else []
+        return those_with(self.folders, group)
 
     def base_faults(self, chosen: Mapping[Any, Any]) -> list[Fault]:
         """Of the choices of a composition, those that are none."""

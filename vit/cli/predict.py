@@ -7,11 +7,11 @@ import glob
 import json
 import os
 import sys
-from decimal import ROUND_DOWN, Context, Decimal
 from pathlib import Path
 from typing import Any
 
 from vit.faults import Fault, Refused
+from vit.pictures.nothing_found import nothing_found
 from vit.runs import process
 from vit.runs.directory import RunFolder
 from vit.runs.links import kind_of_path, refuse_links
@@ -269,14 +269,8 @@ def _nothing_shown(result: dict[str, Any], threshold: float) -> str | None:
     """What to say of images in which no object scores enough; None where each has one."""
     if (below := result.get("below_threshold")) is None:
         return None
-    count, highest = len(result["images"]), below["highest_score"]
-    some = "in the image" if count == 1 else f"in {below['images']} of {count} images"
-    start = f"nothing above {threshold:g} {some}"
-    if highest is None:
-        return f"{start}; the model gave no object there at all"
-    # Rounded down, or what has that score would still be left out.
-    lower = Decimal(repr(highest)).normalize(Context(prec=1, rounding=ROUND_DOWN))
-    return f"{start}; the highest score there is {highest:.2g}: --threshold {float(lower):g}"
+    hidden, highest = below["images"], below["highest_score"]
+    return nothing_found(hidden, len(result["images"]), highest, threshold, "--threshold ")
 
 
 def _listed(row: dict[str, Any]) -> str:

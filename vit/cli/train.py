@@ -11,12 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from vit.cli.all_choices import choices
 from vit.cli.check import add_find_arguments, with_faults_of_the_rest
 from vit.cli.compose import (
     HYDRA_SHOWS,
     Composed,
     add_compose_arguments,
-    choices,
     compose_runs,
     written_out,
 )

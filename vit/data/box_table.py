@@ -4,13 +4,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from vit.data.annotations.box_rows import ImageNames, columns_of, records_of
 from vit.data.annotations.files import AnnotatedFiles, contents_of
 from vit.data.annotations.raw import Bad, ImageRecord, from_records, size_or_none
+from vit.data.annotations.unseen_objects import without_unseen_objects
 from vit.data.core.class_names import same_numbers, sorted_names
 from vit.data.core.file_names import expanded
+from vit.data.core.groups import shared_groups
 from vit.data.core.sources import Contents
 from vit.data.core.split_names import counterparts
+from vit.data.core.unseen_classes import UnseenClasses
 from vit.data.core.unsound import require_sound
 from vit.data.folder import existing_folder, image_files
 from vit.data.kinds.detection import DetectionData
@@ -35,7 +40,10 @@ class BoxTable(DetectionData[AnnotatedFiles]):
         image_column, class_column: names of columns; None takes those of the two forms.
         box_columns: of left, top, right, bottom; None takes xmin, ymin, xmax, ymax or x1, ….
         split_column: a column of train, val and test in the table of train; None: all is train.
+        group_column: of what belongs together, such as a camera: no group is in two splits.
         classes: all class names in order; None takes those of train, sorted.
+        on_unseen_class: stop at classes of val or test that train lacks, or leave their boxes out;
+            with `classes` None.
         first_pixel: 0 where corners are edges, as in TensorFlow's form; 1 where they count pixels
             from 1, the last one inside, as in tables made of VOC's files.
         unlisted: what an image under root is that no row names: "leave_out", or an image of train
@@ -50,7 +58,9 @@ class BoxTable(DetectionData[AnnotatedFiles]):
     class_column: str | None = None
     box_columns: tuple[str, ...] | None = None
     split_column: str | None = None
+    group_column: str | None = None
     classes: tuple[str, ...] | None = None
+    on_unseen_class: UnseenClasses = "error"
     first_pixel: Literal[0, 1] = 0
     unlisted: Literal["leave_out", "background"] = "leave_out"
 
@@ -85,14 +95,28 @@ class BoxTable(DetectionData[AnnotatedFiles]):
         if not names:
             require_sound([Fault(first, "no row that is in train has a class.")])
         class_of = {name: number for number, name in enumerate(names)}
-        ready = {}
-        for split, records in splits.items():
-            file = files.get(split, files["train"])
-            origin = str(file) if split in files else f"{file}, {split}"
-            ready[split] = from_records(origin, self._root_of(file), records, class_of)
+        tables = {split: files.get(split, files["train"]) for split in splits}
+        origins = {
+            split: str(file) if split in files else f"{file}, {split}"
+            for split, file in tables.items()
+        }
+        if self.classes is None:
+            how = self.on_unseen_class
+            without_unseen_objects(splits, origins, names, how, faults, warnings)
+        ready = {
+            split: from_records(origins[split], self._root_of(tables[split]), records, class_of)
+            for split, records in splits.items()
+        }
         ids = tuple(range(1, len(names) + 1))
         contents = contents_of(ready, tuple(names), ids, False, faults)
         contents.warnings += warnings
+        if self.group_column is not None:
+            # An image without a row is a group of its own.
+            contents.groups = {
+                split: np.array([one.group or f"\0{one.name}" for one in records])
+                for split, records in splits.items()
+            }
+            contents.faults += shared_groups(contents.groups, self.group_column)
         return contents
 
     def _tables(self) -> dict[str, Path]:
@@ -126,9 +150,8 @@ class BoxTable(DetectionData[AnnotatedFiles]):
     ) -> dict[str, list[ImageRecord]]:
         """The images of a table, by their splits where it has such a column."""
         table = read_columns(file)
-        columns, wrong = columns_of(
-            [*table], self.image_column, self.class_column, self.box_columns, self.split_column
-        )
+        asked = self.image_column, self.class_column, self.box_columns
+        columns, wrong = columns_of([*table], *asked, self.split_column, self.group_column)
         if columns is None:
             faults += [Fault(str(file), line) for line in wrong]
             return {}

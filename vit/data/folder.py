@@ -1,10 +1,11 @@
 """Any folder of images: ROOT/CLASS/*.jpg, or ROOT/{train,val,test}/CLASS/*.jpg."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from vit.faults import Fault, did_you_mean, shorten
 PHOTO_MEAN = (0.485, 0.456, 0.406)
 PHOTO_STD = (0.229, 0.224, 0.225)
 OF_THE_KERNEL = ("/proc/", "/sys/")  # whose links lead all over the disk
+MASKS = re.compile(r"mask|label|annot|segm|^gt$|truth", re.I)  # what people call such folders
 LITTER = ("thumbs.db", "desktop.ini")  # what Windows leaves in folders of images
 
 
@@ -175,45 +177,53 @@ def read_folders(
 ) -> tuple[dict[str, Source], tuple[str, ...]]:
     """Split → its files with their classes; and the names of the classes, sorted.
 
-    The class folders of train are the classes, the empty ones too: the check tells those. Raises
-    Unsound naming every class folder elsewhere that train does not have. Files that are left
-    out, for their endings or since they lie in no class folder, are counted into `warnings`.
+    The class folders of all splits are the classes, the empty ones too: the check tells those, and
+    those that train lacks. Files that are left out, for their endings or since they lie in no class
+    folder, are counted into `warnings`. Raises ValueError where train has none.
     """
     train = folders["train"]
-    class_names = tuple(folder.name for folder in subfolders(train))
-    if not class_names:
+    here = {split: [each.name for each in subfolders(folder)] for split, folder in folders.items()}
+    class_names = tuple(sorted({name for names in here.values() for name in names}))
+    if not here["train"]:
         loose = sum(1 for _ in image_files(train, ""))
         raise ValueError(
             f"{train} holds {loose} images but no folder; wanted a folder per class, "
             "ROOT/CLASS/*.jpg, or a table of paths and labels (data=table)."
         )
     sources: dict[str, Source] = {}
-    faults: list[Fault] = []
     for split, folder in folders.items():
-        here = {entry.name for entry in subfolders(folder)}
-        unknown = sorted(here - set(class_names))
-        if unknown:
-            near = did_you_mean(unknown[0], class_names)
-            message = (
-                f"{folder} has classes that {train} lacks: {shorten(unknown)}."
-                f"{near} Every class must have training images."
-            )
-            faults.append(Fault(str(folder), message))
-            continue
         others: Counter[str] = Counter()
-        files = {
-            name: sorted(image_files(folder, name, others)) for name in class_names if name in here
-        }
+        files = {name: sorted(image_files(folder, name, others)) for name in here[split]}
         warnings += left_out(folder, others)
-        names = [name for group in files.values() for name in group]
+        names = [name for group in class_names for name in files.get(group, ())]
         counts = [len(files.get(name, ())) for name in class_names]
         sources[split] = FileSource(
             root=folder,
             names=np.array(names, dtype=bytes),
             labels=np.repeat(np.arange(len(class_names)), counts),
         )
-    require_sound(faults)
+    warnings += _like_masks(train, class_names, sources["train"])
     return sources, class_names
+
+
+def _like_masks(train: Path, class_names: tuple[str, ...], source: Source) -> list[str]:
+    """A warning where one of two classes is called as masks are, and has the other's file names."""
+    masks = [name for name in class_names if MASKS.search(name)]
+    if len(class_names) != 2 or len(masks) != 1 or not isinstance(source, FileSource):
+        return []
+    stems: dict[str, set[str]] = {name: set() for name in class_names}
+    for name in source.names.tolist():
+        path = PurePosixPath(os.fsdecode(name))
+        stems[path.parts[0]].add(path.with_suffix("").relative_to(path.parts[0]).as_posix())
+    one, other = stems.values()
+    if not one or len(one & other) < len(one | other) / 2:
+        return []
+    images = next(name for name in class_names if name not in masks)
+    return [
+        f"{train}: {images!r} and {masks[0]!r} are taken for two classes, and their files have the "
+        f"same names; if {masks[0]!r} holds masks: task=segmentation data=mask_folder "
+        f"data.images={images} data.masks={masks[0]}"
+    ]
 
 
 def subfolders(folder: Path) -> list[Path]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from vit.data.core.class_names import same_numbers, sorted_names
 from vit.data.core.file_names import expanded, stored
+from vit.data.core.groups import group_like, keeps_together, shared_groups
 from vit.data.core.sources import Contents, FileSource, Source
 from vit.data.core.split_names import split_of
 from vit.data.core.unsound import Unsound
@@ -33,6 +34,7 @@ class Table(ClassificationData):
         root: where relative paths start; None is the folder of the table.
         path_column, label_column: names of columns.
         split_column: a column of train, val and test; None where all rows are train.
+        group_column: of what belongs together, such as a patient: no group is in two splits.
         separator: parts the labels of one image, such as "|"; None is one label per image.
         classes: all class names in their order; None takes those that occur, sorted.
     """
@@ -42,6 +44,7 @@ class Table(ClassificationData):
     path_column: str = "path"
     label_column: str = "label"
     split_column: str | None = None
+    group_column: str | None = None
     separator: str | None = None
     classes: tuple[str, ...] | None = None
 
@@ -69,6 +72,13 @@ class Table(ClassificationData):
         faults = [Fault("data", f"{file}, {line}.") for line in wrong]
         rows_of_splits = self._rows_of_splits(columns, file, faults)
         class_names = self._class_names(labels, file, faults)
+        groups: dict[str, np.ndarray] = {}
+        if self.group_column is not None:
+            column = self.group_column
+            each, bad = cells(columns[column], "group", column)
+            faults += [Fault("data", f"{file}, {line}.") for line in bad]
+            groups = {split: np.array(each)[rows] for split, rows in rows_of_splits.items()}
+            faults += shared_groups(groups, column)
         if faults:
             raise Unsound(faults)
         numbers = label_array(labels, class_names, several)
@@ -83,6 +93,7 @@ class Table(ClassificationData):
             mean=PHOTO_MEAN,
             std=PHOTO_STD,
             multi_label=several,
+            groups=groups,
             origin={split: str(file) for split in sources},
             faults=same_numbers(class_names, str(file)) if self.classes is None else [],
             warnings=[*self._oddities(columns, file), *like_gaps(class_names)],
@@ -96,6 +107,12 @@ class Table(ClassificationData):
     def _oddities(self, columns: dict[str, list], file: Path) -> list[str]:
         """What a column that is not asked for tells of those that are."""
         lines = spaced(columns[self.label_column], f"{file}: {self.label_column}")
+        if self.group_column is None and self.split_column is None:
+            texts = {name: [as_text(value) for value in each] for name, each in columns.items()}
+            left = {
+                k: v for k, v in texts.items() if k not in (self.path_column, self.label_column)
+            }
+            lines += [f"{file}: {keeps_together(name, left[name])}" for name in group_like(left)]
         for name, values in columns.items() if self.split_column is None else ():
             words = {as_text(value).lower() for value in values}
             meant = {split_of(word) for word in words}
@@ -218,7 +235,7 @@ def label_array(labels: list[list[str]], class_names: tuple[str, ...], several: 
 def _require_columns(columns: dict[str, list], data: Table, file: Path) -> None:
     """Raises Unsound with each column that is asked for and is not there."""
     faults = []
-    for key in ("path_column", "label_column", "split_column"):
+    for key in ("path_column", "label_column", "split_column", "group_column"):
         name = getattr(data, key)
         if name is not None and name not in columns:
             message = f"{file} has no column {name!r} (data.{key}), only {', '.join(columns)}."

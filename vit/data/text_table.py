@@ -9,13 +9,13 @@ import numpy as np
 
 from vit.data.core.class_names import same_numbers, sorted_names
 from vit.data.core.file_names import expanded
+from vit.data.core.groups import shared_groups
 from vit.data.core.sources import Contents
 from vit.data.formats.cells import cells
 from vit.data.formats.column_checks import better_columns, looks_odd, without_header
 from vit.data.formats.text_files import Column, Rows, rows_of
 from vit.data.kinds.label_checks import alike, each_its_own, like_gaps
 from vit.data.kinds.text import TextData, TextSource
-from vit.faults import Fault, did_you_mean
 
 
 @dataclass(kw_only=True, eq=False)
@@ -27,6 +27,8 @@ class TextTable(TextData):
             of train is set aside (val_fraction, test_fraction).
         target: what the second column holds: "class" for classification, "text" for writing.
         input_column, target_column: of a .tsv the number of the column, from 0; of a .jsonl a key.
+        group_column: likewise of what belongs together, such as an author: no group is in two
+            splits; null for none.
         header: whether the first row of a .tsv names its columns, which then serve as numbers do.
     """
 
@@ -36,6 +38,7 @@ class TextTable(TextData):
     target: Literal["class", "text"] = "class"
     input_column: int | str = 0
     target_column: int | str = 1
+    group_column: int | str | None = None
     header: bool = False
 
     def read(self) -> Contents[TextSource]:
@@ -53,6 +56,12 @@ class TextTable(TextData):
             others, bad_others = _column(rows, what, self.target_column)
             read[split] = texts, others
             wrong += bad + bad_others
+        groups: dict[str, np.ndarray] = {}
+        for split, rows in tables.items() if self.group_column is not None else ():
+            assert self.group_column is not None
+            each, bad = _column(rows, "group", self.group_column)
+            groups[split] = np.array(each)
+            wrong += bad
         if not wrong and self.target == "class":
             wrong = self._class_faults(tables["train"], read["train"][1])
         if wrong:
@@ -65,9 +74,15 @@ class TextTable(TextData):
                 name: TextSource(texts, np.zeros(len(texts), dtype=np.int64), others, row)
                 for name, (texts, others) in read.items()
             }
-            return Contents(sources, origin=origin, warnings=warnings)
-        names = sorted_names(read["train"][1])
-        faults = same_numbers(names, self.train)
+            return Contents(
+                sources,
+                groups=groups,
+                origin=origin,
+                warnings=warnings,
+                faults=shared_groups(groups, self.group_column),
+            )
+        names = sorted_names(label for _, labels in read.values() for label in labels)
+        faults = same_numbers(names, self.train) + shared_groups(groups, self.group_column)
         warnings += [*alike(names), *like_gaps(names)]
         if self.header and (twice := set(tables["train"].names) & set(names)):
             warnings.append(
@@ -77,18 +92,16 @@ class TextTable(TextData):
         sources = {}
         number = {name: position for position, name in enumerate(names)}
         for split, (texts, labels) in read.items():
-            unknown = [at for at, label in enumerate(labels) if label not in number]
-            if unknown:
-                label = labels[unknown[0]]
-                message = (
-                    f"{files[split]}, row {tables[split].numbers[unknown[0]]}: the class {label!r} "
-                    f"is not in {self.train}.{did_you_mean(label, names)} {len(unknown)} rows have "
-                    "such classes."
-                )
-                faults.append(Fault("data", message))
-            numbers = np.array([number.get(label, 0) for label in labels], dtype=np.int64)
+            numbers = np.array([number[label] for label in labels], dtype=np.int64)
             sources[split] = TextSource(texts, numbers, None, row)
-        return Contents(sources, class_names=names, origin=origin, warnings=warnings, faults=faults)
+        return Contents(
+            sources,
+            class_names=names,
+            groups=groups,
+            origin=origin,
+            warnings=warnings,
+            faults=faults,
+        )
 
     def _rows(self, name: str, key: str) -> Rows:
         file = expanded(name)

@@ -19,10 +19,12 @@ from vit.data.annotations.raw import (
     is_size,
     size_or_none,
 )
+from vit.data.annotations.unseen_objects import without_unseen_objects
 from vit.data.core.class_names import same_numbers
 from vit.data.core.images import SUFFIXES
 from vit.data.core.sources import Contents
 from vit.data.core.split_names import counterparts
+from vit.data.core.unseen_classes import UnseenClasses
 from vit.data.core.unsound import Unsound
 from vit.data.folder import existing_folder
 from vit.data.formats.plain_text import decoded, lines_of, open_regular
@@ -47,6 +49,8 @@ class Voc(DetectionData[AnnotatedFiles]):
         train_list, val_list, test_list: names of the lists, without .txt; of the last two, the
             usual names may be absent, as null says they are: val is then set aside from train.
         classes: all class names in order; None takes those of train, sorted.
+        on_unseen_class: stop at classes of val or test that train lacks, or leave their boxes out;
+            with `classes` None.
         difficult: objects marked so are a "crowd", neither trained on nor counted in the metric,
             or "keep" makes them objects like others.
         first_pixel: 1 as VOC has it: a box of 1, 1, 10, 20 covers 10×20 pixels from the corner.
@@ -61,6 +65,7 @@ class Voc(DetectionData[AnnotatedFiles]):
     val_list: str | None = "val"
     test_list: str | None = "test"
     classes: tuple[str, ...] | None = None
+    on_unseen_class: UnseenClasses = "error"
     difficult: Literal["crowd", "keep"] = "crowd"
     first_pixel: Literal[0, 1] = 1
 
@@ -115,13 +120,18 @@ class Voc(DetectionData[AnnotatedFiles]):
                 [name for same in files.values() for name in same[1:]],
             ),
         )
+        unseen: list[Fault] = []
+        if self.classes is None:
+            origins = {split: f"{folder}, {split}" for split in splits}
+            how = self.on_unseen_class
+            without_unseen_objects(splits, origins, names, how, unseen, warnings)
         class_of = {name: number for number, name in enumerate(names)}
         ready = {
             split: from_records(str(folder), images, found, class_of)
             for split, found in splits.items()
         }
         numbers = tuple(range(1, len(names) + 1))
-        faults = [*bad.faults(str(folder)), *same_numbers(names, str(folder))]
+        faults = [*unseen, *bad.faults(str(folder)), *same_numbers(names, str(folder))]
         contents = contents_of(ready, tuple(names), numbers, False, faults)
         contents.warnings += warnings + [str(one) for one in dropped.faults(str(folder))]
         return contents

@@ -14,6 +14,7 @@ from PIL import Image
 
 from vit.data.core.class_names import same_numbers
 from vit.data.core.file_names import stored
+from vit.data.core.groups import shared_groups
 from vit.data.core.images import BadImage, eight_bit
 from vit.data.core.sources import Contents, FileSource, Source
 from vit.data.core.split_names import split_of
@@ -69,6 +70,7 @@ class WavFolder(ClassificationData):
         root: the folder, not an archive of it; `~` is understood.
         pattern: see above.
         test_groups, val_groups: groups that are the test, and val, and never trained on.
+        split_by_group: what is set aside of train are whole groups, drawn by `split_seed`.
         sample_rate: Hz that all files are resampled to.
         window_ms, hop_ms: of the Fourier transforms, milliseconds.
         mels: rows of a picture.
@@ -82,6 +84,7 @@ class WavFolder(ClassificationData):
     pattern: str = "{class}/{name}"
     test_groups: tuple[str, ...] = ()
     val_groups: tuple[str, ...] = ()
+    split_by_group: bool = False
     sample_rate: int = 16_000
     window_ms: float = 25.0
     hop_ms: float = 10.0
@@ -101,6 +104,11 @@ class WavFolder(ClassificationData):
         if (self.test_groups or self.val_groups) and "group" not in names:
             wrong.append(
                 f"data.test_groups and data.val_groups want {{group}} in data.pattern, which is "
+                f"{self.pattern!r}."
+            )
+        if self.split_by_group and "group" not in names:
+            wrong.append(
+                f"data.split_by_group=true wants {{group}} in data.pattern, which is "
                 f"{self.pattern!r}."
             )
         if twice := set(self.test_groups) & set(self.val_groups):
@@ -149,6 +157,11 @@ class WavFolder(ClassificationData):
             for split in SPLITS
             if split in places
         }
+        groups: dict[str, np.ndarray] = {}
+        if self.split_by_group:
+            groups = {
+                split: np.array([rows[at][1]["group"] for at in places[split]]) for split in sources
+            }
         mean, deviation = _statistics(sources["train"])
         return Contents(
             sources=sources,
@@ -157,8 +170,12 @@ class WavFolder(ClassificationData):
             mean=(mean,),
             std=(deviation,),
             image_size=(self.mels, self.spectrogram.frames),
+            groups=groups,
             origin={split: self._origin(root, split) for split in sources},
-            faults=same_numbers(class_names, str(root)),
+            faults=[
+                *same_numbers(class_names, str(root)),
+                *shared_groups(groups, "true", "data.split_by_group"),
+            ],
             warnings=[f"{root}: files that are left out, as no .wav: {kinds}."] if kinds else [],
         )
 

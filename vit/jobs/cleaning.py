@@ -63,6 +63,7 @@ def clean(run_dir: str) -> int:
         before = _all_bytes(folder)
         tidy(folder.checkpoints)
         kept, gone = _checkpoints(folder)
+        _note(folder, cleaned=True)
         for names in kept:
             path = folder.checkpoints / names[0]
             content = read_checkpoint(path)
@@ -70,10 +71,10 @@ def clean(run_dir: str) -> int:
                 continue
             if "last.ckpt" in names:
                 # A run is not done where another file lies in place of the one it ended with.
-                _note_last(folder, None)
+                _note(folder, last_checkpoint=None)
             write_checkpoint(_slim(content), path, names[1:])
         if folder.last_checkpoint.exists():
-            _note_last(folder, content_of(folder.last_checkpoint))
+            _note(folder, last_checkpoint=content_of(folder.last_checkpoint))
         for names in gone:
             for name in names:
                 (folder.checkpoints / name).unlink(missing_ok=True)
@@ -170,8 +171,8 @@ def _all_bytes(folder: RunFolder) -> int:
     return sum({stat.st_ino: stat.st_size for stat in stats}.values())
 
 
-def _note_last(folder: RunFolder, content: str | None) -> None:
-    """Says in state.json what last.ckpt holds, and leaves all else of it as it is."""
+def _note(folder: RunFolder, **told: str | bool | None) -> None:
+    """Says this in state.json, such as what last.ckpt holds, and leaves all else of it."""
     state = json_of(folder.state_file, STATE)
-    if state is not None and state.get("last_checkpoint") != content:
-        write_json(folder.state_file, {**state, "last_checkpoint": content})
+    if state is not None and any(state.get(key) != value for key, value in told.items()):
+        write_json(folder.state_file, {**state, **told})

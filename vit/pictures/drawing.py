@@ -13,8 +13,10 @@ from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
 from vit.structures import IGNORED
+from vit.terminal import one_line
 
 SMALLEST = 320  # pixels of the longer side; a smaller picture is enlarged so that words fit
+MOST_OF_NAME = 60  # letters of a class
 LEGEND = 12  # pixels of a swatch and of the letters beside it
 
 
@@ -47,7 +49,7 @@ def annotated(
         drawn = draw_bounding_boxes(
             drawn,
             boxes,
-            list(words) or None,
+            [one_line(each, MOST_OF_NAME) for each in words] or None,
             colors=chosen,
             width=2,
             label_colors=ink,
@@ -72,6 +74,7 @@ def legend(names: Sequence[str]) -> Image.Image:
     font = ImageFont.load_default(LEGEND)
     gap, row = LEGEND // 2, LEGEND + LEGEND // 2
     x, y, places = gap, gap, []
+    names = [one_line(name, MOST_OF_NAME) for name in names]
     for name in names:
         taken = round(row + font.getlength(name)) + 2 * gap
         if x > gap and x + taken > SMALLEST:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from vit.terminal import printable
+from vit.terminal import one_line
 
 SIZE = (480, 340)  # pixels of a panel
 FINER = 2  # drawn so many times as large, and shrunk: smooth edges
@@ -77,7 +77,7 @@ class Panel:
 
     def fitted(self, words: str, width: Number) -> str:
         """A name in one line, as much of it as has room."""
-        words = " ".join(printable(words).split())[:200]
+        words = one_line(words)
         if self.small.getlength(words) <= width:
             return words
         while words and self.small.getlength(f"{words}…") > width:
@@ -115,9 +115,10 @@ def curves(
         y = math.log10(y) if powers else y
         return box[3] - (box[3] - box[1]) * (y - low) / (high - low)
 
-    _grid(panel, box, [(up(tick), _number(tick)) for tick in ticks])
-    for tick in _steps(0.0, right, 6, whole=True):
-        panel.text(across(tick), box[3] + FINER * 12, _number(tick), at="mm")
+    _grid(panel, box, list(zip(map(up, ticks), _numbers(ticks), strict=True)))
+    below = _steps(0.0, right, 6, whole=True)
+    for tick, words in zip(below, _numbers(below), strict=True):
+        panel.text(across(tick), box[3] + FINER * 12, words, at="mm")
     panel.text((box[0] + box[2]) / 2, box[3] + FINER * 28, unit, at="mm")
     if mark is not None:
         _dashed(panel, across(mark.x), box)
@@ -242,10 +243,20 @@ def _dashed(panel: Panel, x: float, box: Box) -> None:
         panel.draw.line((x, top, x, min(top + dash, box[3])), ORANGE, FINER)
 
 
-def _number(value: Number) -> str:
+def _numbers(values: Sequence[Number]) -> list[str]:
+    """In as few digits as tell them apart: 1.2e-4 and 1.4e-4 are not both 1e-4."""
+    for digits in range(8):
+        words = [_number(value, digits) for value in values]
+        if len(set(words)) == len(values):
+            break
+    return words
+
+
+def _number(value: Number, more: int = 0) -> str:
+    """A short number, with so many digits more than usual."""
     if value and (abs(value) >= 1e6 or abs(value) < 1e-3):
-        return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
-    return f"{value:,.6g}" if abs(value) < 1e4 else f"{value:,.0f}"
+        return f"{value:.{more}e}".replace("e-0", "e-").replace("e+0", "e")
+    return f"{value:,.{6 + more}g}" if abs(value) < 1e4 else f"{value:,.{more}f}"
 
 
 def _shade(share: float, right: bool) -> tuple[int, int, int]:

@@ -19,12 +19,14 @@ from vit.data.kinds.detection_transforms import corners
 from vit.facts import CaptionFacts, Facts
 from vit.pictures.drawing import annotated, coloured
 from vit.structures import IGNORED, Batch, CaptionBatch, DetectionBatch, SegmentationBatch
+from vit.terminal import one_line
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 CELL = 128  # pixels an image is enlarged to at least, in whole steps so that pixels stay square
 FONT_SIZE = 12
 GAP = 6
+MOST_LETTERS = 400  # of a caption
 WIDER = 1.6  # than high, as screens are
 
 
@@ -133,8 +135,14 @@ def page(pictures: Sequence[Image.Image], captions: Sequence[tuple[str, str]]) -
     return whole
 
 
+def _ends(text: str, keep_end: bool) -> str:
+    """In a single line of plain letters, no more of a long text than a cell could ever show."""
+    return one_line(text[-MOST_LETTERS:] if keep_end else text[:MOST_LETTERS], MOST_LETTERS)
+
+
 def _shortened(text: str, width: int, font: Font, keep_end: bool) -> str:
     """The text, or as much of its beginning or its end as has room, with dots for the rest."""
+    text = _ends(text, keep_end)
     if font.getlength(text) <= width:
         return text
     for length in range(len(text) - 1, 0, -1):

@@ -6,7 +6,6 @@ import base64
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,14 @@ from vit.facts import AnyFacts
 from vit.faults import Fault, Refused
 from vit.pictures.answers import with_objects
 from vit.pictures.drawing import SMALLEST, coloured, legend
+from vit.pictures.nothing_found import nothing_found
 from vit.pictures.sheets import page
 from vit.runs.writing import write_text
+from vit.terminal import in_html, printable
 
 LARGEST = 480  # pixels of the longer side of a picture in a notebook
 MOST_CLASSES = 3
+MOST_OF_TEXT = 5_000  # letters, of a text or of what is said of one
 NAMED = ("path", "input")  # keys of a row that name its input
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 PAGE = """<!doctype html>
@@ -41,7 +43,8 @@ class Shown:
 
     Of each input its `names` (a file, or the text itself), the `captions`, and of images and
     sounds the `pictures`, of Pillow, at most 480 pixels wide or high. `legend` says which colour
-    is which class, of maps of classes. `left` is the number of inputs beyond those shown.
+    is which class, of maps of classes. `left` is the number of inputs beyond those shown, `hint`
+    what to do where the threshold hides all objects of some.
     """
 
     names: tuple[str, ...]
@@ -49,21 +52,22 @@ class Shown:
     pictures: tuple[Image.Image, ...] = ()
     legend: Image.Image | None = None
     left: int = 0
+    hint: str = ""
 
     def __len__(self) -> int:
         return len(self.captions)
 
     def __repr__(self) -> str:
         lines = [f"{a}  →  {b}" for a, b in zip(self.names, self.captions, strict=True)]
-        return "\n".join([*lines, *self._rest()])
+        return printable("\n".join([*lines, *self._rest()]))
 
     def sheet(self) -> Image.Image:
         """All pictures on one, each over its caption and its name. Raises Refused for texts."""
         if not self.pictures:
             raise Refused([Fault("sheet", "is of pictures, and these are texts: print them")])
         captions = list(zip(self.captions, self.names, strict=True))
-        side = max(max(picture.size) for picture in self.pictures)
-        sheet = page([_squared(picture, side) for picture in self.pictures], captions)
+        width, height = (max(sides) for sides in zip(*(p.size for p in self.pictures), strict=True))
+        sheet = page([_framed(each, width, height) for each in self.pictures], captions)
         if self.legend is None:
             return sheet
         size = max(sheet.width, self.legend.width), sheet.height + self.legend.height
@@ -91,7 +95,7 @@ class Shown:
         return file
 
     def _repr_html_(self) -> str:
-        rest = "".join(f"<p>{escape(line)}</p>" for line in self._rest())
+        rest = "".join(f"<p>{in_html(line)}</p>" for line in self._rest())
         if not self.pictures:
             rows = "".join(
                 f"<tr>{_cell(name)}{_cell(caption)}</tr>"
@@ -104,7 +108,8 @@ class Shown:
         return f'<div style="{place}">{figures}</div>{colours}{rest}'
 
     def _rest(self) -> list[str]:
-        return [f"and {self.left:,} more"] if self.left else []
+        more = [f"and {self.left:,} more"] if self.left else []
+        return [*more, self.hint] if self.hint else more
 
 
 def shown(
@@ -118,16 +123,23 @@ def shown(
 ) -> Shown:
     """What a task says (`rows`) of Pillow images or texts, objects from `threshold` on."""
     captions, pictures, maps = [], [], False
+    hidden: list[float] = []  # of inputs in which nothing is shown the highest score, or -1
     white = getattr(facts, "white", None)
     for row, given in zip(rows, inputs, strict=True):
         if "objects" in row:
             certain = [found for found in row["objects"] if found["score"] >= threshold]
+            if not certain:
+                hidden.append(max((found["score"] for found in row["objects"]), default=-1.0))
             row = {**row, "objects": certain}
         maps = maps or "class_map" in row
         captions.append(caption(row))
         pictures += [drawn(given, row, white)] if isinstance(given, Image.Image) else []
     colours = legend(facts.class_names) if maps else None
-    return Shown(tuple(names), tuple(captions), tuple(pictures), colours, left)
+    hint = ""
+    if hidden:
+        highest = max(hidden) if max(hidden) >= 0 else None
+        hint = nothing_found(len(hidden), len(captions), highest, threshold, "threshold=")
+    return Shown(tuple(names), tuple(captions), tuple(pictures), colours, left, hint)
 
 
 def caption(row: dict[str, Any]) -> str:
@@ -161,14 +173,17 @@ def drawn(image: Image.Image, row: dict[str, Any], white: float | None = None) -
     return with_objects(picture, row["objects"], scale) if row.get("objects") else picture
 
 
-def _squared(picture: Image.Image, side: int) -> Image.Image:
-    whole = Image.new("RGB", (side, side), "white")
-    whole.paste(picture, ((side - picture.width) // 2, side - picture.height))
+def _framed(picture: Image.Image, width: int, height: int) -> Image.Image:
+    """The picture on white, above its caption, so that all of a sheet are of one size."""
+    whole = Image.new("RGB", (width, height), "white")
+    whole.paste(picture, ((width - picture.width) // 2, height - picture.height))
     return whole
 
 
 def _figure(picture: Image.Image, caption: str, name: str) -> str:
-    words = f"<b>{escape(caption)}</b><br>{escape(name)}" if name else f"<b>{escape(caption)}</b>"
+    words = (
+        f"<b>{in_html(caption)}</b><br>{in_html(name)}" if name else f"<b>{in_html(caption)}</b>"
+    )
     under = f"max-width:{picture.width}px;overflow-wrap:anywhere"
     return (
         f'<figure style="margin:0">{_img(picture)}'
@@ -183,4 +198,4 @@ def _img(picture: Image.Image) -> str:
 
 
 def _cell(text: str) -> str:
-    return f'<td style="text-align:left">{escape(text)}</td>'
+    return f'<td style="text-align:left">{in_html(text, MOST_OF_TEXT)}</td>'

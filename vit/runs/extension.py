@@ -105,10 +105,13 @@ def _why_not(parent: RunFolder, config: dict[str, Any]) -> str | None:
         return f"{where} holds a run of another config; it differs in {'; '.join(differing)}"
     if not parent.is_done():
         return _unfinished(parent, same)
-    if not parent.last_checkpoint.is_file():
+    if parent.state().cleaned or not parent.last_checkpoint.is_file():
+        gone = f"{parent.last_checkpoint} is gone"
+        if parent.state().cleaned:
+            gone = f"{where} was cleaned (vit clean), which keeps weights and no optimizer's state"
         return (
-            f"{parent.last_checkpoint} is gone, and nothing can be gone on with. Begin a run from "
-            f"its selected weights instead: init={where}, without extend"
+            f"{gone}, and nothing can be gone on with. Begin a run from its selected weights "
+            f"instead: init={where}, without extend"
         )
     return _ended_early(parent, config)
 

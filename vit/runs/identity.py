@@ -26,6 +26,9 @@ PATHS = ("root", "path", "image_root", "cache_dir")
 # out, since old folders go on without it. See "Adding a key" in CONTRIBUTING.md.
 ADDED: dict[str, Any] = {
     "data.class_sampling": 0.0,
+    "data.on_unseen_class": "error",
+    "data.group_column": None,
+    "data.split_by_group": False,
     "data.split_files": None,
     "data.first_pixel": 1,
     "data.image_suffix": "",

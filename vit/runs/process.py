@@ -32,6 +32,7 @@ from vit.runs.own_packages import leave_current_folder
 from vit.runs.temporary import (
     apart_from_the_compiled,
     clear_temporary_folders,
+    give_sockets_room,
     own_temporary_folder,
     remove_if_nothing_was_compiled,
 )
@@ -72,6 +73,7 @@ def warm_up(many: bool = False) -> None:
     strip_rank_variables()
     same_code_for_children()
     clear_temporary_folders()
+    give_sockets_room()
     atexit.register(remove_if_nothing_was_compiled)
     modules = [*PRELOAD, *(PRELOAD_FOR_MANY if many else [])]
     if "forkserver" in multiprocessing.get_all_start_methods() and sys.platform != "darwin":
@@ -213,6 +215,7 @@ def _apart(
 
 
 def _context() -> Any:
+    give_sockets_room()
     forked = "forkserver" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
     return multiprocessing.get_context("forkserver" if forked else "spawn")
 

@@ -40,7 +40,8 @@ class RunState:
     """What state.json says; `name` is None where there is no file that can be read.
 
     Times are seconds since 1970. `kind` and `error` say why a run failed, `last_checkpoint` what
-    the checkpoint held that it ended with (`content_of` of vit/runs/directory.py).
+    the checkpoint held that it ended with (`content_of` of vit/runs/directory.py), `cleaned` that
+    `vit clean` took from its checkpoints what a training goes on from.
     """
 
     name: State | None = None
@@ -54,6 +55,7 @@ class RunState:
     error: str | None = None
     log_tail: tuple[str, ...] = ()
     last_checkpoint: str | None = None
+    cleaned: bool = False
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> RunState:
@@ -72,6 +74,7 @@ class RunState:
             error=plain.get("error"),
             log_tail=tuple(plain.get("log_tail", ())),
             last_checkpoint=None if last is None else str(last),
+            cleaned=plain.get("cleaned") is True,
         )
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import fcntl
 import getpass
+import multiprocessing.process
 import os
 import re
 import shutil
@@ -16,11 +17,18 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import util
 from pathlib import Path
+
+from vit.faults import Fault, Refused
 
 PREFIX = "vit-process-"
 OLD_SECONDS = 60.0
 COMPILED = "TORCHINDUCTOR_CACHE_DIR"
+LONGEST_SOCKET = 107  # bytes of a Unix socket's path
+# Of `/vit-process-abcd1234/pymp-abcd1234/listener-abcd1234`, which multiprocessing adds.
+ROOM_OF_NAMES = 53
+SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 
 
 @contextmanager
@@ -52,6 +60,30 @@ def own_temporary_folder() -> Iterator[None]:
             os.close(shared)
             assert kept is not None
             _remove_if_unused(kept)
+
+
+def give_sockets_room() -> None:
+    """Where the folder of temporary files has a long path, multiprocessing's sockets lie elsewhere.
+
+    A socket's name has 107 bytes, and a scheduler's TMPDIR may take most of them; multiprocessing
+    (Python 3.11) then fails with "AF_UNIX path too long". Children inherit the folder that is noted
+    here. Raises Refused where no other folder can be written.
+    """
+    noted = multiprocessing.process.current_process()._config  # type: ignore[attr-defined]
+    longest = len(os.fsencode(tempfile.gettempdir())) + ROOM_OF_NAMES
+    if "tempdir" in noted or longest <= LONGEST_SOCKET:
+        return
+    for place in SHORT_FOLDERS:
+        with suppress(OSError):
+            folder = tempfile.mkdtemp(prefix="pymp-", dir=place)
+            util.Finalize(None, shutil.rmtree, args=(folder, True), exitpriority=-100)
+            noted["tempdir"] = folder
+            return
+    message = (
+        f"is {tempfile.gettempdir()}, and its {longest - ROOM_OF_NAMES} bytes leave no room for "
+        f"the name of a socket there; wanted {LONGEST_SOCKET - ROOM_OF_NAMES} at most"
+    )
+    raise Refused([Fault("TMPDIR", message)])
 
 
 def clear_temporary_folders() -> None:

@@ -71,13 +71,18 @@ class Reopened(Sequence[Any]):
         return self.opened(self.held[at]) if isinstance(self.held[at], Path) else self.held[at]
 
 
+def unit_of(data: Any) -> str:
+    """What a run reads: a key of `WANTED`."""
+    return data.unit if data.unit in WANTED else "image"
+
+
 def ready(inputs: Any, data: Any, where: str) -> Sequence[Any]:
     """Pillow images, or texts, as `data` (a run's own) read them, each looked at once.
 
     Raises Refused with what is none of what such a run reads: each input named once, by its place.
     """
-    unit = data.unit if data.unit in WANTED else "image"
-    require_several(inputs, where, WANTED[unit])
+    unit = unit_of(data)
+    inputs = as_several(inputs, unit, where)
     usable: list[Any] = []
     faults = []
     several = len(inputs) > AT_ONCE
@@ -97,18 +102,28 @@ def ready(inputs: Any, data: Any, where: str) -> Sequence[Any]:
     return Reopened(usable, open_with(data)) if several else usable
 
 
-def require_several(inputs: Any, where: str, wanted: str, none: str = "nothing") -> None:
-    """Raises Refused where somebody gives one thing, or nothing, in place of a list.
+def as_several(inputs: Any, unit: str, where: str, wanted: str = "", none: str = "nothing") -> Any:
+    """The inputs as a list: one path, text, image, array or tensor is a list of itself.
 
-    An array [height, width, 3] is one picture: its rows would be taken for as many.
+    An array [height, width] or [height, width, 3] is one picture, where its rows would be taken
+    for as many; of sounds one of [samples] is one. Raises Refused for nothing, and for what is
+    neither an input nor several.
     """
-    one = isinstance(inputs, str | bytes | Path | Image.Image) or not hasattr(inputs, "__len__")
-    shape: tuple[int, ...] = tuple(getattr(inputs, "shape", (1,)))
-    if one or not len(shape) or (len(shape) == 3 and shape[2] in (1, 3, 4)):
-        kind = type(inputs).__name__
-        raise Refused([Fault(where, f"got one {kind}; wanted a list of {wanted}")])
+    shape = getattr(inputs, "shape", None)
+    if isinstance(inputs, str | Path | Image.Image):
+        return [inputs]
+    if shape is not None and unit != "text":
+        axes = len(shape)
+        one = axes == 1 if unit == "sound" else axes == 2 or (axes == 3 and shape[2] in (1, 3, 4))
+        if one and 0 not in shape:
+            return [inputs]
+    wanted = wanted or WANTED[unit]
+    if isinstance(inputs, bytes) or not hasattr(inputs, "__len__") or shape == ():
+        message = f"got one {type(inputs).__name__}; wanted one or a list of {wanted}"
+        raise Refused([Fault(where, message)])
     if not len(inputs):
-        raise Refused([Fault(where, f"got {none}; wanted a list of {wanted}")])
+        raise Refused([Fault(where, f"got {none}; wanted one or a list of {wanted}")])
+    return inputs
 
 
 class BadInput(ValueError):

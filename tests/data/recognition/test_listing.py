@@ -9,12 +9,14 @@ import pytest
 from layout_files import classes, coco, pictures, text
 from layouts_of_marks import masks_of_camvid, masks_usual, masks_with_void
 
+from vit.cli.compose import compose
 from vit.data.annotations import map_classes
 from vit.data.core.images import SUFFIXES
 from vit.data.recognition import heads, listing, masks
 from vit.data.recognition.layout import quoted, size_words, word
 from vit.data.recognition.listing import listing_of
 from vit.data.recognition.recognise import recognise
+from vit.runs.directory import RunFolder
 from vit.structures import IGNORED
 
 
@@ -162,6 +164,15 @@ def test_words_hold_any_name(value, wanted):
     assert quoted(value) == wanted
     parsed = OverridesParser.create().parse_override(word("data.root", value))
     assert parsed.value() == value
+
+
+@pytest.mark.parametrize("name", ["/x/${HOME}", "a\\${b}", "a$b {c}", "${"])
+def test_words_hold_names_that_look_like_references(name, tmp_path):
+    config = compose(["data=folder", word("data.root", name), "data.image_size=32"])
+    assert config["data"]["root"] == name
+    folder = RunFolder(tmp_path)
+    folder.freeze(config)
+    assert folder.config()["data"]["root"] == name
 
 
 def test_sides_fit_their_patches():

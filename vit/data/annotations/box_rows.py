@@ -101,6 +101,7 @@ class Columns:
     size: tuple[str, ...] = ()
     crowd: str | None = None
     split: str | None = None
+    group: str | None = None
 
 
 def columns_of(
@@ -109,10 +110,12 @@ def columns_of(
     label: str | None,
     corners: Sequence[str] | None,
     split: str | None,
+    group: str | None = None,
 ) -> tuple[Columns | None, list[str]]:
     """Those that are named, or known by their names where None is; None and why not."""
     wrong = []
     named = {"image_column": image, "class_column": label, "split_column": split}
+    named["group_column"] = group
     named |= {"box_columns": None} if corners is None else {}
     for key, name in [*named.items(), *(("box_columns", one) for one in corners or ())]:
         if name is not None and name not in columns:
@@ -139,7 +142,7 @@ def columns_of(
     sides = tuple(column(columns, (side,)) or "" for side in ("width", "height"))
     size = sides if all(sides) else ()
     crowd = column(columns, GROUPS)
-    return Columns(chosen_image, chosen_label, chosen_corners, size, crowd, split), []
+    return Columns(chosen_image, chosen_label, chosen_corners, size, crowd, split, group), []
 
 
 def _some(columns: Sequence[str]) -> str:
@@ -174,8 +177,13 @@ def records_of(
             continue
         path = names.of(name, place, bad)
         one = found.setdefault(home, {}).get(path)
+        belongs = as_text(table[of.group][row]) if of.group else ""
+        if of.group and not belongs:
+            bad.add(f"no group in {of.group}", place)
+        if one is not None and one.group != belongs:
+            bad.add(f"images of several groups in {of.group}", f"{place} ({name})")
         if one is None:
-            one = found[home][path] = ImageRecord(path)
+            one = found[home][path] = ImageRecord(path, group=belongs)
             given = (
                 (0, 0)
                 if sides is None or not np.isfinite(sides[row]).all()

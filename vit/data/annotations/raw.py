@@ -47,6 +47,7 @@ class ImageRecord:
 
     name: str  # of the image, under the folder of images or absolute
     size: tuple[int, int] = (0, 0)  # height, width; 0 where nobody says
+    group: str = ""  # what it belongs to, where the data say so
     ids: list[str] = field(default_factory=list)
     class_refs: list[Any] = field(default_factory=list)
     boxes_xywh: list[tuple[float, ...]] = field(default_factory=list)  # pixels

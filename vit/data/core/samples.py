@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from vit.data.core.groups import far_shares
 from vit.data.core.loading import start_worker, whole, worker_context
 from vit.data.core.sampling import EpochSampler, EvaluationSampler
 from vit.data.core.sources import Contents, Samples
@@ -92,8 +93,20 @@ class SampleData(ABC, Generic[T]):
     @cached_property
     def splits(self) -> dict[str, tuple[str, np.ndarray]]:
         """Split → the name of its source and the positions of its samples there."""
-        fractions = {"test": self.test_fraction, "val": self.val_fraction}
-        return split_members(self.contents.sources, fractions, self.split_seed, self.train_limit)
+        contents = self.contents
+        return split_members(
+            contents.sources,
+            self._fractions,
+            self.split_seed,
+            self.train_limit,
+            contents.unused,
+            contents.groups.get("train"),
+        )
+
+    @property
+    def _fractions(self) -> dict[str, float]:
+        """Of what is set aside, in this order."""
+        return {"test": self.test_fraction, "val": self.val_fraction}
 
     @property
     def lengths(self) -> dict[str, int]:
@@ -297,7 +310,8 @@ class SampleData(ABC, Generic[T]):
         except (ValueError, OSError):
             return []  # a fault, reported as such
         try:
-            own = self._own_warnings()
+            own = far_shares(contents.groups, self.splits, self._fractions)
+            own += self._own_warnings()
         except (ValueError, OSError):
             own = []  # likewise
         return [*contents.warnings, *own]

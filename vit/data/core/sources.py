@@ -172,8 +172,10 @@ class Contents(Generic[S]):
     """All that a kind of data set must say; the rest is the same for every kind.
 
     `sources` has "train" at least; "val" and "test" where the set comes with them. There are no
-    `class_names` where each sample has a text instead. `faults` are what is wrong in what there is
-    to read, `warnings` what is odd, or left out, and what became of it.
+    `class_names` where each sample has a text instead. `unused` are positions of samples, by
+    source, that are in no split; `groups` name what each sample of a source belongs to, so that
+    what is set aside of train are whole groups. `faults` are what is wrong in what there is to
+    read, `warnings` what is odd, or left out, and what became of it.
 
     Of images: `mean` and `std` are per channel, as fractions of white; what is None or empty here
     is for the user to say. `image_size` is None where images differ or nobody has looked.
@@ -190,6 +192,8 @@ class Contents(Generic[S]):
     std: tuple[float, ...] = ()
     image_size: tuple[int, int] | None = None
     origin: dict[str, str] = field(default_factory=dict)  # split → where it is from, in words
+    unused: dict[str, np.ndarray] = field(default_factory=dict)
+    groups: Mapping[str, np.ndarray] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 

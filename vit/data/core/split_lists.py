@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +13,7 @@ from vit.data.core.file_names import expanded
 from vit.data.formats.plain_text import lines_of
 from vit.faults import Fault, did_you_mean, shorten
 
+BLANKS = re.compile(r"\s+")
 SPLITS = ("train", "val", "test")
 
 
@@ -25,9 +27,9 @@ def members(
     """Split → the positions in `names` of those that its list has, in the list's order.
 
     A line is the path of a file, with or without its ending, and maybe with further folders before
-    it; or its bare name, where one file alone has it. Further words behind a blank, such as a label
-    or the path of a map, count nothing. What is
-    wrong goes into `faults`, all of it; files in no list are a line of `warnings`. Raises
+    it; or its bare name, where one file alone has it. A name may hold blanks; further words behind
+    a blank, such as a label or the path of a map, count nothing. What is wrong goes into `faults`,
+    all of it; files in no list are a line of `warnings`. Raises
     ValueError where the keys are no splits, or train has no list.
     """
     require_splits(lists)
@@ -84,6 +86,12 @@ def require_splits(lists: Mapping[str, str]) -> None:
         )
 
 
+def _without_further_words(line: str) -> list[str]:
+    """The line, and what is left of it without its last word, its last two, and so on."""
+    ends = [found.start() for found in BLANKS.finditer(line.strip())]
+    return [line.strip()[:end] for end in (None, *reversed(ends))]
+
+
 class _Known:
     """Files by their paths and by their bare names, both with and without endings."""
 
@@ -100,7 +108,7 @@ class _Known:
 
     def of(self, line: str) -> list[int]:
         """The positions that a line may mean, the nearest sort of likeness alone."""
-        for text in dict.fromkeys((line, line.split()[0])):
+        for text in _without_further_words(line):
             parts = PurePosixPath(text.replace("\\", "/")).parts
             for start in range(len(parts)):
                 path = "/".join(parts[start:])

@@ -8,25 +8,37 @@ import numpy as np
 
 from vit.data.core.sources import Samples
 
+GROUP_TURNS = 4  # over all groups; the later ones mend what the first left
+
 
 def split_members(
     sources: Mapping[str, Samples],
     fractions: Mapping[str, float],
     seed: int,
     train_limit: int | None = None,
+    unused: Mapping[str, np.ndarray] | None = None,
+    groups: np.ndarray | None = None,
 ) -> dict[str, tuple[str, np.ndarray]]:
     """Split → the name of its source and the positions of its samples there.
 
     Splits without a source of their own are set aside from train, by `fractions` and in their
-    order; of what is left, `train_limit` samples are drawn. Raises ValueError where there are not
+    order; of what is left, `train_limit` samples are drawn. `unused` are positions of each source
+    that belong to no split; of train's `groups`, one a sample, each is in one split as a whole.
+    Raises ValueError where there are not
     so many.
     """
     found = {name: (name, np.arange(len(source))) for name, source in sources.items()}
+    for name, positions in (unused or {}).items():
+        found[name] = (name, np.setdiff1d(found[name][1], positions))
     members = found["train"][1]
     for name, fraction in fractions.items():
         if name in found or fraction == 0:
             continue
-        rest, part = stratified_split(sources["train"].labels[members], fraction, seed)
+        labels = sources["train"].labels[members]
+        if groups is None:
+            rest, part = stratified_split(labels, fraction, seed)
+        else:
+            rest, part = grouped_split(labels, groups[members], fraction, seed)
         found[name] = ("train", members[part])
         members = members[rest]
     if train_limit is not None:
@@ -56,6 +68,51 @@ def stratified_split(
         taken.append(generator.permutation(members)[:count])
     part = np.sort(np.concatenate(taken))
     return np.setdiff1d(np.arange(len(labels)), part, assume_unique=True), part
+
+
+def grouped_split(
+    labels: np.ndarray, groups: np.ndarray, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two sorted arrays of positions as `stratified_split` gives them, and no group is in both.
+
+    In an order that the seed draws, a group goes into the part, or back, where that brings the
+    shares of classes nearer to `fraction`, a few times over; each class counts as much as any
+    other, and none gives its last samples. At least one group goes there. Raises ValueError where
+    none can.
+    """
+    kinds, strata = np.unique(_groups(labels), return_inverse=True)
+    names, owner = np.unique(groups, return_inverse=True)
+    totals = np.bincount(strata, minlength=len(kinds))
+    pairs, counts = np.unique(owner * len(kinds) + strata, return_counts=True)
+    edges = np.searchsorted(pairs, np.arange(len(names) + 1) * len(kinds))
+    taken, target = np.zeros(len(kinds)), fraction * totals
+    chosen = np.zeros(len(names), dtype=bool)
+    order = np.random.default_rng([seed, 0x96095]).permutation(len(names)).tolist()
+    possible: dict[int, float] = {}  # group → how much farther it alone would bring the shares
+    for turn in range(GROUP_TURNS):
+        for group in order:
+            inside = slice(edges[group], edges[group + 1])
+            at, count = pairs[inside] % len(kinds), counts[inside]
+            change = -count if chosen[group] else count
+            if (taken[at] + change >= totals[at]).any():
+                continue
+            gap = taken[at] - target[at]
+            farther = float((((gap + change) ** 2 - gap**2) / totals[at] ** 2).sum())
+            if farther < 0:
+                chosen[group] ^= True
+                taken[at] += change
+            elif not turn and not chosen.any():
+                possible[group] = farther
+    if not chosen.any():
+        if not possible:
+            some = "there is one group only" if len(names) == 1 else "each has all of some class"
+            raise ValueError(
+                f"no group can be set aside, as {some} ({len(names):,} groups, {len(kinds):,} "
+                "classes); wanted groups that share their classes, or a split of samples."
+            )
+        chosen[min(possible, key=lambda group: possible[group])] = True
+    in_part = chosen[owner]
+    return np.flatnonzero(~in_part), np.flatnonzero(in_part)
 
 
 def evenly_drawn(labels: np.ndarray, count: int, seed: int) -> np.ndarray:

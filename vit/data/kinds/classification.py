@@ -13,8 +13,9 @@ from PIL import Image
 
 from vit.data.augment import Augmentation, NoAugmentation
 from vit.data.core.loading import ClassificationSplit
-from vit.data.core.sources import Source
+from vit.data.core.sources import Contents, Source
 from vit.data.core.transforms import EvaluationTransform
+from vit.data.core.unseen_classes import UnseenClasses, without_unseen
 from vit.data.kinds.base import ImageData
 from vit.data.kinds.label_checks import each_its_own
 from vit.facts import Facts
@@ -35,6 +36,7 @@ class ClassificationData(ImageData[Source]):
         fit: evaluation's way to image_size: "crop" keeps the shape, "squash" the whole image.
         balanced: draw classes equally often, with replacement.
         class_weights: "balanced" asks the loss to weigh a class by the inverse of its count.
+        on_unseen_class: stop at classes of val or test that train lacks, or leave their images out.
     """
 
     mixable: ClassVar[bool] = True
@@ -45,6 +47,7 @@ class ClassificationData(ImageData[Source]):
     fit: Literal["crop", "squash"] = "crop"
     balanced: bool = False
     class_weights: Literal["balanced"] | None = None
+    on_unseen_class: UnseenClasses = "error"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -54,6 +57,10 @@ class ClassificationData(ImageData[Source]):
             raise ValueError(
                 f"data.crop_fraction={self.crop_fraction}; wanted more than 0, up to 1."
             )
+
+    @cached_property
+    def contents(self) -> Contents[Source]:
+        return without_unseen(super().contents, self.on_unseen_class, self.unit)
 
     @property
     def task(self) -> str:
@@ -154,8 +161,11 @@ class ClassificationData(ImageData[Source]):
         return faults
 
     def _absent_classes(self) -> list[Fault]:
-        counts = self.describe()["train"]["per_class"]
-        missing = [name for name, count in counts.items() if count == 0]
+        described = self.describe()
+        others = [each["per_class"] for split, each in described.items() if split != "train"]
+        missing = [name for name, count in described["train"]["per_class"].items() if count == 0]
+        if self.train_limit is None:  # those that another split has are told of that split
+            missing = [name for name in missing if not any(each[name] for each in others)]
         if not missing:
             return []
         message = f"no training image has the class {', '.join(missing[:NAMED])}; "

@@ -16,7 +16,9 @@ import torch
 
 from vit.data.core.samples import SampleData
 from vit.data.core.sampling import Key
+from vit.data.core.sources import Contents
 from vit.data.core.split import Split
+from vit.data.core.unseen_classes import UnseenClasses, without_unseen
 from vit.data.formats.tokenizing import SMALLEST, Tokenizer, train_tokenizer
 from vit.facts import TextFacts
 from vit.faults import NAMED, Fault
@@ -105,6 +107,7 @@ class TextData(SampleData[TextSource]):
         max_tokens: longer texts are cut.
         max_target_tokens: likewise for the other texts; None as many.
         bucketed: texts of one training batch are about equally long, so that little is filled up.
+        on_unseen_class: stop at classes of val or test that train lacks, or leave their texts out.
     """
 
     unit: ClassVar[str] = "text"
@@ -114,6 +117,7 @@ class TextData(SampleData[TextSource]):
     max_tokens: int = 128
     max_target_tokens: int | None = None
     bucketed: bool = True
+    on_unseen_class: UnseenClasses = "error"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -123,6 +127,10 @@ class TextData(SampleData[TextSource]):
             number = getattr(self, key)
             if number is not None and number < 2:
                 raise ValueError(f"data.{key}={number}; wanted 2 or more: the end is one of them.")
+
+    @cached_property
+    def contents(self) -> Contents[TextSource]:
+        return without_unseen(super().contents, self.on_unseen_class, self.unit)
 
     @cached_property
     def facts(self) -> TextFacts:

@@ -60,6 +60,7 @@ def box_tables(listing: Listing) -> list[Layout]:
         ]
     if "data.val" not in "".join(words):
         evidence.append("no table of val: a part of train is set aside")
+        odd += columns.group_words() if columns.split is None else []
         if columns.split and not by_split:
             words.append(word("data.split_column", columns.split))
     beside = listing.folders[path.rpartition("/")[0]].having(SUFFIXES)

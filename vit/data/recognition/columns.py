@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from vit.data.core.groups import NAMES as GROUPS
+from vit.data.core.groups import group_like, keeps_together
 from vit.data.core.images import SUFFIXES
 from vit.data.core.split_names import split_of
 from vit.data.formats.cells import as_text
@@ -28,11 +30,6 @@ LABELS = CLASSES | {
     "y",
     "labelname",
 }
-GROUPS = re.compile(
-    r"(patient|subject|speaker|person|site|session|location|group|case|study|camera|scene|user)"
-    r"[-_ ]?(id|name|no)?",
-    re.I,
-)
 SPLIT = re.compile(r"split|set|subset|fold|partition|usage", re.I)
 CORNERS = (("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"))
 MARKS = ("|", ";", ",", " ")  # between the labels of one image
@@ -103,7 +100,12 @@ class Columns:
 
     @cached_property
     def groups(self) -> list[Any]:
-        return [name for name in self.names if GROUPS.fullmatch(str(name))]
+        return group_like({name: self.values(name) for name in self.names})
+
+    def group_words(self, without: Sequence[Any] = ()) -> list[str]:
+        """A line for each column of groups: how it keeps them together."""
+        groups = [name for name in self.groups if name not in without]
+        return [keeps_together(name, self.values(name)) for name in groups]
 
     def labels(self, without: Sequence[Any] = ()) -> list[Any]:
         """Columns that may be the classes, those that are called so first."""
@@ -112,7 +114,9 @@ class Columns:
         repeated = [
             name
             for name in left
-            if name not in called and name not in self.groups and _are_classes(self.values(name))
+            if name not in called
+            and not GROUPS.fullmatch(str(name))
+            and _are_classes(self.values(name))
         ]
         return called + repeated
 

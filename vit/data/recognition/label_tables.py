@@ -86,13 +86,8 @@ def _layout(
     sure = len(labels) == 1 or (str(label).lower() in ("label", "class") and label == labels[0])
     if len(labels) > 1:
         odd.append(f"the classes may be in {several}")
-    for group in columns.groups:
-        if group not in (label, path):
-            odd.append(
-                f"{group!r} seems to group rows; data=table sets val aside by rows, so one group "
-                "may be in train and val: a column of train, val and test (data.split_column) "
-                "keeps them apart"
-            )
+    if columns.split is None:
+        odd += columns.group_words([label, path])
     words = [word("data.table", listing.at(file))]
     if root != place:
         words.append(word("data.root", listing.at(root)))

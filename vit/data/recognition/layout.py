@@ -115,7 +115,8 @@ def word(key: str, value: Any) -> str:
 def quoted(text: str) -> str:
     if PLAIN.fullmatch(text) and not NO_TEXT.fullmatch(text):
         return text
-    inner = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + ("\\" + m[2] if m[2] else ""), text)
+    as_it_stands = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)  # no value of another key
+    inner = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + ("\\" + m[2] if m[2] else ""), as_it_stands)
     return f'"{inner}"'
 
 

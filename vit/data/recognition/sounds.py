@@ -131,7 +131,8 @@ def _by_names(listing: Listing, home: str) -> list[Layout]:
             group = quoted(min(columns[others[0]]))
             odd.append(
                 f"part {others[0] + 1} is taken for a group, such as a speaker: "
-                f"data.test_groups=[{group}] tests on one that was never heard"
+                f"data.test_groups=[{group}] tests on one that was never heard, and "
+                "data.split_by_group=true sets aside whole groups for val"
             )
         data = ("data=wav_folder", word("data.root", root), *words)
         layouts.append(

@@ -122,7 +122,7 @@ def _layouts(
         (command,) = commands(data, (), task)
         to = f"column {others[0]!r} → {target!r}"
         made.append((data, type(command)(f"{command.purpose}: {to}", command.words)))
-    odd = []
+    odd = columns.group_words() if "val" not in files and columns.header else []
     if len(offered) > 1:
         odd.append("what is to be learnt from what, the columns do not say: choose a command")
     return [
