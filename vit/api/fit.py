@@ -144,7 +144,7 @@ def fit(
         # Lightning's advice, on workers and on validation that is not there, and its use of torch.
         warnings.simplefilter("ignore", PossibleUserWarning)
         warnings.filterwarnings("ignore", ".*LeafSpec.*deprecated", FutureWarning)
-        trainer.fit(task, *loaders)
+        trainer.fit(task, loaders[0], loaders[1])
     if isinstance(part, Tuning):
         part.merge(trained)
     return Fitted(trained.eval(), curves.epochs, task)

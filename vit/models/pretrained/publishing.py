@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vit.facts import AnyFacts
+from vit.facts import Facts
 from vit.layers.pool import ClsPool, MeanPool
 from vit.models.backbone import ViT
 from vit.models.classifier import Classifier, Head
@@ -28,7 +28,7 @@ TIMM_GELU = {"exact": None, "tanh": "gelu_tanh", "quick": "quick_gelu"}
 HF_GELU = {"exact": "gelu", "tanh": "gelu_pytorch_tanh", "quick": "quick_gelu"}
 
 
-def write_timm(model: Any, keys: Mapping[str, Any], facts: AnyFacts, out: Path) -> str:
+def write_timm(model: Any, keys: Mapping[str, Any], facts: Facts, out: Path) -> str:
     """Writes the folder for `timm.create_model("local-dir:FOLDER", pretrained=True)`.
 
     `keys` are those of the backbone in the run's config. With the head where timm has such a one;
@@ -43,7 +43,7 @@ def write_timm(model: Any, keys: Mapping[str, Any], facts: AnyFacts, out: Path) 
     arguments["num_classes"] = facts.summary()["num_classes"] if head and pooled else 0
     arguments["global_pool"] = pooled or ("token" if backbone.has_class_token else "avg")
     try:
-        theirs = timm.create_model(name, **arguments).eval()
+        theirs: Any = timm.create_model(name, **arguments).eval()
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         raise Unfit(f"timm makes no {name} of these sizes: {error}") from error
     state = TIMM.state_of(backbone, theirs)
@@ -65,7 +65,7 @@ def write_timm(model: Any, keys: Mapping[str, Any], facts: AnyFacts, out: Path) 
     return "" if head and pooled else _without_head(model)
 
 
-def write_hf(model: Any, keys: Mapping[str, Any], facts: AnyFacts, out: Path) -> str:
+def write_hf(model: Any, keys: Mapping[str, Any], facts: Facts, out: Path) -> str:
     """Writes the folder for `AutoModel.from_pretrained`, as `write_timm` does.
 
     A linear head on the class token makes it one for `AutoModelForImageClassification`.
@@ -121,7 +121,7 @@ def _without_head(model: Any) -> str:
     return f"without the head ({type(model.head).__name__}), which is not made so there"
 
 
-def _require_same(theirs: Any, ours: nn.Module, facts: AnyFacts) -> None:
+def _require_same(theirs: Any, ours: nn.Module, facts: Facts) -> None:
     """Shows both an image; Unfit where they do not answer alike."""
     shape = facts.example(2)[0].shape
     images = torch.randn(shape, generator=torch.Generator().manual_seed(0)).double()
@@ -151,7 +151,7 @@ def _sizes(keys: Mapping[str, Any]) -> dict[str, Any]:
     return {"gated": mlp.endswith(".SwiGlu"), "gelu": gelu, "eps": keys["norm"].get("eps", 1e-6)}
 
 
-def _timm_arguments(keys: Mapping[str, Any], facts: AnyFacts) -> tuple[str, dict[str, Any]]:
+def _timm_arguments(keys: Mapping[str, Any], facts: Facts) -> tuple[str, dict[str, Any]]:
     weights, size = str(keys.get("weights") or ""), tuple(facts.summary()["image_size"])
     if weights.startswith("timm:"):
         name = weights.partition(":")[2].partition(".")[0]
@@ -185,7 +185,7 @@ def _timm_arguments(keys: Mapping[str, Any], facts: AnyFacts) -> tuple[str, dict
     return PLAIN_TIMM, {key: value for key, value in arguments.items() if value is not None}
 
 
-def _hf_settings(keys: Mapping[str, Any], facts: AnyFacts) -> tuple[str, dict[str, Any]]:
+def _hf_settings(keys: Mapping[str, Any], facts: Facts) -> tuple[str, dict[str, Any]]:
     sizes = _sizes(keys)
     if not keys["class_token"]:
         raise Unfit(
