@@ -75,6 +75,7 @@ WORDS: dict[str, Bound] = {
     "largest": Bound(1, 999_999),
     "input_column": SOME,
     "target_column": SOME,
+    "group_column": SOME,
     "sample_rate": Bound(100, 1_000_000),
     "window_ms": Bound(0.01, 10_000),
     "hop_ms": Bound(0.01, 10_000),

@@ -25,6 +25,7 @@ from vit.runs.trust import package_faults, require_trusted
 from vit.tasks.assembly import assemble_data, assemble_model, task_spec
 from vit.tasks.inputs import answered, as_several, images_of, ready, unit_of
 from vit.tasks.stored import OF_THE_MODEL, stored_config
+from vit.tuning.freezing import Untunable
 from vit.tuning.of_config import merge_tuning
 from vit.weights.of_run import of_model
 
@@ -142,6 +143,8 @@ def refusing_targets(folder: RunFolder) -> Iterator[None]:
         yield
     except TargetError as error:
         raise Refused([Fault(str(folder.config_file), str(error))]) from error
+    except Untunable as error:
+        raise Refused([Fault(f"{folder.config_file}: tuning", str(error))]) from error
 
 
 def selected(folder: RunFolder, which: str) -> Path:

@@ -10,6 +10,7 @@ from torch.utils.data import TensorDataset
 import vit
 from vit.faults import Refused
 from vit.models.classifier import Classifier
+from vit.tuning.lora import Lora
 
 
 def data(count=16, classes=2, size=8):
@@ -61,6 +62,17 @@ def test_a_model_that_gives_logits_is_trained_as_it_is():
     assert {"train/loss", "train/accuracy", "val/loss", "val/accuracy"} <= fitted.metrics.keys()
 
 
+def test_a_fitted_model_can_be_fitted_again_as_a_whole():
+    first = vit.fit(small(), data(), epochs=1, tuning="lora", **NAMES)
+    assert all(each.requires_grad for each in first.model.parameters())
+    seen = []
+    first.model.head.register_forward_hook(lambda module, *_: seen.append(module.training))
+    before = {name: each.clone() for name, each in first.model.state_dict().items()}
+    again = vit.fit(first.model, data(), epochs=1, **NAMES)
+    assert seen[0] is False and set(seen[1:]) == {True}  # a look, and then the training
+    assert not any(torch.equal(each, before[n]) for n, each in again.model.named_parameters())
+
+
 BAD = {
     "no samples": (lambda: ([], {}), "train: has no samples"),
     "no length": (lambda: (iter([]), {}), "train: has no length"),
@@ -72,6 +84,11 @@ BAD = {
     "a setting": (lambda: (data(), {"labelsmoothing": 0.1}), "labelsmoothing"),
     "epochs": (lambda: (data(), {"epochs": 0}), "epochs: is 0; wanted a whole number from 1"),
     "tuning": (lambda: (data(), {"tuning": "lorra"}), "Did you mean 'lora'"),
+    "a class": (lambda: (data(), {"tuning": Lora}), "or a part of vit.tuning such as"),
+    "a mapping": (lambda: (data(), {"tuning": {"rank": 4}}), "tuning: is {'rank': 4}"),
+    "workers": (lambda: (data(), {"num_workers": -1}), "seed and num_workers: are 0 and -1"),
+    "lr": (lambda: (data(), {"lr": "x"}), "lr: is 'x'; wanted a number above 0"),
+    "sizes": (lambda: (data(), {"val": data(size=16)}), r"val: has images \[1, 16, 16\] where"),
     "blocks": (lambda: (data(), {"tuning": vit_last(9)}), "blocks=9, and this backbone has 1"),
 }
 

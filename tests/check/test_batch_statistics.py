@@ -8,6 +8,7 @@ from vit.check.preflight import plain_report
 from vit.cli.compose import compose
 from vit.frozen import accumulation, processes
 from vit.tasks.assembly import assemble_data, assemble_model
+from vit.tuning.freezing import keep_still
 
 SMALL = ["data=digits", "data.image_size=32", "tracking=none", "threads=1", "trainer.max_steps=2"]
 SMALL += ["schedule.warmup_epochs=0", "backbone=timm", "data.batch_size=8"]
@@ -18,7 +19,7 @@ def said(*words):
     config = compose([*SMALL, "trainer.accelerator=cpu", *words])
     data, count = assemble_data(config), processes(config)
     with torch.device("meta"):
-        model = assemble_model(config, data.facts)
+        model = keep_still(assemble_model(config, data.facts).train())
     each = config["data"]["batch_size"] // (count * accumulation(config))
     faults, warnings = batch_statistics(config, model, data, each, count)
     assert model.training
@@ -54,6 +55,11 @@ def test_a_batch_that_is_cut_up_is_warned_of(words, each, advised):
     assert each in warning and "test_resnet has BatchNorm" in warning
     assert ("trainer.sync_batchnorm=true" in warning) == advised
     assert said(*words, CONVNEXT) == ([], [])
+
+
+def test_statistics_that_stand_still_are_no_fault_and_not_spoken_of():
+    for words in (["data.batch_size=1"], ["trainer=fsdp", "ema=none"], ["trainer=ddp"]):
+        assert said(*words, RESNET, "tuning=head") == ([], [])
 
 
 def test_what_cannot_be_right_is_a_fault():

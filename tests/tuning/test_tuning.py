@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vit.callbacks.ema import trained
+from vit.faults import Refused
 from vit.layers.lora import LoraLinear
 from vit.models.backbone import ViT
 from vit.models.classifier import Classifier, Head
@@ -23,7 +24,8 @@ from vit.tuning.freezing import (
     trained_parameters,
 )
 from vit.tuning.freezing import Head as HeadOnly
-from vit.tuning.lora import TARGETS, Lora, adapters_of
+from vit.tuning.lora import TARGETS, Lora, adapters_of, require_called
+from vit.tuning.of_config import merged_state
 
 EVERY = {
     "head": HeadOnly(),
@@ -126,6 +128,107 @@ def test_what_is_frozen_drops_nothing_in_training(images):
     whole(images), whole(images)
     assert torch.equal(*seen)  # up to the trained block
     assert not torch.equal(whole(images), whole(images))
+
+
+def test_what_is_trained_beside_adapters_is_in_training(images):
+    model = classifier(drop_path=0.5, gradient_checkpointing=True)
+    Lora(rank=2, dropout=0.5).apply(model)
+    keep_still(model.train())
+    modes = {name: each.training for name, each in model.backbone.named_modules()}
+    assert all(modes[name] for name in ("", "blocks.0", "blocks.1.attention.qkv"))
+    assert modes["blocks.2.drop_path"]
+    assert not any(modes[name] for name in ("patch", "norm", "blocks.0.norm1", "blocks.0.mlp"))
+    randomised(model)
+    assert not torch.equal(model(images), model(images))  # drop path and dropout act
+    LastBlocks(blocks=1).apply(model)
+    assert not model.backbone.blocks[0].training and model.backbone.blocks[2].training
+
+
+class Reading(nn.Module):
+    """Reads the weight of its fused layer and never calls it, as some of timm's attentions do."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv = nn.Linear(4, 12)
+
+    def forward(self, x):
+        return nn.functional.linear(x, self.qkv.weight, self.qkv.bias).chunk(3, -1)[0]
+
+
+class Own(nn.Module):
+    depth = 2
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.first, self.second = nn.Linear(4, 4), Reading(), nn.Linear(4, 4)
+
+    def depths(self):
+        places = {"stem": 0, "first": 1, "second": 2}
+        return {name: places[name.partition(".")[0]] for name, _ in self.named_parameters()}
+
+    def forward(self, x):
+        return self.second(self.first(self.stem(x)))
+
+
+class OwnModel(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.backbone, self.head = Own(), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head(self.backbone(x))
+
+
+def test_adapters_that_would_do_nothing_or_other_than_said_are_refused():
+    with pytest.raises(Untunable, match=r"which rows of `qkv` in a Reading .*key,value\]"):
+        Lora(rank=2).apply(OwnModel())
+    everything = Lora(rank=2, targets=("query", "key", "value"))
+    everything.apply(model := OwnModel())
+    with pytest.raises(Untunable, match=r"1 of its layers are read and never called, backbone"):
+        require_called(model, (torch.zeros(1, 4),))
+    require_called(classifier(), (torch.zeros(1, 3, 16, 16),))
+    with pytest.raises(Untunable, match="no linear layer that makes mlp or proj"):
+        Lora(rank=2, targets=("query", "key", "value", "mlp", "proj")).apply(OwnModel())
+
+
+def test_the_last_part_of_a_backbone_without_blocks_is_trained():
+    model = OwnModel()
+    model.backbone.depth = 3  # of a backbone whose depths are the places of its children
+    LastBlocks(blocks=1).apply(model)
+    trained = {name for name, each in model.named_parameters() if each.requires_grad}
+    assert trained == {
+        "backbone.second.weight",
+        "backbone.second.bias",
+        "head.weight",
+        "head.bias",
+    }
+    with pytest.raises(Untunable, match="this backbone has 2"):
+        LastBlocks(blocks=3).apply(OwnModel())
+
+
+def test_parts_that_no_weights_bring_learn_whatever_is_frozen():
+    model = OwnModel()
+    model.backbone.second.newly_made = True
+    HeadOnly().apply(model)
+    assert model.backbone.second.weight.requires_grad and model.backbone.second.training
+    assert not model.backbone.stem.weight.requires_grad
+
+
+def test_muon_takes_the_ends_of_the_whole_model_for_ends():
+    model = classifier()
+    LastBlocks(blocks=1).apply(model)
+    groups = Optim(name="muon", lr=0.1).build(model).param_groups
+    inside = {group["depth"]: group["use_fallback"] for group in groups if group["decays"]}
+    assert inside == {3: False, 4: True}
+    HeadOnly().apply(model := classifier())
+    assert all(g["use_fallback"] for g in Optim(name="muon", lr=0.1).build(model).param_groups)
+
+
+def test_a_run_without_tuning_keeps_its_weights_whatever_they_are_called():
+    state = {"backbone.lora_a": torch.ones(2)}
+    assert merged_state({"tuning": None}, state).keys() == state.keys()
+    with pytest.raises(Refused, match="do not belong together"):
+        merged_state({"tuning": {"_target_": "vit.tuning.lora.Lora", "rank": "4"}}, state)
 
 
 def test_a_batch_norm_keeps_its_statistics_unless_its_weight_is_trained():

@@ -23,9 +23,9 @@ from vit.optim.schedules import Cosine
 from vit.structures import Batch, Features
 from vit.tasks.classification import Classification
 from vit.tasks.task import OptimizerPart, SchedulePart
-from vit.tuning.freezing import Bias, LastBlocks, Tuning, Untunable
+from vit.tuning.freezing import Bias, LastBlocks, Tuning, Untunable, thaw
 from vit.tuning.freezing import Head as HeadOnly
-from vit.tuning.lora import Lora
+from vit.tuning.lora import Lora, require_called
 
 TUNINGS = {"head": HeadOnly, "last_blocks": LastBlocks, "bias": Bias, "lora": Lora}
 
@@ -52,12 +52,12 @@ def fit(
     class_names: Sequence[str] | None = None,
     epochs: int = 10,
     batch_size: int = 64,
-    lr: float = 1e-3,
+    lr: Any = 1e-3,
     optim: OptimizerPart | None = None,
     schedule: SchedulePart | None = None,
     tuning: Any = None,
-    seed: int = 0,
-    num_workers: int = 0,
+    seed: Any = 0,
+    num_workers: Any = 0,
     trainer: lightning.Trainer | None = None,
     progress: bool = True,
     **settings: Any,
@@ -82,15 +82,24 @@ def fit(
     """
     names = tuple(class_names if class_names is not None else getattr(train, "classes", ()))
     faults = [*_data_faults(train, "train", names), *_data_faults(val, "val", names)]
+    if not faults and val is not None and val[0][0].shape != train[0][0].shape:
+        sizes = f"{list(val[0][0].shape)} where those of train are {list(train[0][0].shape)}"
+        faults.append(Fault("val", f"has images {sizes}; bring them to one size"))
     faults += [
         Fault(name, f"is {value!r}; wanted a whole number from 1 on")
         for name, value in (("epochs", epochs), ("batch_size", batch_size))
         if type(value) is not int or value < 1
     ]
-    if isinstance(tuning, str) and tuning not in ("full", *TUNINGS):
+    if not isinstance(tuning, Tuning) and tuning not in (None, "full", *TUNINGS):
         known = ", ".join(("full", *TUNINGS))
-        message = f"is {tuning!r}; wanted {known}.{did_you_mean(tuning, TUNINGS)}"
-        faults.append(Fault("tuning", message))
+        meant = did_you_mean(tuning, TUNINGS) if isinstance(tuning, str) else ""
+        message = f"is {tuning!r}; wanted {known}, or a part of vit.tuning such as Lora(rank=4)"
+        faults.append(Fault("tuning", f"{message}.{meant}"))
+    if type(seed) is not int or seed < 0 or type(num_workers) is not int or num_workers < 0:
+        message = f"are {seed!r} and {num_workers!r}; wanted whole numbers from 0 on"
+        faults.append(Fault("seed and num_workers", message))
+    if not isinstance(lr, int | float) or not lr > 0:
+        faults.append(Fault("lr", f"is {lr!r}; wanted a number above 0"))
     if faults:
         raise Refused(faults)
     lightning.seed_everything(seed, verbose=False)
@@ -100,9 +109,11 @@ def fit(
     facts = Facts(len(names), names, (height, width), channels, grey, grey)
     trained = _classifier(model, facts)
     part = TUNINGS[tuning]() if isinstance(tuning, str) and tuning != "full" else tuning
+    learned = {name for name, each in trained.named_parameters() if each.requires_grad}
     if isinstance(part, Tuning):
         try:
             part.apply(trained)
+            require_called(trained.eval(), facts.example(2))
         except Untunable as error:
             raise Refused([Fault("tuning", str(error))]) from error
     try:
@@ -140,6 +151,7 @@ def fit(
         )
         for split, data in (("train", train), ("val", val))
     ]
+    task.train()  # a model that comes from a training stands in evaluation mode
     with warnings.catch_warnings():
         # Lightning's advice, on workers and on validation that is not there, and its use of torch.
         warnings.simplefilter("ignore", PossibleUserWarning)
@@ -147,6 +159,9 @@ def fit(
         trainer.fit(task, loaders[0], loaders[1])
     if isinstance(part, Tuning):
         part.merge(trained)
+        thaw(trained)
+        for name, parameter in trained.named_parameters():
+            parameter.requires_grad_(name in learned)  # as the model came
     return Fitted(trained.eval(), curves.epochs, task)
 
 

@@ -10,19 +10,20 @@ import torch
 from vit.faults import Fault
 from vit.frozen import accumulation, is_sharded, weight_dtype
 from vit.models.batch_norm import batch_norm_parts
+from vit.tuning.freezing import keep_still
 
 
 def batch_statistics(
     config: Mapping[str, Any], model: Any, data: Any, micro_batch: int, processes: int
 ) -> tuple[list[Fault], list[str]]:
-    """Faults, and warnings; both are empty for a model without BatchNorm.
+    """Faults, and warnings; both are empty for a model without BatchNorm that learns.
 
     `micro_batch` is the number of samples that a process computes at once. Replicas of a model
     (trainer=ddp) take the running statistics of the first process before each forward pass, so
     that they are the same on all; shards of one have nothing that would do so.
     """
-    if not batch_norm_parts(model):
-        return [], []
+    if not any(part.training for part in batch_norm_parts(model).values()):
+        return [], []  # none, or what `tuning` has frozen
     trainer = config["trainer"]
     name = getattr(model.backbone, "name", type(model.backbone).__name__)
     synced = bool(trainer.get("sync_batchnorm")) and processes > 1
@@ -62,9 +63,9 @@ def _of_one(model: Any, data: Any, dtype: torch.dtype) -> str | None:
     training = model.training
     try:
         with torch.device("meta"), torch.no_grad():
-            model.train()(*data.facts.example(1, dtype))
+            keep_still(model.train())(*data.facts.example(1, dtype))
     except ValueError as error:
         return str(error)
     finally:
-        model.train(training)
+        keep_still(model.train(training))
     return None

@@ -15,6 +15,7 @@ from vit.facts import AnyFacts
 from vit.faults import Fault
 from vit.runs.check_report import DeterminismReport
 from vit.tasks.assembly import assemble_model
+from vit.tuning.freezing import keep_still
 
 # What raises on a GPU, by ATen's names: those that `torch.use_deterministic_algorithms` lists
 # (torch 2.14). On the CPU it lists none that a model uses.
@@ -64,7 +65,7 @@ def determinism(
     trainer = config["trainer"]
     with suppress(ImportError, RuntimeError, NotImplementedError, TypeError, AttributeError):
         with torch.device("meta"):
-            model = assemble_model(config, facts, config["allow_targets"]).train()
+            model = keep_still(assemble_model(config, facts, config["allow_targets"]).train())
         refused = refused_operations(model, config, facts, micro_batch_size)
         if not refused:
             summary = "deterministic; PyTorch refuses nothing that the model does"

@@ -19,6 +19,7 @@ from vit.facts import AnyFacts
 from vit.frozen import is_sharded, weight_dtype
 from vit.runs.check_report import MemoryReport
 from vit.tasks.assembly import assemble_model, task_spec
+from vit.tuning.freezing import keep_still
 
 SMALL = 4  # largest size of an axis of the stand-ins whose optimizer state is looked at
 
@@ -33,7 +34,7 @@ def training_memory(
     the data loader, the libraries themselves and what an allocator wastes.
     """
     with torch.device("meta"):
-        model = assemble_model(config, facts, config["allow_targets"]).train()
+        model = keep_still(assemble_model(config, facts, config["allow_targets"]).train())
     model = model.to(weight_dtype(config))
     parameters = sum(p.nbytes for p in model.parameters())
     gradients = sum(p.nbytes for p in model.parameters() if p.requires_grad)

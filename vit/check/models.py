@@ -19,7 +19,8 @@ from vit.models.contract import complete, declaration_fault, features_fault
 from vit.runs.check_report import CostReport, DataReport
 from vit.slots import SLOTS
 from vit.tasks.assembly import assemble_data, assemble_model, task_spec
-from vit.tuning.freezing import Untunable, trained_parameters
+from vit.tuning.freezing import Untunable, keep_still, trained_parameters
+from vit.tuning.lora import require_called
 
 HALF = "the model cannot be computed with weights of half precision; wanted bf16-mixed, or 32-true"
 
@@ -84,7 +85,8 @@ def checked_model(
             model = assemble_model(config, data.facts, allow)
             part = "backbone"
             with torch.no_grad():
-                output = model.eval()(*data.facts.example(2))
+                require_called(model.eval(), data.facts.example(2))
+                output = model(*data.facts.example(2))
                 part = "data.train_sizes"
                 for side in getattr(data, "train_sizes", ()):
                     model(torch.empty(2, data.facts.channels, side, side))
@@ -106,7 +108,7 @@ def checked_model(
     if message := spec.ask(spec.check_output, output, 2, data):
         return None, [Fault("head", message)], []
     remarks = [*getattr(backbone, "remarks", []), *_normalised_otherwise(config, data)]
-    return model.train(), [], [*remarks, *spec.ask(spec.data_warnings, data, output)]
+    return keep_still(model.train()), [], [*remarks, *spec.ask(spec.data_warnings, data, output)]
 
 
 def _normalised_otherwise(config: Mapping[str, Any], data: SampleData) -> list[str]:

@@ -13,6 +13,7 @@ from vit.build import build_slot
 from vit.facts import facts_from_summary
 from vit.runs.check_report import RunReport
 from vit.tasks.assembly import assemble_model, task_spec
+from vit.tuning.freezing import keep_still
 
 Config = Mapping[str, Any]
 
@@ -65,7 +66,7 @@ def seconds_of_a_batch(config: Config, run: RunReport, count: int | None = None)
         soon = max(1, min(size, int(size * MOST_GFLOPS / max(heavy, 1e-9))))
         count = soon if cpu else size
     allow, facts = config["allow_targets"], facts_from_summary(run.cost.facts)
-    model = assemble_model(config, facts, allow).to(device).train()
+    model = keep_still(assemble_model(config, facts, allow).to(device).train())
     optimizer = build_slot("optim", config, allow).build(model)
     half = "bf16" in str(config["trainer"].get("precision"))
     with device:

@@ -27,7 +27,7 @@ def check_init(case: Case) -> None:
     if goes_on or case.config.get("extend"):
         return
     try:
-        source = case.shared.find(["init", init], lambda: source_of(init))
+        source = case.shared.find(["init", init], lambda: source_of(init, allow_targets=case.allow))
         if case.model is None:
             return
         content = case.shared.find(["init content", init], source.look)

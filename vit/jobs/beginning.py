@@ -22,7 +22,7 @@ def begin_from(folder: RunFolder, config: dict[str, Any], model: nn.Module, *, r
     """
     if not config.get("init"):
         return
-    source = source_of(config["init"])
+    source = source_of(config["init"], allow_targets=config["allow_targets"])
     checked = (read_json(folder.stamp_file) or {}).get("init")
     before = checked.get("content") if isinstance(checked, dict) else None
     if before not in (None, source.content):

@@ -65,7 +65,7 @@ def export(
             model = assemble_model(without_downloads(config), facts, allow_targets)
         require_fit(weights, model, source, folder)
     require_numbers(weights, source)
-    weights = _adapters(weights) if adapters else merged_state(config, weights)
+    weights = _adapters(weights) if adapters else merged_state(config, weights, allow_targets)
     if timm_names:
         weights = _as_timm(weights, config)
     described = {

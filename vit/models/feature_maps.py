@@ -77,6 +77,7 @@ class JoinedMaps(nn.Module):
     """
 
     num_prefix = 0
+    newly_made = True  # of no weights that the model started from: trained whatever is frozen
 
     def __init__(self, name: str, model: Any, stages: tuple[int, ...]):
         super().__init__()

@@ -57,6 +57,12 @@ def param_groups(
     return groups
 
 
+def all_depths(model: nn.Module) -> set[int]:
+    """The depths at which the model has parameters, those that are not trained among them."""
+    depths: dict[str, int] = _asked_of(model, "depths") or {"": 0}
+    return set(depths.values())
+
+
 def _asked_of(model: nn.Module, method: str) -> Any:
     """What the model says of itself, or None: any torch module may be trained."""
     ask = getattr(model, method, None)

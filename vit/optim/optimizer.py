@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from vit.faults import did_you_mean
-from vit.optim.groups import param_groups
+from vit.optim.groups import all_depths, param_groups
 
 # Made here, so that the usual runs do not wait 4 s for `import timm.optim`.
 TORCH = ("adamw", "sgd")
@@ -93,10 +93,10 @@ class Optim:
             self._refuse(given, {"momentum"})
             given.setdefault("momentum", 0.9)
             return torch.optim.SGD(groups, lr=self.lr, nesterov=given["momentum"] > 0, **given)
-        return self._from_timm(groups, given)
+        return self._from_timm(groups, given, all_depths(model))
 
     def _from_timm(
-        self, groups: list[dict[str, Any]], given: dict[str, Any]
+        self, groups: list[dict[str, Any]], given: dict[str, Any], ends: set[int]
     ) -> torch.optim.Optimizer:
         from timm.optim import create_optimizer_v2
 
@@ -106,10 +106,9 @@ class Optim:
         taken |= {"momentum"} if facts.has_momentum else set()
         self._refuse(given, taken, num_betas=facts.num_betas)
         if getattr(facts.opt_class, "__name__", "") == "Muon":
-            ends = {group["depth"] for group in groups}
             for group in groups:
                 # Orthogonal steps suit the matrices between two layers of tokens. Embeddings and
-                # classifiers get AdamW, as in Muon's own recipes.
+                # classifiers get AdamW, as in Muon's own recipes. Frozen layers count, too.
                 first_or_last = len(ends) > 1 and group["depth"] in (min(ends), max(ends))
                 group["use_fallback"] = first_or_last or not group["decays"]
         try:

@@ -18,7 +18,12 @@ from vit.schema import fits, readable, schema_faults
 from vit.tasks.assembly import shipped_spec
 from vit.tasks.spec import settings_named
 
-OF_THE_MODEL = ("data", "backbone", "head")  # what a trained model is made of, without Lightning
+OF_THE_MODEL = (
+    "data",
+    "backbone",
+    "head",
+    "tuning",
+)  # what a trained model is made of, without Lightning
 
 
 def stored_config(

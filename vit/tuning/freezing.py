@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class Untunable(ValueError):
@@ -38,10 +40,7 @@ class Tuning(ABC):
         return dict(state)
 
     def merge(self, model: nn.Module) -> None:
-        """Makes a model so tuned, in place, what it would be by that name without; same function.
-
-        Weights that were frozen stay so.
-        """
+        """Puts adapters, where there are some, into the weights that they change, in place."""
         return
 
 
@@ -78,14 +77,23 @@ class LastBlocks(Tuning):
 
     def apply(self, model: nn.Module) -> None:
         backbone = backbone_of(model)
-        if self.blocks > backbone.depth:
+        new = newly_made(backbone)
+        depths = {name: at for name, at in backbone.depths().items() if name not in new}
+        deepest = max(depths.values(), default=0)
+        # A stack of blocks has them at 1…depth, and its last norm behind; anything else has its
+        # parts in order, the last of them deepest.
+        top = backbone.depth if deepest - backbone.depth in (0, 1) else deepest
+        if self.blocks > top:
             raise Untunable(
-                f"blocks={self.blocks}, and this backbone has {backbone.depth}; wanted "
-                f"1 to {backbone.depth}, or tuning=full for all of it with its embeddings"
+                f"blocks={self.blocks}, and this backbone has {top}; wanted "
+                f"1 to {top}, or tuning=full for all of it with its embeddings"
             )
-        depths = backbone.depths()
-        first = backbone.depth - self.blocks  # of the frozen depths, of which 0 are the embeddings
-        freeze(model, lambda name: depths[name] > first)
+        first = top - self.blocks  # of the frozen depths, of which 0 are the embeddings
+        if not freeze(model, lambda name: depths.get(name, 0) > first):
+            raise Untunable(
+                f"blocks={self.blocks}: nothing lies so late in this backbone. Take tuning=head, "
+                "or more blocks"
+            )
 
 
 def backbone_of(model: nn.Module) -> Any:
@@ -97,15 +105,27 @@ def backbone_of(model: nn.Module) -> Any:
     return backbone
 
 
+def newly_made(backbone: nn.Module) -> set[str]:
+    """The parameters of parts that weights to start from never bring, as the parts say."""
+    return {
+        f"{path}.{name}"
+        for path, part in backbone.named_modules()
+        if getattr(part, "newly_made", False)
+        for name, _ in part.named_parameters()
+    }
+
+
 def freeze(model: nn.Module, is_trained: Callable[[str], bool]) -> int:
     """Freezes all of a model's backbone but the parameters named; how many of these there are.
 
-    Names are the backbone's own. Raises Untunable where the whole model would stand still.
+    Names are the backbone's own; parts that are newly made learn all the same. Raises Untunable
+    where the whole model would stand still.
     """
-    trained = 0
+    trained, new = 0, newly_made(backbone_of(model))
     for name, parameter in backbone_of(model).named_parameters():
-        parameter.requires_grad_(parameter.requires_grad and is_trained(name))
-        trained += parameter.requires_grad
+        wanted = parameter.requires_grad and is_trained(name)
+        parameter.requires_grad_(wanted or (parameter.requires_grad and name in new))
+        trained += wanted
     if not any(each.requires_grad for each in model.parameters()):
         raise Untunable(
             "nothing would be trained, since this head has no weights of its own. "
@@ -114,17 +134,25 @@ def freeze(model: nn.Module, is_trained: Callable[[str], bool]) -> int:
     for module in backbone_of(model).modules():
         # Of a batch norm the weight decides: where biases alone are trained, its statistics stay.
         own = [module.weight] if isinstance(module, _BatchNorm) else [*module.parameters()]
-        if own and not any(each is not None and each.requires_grad for each in own):
-            module.stays_still = True
+        trains = any(each is not None and each.requires_grad for each in own)
+        module.stays_still = bool(own) and not trains
     keep_still(model)
     return trained
 
 
-def keep_still(model: nn.Module) -> None:
+def thaw(model: nn.Module) -> None:
+    """Leaves nothing frozen: every parameter may have a gradient again, every module be trained."""
+    model.requires_grad_(True)
+    for module in model.modules():
+        module.stays_still = False
+
+
+def keep_still(model: M) -> M:
     """Puts what is frozen into evaluation mode again, after its model was put into training's."""
     for module in model.modules():
         if getattr(module, "stays_still", False):
             module.eval()
+    return model
 
 
 def trained_parameters(model: nn.Module) -> int:

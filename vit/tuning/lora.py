@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
+from vit.layers.attention import Attention
 from vit.layers.lora import LoraLinear, merged_weight
 from vit.tuning.freezing import Tuning, Untunable, backbone_of, freeze
 
@@ -21,8 +23,9 @@ MAKES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("key", "k", "k_proj"), ("key",)),
     **dict.fromkeys(("value", "v", "v_proj"), ("value",)),
     **dict.fromkeys(("proj", "o_proj", "out_proj"), ("proj",)),
-    **dict.fromkeys(("fc1", "fc2", "gate_value", "fc1_g", "fc1_x"), ("mlp",)),
+    **dict.fromkeys(("fc1", "fc2", "gate_value", "fc1_g", "fc1_x", "w12", "w3"), ("mlp",)),
 }
+TIMM_ATTENTION = "timm.layers.attention"  # whose fused matrices are queries, keys, values in turn
 ADAPTERS = ("lora_a", "lora_b")  # the last words of their names
 
 
@@ -76,7 +79,10 @@ class Lora(Tuning):
             if type(layer) is nn.Linear and (adapted := self._adapted(name)) is not None
             if depths[f"{path}.{name}.weight".lstrip(".")] > 0
         ]
-        if not found:
+        for parent, name, *_ in found:
+            self._require_known_parts(parent, name)
+        made = {part for _, name, *_ in found for part in MAKES[name]}
+        if lacking := [target for target in self.targets if target not in made]:
             linear = {
                 name.rpartition(".")[2]
                 for name, layer in backbone.named_modules()
@@ -84,7 +90,7 @@ class Lora(Tuning):
             }
             has = f"its linear layers are called {', '.join(sorted(linear))}" if linear else "none"
             raise Untunable(
-                f"this backbone has no linear layer that makes {' or '.join(self.targets)} "
+                f"this backbone has no linear layer that makes {' or '.join(lacking)} "
                 f"({has}). Choose other tuning.targets, or tuning=bias"
             )
         for _, _, layer, _, _ in found:
@@ -94,7 +100,6 @@ class Lora(Tuning):
                     f"rank={self.rank} is more than a layer of {layer.in_features} to "
                     f"{layer.out_features} has; wanted at most {least}"
                 )
-        freeze(model, lambda name: False)
         for parent, name, layer, parts, of in found:
             adapter = LoraLinear(
                 layer, parts, of, rank=self.rank, scale=self.scale, dropout=self.dropout
@@ -118,11 +123,49 @@ class Lora(Tuning):
                 if isinstance(layer, LoraLinear):
                     setattr(parent, name, layer.plain())
 
+    def _require_known_parts(self, parent: nn.Module, name: str) -> None:
+        """Untunable where a part of a fused matrix is meant, and not known which rows that is."""
+        whole = set(MAKES[name]) <= {*self.targets}
+        known = isinstance(parent, Attention) or type(parent).__module__ == TIMM_ATTENTION
+        if len(MAKES[name]) > 1 and not whole and not known:
+            makes = ",".join(MAKES[name])
+            raise Untunable(
+                f"which rows of `{name}` in a {type(parent).__name__} make "
+                f"{' and '.join(MAKES[name])} is not known here. Take tuning.targets=[{makes}]"
+            )
+
     def _adapted(self, layer: str) -> tuple[tuple[int, ...], int] | None:
         """Which of a layer's parts are adapted, and how many it has; None where none is."""
         makes = MAKES.get(layer, ())
         parts = tuple(at for at, part in enumerate(makes) if part in self.targets)
         return (parts, len(makes)) if parts else None
+
+
+@torch.no_grad()
+def never_called(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[str]:
+    """The adapters that a forward pass goes around, since something reads the weights alone."""
+    called: set[str] = set()
+    adapters = {n: each for n, each in model.named_modules() if isinstance(each, LoraLinear)}
+    hooks = [
+        each.register_forward_hook(lambda *_, name=name: called.add(name))
+        for name, each in adapters.items()
+    ]
+    try:
+        if adapters:
+            model(*inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [name for name in adapters if name not in called]
+
+
+def require_called(model: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """Raises Untunable where adapters would never be used; `inputs` are any of the model's."""
+    if left := never_called(model, inputs):
+        raise Untunable(
+            f"{len(left)} of its layers are read and never called, {left[0]} first, so adapters "
+            "beside them would do nothing. Choose other tuning.targets, or tuning=last_blocks"
+        )
 
 
 def _last(key: str) -> str:

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from vit.build import TargetError, build_slot
 from vit.faults import Fault, Refused
-from vit.tuning.freezing import Tuning
-from vit.tuning.lora import ADAPTERS
+from vit.tuning.freezing import Tuning, thaw
 
 
 def tuning_of(config: Mapping[str, Any], allow_targets: Iterable[str] = ()) -> Tuning | None:
@@ -29,23 +28,22 @@ def apply_tuning(
 def merge_tuning(
     model: nn.Module, config: Mapping[str, Any], allow_targets: Iterable[str] = ()
 ) -> None:
-    """Makes a trained model of a config one without adapters, of the same function."""
+    """Makes a trained model of a config one that was not tuned, of the same function."""
     if (tuning := tuning_of(config, allow_targets)) is not None:
         tuning.merge(model)
+        thaw(model)
 
 
-def merged_state(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def merged_state(
+    config: Mapping[str, Any], state: Mapping[str, Tensor], allow_targets: Iterable[str] = ()
+) -> dict[str, Tensor]:
     """A run's weights as a model without adapters has them.
 
-    Raises Refused where there are adapters and the config does not say how they count.
+    Raises Refused where the config's tuning cannot be made, or is not that of the weights.
     """
-    if not any(key.rpartition(".")[2] in ADAPTERS for key in state):
-        return dict(state)
     try:
-        tuning = tuning_of(config)
-        if tuning is None:
-            raise ValueError("it names none, and the weights hold adapters")
-        return tuning.merged(state)
+        tuning = tuning_of(config, allow_targets)
+        return dict(state) if tuning is None else tuning.merged(state)
     except (TargetError, ValueError, TypeError, KeyError, RuntimeError) as error:
         message = f"its config and its weights do not belong together: {error}"
         raise Refused([Fault("tuning", message)]) from error

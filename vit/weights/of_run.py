@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class Source:
     checkpoint: Path
     config: dict[str, Any]  # of that run
     content: str | None
+    allow_targets: tuple[str, ...] = ()  # packages that parts of that run may come from
 
     def look(self) -> dict[str, Any]:
         """What it holds; of its weights names and shapes are to be used. Raises Refused."""
@@ -49,7 +50,7 @@ class Source:
 
     def tensors(self, content: Mapping[str, Any]) -> dict[str, Tensor]:
         """The model's weights, adapters merged; `content` is what `look` or `read` gave."""
-        return merged_state(self.config, of_model(content["state_dict"]))
+        return merged_state(self.config, of_model(content["state_dict"]), self.allow_targets)
 
     def record(self, placement: Placement) -> dict[str, Any]:
         """What a run's stamp keeps of where its weights came from."""
@@ -57,9 +58,10 @@ class Source:
         return {**named, **placement.to_plain()}
 
 
-def source_of(run: str, where: str = WHERE) -> Source:
+def source_of(run: str, where: str = WHERE, allow_targets: Iterable[str] = ()) -> Source:
     """The selected checkpoint of the run in a folder; `where` is the key that names it.
 
+    `allow_targets` are the packages that this command trusts, whatever that run's config says.
     Raises Refused where the folder is no run, its run has not finished, or it leads elsewhere.
     """
     folder = RunFolder(Path(run).expanduser())
@@ -81,7 +83,7 @@ def source_of(run: str, where: str = WHERE) -> Source:
     if not kept:
         message = f"{run} keeps no best.ckpt or last.ckpt any more; wanted a run with its weights"
         raise Refused([Fault(where, message)])
-    return Source(run, kept[0], config, content_of(kept[0]))
+    return Source(run, kept[0], config, content_of(kept[0]), tuple(allow_targets))
 
 
 def fitting(source: Source, content: Mapping[str, Any], model: nn.Module) -> Placement:
