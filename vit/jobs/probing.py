@@ -20,8 +20,8 @@ from vit.jobs.frozen_backbone import (
     require_pool,
 )
 from vit.probes import linear, neighbours
-from vit.probes.probing import Grid, probe, require_classes
 from vit.probes.places import require_file
+from vit.probes.probing import Grid, probe, require_classes
 from vit.probes.vector_file import Table, write_vectors
 from vit.probes.vectors import Pool, grid_pools, joined, most_blocks, parts_of, usual_pool
 from vit.runs.links import refuse_links
@@ -183,7 +183,8 @@ def _grid(frozen: Frozen, settings: dict[str, Any]) -> Grid:
 
 def _is_below(path: Path, folder: Path) -> bool:
     """Whether the name says so, wherever links on the way may lead."""
-    return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
+    named = Path(os.path.normpath(path.absolute()))
+    return named.is_relative_to(os.path.normpath(folder.absolute()))
 
 
 def _usual_folder(source: str) -> Path:

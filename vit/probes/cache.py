@@ -84,7 +84,9 @@ class Cache:
         found: dict[str, Tensor] = {}
         for name in names:
             vectors = (self._read(split, name) or {}).get("vectors")
-            if vectors is not None and _are_vectors(vectors, len(index), dim if name != HEAD else None):
+            if vectors is not None and _are_vectors(
+                vectors, len(index), dim if name != HEAD else None
+            ):
                 found[name] = vectors
         missing = [name for name in names if name not in found]
         return Vectors(found, labels, index), missing

@@ -23,7 +23,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 
-
 @dataclass
 class Table:
     """Vectors of several samples and what they are called; `labels` and `index` where known."""
