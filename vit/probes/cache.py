@@ -3,7 +3,7 @@
 $XDG_CACHE_HOME/vit/features/KEY/SPLIT/ (else ~/.cache) holds a file for each vector, `cls@1` and
 so on, and one with labels and places. The key is a hash of the weights and of how the backbone is
 built, of the transform, of the data's fingerprint and of those keys of the data that change pixels.
-Whatever cannot be read is computed anew. Nothing in these files is a pickle.
+Whatever cannot be read, or cannot be right, is computed anew. Nothing in these files is a pickle.
 """
 
 from __future__ import annotations
