@@ -221,6 +221,10 @@ def test_the_folder_says_how_the_run_prepares_pictures(tmp_path):
     shown = timm.data.resolve_model_data_config(theirs)
     assert shown["crop_pct"] == 0.875 and shown["crop_mode"] == "center"
     assert shown["interpolation"] == "bicubic"
-    write_hf(*made(*words), tmp_path)
-    shown = json.loads((tmp_path / "preprocessor_config.json").read_text())
-    assert shown["size"] == {"shortest_edge": 36} and shown["do_center_crop"]
+    transformers = pytest.importorskip("transformers")
+    given = made(*words)
+    write_hf(*given, tmp_path)
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path)
+    image = photograph("L")
+    (found,) = processor(image, return_tensors="pt")["pixel_values"]
+    torch.testing.assert_close(found, given[-1](image), atol=0.05, rtol=0)
