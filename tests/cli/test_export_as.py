@@ -1,9 +1,12 @@
 """`vit export RUN_DIR --as …`: a folder of another library's, whole or not at all."""
 
+import pytest
 import timm
 import torch
 from commands import command
 
+from vit.cli import export, features
+from vit.faults import Refused
 from vit.trained import load
 
 
@@ -35,3 +38,18 @@ def test_what_another_library_lacks_is_refused_and_leaves_nothing(tiny_runs, tmp
     words = ("export", tiny_runs("classes"), "--as", "timm", "--out", out, "--adapters")
     assert "--adapters: does not go with --as" in command(*words, code=2).stderr
     assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    ("main", "words", "name"),
+    [
+        (export.main, ["--as", "timm"], "x"),
+        (export.main, [], "x.safetensors"),
+        (features.main, [], "x.npz"),
+    ],
+)
+def test_a_folder_that_is_not_there_is_said_to_be_missing(main, words, name, tmp_path):
+    (tmp_path / "config.yaml").write_text("schema_version: 1\n")
+    with pytest.raises(Refused) as refused:
+        main([str(tmp_path), *words, "--out", str(tmp_path / "no" / name)])
+    assert str(refused.value.faults[0]) == f"--out: there is no folder {tmp_path / 'no'}"

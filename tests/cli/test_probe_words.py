@@ -107,3 +107,14 @@ def test_the_commands_themselves_end_in_order(tiny_runs, tmp_path):
     command("features", run, "--split", "val", "--no-cache", "--out", tmp_path / "f.npz")
     refused = command("probe", tiny_runs("boxes"), code=2)
     assert "has boxes" in refused.stderr and "Traceback" not in refused.stderr
+
+
+def test_the_usual_cache_lies_where_the_system_s_caches_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(process, "warm_up", lambda: None)
+    given = []
+    monkeypatch.setattr(process, "call", lambda *words: given.append(words) or {})
+    (tmp_path / "config.yaml").write_text("schema_version: 1\n")
+    monkeypatch.setattr(features, "_show", lambda result: None)
+    features.main([str(tmp_path)])
+    assert given[0][1]["cache"] == str(tmp_path / "vit" / "features")

@@ -144,3 +144,22 @@ def test_boxes_of_a_class_that_train_lacks_likewise(kind, tmp_path):
     described = data.describe()["val"]
     assert (described["images"], "owl" in described["per_class"]) == (2, False)
     assert described["objects"] == sum(described["per_class"].values()) > 0
+
+
+@pytest.mark.parametrize("how", ["error", "skip"])
+@pytest.mark.parametrize("kind", [table, box_table, voc_files])
+def test_classes_that_the_user_names_stay_as_named(kind, how, tmp_path):
+    names = ("owl", "dog", "cat", "person")
+    data = kind(tmp_path / "a", classes=names, on_unseen_class=how)
+    assert data.faults() == []
+    assert tuple(data.facts.class_names) == names and data.facts.num_classes == 4
+    described = data.describe()
+    assert described["val"]["per_class"]["owl"] == 1
+    assert described["train"]["per_class"]["owl"] == 0
+
+
+def test_of_a_table_it_is_said_which_of_them_nothing_teaches(tmp_path):
+    data = table(tmp_path / "a", classes=("owl", "dog", "cat"), class_weights="balanced")
+    (line,) = [line for line in data.warnings() if "no row of train" in line]
+    assert "no row of train has owl of data.classes" in line
+    assert np.isfinite(data.class_weight_values()).all()

@@ -242,3 +242,27 @@ def test_a_classifier_stands_on_it():
     with pytest.raises(ValueError, match=r"head/pool=mean"):
         without = TimmBackbone((32, 32), 1, name="test_vit4")
         Classifier(without, Head(without.dim, 5, pool=ClsPool))
+
+
+@pytest.mark.parametrize("batch", [2, 3])
+@pytest.mark.parametrize("name", ["test_vit", "test_vit_relpos", "vit_tiny_nothing"])
+@torch.no_grad()
+def test_the_last_blocks_of_models_with_and_without_prefix_tokens(name, batch):
+    ours = TimmBackbone((32, 48), 1, name="test_vit" if name != "test_vit_relpos" else name)
+    if name == "vit_tiny_nothing":  # as siglip: no class token, and an output norm
+        sizes = {"img_size": (32, 48), "patch_size": 16, "embed_dim": 64, "depth": 3}
+        without = {"class_token": False, "global_pool": "avg", "fc_norm": False}
+        given = {**sizes, **without, "num_heads": 2, "in_chans": 1, "num_classes": 0}
+        ours.model = timm.models.VisionTransformer(**given)
+        ours.num_prefix, ours.depth = 0, 3
+    ours.eval()
+    images = torch.randn(batch, 1, 32, 48)
+    last, before = ours.last_features(images, 2)
+    whole = ours(images, blocks=(-2,))
+    torch.testing.assert_close(last.patches, whole.patches, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(last.prefix, whole.prefix, atol=1e-5, rtol=1e-5)
+    own_norm = ours.model.norm
+    if isinstance(own_norm, torch.nn.Identity):
+        own_norm = ours.model.fc_norm
+    torch.testing.assert_close(before.patches, own_norm(whole.blocks[0]), atol=1e-5, rtol=1e-5)
+    assert last.prefix.shape == (batch, ours.num_prefix, last.patches.shape[-1])

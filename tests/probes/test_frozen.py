@@ -338,6 +338,20 @@ def test_a_stranger_s_run_with_a_link_is_refused_before_anything_is_written(tiny
     assert list(outside.iterdir()) == []
 
 
+def test_a_link_in_a_run_s_folder_is_not_written_through(tmp_path):
+    run, outside = tmp_path / "run", tmp_path / "outside"
+    run.mkdir()
+    outside.mkdir()
+    (outside / "theirs.npz").touch()
+    (run / "folder").symlink_to(outside)
+    (run / "features.npz").symlink_to(outside / "theirs.npz")
+    for out in (run / "folder" / "a.npz", run / "features.npz"):
+        told = faults(write_features, asked(run), [], None, 1, str(out))
+        assert f"is a link that leads out of {run}" in told
+    told = faults(write_features, asked(run), [], None, 1, str(outside / "a.npz"))
+    assert "no run folder: it holds no config.yaml" in told  # a place elsewhere is no matter
+
+
 def test_data_of_several_labels_and_without_any_are_refused(weights, tmp_path):
     from PIL import Image
 

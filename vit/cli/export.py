@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from vit.faults import Fault, Refused
 from vit.runs import process
 from vit.runs.directory import RunFolder
 from vit.runs.trust import require_trusted
+from vit.runs.writing import require_place
 
 ABOUT = """Write a trained run's weights as one safetensors file: no pickle, no optimizer.
 
@@ -54,12 +54,7 @@ def main(argv: list[str]) -> int:
     if arguments.library:
         return _for_library(arguments, allowed)
     out: Path = arguments.out or arguments.run_dir / "model.safetensors"
-    if out.suffix != ".safetensors":
-        raise Refused([Fault("--out", f"is {out}; wanted a name that ends in .safetensors")])
-    if not out.absolute().parent.is_dir():
-        raise Refused([Fault("--out", f"there is no folder {out.absolute().parent}")])
-    if not os.access(out.absolute().parent, os.W_OK):
-        raise Refused([Fault("--out", f"no permission to write in {out.absolute().parent}")])
+    require_place(out, (".safetensors",))
     if arguments.adapters and arguments.timm:
         raise Refused([Fault("--adapters", "and --timm exclude one another; leave one out")])
     process.warm_up()
@@ -88,8 +83,7 @@ def _for_library(arguments: argparse.Namespace, allowed: tuple[str, ...]) -> int
     if out.is_symlink() or (out.exists() and not (out.is_dir() and _is_ours(out))):
         message = f"{out} is there already and no folder of such an export; name another by --out"
         raise Refused([Fault("--out", message)])
-    if not os.access(out.absolute().parent, os.W_OK):
-        raise Refused([Fault("--out", f"no permission to write in {out.absolute().parent}")])
+    require_place(out)
     process.warm_up()
     words = (str(arguments.run_dir), str(out), arguments.checkpoint, arguments.library, allowed)
     said = process.call("vit.jobs.publishing:publish", *words)

@@ -9,6 +9,7 @@ from typing import Any
 
 from vit.cli.frozen_words import add_arguments, asked_of, several
 from vit.faults import Fault, Refused
+from vit.probes.places import require_file
 from vit.runs import process
 
 ABOUT = """Write what a frozen backbone makes of a data set's images, for other tools.
@@ -44,7 +45,7 @@ def main(argv: list[str]) -> int:
         raise Refused([Fault("--blocks", f"is {arguments.blocks}; wanted one number here")])
     asked = asked_of(arguments)
     out = arguments.out or _usual_file(arguments.source)
-    _require_form(out)
+    require_file(out)  # before anything is imported that takes seconds
     process.warm_up()
     splits = [arguments.split] if arguments.split else []
     given = asked, splits, arguments.pool, blocks[0], str(out)
@@ -54,13 +55,6 @@ def main(argv: list[str]) -> int:
     else:
         _show(result)
     return 0
-
-
-def _require_form(out: Path) -> None:
-    """Before anything is imported that takes seconds; the job asks the rest."""
-    if out.suffix not in (".safetensors", ".npz"):
-        message = f"is {out}; wanted a name that ends in .safetensors or .npz"
-        raise Refused([Fault("--out", message)])
 
 
 def _usual_file(source: str) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vit.faults import Fault, Refused
+from vit.probes.places import default_root
 
 SOURCES = ("timm", "hf", "torchvision", "file", "run")
 N = TypeVar("N", int, float)
@@ -44,7 +45,7 @@ def asked_of(arguments: argparse.Namespace) -> dict[str, Any]:
         data, allowed = _data_of_weights(source, name, words, arguments.allow_target)
     else:
         data, allowed = _data_of_run(source, words, arguments.allow_target)
-    cache = None if arguments.no_cache else str(arguments.cache or _usual_cache())
+    cache = None if arguments.no_cache else str(arguments.cache or default_root())
     return {
         "source": source,
         "data": data,
@@ -103,13 +104,6 @@ def _require_data_words(words: list[str]) -> None:
 def _key(word: str) -> str:
     """`image_size` of `data.image_size=32`."""
     return word.partition("=")[0].lstrip("+~").removeprefix("data.")
-
-
-def _usual_cache() -> Path:
-    import os
-
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "vit" / "features"
 
 
 def several(

@@ -20,7 +20,7 @@ from vit.data.formats.cells import as_text, cells
 from vit.data.formats.plain_text import read_text
 from vit.data.kinds.classification import ClassificationData
 from vit.data.kinds.label_checks import columns_of_classes, like_gaps, other_labels, spaced
-from vit.faults import Fault, did_you_mean
+from vit.faults import Fault, did_you_mean, shorten
 
 SPLITS = ("train", "val", "test")
 
@@ -36,7 +36,8 @@ class Table(ClassificationData):
         split_column: a column of train, val and test; None where all rows are train.
         group_column: of what belongs together, such as a patient: no group is in two splits.
         separator: parts the labels of one image, such as "|"; None is one label per image.
-        classes: all class names in their order; None takes those that occur, sorted.
+        classes: all class names in their order, those too that no image has; None takes those that
+            occur, sorted.
     """
 
     table: str
@@ -96,7 +97,11 @@ class Table(ClassificationData):
             groups=groups,
             origin={split: str(file) for split in sources},
             faults=same_numbers(class_names, str(file)) if self.classes is None else [],
-            warnings=[*self._oddities(columns, file), *like_gaps(class_names)],
+            warnings=[
+                *self._oddities(columns, file),
+                *like_gaps(class_names),
+                *self._never_learnt(labels, rows_of_splits, file),
+            ],
         )
 
     def own_classes_hint(self) -> str:
@@ -148,6 +153,17 @@ class Table(ClassificationData):
             more = f" So are {len(unknown) - 1} more labels." if len(unknown) > 1 else ""
             faults.append(Fault("data", message + more))
         return known
+
+    def _never_learnt(
+        self, labels: list[list[str]], rows_of_splits: dict[str, np.ndarray], file: Path
+    ) -> list[str]:
+        """A warning where `classes` names some that no row of train has."""
+        rows = rows_of_splits.get("train", ())
+        seen = {label for row in rows for label in labels[row]}
+        names = [str(name) for name in self.classes or () if str(name) not in seen]
+        if not names:
+            return []
+        return [f"{file}: no row of train has {shorten(names)} of data.classes; nothing teaches it"]
 
     def _rows_of_splits(
         self, columns: dict[str, list], file: Path, faults: list[Fault]

@@ -74,7 +74,12 @@ class Frozen:
     def vectors(self, split: str, names: Iterable[str]) -> Vectors:
         """Those of a split: from the cache what is there, the rest by one pass over the images."""
         names, began = list(names), time.perf_counter()
-        found, missing = self.cache.read(split, names) if self.cache else (None, names)
+        found: Vectors | None = None
+        missing = names
+        if self.cache:
+            found, missing = self.cache.read(
+                split, names, self.data.lengths[split], self.backbone.dim
+            )
         if missing:
             new = self._computed(split, missing)
             if found is not None and torch.equal(found.index, new.index):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from vit.jobs.frozen_backbone import (
     require_pool,
 )
 from vit.probes import linear, neighbours
+from vit.probes.places import require_file
 from vit.probes.probing import Grid, probe, require_classes
-from vit.probes.vector_file import Table, require_ending, write_vectors
+from vit.probes.vector_file import Table, write_vectors
 from vit.probes.vectors import Pool, grid_pools, joined, most_blocks, parts_of, usual_pool
 from vit.runs.links import refuse_links
 from vit.runs.writing import write_json
@@ -34,7 +36,9 @@ def write_features(
 ) -> dict[str, Any]:
     """Writes the vectors of the splits (none named: of all) into a file; plain values for the
     screen. `asked` are the fields of Asked. Raises Refused."""
-    require_ending(Path(out))
+    require_file(Path(out))
+    if not is_weights(asked["source"]) and _is_below(Path(out), Path(asked["source"])):
+        refuse_links(Path(out), Path(asked["source"]))
     frozen = freeze(Asked(**asked))
     splits = _splits(frozen, splits)
     chosen = pool or usual_pool(frozen.backbone, frozen.head)
@@ -175,6 +179,12 @@ def _grid(frozen: Frozen, settings: dict[str, Any]) -> Grid:
             frozen.remarks.append(f"kNN without {gone} neighbours: train is too small")
         grid = Grid(**{**vars(grid), "neighbours": fit or (min(5, max(left, 1)),)})
     return grid
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    """Whether the name says so, wherever links on the way may lead."""
+    named = Path(os.path.normpath(path.absolute()))
+    return named.is_relative_to(os.path.normpath(folder.absolute()))
 
 
 def _usual_folder(source: str) -> Path:

@@ -26,9 +26,8 @@ def publish(
     part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.absolute().parent))
     try:
         part.chmod(0o755)
-        left_out = LIBRARIES[library](
-            trained.model, trained.config["backbone"], trained.facts, part
-        )
+        keys, transform = trained.config["backbone"], trained.transform
+        said = LIBRARIES[library](trained.model, keys, trained.facts, transform, part)
         if path.exists():
             shutil.rmtree(path)
         part.replace(path)
@@ -40,4 +39,4 @@ def publish(
         raise Refused([Fault(f"--as {library}", message)]) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return left_out or "with its head"
+    return said

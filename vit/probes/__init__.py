@@ -8,6 +8,7 @@ Promise: the figures that are reported come from samples that no choice was made
     collecting   a pass over a split, on one process or on several
     cache        vectors on disk, by a hash of weights, transform and data
     vector_file  vectors for other tools, as safetensors or .npz
+    places       the usual folder of the cache, and the names of files
     neighbours, linear, logistic   the readers
     probing      all of them, each chosen on held-out training data
 """

@@ -3,7 +3,7 @@
 $XDG_CACHE_HOME/vit/features/KEY/SPLIT/ (else ~/.cache) holds a file for each vector, `cls@1` and
 so on, and one with labels and places. The key is a hash of the weights and of how the backbone is
 built, of the transform, of the data's fingerprint and of those keys of the data that change pixels.
-Whatever cannot be read is computed anew. Nothing in these files is a pickle.
+Whatever cannot be read, or cannot be right, is computed anew. Nothing in these files is a pickle.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vit.probes.collecting import Vectors
+from vit.probes.vectors import HEAD
 
 VERSION = 1  # of how vectors are made: another one finds none of those before
 SAMPLES = "samples"
@@ -32,11 +33,6 @@ OF_NO_PIXEL = (
     *("root", "path", "image_root", "cache_dir", "download", "augment", "erasing", "balanced"),
     *("batch_size", "eval_batch_size", "num_workers", "class_weights", "on_bad_image", "seed"),
 )
-
-
-def default_root() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "vit" / "features"
 
 
 def weights_hash(parts: Mapping[str, nn.Module | None]) -> str:
@@ -71,23 +67,29 @@ class Cache:
 
     folder: Path
 
-    def read(self, split: str, names: Iterable[str]) -> tuple[Vectors | None, list[str]]:
+    def read(
+        self, split: str, names: Iterable[str], length: int, dim: int
+    ) -> tuple[Vectors | None, list[str]]:
         """What is there of these vectors, and the names of those that are not.
 
-        Without labels and places nothing counts as there.
+        Without labels and places in a split of `length` samples nothing counts as there; nor do
+        vectors that no pass would have written, such as others than `dim` numbers of a token or a
+        mean (a head's pool may have more): the folder may be shared.
         """
         names = list(names)
-        samples = self._read(split, SAMPLES)
-        if samples is None or not {"labels", "index"} <= samples.keys():
+        samples = self._read(split, SAMPLES) or {}
+        labels, index = samples.get("labels"), samples.get("index")
+        if labels is None or index is None or not _are_places(index, labels, length):
             return None, names
         found: dict[str, Tensor] = {}
         for name in names:
-            own = self._read(split, name) or {}
-            vectors = own.get("vectors")
-            if vectors is not None and len(vectors) == len(samples["index"]):
+            vectors = (self._read(split, name) or {}).get("vectors")
+            if vectors is not None and _are_vectors(
+                vectors, len(index), dim if name != HEAD else None
+            ):
                 found[name] = vectors
         missing = [name for name in names if name not in found]
-        return Vectors(found, samples["labels"], samples["index"]), missing
+        return Vectors(found, labels, index), missing
 
     def write(self, split: str, vectors: Vectors) -> None:
         """Adds them to what is there; raises OSError as the system does."""
@@ -114,3 +116,21 @@ class Cache:
 
     def _file(self, split: str, name: str) -> Path:
         return self.folder / split / f"{name}.safetensors"
+
+
+def _are_places(index: Tensor, labels: Tensor, length: int) -> bool:
+    """Whether each is another place of a split of this length, with a label or a row of them."""
+    if index.dtype != torch.int64 or index.ndim != 1 or labels.ndim not in (1, 2):
+        return False
+    if len(labels) != len(index) or not bool(labels.isfinite().all()):
+        return False
+    inside = bool(((index >= 0) & (index < length)).all())
+    return inside and len(index.unique()) == len(index)
+
+
+def _are_vectors(vectors: Tensor, samples: int, dim: int | None) -> bool:
+    if vectors.dtype != torch.float32 or vectors.ndim != 2 or not vectors.shape[1]:
+        return False
+    if dim is not None and vectors.shape[1] != dim:
+        return False
+    return len(vectors) == samples and bool(vectors.isfinite().all())

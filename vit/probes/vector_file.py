@@ -22,10 +22,6 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vit.faults import Fault, Refused
-
-ENDINGS = (".safetensors", ".npz")
-
 
 @dataclass
 class Table:
@@ -35,20 +31,6 @@ class Table:
     ids: Sequence[str]
     labels: Tensor | None = None
     index: Tensor | None = None
-
-
-def require_ending(path: Path, where: str = "--out") -> None:
-    """Raises Refused where the name says no form that is known, or the folder is not there."""
-    if path.suffix not in ENDINGS:
-        wanted = f"a name that ends in {' or '.join(ENDINGS)}"
-        raise Refused([Fault(where, f"is {path}; wanted {wanted}")])
-    parent = path.absolute().parent
-    if not parent.is_dir():
-        raise Refused([Fault(where, f"there is no folder {parent}")])
-    if path.is_dir():
-        raise Refused([Fault(where, f"{path} is a folder; wanted the name of a file")])
-    if not os.access(parent, os.W_OK):
-        raise Refused([Fault(where, f"no permission to write in {parent}")])
 
 
 def write_vectors(path: Path, tables: Mapping[str, Table], about: Mapping[str, Any]) -> None:

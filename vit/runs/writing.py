@@ -13,11 +13,29 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from vit.faults import Fault, Refused
 from vit.runs.files import BLOCK, in_words, not_a_file, refused
 from vit.runs.links import entries_of
 
 STAGED = re.compile(r"\..+\.([1-9]\d{0,9})\.[0-9a-f]{8}")  # as write_text names them
 STAGED_SECONDS = 60.0
+
+
+def require_place(path: Path, endings: Sequence[str] = (), where: str = "--out") -> None:
+    """Raises Refused where nothing new can be written as `path`, which the option `where` names.
+
+    With `endings` it is to be a file with one of them, and no folder.
+    """
+    if endings and path.suffix not in endings:
+        wanted = f"a name that ends in {' or '.join(endings)}"
+        raise Refused([Fault(where, f"is {path}; wanted {wanted}")])
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise Refused([Fault(where, f"there is no folder {parent}")])
+    if endings and path.is_dir():
+        raise Refused([Fault(where, f"{path} is a folder; wanted the name of a file")])
+    if not os.access(parent, os.W_OK):
+        raise Refused([Fault(where, f"no permission to write in {parent}")])
 
 
 def appending(path: Path) -> BinaryIO:

@@ -36,7 +36,8 @@ class ClassificationData(ImageData[Source]):
         fit: evaluation's way to image_size: "crop" keeps the shape, "squash" the whole image.
         balanced: draw classes equally often, with replacement.
         class_weights: "balanced" asks the loss to weigh a class by the inverse of its count.
-        on_unseen_class: stop at classes of val or test that train lacks, or leave their images out.
+        on_unseen_class: stop at classes of val or test that train lacks, or leave their images out;
+            of kinds with the key `classes` where that is None.
     """
 
     mixable: ClassVar[bool] = True
@@ -60,7 +61,15 @@ class ClassificationData(ImageData[Source]):
 
     @cached_property
     def contents(self) -> Contents[Source]:
-        return without_unseen(super().contents, self.on_unseen_class, self.unit)
+        contents = super().contents
+        if self._names_are_given:
+            return contents
+        return without_unseen(contents, self.on_unseen_class, self.unit)
+
+    @property
+    def _names_are_given(self) -> bool:
+        """Whether a kind with the key `classes` was told them: then they stay as they are."""
+        return getattr(self, "classes", None) is not None
 
     @property
     def task(self) -> str:
@@ -161,6 +170,8 @@ class ClassificationData(ImageData[Source]):
         return faults
 
     def _absent_classes(self) -> list[Fault]:
+        if self._names_are_given and self.train_limit is None:
+            return []  # a warning counts them
         described = self.describe()
         others = [each["per_class"] for split, each in described.items() if split != "train"]
         missing = [name for name, count in described["train"]["per_class"].items() if count == 0]

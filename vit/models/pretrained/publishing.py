@@ -21,6 +21,7 @@ from vit.models.backbone import ViT
 from vit.models.classifier import Classifier, Head
 from vit.models.pretrained.conversion import TIMM, hf_state
 from vit.models.pretrained.origin import Unfit
+from vit.models.pretrained.preparation import hf_preparation, timm_preparation
 
 CLOSE = 5e-6  # largest difference of outputs in float64, over the largest output
 PLAIN_TIMM = "vit_base_patch16_224"  # a name of timm's plain class; sizes are given beside it
@@ -28,11 +29,12 @@ TIMM_GELU = {"exact": None, "tanh": "gelu_tanh", "quick": "quick_gelu"}
 HF_GELU = {"exact": "gelu", "tanh": "gelu_pytorch_tanh", "quick": "quick_gelu"}
 
 
-def write_timm(model: Any, keys: Mapping[str, Any], facts: Facts, out: Path) -> str:
+def write_timm(model: Any, keys: Mapping[str, Any], facts: Facts, transform: Any, out: Path) -> str:
     """Writes the folder for `timm.create_model("local-dir:FOLDER", pretrained=True)`.
 
-    `keys` are those of the backbone in the run's config. With the head where timm has such a one;
-    what is left out is said in words. Raises Unfit where timm has no such model.
+    `keys` are those of the backbone in the run's config, `transform` is what its evaluation does to
+    a picture. With the head where timm has such a one; returns in words what is there, and how
+    timm prepares pictures otherwise than the run. Raises Unfit where timm has no such model.
     """
     import timm
     from timm.models import save_for_hf
@@ -52,20 +54,13 @@ def write_timm(model: Any, keys: Mapping[str, Any], facts: Facts, out: Path) -> 
     theirs.load_state_dict(state, strict=False)
     ours, exact = (model if head and pooled else backbone), copy.deepcopy(theirs).double()
     _require_same(exact if head and pooled else exact.forward_features, ours, facts)
-    height, width = facts.summary()["image_size"]
-    shown = {
-        "input_size": (facts.channels, height, width),
-        "mean": tuple(facts.mean),
-        "std": tuple(facts.std),
-        "interpolation": "bilinear",
-        "crop_pct": 1.0,
-    }
+    shown, otherwise = timm_preparation(transform, facts)
     theirs.pretrained_cfg.update(shown)
     save_for_hf(theirs, str(out), model_args=arguments, data_config=shown, safe_serialization=True)
-    return "" if head and pooled else _without_head(model)
+    return _said(model, bool(head and pooled), otherwise)
 
 
-def write_hf(model: Any, keys: Mapping[str, Any], facts: Facts, out: Path) -> str:
+def write_hf(model: Any, keys: Mapping[str, Any], facts: Facts, transform: Any, out: Path) -> str:
     """Writes the folder for `AutoModel.from_pretrained`, as `write_timm` does.
 
     A linear head on the class token makes it one for `AutoModelForImageClassification`.
@@ -92,20 +87,9 @@ def write_hf(model: Any, keys: Mapping[str, Any], facts: Facts, out: Path) -> st
         exact = copy.deepcopy(theirs).double()
         _require_same(lambda images: exact(images).last_hidden_state, backbone, facts)
     theirs.save_pretrained(str(out), safe_serialization=True)
-    height, width = facts.summary()["image_size"]
-    processor = {
-        "image_processor_type": "ViTImageProcessor",
-        "do_resize": True,
-        "size": {"height": height, "width": width},
-        "resample": 2,
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
-        "image_mean": list(facts.mean),
-        "image_std": list(facts.std),
-    }
+    processor, otherwise = hf_preparation(transform, facts)
     (out / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n")
-    return "" if with_head else _without_head(model)
+    return _said(model, with_head, otherwise)
 
 
 def parts_of(model: nn.Module) -> tuple[ViT, Head | None]:
@@ -117,8 +101,10 @@ def parts_of(model: nn.Module) -> tuple[ViT, Head | None]:
     return backbone, head if plain else None
 
 
-def _without_head(model: Any) -> str:
-    return f"without the head ({type(model.head).__name__}), which is not made so there"
+def _said(model: Any, with_head: bool, otherwise: str) -> str:
+    left_out = f"without the head ({type(model.head).__name__}), which is not made so there"
+    head = "with its head" if with_head else left_out
+    return f"{head}; {otherwise}" if otherwise else head
 
 
 def _require_same(theirs: Any, ours: nn.Module, facts: Facts) -> None:

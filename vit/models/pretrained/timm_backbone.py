@@ -162,13 +162,14 @@ class TimmBackbone(nn.Module):
         taken = self.model.forward_intermediates(
             images,
             indices=count,
-            return_prefix_tokens=True,
+            return_prefix_tokens=self.num_prefix > 0,  # without any timm gives no pairs
             norm=True,
             output_fmt="NLC",
             intermediates_only=True,
         )
         norm = self.model.fc_norm if isinstance(self.model.norm, nn.Identity) else nn.Identity()
-        return [Features(norm(patches), grid, norm(prefix)) for patches, prefix in reversed(taken)]
+        pairs = taken if self.num_prefix else [(patches, patches[:, :0]) for patches in taken]
+        return [Features(norm(patches), grid, norm(prefix)) for patches, prefix in reversed(pairs)]
 
     def embed(self, images: Tensor) -> NoReturn:
         self._refuse("embed")
