@@ -84,6 +84,7 @@ def warm(monkeypatch):
     monkeypatch.setattr(report, "run_command", run)
 
 
+@pytest.mark.slow
 def test_a_report_of_tags_and_words_is_the_commands(made, tmp_path, warm, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, tags, note in (("a", ["x"], "one two"), ("b", ["x", "y"], "two"), ("c", [], "x")):

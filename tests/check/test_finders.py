@@ -31,6 +31,7 @@ def test_the_steepest_fall_is_found_and_its_noise_is_not():
     assert subject.steepest(rates, [float("nan")])["lr"] is None
 
 
+@pytest.mark.slow
 def test_a_rate_for_the_digits_is_found_and_neither_lr_nor_accumulation_changes_it():
     found = [
         subject.find_lr(compose([*SMALL, *words]))["lr"]

@@ -88,6 +88,7 @@ def test_the_optimizers_state_is_counted_as_it_really_is(name, moments):
     assert optimizer_state(model, config) == pytest.approx(moments * bytes_of, rel=0.01)
 
 
+@pytest.mark.slow
 def test_the_check_knows_the_memory_and_takes_little_time_for_a_large_model():
     config = compose(["experiment=digits", "backbone.dim=1024", "backbone.depth=24", "threads=1"])
     report = preflight(config)

@@ -93,6 +93,7 @@ def test_few_rows_hold_all_pairs():
     assert {(row["a"], row["b"]) for row in rows} == set(itertools.product("xyz", "123"))
 
 
+@pytest.mark.slow
 def test_each_part_of_a_backbone_goes_with_each_option_of_every_other(composed):
     rows = rows_with_all_pairs({**COLUMNS, "pool": options("head/pool")})
     assert len(rows) < 25

@@ -58,6 +58,7 @@ def test_its_page_and_picture_lie_in_the_folder_and_come_back(trained):
     assert (run_dir / "results.png").exists() and (run_dir / "README.md").read_text() == page
 
 
+@pytest.mark.slow
 def test_a_cleaned_run_answers_as_before_and_is_done(trained, tmp_path):
     run_dir, _ = trained
     clean = tmp_path / "run"

@@ -104,6 +104,7 @@ def test_an_unknown_key_hides_no_other_fault(tmp_path):
     assert not (tmp_path / "sweep").exists()
 
 
+@pytest.mark.slow
 def test_a_diverged_trial_fails_alone_and_retry_runs_it_again(tmp_path):
     folder = tmp_path / "sweep"
     words = ["optim.lr=0.01,9999", "trainer.gradient_clip_val=null"]
@@ -127,6 +128,7 @@ def test_points_and_params_of_a_file_make_a_sweep(tmp_path):
     assert "4 trials" in said
 
 
+@pytest.mark.slow
 def test_a_search_prunes_and_counts_groups_of_seeds(tmp_path):
     folder = tmp_path / "sweep"
     words = ["sweep=asha", "sweep.sampler.exhaustive=true", "optim.lr=1e-6,0.05", "seed=0,1"]
@@ -176,6 +178,7 @@ def test_a_sweep_that_was_moved_is_not_resumed_where_it_was(swept, tmp_path):
     assert str(folder) in told and f"hydra.sweep.dir={moved}" in told
 
 
+@pytest.mark.slow
 def test_the_plan_suggests_a_rate_for_each_shape_and_changes_nothing(tmp_path):
     words = ["backbone.depth=1,2", "seed=0,1", "--dry-run", "--find-lr"]
     told = sweep(tmp_path / "sweep", *words).stdout

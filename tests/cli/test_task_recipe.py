@@ -161,6 +161,7 @@ def test_files_of_ones_own_win_and_bring(tmp_path, monkeypatch):
     assert chosen(["experiment=mine"]) == {**BROUGHT, "max_epochs": 10}
 
 
+@pytest.mark.slow
 def test_a_sweep_composes_each_point_as_a_run_alone():
     words = ["data=digit_scenes", "task=detection", "head=detr", "threads=1"]
     axes = ["checkpoint.monitor=val/ap,val/ap50", "optim.lr=0.1,0.2"]

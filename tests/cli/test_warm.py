@@ -82,6 +82,7 @@ def test_a_command_that_is_killed_gives_the_signal_as_its_code(tmp_path):
     assert command(*LONG, code=None, cwd=tmp_path).returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_no_process_outlives_pytest_though_it_is_killed_within_a_command(tmp_path):
     places = [str(Path(commands.__file__).parent), *filter(None, sys.path)]
     with subprocess.Popen(

@@ -61,6 +61,7 @@ def assert_same(some, others):
             assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 def test_workers_change_neither_order_nor_pixels_nor_objects():
     alone, helped = scenes(), scenes(num_workers=2)
     loader = helped.loader("train")

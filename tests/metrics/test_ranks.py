@@ -119,6 +119,7 @@ def results(tmp_path_factory):
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
+@pytest.mark.slow
 def test_evaluation_is_that_of_one_process_on_every_rank(results):
     single, single_tables, multi, multi_tables = evaluated(0, 50, 50)
     for found in (rank[0] for rank in results):

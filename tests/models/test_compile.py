@@ -22,6 +22,7 @@ def test_every_variant_compiles_into_one_graph_with_the_same_numbers():
     compile_in_a_process()
 
 
+@pytest.mark.slow
 def test_a_detector_compiles_into_one_graph():
     compile_in_a_process("detectors", "eager", "deformable")
 

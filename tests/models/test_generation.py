@@ -74,6 +74,7 @@ def cached_is_uncached(numbers):
     assert longest > 10  # else nothing was remembered
 
 
+@pytest.mark.slow
 def test_a_memory_writes_the_same_texts():
     cached_is_uncached(range(60))
 

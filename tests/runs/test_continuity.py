@@ -170,6 +170,7 @@ def test_changes_of_data_are_told_part_by_part():
     assert "other contents or labels" in changes(before, before)[0]
 
 
+@pytest.mark.slow
 def test_the_frozen_run_alone_notices_changed_data_too(stopped, capsys):
     _, folder = stopped
     before = fingerprint(folder)
@@ -188,6 +189,7 @@ def test_a_run_with_its_own_data_goes_on_without_a_word(stopped, capsys):
     assert "history" not in read_json(folder.stamp_file)
 
 
+@pytest.mark.slow
 def test_a_run_that_lost_its_checkpoint_says_that_it_begins_again(stopped, capsys):
     words, folder = stopped
     folder.last_checkpoint.unlink()
@@ -196,6 +198,7 @@ def test_a_run_that_lost_its_checkpoint_says_that_it_begins_again(stopped, capsy
     assert "begins from step 0 again, since" in said and "record reaches step" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["all of it", "its end"])
 def test_a_run_that_lost_its_record_is_refused_until_the_user_says_otherwise(stopped, capsys, lost):
     words, folder = stopped
@@ -220,6 +223,7 @@ def test_a_run_that_was_never_trained_has_lost_nothing(tmp_path):
     assert "is not there" in lost_record(folder, 53, 50)
 
 
+@pytest.mark.slow
 def test_a_finished_run_goes_on_from_another_checkpoint_that_is_copied_in(stopped, capsys):
     words, folder = stopped
     assert train_command.main(words) == DONE
@@ -246,6 +250,7 @@ def test_a_finished_run_goes_on_from_another_checkpoint_that_is_copied_in(stoppe
     assert told[0] == told[1]
 
 
+@pytest.mark.slow
 def test_the_run_names_who_is_in_which_split_and_predicts_just_these(stopped, capsys):
     words, folder = stopped
     assert train_command.main(words) == DONE
@@ -276,6 +281,7 @@ def test_the_run_names_who_is_in_which_split_and_predicts_just_these(stopped, ca
         predict_command.main([str(folder.path)])
 
 
+@pytest.mark.slow
 def test_a_signal_after_the_end_changes_nothing(stopped, monkeypatch, capsys):
     words, folder = stopped
 

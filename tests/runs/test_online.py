@@ -27,6 +27,7 @@ def recorded(run_dir):
     return [json.loads(line)["metrics"] for line in lines]
 
 
+@pytest.mark.slow
 def test_a_run_arrives_with_its_config_and_its_numbers(tmp_path):
     run_dir = tmp_path / "run"
     with serving() as server:

@@ -44,6 +44,7 @@ def test_everything_that_wandb_writes_lies_in_the_run_and_it_is_quiet(tmp_path):
     assert kept.stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_a_failed_run_ends_as_failed_and_keeps_its_id_when_it_goes_on(tmp_path):
     home, run_dir = tmp_path / "home", tmp_path / "run"
     home.mkdir()

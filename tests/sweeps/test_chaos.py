@@ -6,9 +6,8 @@ import pytest
 from chaos import chaos
 
 
-@pytest.mark.parametrize(
-    ("trials", "jobs", "kills"), [(4, 2, 1), pytest.param(20, 3, 3, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("trials", "jobs", "kills"), [(4, 2, 1), (20, 3, 3)])
 def test_a_struck_sweep_ends_with_the_numbers_of_one_at_peace(tmp_path: Path, trials, jobs, kills):
     result = chaos(tmp_path, trials, jobs, kills, (0.0, 0.5 * trials / jobs))
     assert 1 <= result["driver_kills"] <= kills

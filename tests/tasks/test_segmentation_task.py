@@ -248,6 +248,7 @@ def test_a_trained_segmenter_colours_a_picture(tmp_path):
     assert "test/miou" in again.stdout and "IoU" in again.stdout
 
 
+@pytest.mark.slow
 def test_a_trained_mask_head_outlines_objects(tmp_path):
     folder = tmp_path / "run"
     words = ["experiment=digit_masks", *SIZES, *QUERIES, "trainer.max_epochs=1"]
