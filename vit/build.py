@@ -109,7 +109,7 @@ def factory_for(
     if message := misplaced(factory, bool(node.get("_partial_")), wanted, own, key):
         raise TargetError(f"{node['_target_']!r} {message}")
     if inspect.isabstract(factory):
-        lacking = ", ".join(sorted(factory.__abstractmethods__))
+        lacking = ", ".join(sorted(getattr(factory, "__abstractmethods__", ())))
         raise TargetError(
             f"{node['_target_']!r} is what such parts have in common ({lacking} is "
             "left to each): wanted one of these parts"

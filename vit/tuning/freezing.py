@@ -143,6 +143,7 @@ def freeze(model: nn.Module, is_trained: Callable[[str], bool]) -> int:
 def thaw(model: nn.Module) -> None:
     """Leaves nothing frozen: every parameter may have a gradient again, every module be trained."""
     model.requires_grad_(True)
+    module: Any
     for module in model.modules():
         module.stays_still = False
 
