@@ -1,5 +1,6 @@
 """Runs that train a part of their model: killed, gone on with, sharded, loaded and started from."""
 
+import json
 import time
 
 import pytest
@@ -44,6 +45,16 @@ def finish(folder, devices=1):
     code = start(folder, devices).wait(200)
     assert code == 0, (folder.path / "said.txt").read_text() + folder.log_file.read_text()
     return torch.load(folder.last_checkpoint, weights_only=True)
+
+
+def losses(folder):
+    found = {}
+    for line in folder.metrics_file.read_text().splitlines():
+        result = json.loads(line)
+        for name in ("train/loss", "val/loss"):
+            if name in result["metrics"]:
+                found[name, result["step"]] = result["metrics"][name]
+    return found
 
 
 def killed(folder, devices, steps=20):
@@ -102,7 +113,9 @@ def test_a_killed_run_with_adapters_goes_on_bit_for_bit(tmp_path, devices):
 
 def test_adapters_saved_in_shards_by_two_go_on_with_one(tmp_path):
     words = ["tuning=lora", "ema=none", "backbone.drop_path=0", "backbone.dropout=0"]
-    wanted = finish(frozen(tmp_path / "alone", *words))
+    words += ["optim.lr=0.003", "trainer.gradient_clip_val=1.0"]
+    alone = frozen(tmp_path / "alone", *words)
+    finish(alone)
     sharded = ["trainer=fsdp", "trainer.accelerator=cpu", "trainer.devices=2"]
     folder = frozen(tmp_path / "two", *words, *sharded, "checkpoint.sharded=true")
     killed(folder, 2)
@@ -111,8 +124,10 @@ def test_adapters_saved_in_shards_by_two_go_on_with_one(tmp_path):
     config["checkpoint"]["sharded"] = False
     folder.config_file.write_text(yaml.safe_dump(config))
     found = finish(folder)
-    for name, tensor in wanted["state_dict"].items():
-        torch.testing.assert_close(found["state_dict"][name], tensor, rtol=0, atol=1e-4)
+    said, wanted = losses(folder), losses(alone)
+    assert said.keys() == wanted.keys() and len(said) > 70
+    worst = max(abs(said[key] - wanted[key]) for key in wanted)
+    assert worst < 1e-5, worst  # as in test_sharded.py: sums in another order
     model = at_the_start(config)
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:

@@ -6,8 +6,8 @@ counts what would be allocated and freed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -88,24 +88,35 @@ def a_step(
     with FakeTensorMode(allow_non_fake_inputs=True):
         weights = sum(p.nbytes for p in model.parameters())
         fake = model.to_empty(device="cpu")
-        _frozen_as_buffers(fake)
         tracker = MemTracker()
-        tracker.track_external(fake)
-        with tracker:
-            loss = dummy_loss(fake, config, facts, micro_batch_size)
-            forward = _total(tracker.get_tracker_snapshot("current"))
-            loss.backward()
+        with _frozen_as_buffers(fake):
+            tracker.track_external(fake)
+            with tracker:
+                loss = dummy_loss(fake, config, facts, micro_batch_size)
+                forward = _total(tracker.get_tracker_snapshot("current"))
+                loss.backward()
         peak = _total(tracker.get_tracker_snapshot("peak"))
     return Step(peak, forward - weights)
 
 
-def _frozen_as_buffers(model: nn.Module) -> None:
+@contextmanager
+def _frozen_as_buffers(model: nn.Module) -> Iterator[None]:
     """The tracker waits for a gradient of every parameter, and refuses those that have none."""
-    for module in model.modules():
-        for name, p in list(module.named_parameters(recurse=False)):
-            if not p.requires_grad:
-                delattr(module, name)
-                module.register_buffer(name, p.data)
+    frozen = [
+        (module, name, p)
+        for module in model.modules()
+        for name, p in module.named_parameters(recurse=False)
+        if not p.requires_grad
+    ]
+    for module, name, p in frozen:
+        delattr(module, name)
+        module.register_buffer(name, p.data)
+    try:
+        yield
+    finally:
+        for module, name, p in frozen:
+            delattr(module, name)
+            module.register_parameter(name, p)
 
 
 def _total(snapshot: Mapping[Any, Mapping[Any, int]]) -> int:
