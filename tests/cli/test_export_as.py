@@ -15,6 +15,9 @@ def test_a_folder_for_timm_is_written_written_anew_and_never_over_another(tiny_r
     done = command("export", run, "--as", "timm", "--out", out)
     assert done.stdout.strip() == f"{out}  with its head"
     assert sorted(each.name for each in out.iterdir()) == ["config.json", "model.safetensors"]
+    usual = tmp_path.parent / "usual"
+    usual.touch()
+    assert {each.stat().st_mode for each in out.iterdir()} == {usual.stat().st_mode}
     theirs = timm.create_model(f"local-dir:{out}", pretrained=True).eval()
     images = torch.randn(2, 1, 32, 32)
     with torch.no_grad():

@@ -13,6 +13,7 @@ from vit.faults import Fault, Refused
 from vit.runs.checkpoint import read_checkpoint
 from vit.runs.directory import RunFolder
 from vit.runs.secrets import without_secrets
+from vit.runs.writing import readable_as_usual
 from vit.tasks.assembly import assemble_data, assemble_model
 from vit.tasks.stored import OF_THE_MODEL, stored_config
 from vit.trained import (
@@ -81,6 +82,7 @@ def export(
     part = path.with_name(f"{path.name}.part")
     try:
         save_file(weights, part, header)
+        readable_as_usual(part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

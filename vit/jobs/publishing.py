@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vit.faults import Fault, Refused
 from vit.models.pretrained.publishing import write_hf, write_timm
+from vit.runs.writing import readable_as_usual
 from vit.trained import load
 
 LIBRARIES = {"timm": write_timm, "hf": write_hf}
@@ -25,9 +26,10 @@ def publish(
     path = Path(out)
     part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.absolute().parent))
     try:
-        part.chmod(0o755)
         keys, transform = trained.config["backbone"], trained.transform
         said = LIBRARIES[library](trained.model, keys, trained.facts, transform, part)
+        for each in (part, *part.iterdir()):
+            readable_as_usual(each)
         if path.exists():
             shutil.rmtree(path)
         part.replace(path)

@@ -22,6 +22,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from vit.runs.writing import readable_as_usual
+
 
 @dataclass
 class Table:
@@ -41,6 +43,7 @@ def write_vectors(path: Path, tables: Mapping[str, Table], about: Mapping[str, A
             _write_npz(staged, tables, about)
         else:
             _write_safetensors(staged, tables, about)
+        readable_as_usual(staged)
         staged.replace(path)
     except BaseException:
         staged.unlink(missing_ok=True)

@@ -124,3 +124,13 @@ def write_bytes(path: Path, content: bytes) -> None:
     except OSError:  # a full disk, say
         staged.unlink(missing_ok=True)
         raise
+
+
+def readable_as_usual(path: Path) -> None:
+    """As readable by others as any new file or folder here.
+
+    safetensors and `tempfile` leave what they make to its owner alone, which others who share the
+    disk would only notice when they want it.
+    """
+    os.umask(mask := os.umask(0))  # there is no way to read it but to set it
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
