@@ -46,12 +46,18 @@ def test_a_ledger_of_a_thousand_trials_opens_within_a_second(
         trial = make_trial("t", seed=number, depth="4")
         ledger.enter(trial)
         finish(trial, 0.5)
-    best = float("inf")
+    opened, read = [], []
     for _ in range(3):
         began = time.process_time()
         assert len(ledger.rows()) == 1000
-        best = min(best, time.process_time() - began)
-    assert best < 1.0 * slowness
+        opened.append(time.process_time() - began)
+        began = time.process_time()
+        for file in tmp_path.glob("*/*.json"):
+            json.loads(file.read_text())
+        read.append(time.process_time() - began)
+    print(f"opened in {min(opened):.2f} s, the same files read alone in {min(read):.2f} s")
+    # Or, where everything is slow just now, in a few times what reading alone takes.
+    assert min(opened) < max(1.0 * slowness, 6 * min(read))
 
 
 def test_results_hold_a_row_a_trial_and_no_formula(tmp_path, make_trial, finish, objective):
