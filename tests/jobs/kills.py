@@ -88,6 +88,17 @@ def numbers(run: RunFolder) -> tuple[dict, dict]:
     return last["state_dict"], records
 
 
+def losses(run: RunFolder) -> dict[tuple[str, int], float]:
+    """Every loss of training and validation that a run has recorded, by name and step."""
+    found = {}
+    for line in run.metrics_file.read_text().splitlines():
+        result = json.loads(line)
+        for name in ("train/loss", "val/loss"):
+            if name in result["metrics"]:
+                found[name, result["step"]] = result["metrics"][name]
+    return found
+
+
 def equal(found: tuple[dict, dict], wanted: tuple[dict, dict]) -> bool:
     same = all(torch.equal(found[0][key], wanted[0][key]) for key in wanted[0])
     return same and found[1] == wanted[1]

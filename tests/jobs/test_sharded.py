@@ -1,6 +1,5 @@
 """FSDP2 on two processes (gloo, on the CPU) against DDP and one process, and resumed elsewhere."""
 
-import json
 import shutil
 import signal
 import time
@@ -8,7 +7,7 @@ import time
 import pytest
 import torch
 import yaml
-from kills import start
+from kills import losses, start
 
 from vit.cli.compose import compose
 from vit.runs.directory import RunFolder
@@ -40,16 +39,6 @@ def finish(folder, devices):
     code = start(folder, devices).wait(200)
     assert code == 0, (folder.path / "said.txt").read_text() + folder.log_file.read_text()
     return losses(folder)
-
-
-def losses(folder):
-    found = {}
-    for line in folder.metrics_file.read_text().splitlines():
-        result = json.loads(line)
-        for name in ("train/loss", "val/loss"):
-            if name in result["metrics"]:
-                found[name, result["step"]] = result["metrics"][name]
-    return found
 
 
 def freeze(path, *words):

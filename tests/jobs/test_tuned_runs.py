@@ -1,12 +1,11 @@
 """Runs that train a part of their model: killed, gone on with, sharded, loaded and started from."""
 
-import json
 import time
 
 import pytest
 import torch
 import yaml
-from kills import start
+from kills import losses, start
 from safetensors.torch import load_file
 
 from vit.check.preflight import preflight
@@ -45,16 +44,6 @@ def finish(folder, devices=1):
     code = start(folder, devices).wait(200)
     assert code == 0, (folder.path / "said.txt").read_text() + folder.log_file.read_text()
     return torch.load(folder.last_checkpoint, weights_only=True)
-
-
-def losses(folder):
-    found = {}
-    for line in folder.metrics_file.read_text().splitlines():
-        result = json.loads(line)
-        for name in ("train/loss", "val/loss"):
-            if name in result["metrics"]:
-                found[name, result["step"]] = result["metrics"][name]
-    return found
 
 
 def killed(folder, devices, steps=20):
